@@ -1,0 +1,64 @@
+"""Access tokens as JWTs (RFC 7519), signed with HS256."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import jwt
+
+from application.ports.access_tokens import TokenClaims
+from domain.accounts import Session, SessionId, UserId
+from domain.errors import TokenExpired, TokenInvalid
+
+ISSUER = "gemini-chat-backend"
+AUDIENCE = "gemini-chat-backend/api"
+ALGORITHM = "HS256"
+REQUIRED = ["exp", "iat", "sub", "jti", "aud", "iss", "sid"]
+# Clocks of two web machines may differ by this much.
+LEEWAY = timedelta(seconds=5)
+MAX_LENGTH = 2_000
+
+
+class JwtAccessTokens:
+    """The AccessTokens port. The tier is not in the token: it is read where it is used."""
+
+    def __init__(self, secret: bytes) -> None:
+        """``secret``: 32 bytes or more (RFC 7518, section 3.2)."""
+        if len(secret) < 32:
+            raise ValueError("the signing key has less than 32 bytes")
+        self._secret = secret
+        # Names the key without telling anything of it, for the day when there are two.
+        self._key_id = hashlib.sha256(b"kid:" + secret).hexdigest()[:8]
+
+    def issue(self, session: Session, *, at: datetime) -> str:
+        """A token that expires with the session."""
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(session.user_id),
+            "sid": str(session.id),
+            "jti": str(uuid4()),
+            "iat": at,
+            "exp": session.expires_at,
+        }
+        return jwt.encode(claims, self._secret, ALGORITHM, headers={"kid": self._key_id})
+
+    def read(self, token: str, *, at: datetime) -> TokenClaims:
+        """What the token says; TokenExpired, or TokenInvalid for anything else that is not as issued."""
+        if len(token) > MAX_LENGTH:
+            raise TokenInvalid
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                # The times are compared below, with the clock that was given.
+                options={"require": REQUIRED, "verify_exp": False, "verify_iat": False},
+            )
+            if datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY <= at:
+                raise TokenExpired
+            return TokenClaims(UserId(UUID(claims["sub"])), SessionId(UUID(claims["sid"])))
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise TokenInvalid from error

@@ -1,0 +1,95 @@
+"""Stand-ins that a test scripts: model, password hasher, delivery, ids and time."""
+
+from datetime import datetime, timedelta
+from threading import Lock
+from uuid import UUID
+
+from domain.accounts import PhoneNumber
+from domain.one_time_password import Purpose
+from domain.replies import Answer
+
+
+class ScriptedLanguageModel:
+    """The LanguageModel port: says, or raises, what the test has told it to; echoes when it was told nothing."""
+
+    def __init__(self) -> None:
+        """Begin without a script."""
+        self.prompts: list[str] = []
+        self._script: list[Answer | Exception] = []
+
+    def will(self, *outcomes: Answer | Exception) -> None:
+        """Answer the next calls with these, one each."""
+        self._script.extend(outcomes)
+
+    def answer(self, prompt: str, *, within: timedelta) -> Answer:
+        """The next outcome of the script."""
+        self.prompts.append(prompt)
+        outcome = self._script.pop(0) if self._script else Answer(f"echo: {prompt}", "scripted")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+class PlainPasswordHasher:
+    """The PasswordHasher port without the work."""
+
+    def __init__(self) -> None:
+        """Begin counting, so that two hashes of one password differ."""
+        self._count = 0
+
+    def hash(self, password: str) -> str:
+        """A "hash" that is different each time."""
+        self._count += 1
+        return f"plain:{self._count}:{password}"
+
+    def matches(self, password: str, password_hash: str | None) -> bool:
+        """Whether it is the password of the hash."""
+        return password_hash is not None and password_hash.split(":", 2)[2] == password
+
+
+class Outbox:
+    """The OtpDelivery port: keeps what was sent, and shows nobody anything."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.sent: list[tuple[PhoneNumber, str, Purpose]] = []
+
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+        """Keep the code."""
+        self.sent.append((phone, code, purpose))
+        return None
+
+    def last_code(self) -> str:
+        """The code that was sent last."""
+        return self.sent[-1][1]
+
+
+class SettableClock:
+    """The Clock port: stands still until it is moved."""
+
+    def __init__(self, now: datetime) -> None:
+        """Stand at ``now``."""
+        self.now = now
+
+    def __call__(self) -> datetime:
+        """The time it was set to."""
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        """Move on."""
+        self.now += by
+
+
+class CountingIds:
+    """The NewId port: ascending, the same in every run."""
+
+    def __init__(self) -> None:
+        """Begin at 1."""
+        self._lock = Lock()
+        self._last = 0
+
+    def __call__(self) -> UUID:
+        """The next id."""
+        with self._lock:
+            self._last += 1
+            return UUID(int=self._last)

@@ -1,0 +1,81 @@
+"""Tables in memory, with transactions that really roll back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from threading import RLock
+from uuid import UUID
+
+from application.ports.runtime import Clock
+from domain.accounts import Session, SessionId, User, UserId
+from domain.billing import Subscription
+from domain.chat import Chatroom, ChatroomId, Message, MessageId
+from domain.replies import FailureReason, QueuedReply, ReplyId, ReplyState
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRow:
+    """A row of the replies."""
+
+    queued: QueuedReply
+    state: ReplyState
+    available_at: datetime
+    deadline: datetime
+    attempt: int = 0
+    lease_token: UUID | None = None
+    lease_until: datetime | None = None
+    content: str | None = None
+    model: str | None = None
+    truncated: bool = False
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    failure: FailureReason | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the reply may still change."""
+        return self.state in {ReplyState.QUEUED, ReplyState.RUNNING}
+
+    @property
+    def due_at(self) -> datetime:
+        """When somebody may claim it."""
+        return self.lease_until or self.available_at
+
+
+@dataclass(slots=True)
+class Tables:
+    """Frozen rows by key; a shallow copy is a snapshot."""
+
+    users: dict[UserId, User] = field(default_factory=dict)
+    sessions: dict[SessionId, Session] = field(default_factory=dict)
+    subscriptions: dict[UserId, Subscription] = field(default_factory=dict)
+    chatrooms: dict[ChatroomId, Chatroom] = field(default_factory=dict)
+    messages: dict[MessageId, Message] = field(default_factory=dict)
+    replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
+    daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
+
+    def copy(self) -> "Tables":
+        """A snapshot that may be changed without changing this one."""
+        return Tables(**{table.name: dict(getattr(self, table.name)) for table in fields(self)})
+
+
+class MemoryDatabase:
+    """One transaction at a time works on a copy that takes the place of the tables when it commits."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin empty; ``clock`` is the database's clock."""
+        self.clock = clock
+        self.tables = Tables()
+        self._one_at_a_time = RLock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tables]:
+        """A copy to work on; give it to ``commit`` to make it true."""
+        with self._one_at_a_time:
+            yield self.tables.copy()
+
+    def commit(self, tables: Tables) -> None:
+        """Make a copy the truth. What is done to it afterwards is not part of it."""
+        self.tables = tables.copy()

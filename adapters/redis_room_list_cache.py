@@ -1,0 +1,66 @@
+"""The room list cache in Redis: one hash a user, with the page and the version it belongs to."""
+
+import secrets
+from datetime import timedelta
+from typing import cast
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from application.ports.room_list_cache import Lookup
+from domain.accounts import UserId
+
+# KEYS: the user's hash. ARGV: page, version it was read under, seconds to keep.
+# A page that was read before a write must not be stored after it: then the version has changed.
+PUT = """
+local version = redis.call('HGET', KEYS[1], 'version') or ''
+if version ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'page', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+log = structlog.get_logger(__name__)
+
+
+class RedisRoomListCache:
+    """The RoomListCache port."""
+
+    def __init__(self, redis: Redis, *, keep: timedelta) -> None:
+        """``keep``: how long a page may be shown, in whole seconds."""
+        self._redis = redis
+        self._seconds = int(keep.total_seconds())
+        self._put = redis.register_script(PUT)
+
+    def get(self, user_id: UserId) -> Lookup:
+        """What is cached for the user."""
+        try:
+            page, version = self._redis.hmget(_key(user_id), "page", "version")
+        except RedisError:
+            return Lookup(None, None)
+        return Lookup(cast("bytes | None", page), cast("bytes | None", version))
+
+    def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
+        """Keep a page unless it was dropped since ``version`` was looked up."""
+        try:
+            self._put(keys=[_key(user_id)], args=[page, version or b"", self._seconds])
+        except RedisError:
+            return  # the next reader asks the database, and tries again
+
+    def drop(self, user_id: UserId) -> None:
+        """Forget the user's page, and any that is being read right now."""
+        key = _key(user_id)
+        try:
+            with self._redis.pipeline() as pipeline:
+                pipeline.delete(key)
+                pipeline.hset(key, "version", secrets.token_bytes(8))
+                pipeline.expire(key, self._seconds)
+                pipeline.execute()
+        except RedisError as error:
+            # A page that was cached before Redis went away may be shown until its time is up.
+            log.warning("room_list_not_dropped", error=type(error).__name__)
+
+
+def _key(user_id: UserId) -> str:
+    return f"rooms:{user_id}"

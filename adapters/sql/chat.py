@@ -1,0 +1,116 @@
+"""Chatrooms, messages and the daily use in PostgreSQL."""
+
+from psycopg2.errors import ForeignKeyViolation
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from domain.accounts import UserId
+from domain.chat import Chatroom, ChatroomId, Message
+from domain.errors import ChatroomNotFound
+from domain.plans import Allowances, DailyQuota
+from domain.replies import Charge
+
+ADD_CHATROOM = """
+INSERT INTO chatrooms (id, user_id, name, system_prompt, created_at, updated_at)
+VALUES (%(id)s, %(user_id)s, %(name)s, %(system_prompt)s, %(created_at)s, %(updated_at)s)
+"""
+OWNED_CHATROOM = """
+SELECT 1 FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR KEY SHARE
+"""
+ADD_MESSAGE = """
+INSERT INTO messages (id, chatroom_id, content, created_at)
+VALUES (%(id)s, %(chatroom_id)s, %(content)s, %(created_at)s)
+"""
+SUBSCRIPTION_OF = f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE user_id = %(user_id)s"  # noqa: S608
+# One statement that decides: it adds one only while there is something left, however many do so at once.
+SPEND = """
+INSERT INTO daily_usage (user_id, day, used)
+SELECT %(user_id)s, (now() AT TIME ZONE 'utc')::date, 1 WHERE %(limit)s::integer IS NULL OR %(limit)s > 0
+ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
+WHERE %(limit)s::integer IS NULL OR daily_usage.used < %(limit)s
+RETURNING day, used
+"""
+USED_TODAY = """
+SELECT today.day, COALESCE(u.used, 0)
+FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
+LEFT JOIN daily_usage u ON u.user_id = %(user_id)s AND u.day = today.day
+"""
+REFUND = """
+UPDATE daily_usage SET used = used - 1 WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
+"""
+
+
+class SqlChatrooms:
+    """The Chatrooms port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def add(self, chatroom: Chatroom) -> None:
+        """Keep a new chatroom."""
+        self._cursor.execute(
+            ADD_CHATROOM,
+            {
+                "id": chatroom.id,
+                "user_id": chatroom.user_id,
+                "name": chatroom.name,
+                "system_prompt": chatroom.system_prompt,
+                "created_at": chatroom.created_at,
+                "updated_at": chatroom.updated_at,
+            },
+        )
+
+    def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
+        """ChatroomNotFound unless it exists and is ``by``'s."""
+        self._cursor.execute(OWNED_CHATROOM, {"id": chatroom_id, "user_id": by})
+        if self._cursor.fetchone() is None:
+            raise ChatroomNotFound
+
+
+class SqlMessages:
+    """The Messages port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def add(self, message: Message) -> None:
+        """Keep a new message. ChatroomNotFound when there is no such chatroom."""
+        try:
+            self._cursor.execute(
+                ADD_MESSAGE,
+                {
+                    "id": message.id,
+                    "chatroom_id": message.chatroom_id,
+                    "content": message.content,
+                    "created_at": message.created_at,
+                },
+            )
+        except ForeignKeyViolation as error:
+            raise ChatroomNotFound from error
+
+
+class SqlUsage:
+    """The Usage port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
+        """Charge one prompt to today; QuotaExhausted when nothing is left."""
+        self._cursor.execute(SUBSCRIPTION_OF, {"user_id": user_id})
+        limit = allowances[plan_of(subscription_from(self._cursor.fetchone()))].daily_prompts
+        self._cursor.execute(SPEND, {"user_id": user_id, "limit": limit})
+        row = self._cursor.fetchone()
+        if row is not None:
+            return DailyQuota(day=row[0], used=row[1], limit=limit)
+        self._cursor.execute(USED_TODAY, {"user_id": user_id})
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - a select without FROM a table always has a row
+        raise DailyQuota(day=row[0], used=row[1], limit=limit).exhausted()
+
+    def refund(self, charge: Charge) -> None:
+        """Give one prompt back."""
+        self._cursor.execute(REFUND, {"user_id": charge.user_id, "day": charge.day})

@@ -1,0 +1,62 @@
+"""Brings a database to a schema, one process at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
+
+from adapters.sql.database import sqlalchemy_url
+
+# The wheel carries the migrations inside this package, a checkout beside it.
+_INSIDE = Path(__file__).parent / "migrations"
+SCRIPTS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[2] / "migrations"
+
+# Any number that is ours: whoever holds this advisory lock migrates, the others wait for it.
+LOCK = 7_364_202_601
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Go up to ``revision``. Several processes may call this at once: one does it, the others find it done."""
+    with _config(database_url) as config:
+        command.upgrade(config, revision)
+
+
+def downgrade(database_url: str, revision: str) -> None:
+    """Go down to ``revision``; ``base`` leaves nothing."""
+    with _config(database_url) as config:
+        command.downgrade(config, revision)
+
+
+def new_migration(database_url: str, message: str) -> None:
+    """Write a migration from the newest one to what the tables have become."""
+    with _config(database_url) as config:
+        command.revision(config, message, autogenerate=True)
+
+
+@contextmanager
+def _config(database_url: str) -> Iterator[Config]:
+    engine = create_engine(
+        sqlalchemy_url(database_url),
+        poolclass=NullPool,
+        # A migration that cannot get a lock gives up rather than stopping all writes behind it.
+        connect_args={"connect_timeout": 5, "options": "-c lock_timeout=5000 -c timezone=UTC"},
+    )
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    with engine.connect() as connection:
+        _wait_for_turn(connection)
+        config.attributes["connection"] = connection
+        yield config
+
+
+def _wait_for_turn(connection: Connection) -> None:
+    # Held until the connection closes; waiting for another migration is not a lock worth giving up on.
+    connection.exec_driver_sql("SET lock_timeout = 0")
+    connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+    connection.exec_driver_sql("SET lock_timeout = 5000")
+    connection.commit()

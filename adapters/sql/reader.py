@@ -1,0 +1,134 @@
+"""The questions of the doors, each one statement on its own connection."""
+
+from typing import Any
+
+from adapters.sql.database import Database
+from adapters.sql.subscriptions import plan_of, subscription_from
+from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, Standing, Turn
+from domain.accounts import LoginMethod, Principal, SessionId, UserId
+from domain.chat import ChatroomId, MessageId
+from domain.plans import Allowances, DailyQuota
+from domain.replies import FailureReason, ReplyState
+
+PRINCIPAL = """
+SELECT user_id, id, method, started_at FROM sessions
+WHERE id = %(id)s AND ended_at IS NULL AND expires_at > now()
+"""
+PROFILE = """
+SELECT u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
+       s.status, s.current_period_end, s.cancel_at_period_end
+FROM users u
+CROSS JOIN (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
+LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = today.day
+LEFT JOIN subscriptions s ON s.user_id = u.id
+WHERE u.id = %(id)s
+"""
+STANDING = """
+SELECT today.day, COALESCE(d.used, 0), s.status, s.current_period_end, s.cancel_at_period_end
+FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
+LEFT JOIN daily_usage d ON d.user_id = %(id)s AND d.day = today.day
+LEFT JOIN subscriptions s ON s.user_id = %(id)s
+"""
+ROOMS = """
+SELECT id, name, created_at, updated_at FROM chatrooms
+WHERE user_id = %(user_id)s AND (%(before)s::uuid IS NULL OR id < %(before)s)
+ORDER BY id DESC LIMIT %(limit)s
+"""
+# The chatroom's columns come with every turn: one round trip, and a chatroom without turns still has its row.
+CONVERSATION = """
+SELECT c.id, c.name, c.system_prompt, c.created_at, c.updated_at,
+       t.id, t.content, t.created_at,
+       r.id, r.state, r.content, r.created_at, r.finished_at, r.model, r.failure, r.truncated,
+       r.input_tokens, r.output_tokens
+FROM chatrooms c
+LEFT JOIN LATERAL (
+    SELECT m.id, m.content, m.created_at FROM messages m
+    WHERE m.chatroom_id = c.id AND (%(before)s::uuid IS NULL OR m.id < %(before)s)
+    ORDER BY m.id DESC LIMIT %(limit)s
+) t ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY replies.id DESC LIMIT 1
+) r ON true
+WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
+ORDER BY t.id DESC
+"""
+
+
+class SqlReader:
+    """The Reader port."""
+
+    def __init__(self, database: Database) -> None:
+        """Read from ``database``."""
+        self._database = database
+
+    def principal(self, session_id: SessionId) -> Principal | None:
+        """Who a session belongs to."""
+        row = self._one(PRINCIPAL, {"id": session_id})
+        if row is None:
+            return None
+        user_id, found_id, method, started_at = row
+        return Principal(user_id, found_id, LoginMethod(method), started_at)
+
+    def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
+        """A user with plan and today's use."""
+        row = self._one(PROFILE, {"id": user_id})
+        if row is None:
+            return None
+        found_id, phone, name, email, created_at, day, used, *subscription = row
+        plan = plan_of(subscription_from(subscription))
+        quota = DailyQuota(day, used, allowances[plan].daily_prompts)
+        return Profile(found_id, phone, name, email, created_at, plan, quota)
+
+    def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
+        """Plan, subscription and today's use."""
+        row = self._one(STANDING, {"id": user_id})
+        assert row is not None  # noqa: S101 - a select from a constant row always has a row
+        day, used, *columns = row
+        subscription = subscription_from(columns)
+        plan = plan_of(subscription)
+        return Standing(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts))
+
+    def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
+        """A page of chatrooms, newest first."""
+        with self._database.read() as cursor:
+            # One more than asked for tells whether there is a next page.
+            cursor.execute(ROOMS, {"user_id": user_id, "before": before, "limit": limit + 1})
+            rows = cursor.fetchall()
+        rooms = [RoomLine._make(row) for row in rows[:limit]]
+        return RoomPage(rooms, rooms[-1].id if len(rows) > limit else None)
+
+    def conversation(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
+    ) -> Conversation | None:
+        """A chatroom and a page of its turns, oldest first."""
+        with self._database.read() as cursor:
+            cursor.execute(
+                CONVERSATION,
+                {
+                    "user_id": user_id,
+                    "chatroom_id": chatroom_id,
+                    "before": before,
+                    "limit": turns + 1,
+                },
+            )
+            rows = cursor.fetchall()
+        if not rows:
+            return None
+        page = [_turn(row[5:]) for row in rows[:turns] if row[5] is not None]
+        next_before = page[-1].message_id if len(rows) > turns else None
+        page.reverse()
+        room_id, name, system_prompt, created_at, updated_at = rows[0][:5]
+        return Conversation(room_id, name, system_prompt, created_at, updated_at, page, next_before)
+
+    def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
+        with self._database.read() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchone()
+
+
+def _turn(row: tuple[Any, ...]) -> Turn:
+    turn = Turn._make(row)
+    return turn._replace(
+        reply_state=ReplyState(turn.reply_state),
+        failure=FailureReason(turn.failure) if turn.failure else None,
+    )

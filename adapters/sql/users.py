@@ -1,0 +1,117 @@
+"""Users and sessions in PostgreSQL."""
+
+from datetime import datetime
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from domain.accounts import PhoneNumber, Session, SessionId, User, UserId
+from domain.errors import PhoneTaken
+
+ADD_USER = """
+INSERT INTO users (id, phone, name, email, password_hash, created_at, verified_at)
+VALUES (%(id)s, %(phone)s, %(name)s, %(email)s, %(password_hash)s, %(created_at)s, %(verified_at)s)
+ON CONFLICT (phone) DO NOTHING
+RETURNING id
+"""
+USER_BY_PHONE = """
+SELECT id, phone, name, email, password_hash, created_at, verified_at
+FROM users WHERE phone = %(phone)s FOR UPDATE
+"""
+USER_BY_ID = """
+SELECT id, phone, name, email, password_hash, created_at, verified_at
+FROM users WHERE id = %(id)s FOR UPDATE
+"""
+MARK_VERIFIED = "UPDATE users SET verified_at = %(at)s WHERE id = %(id)s"
+SET_PASSWORD = "UPDATE users SET password_hash = %(password_hash)s WHERE id = %(id)s"  # noqa: S105
+
+ADD_SESSION = """
+INSERT INTO sessions (id, user_id, method, started_at, expires_at)
+VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s)
+"""
+END_SESSIONS = """
+UPDATE sessions SET ended_at = now()
+WHERE user_id = %(user_id)s AND ended_at IS NULL AND id IS DISTINCT FROM %(but)s
+"""
+
+
+class SqlUsers:
+    """The Users port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def add(self, user: User) -> None:
+        """Keep a new user. PhoneTaken when the number has an account."""
+        self._cursor.execute(
+            ADD_USER,
+            {
+                "id": user.id,
+                "phone": user.phone.e164,
+                "name": user.name,
+                "email": user.email,
+                "password_hash": user.password_hash,
+                "created_at": user.created_at,
+                "verified_at": user.verified_at,
+            },
+        )
+        if self._cursor.fetchone() is None:
+            raise PhoneTaken
+
+    def by_phone(self, phone: PhoneNumber) -> User | None:
+        """The user with this number, locked."""
+        self._cursor.execute(USER_BY_PHONE, {"phone": phone.e164})
+        return self._fetch_user()
+
+    def get(self, user_id: UserId) -> User | None:
+        """The user with this id, locked."""
+        self._cursor.execute(USER_BY_ID, {"id": user_id})
+        return self._fetch_user()
+
+    def mark_verified(self, user_id: UserId, *, at: datetime) -> None:
+        """Note that the number was proven."""
+        self._cursor.execute(MARK_VERIFIED, {"id": user_id, "at": at})
+
+    def set_password(self, user_id: UserId, password_hash: str | None) -> None:
+        """Replace the password."""
+        self._cursor.execute(SET_PASSWORD, {"id": user_id, "password_hash": password_hash})
+
+    def _fetch_user(self) -> User | None:
+        row = self._cursor.fetchone()
+        if row is None:
+            return None
+        user_id, phone, name, email, password_hash, created_at, verified_at = row
+        return User(
+            id=user_id,
+            phone=PhoneNumber(phone),
+            name=name,
+            email=email,
+            password_hash=password_hash,
+            created_at=created_at,
+            verified_at=verified_at,
+        )
+
+
+class SqlSessions:
+    """The Sessions port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def add(self, session: Session) -> None:
+        """Begin a session."""
+        self._cursor.execute(
+            ADD_SESSION,
+            {
+                "id": session.id,
+                "user_id": session.user_id,
+                "method": session.method.value,
+                "started_at": session.started_at,
+                "expires_at": session.expires_at,
+            },
+        )
+
+    def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
+        """End a user's sessions, except ``but``."""
+        self._cursor.execute(END_SESSIONS, {"user_id": user_id, "but": but})

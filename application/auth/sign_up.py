@@ -1,0 +1,55 @@
+"""A person signs up with a mobile number."""
+
+from dataclasses import dataclass
+
+from application.ports.password_hasher import PasswordHasher
+from application.ports.phone_numbers import ReadPhoneNumber
+from application.ports.runtime import Clock, NewId
+from application.ports.unit_of_work import Begin
+from domain.accounts import User, UserId, check_password
+from domain.errors import PhoneTaken
+
+
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """Makes an account for a number that has none. The number is proven later, by a one-time password."""
+
+    begin: Begin
+    read_phone_number: ReadPhoneNumber
+    password_hasher: PasswordHasher
+    clock: Clock
+    new_id: NewId
+
+    def __call__(
+        self,
+        *,
+        mobile_number: str,
+        name: str | None = None,
+        email: str | None = None,
+        password: str | None = None,
+    ) -> User:
+        """The new user. PhoneTaken when the number has an account; InvalidValue when a value breaks a rule."""
+        phone = self.read_phone_number(mobile_number)
+        password_hash = None
+        if password is not None:
+            password_hash = self.password_hasher.hash(check_password(password, field="password"))
+        user = User(
+            id=UserId(self.new_id()),
+            phone=phone,
+            name=name,
+            email=email,
+            password_hash=password_hash,
+            created_at=self.clock(),
+            verified_at=None,
+        )
+        with self.begin() as work:
+            holder = work.users.by_phone(phone)
+            if holder is None:
+                work.users.add(user)
+                work.commit()
+                return user
+            if holder.verified_at is None:
+                # Two people claim a number that neither has proven: no password of either may wait for its owner.
+                work.users.set_password(holder.id, None)
+                work.commit()
+        raise PhoneTaken

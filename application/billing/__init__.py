@@ -1,0 +1,1 @@
+"""Plans: what a user has and how much of it is used."""

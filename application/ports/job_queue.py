@@ -1,0 +1,10 @@
+"""The doorbell of the workers."""
+
+from typing import Protocol
+
+
+class JobQueue(Protocol):
+    """Wakes workers. It carries no work: what is due stands in the replies."""
+
+    def ring(self) -> None:
+        """Wake a worker, soon. Best effort and never raises: a ring that is lost delays, the workers also look."""

@@ -1,0 +1,13 @@
+"""How a one-time password reaches its owner."""
+
+from typing import Protocol
+
+from domain.accounts import PhoneNumber
+from domain.one_time_password import Purpose
+
+
+class OtpDelivery(Protocol):
+    """Sends codes."""
+
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+        """Send the code. Returns what may be shown to whoever asked: the code itself in development, else None."""

@@ -1,0 +1,13 @@
+"""Passwords at rest."""
+
+from typing import Protocol
+
+
+class PasswordHasher(Protocol):
+    """Slow on purpose: never call it inside a unit of work."""
+
+    def hash(self, password: str) -> str:
+        """A salted hash; two of the same password differ. Takes any length of text."""
+
+    def matches(self, password: str, password_hash: str | None) -> bool:
+        """Whether it is the password of the hash. None costs the same work and never matches."""

@@ -1,0 +1,101 @@
+"""What is only read: one statement per question, the columns of the answer, no entities.
+
+Every method raises DependencyDown("database") when the database does not answer.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from domain.accounts import Principal, SessionId, UserId
+from domain.billing import Subscription
+from domain.chat import ChatroomId, MessageId
+from domain.plans import Allowances, DailyQuota, Plan
+from domain.replies import FailureReason, ReplyId, ReplyState
+
+
+class Profile(NamedTuple):
+    """A user as the user sees it."""
+
+    id: UserId
+    phone: str
+    name: str | None
+    email: str | None
+    created_at: datetime
+    plan: Plan
+    quota: DailyQuota
+
+
+class Standing(NamedTuple):
+    """What a user has and how much of it is used. ``subscription`` None: never had one."""
+
+    plan: Plan
+    subscription: Subscription | None
+    quota: DailyQuota
+
+
+class RoomLine(NamedTuple):
+    """A chatroom in a list."""
+
+    id: ChatroomId
+    name: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class RoomPage(NamedTuple):
+    """Some chatrooms, newest first; ``next_before``: where the next page begins, None on the last."""
+
+    rooms: Sequence[RoomLine]
+    next_before: ChatroomId | None
+
+
+class Turn(NamedTuple):
+    """A message and the newest reply to it."""
+
+    message_id: MessageId
+    content: str
+    sent_at: datetime
+    reply_id: ReplyId
+    reply_state: ReplyState
+    reply_content: str | None
+    reply_created_at: datetime
+    finished_at: datetime | None
+    model: str | None
+    failure: FailureReason | None
+    truncated: bool
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class Conversation(NamedTuple):
+    """A chatroom and a page of its turns, oldest first; ``next_before``: the older ones, None where there are none."""
+
+    id: ChatroomId
+    name: str
+    system_prompt: str | None
+    created_at: datetime
+    updated_at: datetime
+    turns: Sequence[Turn]
+    next_before: MessageId | None
+
+
+class Reader(Protocol):
+    """The questions the doors ask."""
+
+    def principal(self, session_id: SessionId) -> Principal | None:
+        """Who a session belongs to; None when it has ended or never was."""
+
+    def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
+        """A user with plan and today's use."""
+
+    def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
+        """Plan, subscription and today's use of a user."""
+
+    def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
+        """A user's chatrooms, newest first, those older than ``before``."""
+
+    def conversation(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
+    ) -> Conversation | None:
+        """The newest ``turns`` turns older than ``before``; None unless the chatroom is this user's."""

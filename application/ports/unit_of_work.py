@@ -1,0 +1,37 @@
+"""One transaction, opened and committed by the story that needs it."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from application.ports.chatrooms import Chatrooms
+from application.ports.messages import Messages
+from application.ports.replies import Replies
+from application.ports.sessions import Sessions
+from application.ports.usage import Usage
+from application.ports.users import Users
+
+
+class Work(Protocol):
+    """All that is written together. Leaving without ``commit`` leaves nothing behind."""
+
+    @property
+    def users(self) -> Users: ...
+    @property
+    def sessions(self) -> Sessions: ...
+    @property
+    def chatrooms(self) -> Chatrooms: ...
+    @property
+    def messages(self) -> Messages: ...
+    @property
+    def replies(self) -> Replies: ...
+    @property
+    def usage(self) -> Usage: ...
+
+    def commit(self) -> None:
+        """Make it all true. The last thing a story does in its unit of work."""
+
+
+class Begin(Protocol):
+    """Opens units of work. DependencyDown("database") when there is no database to open one on."""
+
+    def __call__(self) -> AbstractContextManager[Work]: ...

@@ -1,0 +1,178 @@
+"""Everything the domain and its stories can refuse, drawn as one tree.
+
+DomainError
+├── Invalid            what was sent cannot be accepted        (422 at the HTTP door)
+│   └── InvalidValue
+├── Unauthenticated    who is asking is not proven             (401)
+│   ├── TokenInvalid
+│   ├── TokenExpired
+│   ├── OtpInvalid
+│   └── CredentialsInvalid
+├── NotAllowed         who is asking is known and may not      (403)
+│   └── ReauthenticationNeeded
+├── NotFound           it does not exist, or not for the asker (404)
+│   └── ChatroomNotFound
+├── Conflict           it contradicts what is already there    (409)
+│   └── PhoneTaken
+├── TooMuch            too often, too many                     (429)
+│   ├── QuotaExhausted
+│   ├── OtpResendTooSoon
+│   └── OtpLocked
+└── Unavailable        something it needs is down              (503)
+    └── DependencyDown
+
+A kind says what sort of refusal it is; a leaf has a stable ``code`` and carries facts, never sentences for a
+screen and never an HTTP status. The doors turn kinds into statuses and facts into members of a problem.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """The root. Only leaves are raised."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def facts(self) -> dict[str, object]:
+        """The leaf's own data by field name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+
+class Invalid(DomainError):
+    """What was sent cannot be accepted as it is."""
+
+
+class Unauthenticated(DomainError):
+    """Who is asking is not proven."""
+
+
+class NotAllowed(DomainError):
+    """Who is asking is known and may not do this."""
+
+
+class NotFound(DomainError):
+    """It does not exist, or not for the one who asks: the two must look alike."""
+
+
+class Conflict(DomainError):
+    """It contradicts what is already there."""
+
+
+class TooMuch(DomainError):
+    """Too often or too many; asking again later helps."""
+
+
+class Unavailable(DomainError):
+    """Something this needs is down; nothing was done."""
+
+
+# Leaves are dataclasses that are not frozen: raising one sets its traceback.
+
+
+@dataclass(eq=False)
+class InvalidValue(Invalid):
+    """One value breaks a rule of the domain. ``field`` is named as the caller named it."""
+
+    code: ClassVar[str] = "validation_failed"
+    title: ClassVar[str] = "A value is not acceptable"
+    field: str
+    reason: str
+
+
+@dataclass(eq=False)
+class TokenInvalid(Unauthenticated):
+    """The access token is missing, malformed, forged, or its session has ended."""
+
+    code: ClassVar[str] = "token_invalid"
+    title: ClassVar[str] = "The access token is missing or not valid"
+
+
+@dataclass(eq=False)
+class TokenExpired(Unauthenticated):
+    """The access token was good once."""
+
+    code: ClassVar[str] = "token_expired"
+    title: ClassVar[str] = "The access token has expired"
+
+
+@dataclass(eq=False)
+class OtpInvalid(Unauthenticated):
+    """Wrong, used, outdated or never sent; which of these is not said."""
+
+    code: ClassVar[str] = "otp_invalid"
+    title: ClassVar[str] = "The one-time password is not valid"
+    attempts_left: int
+
+
+@dataclass(eq=False)
+class CredentialsInvalid(Unauthenticated):
+    """Number and password do not belong together; which of them is wrong is not said."""
+
+    code: ClassVar[str] = "credentials_invalid"
+    title: ClassVar[str] = "Mobile number or password is wrong"
+
+
+@dataclass(eq=False)
+class ReauthenticationNeeded(NotAllowed):
+    """The session is too old, or too weakly proven, for what was asked."""
+
+    code: ClassVar[str] = "reauthentication_needed"
+    title: ClassVar[str] = "Prove who you are again"
+
+
+@dataclass(eq=False)
+class ChatroomNotFound(NotFound):
+    """No such chatroom among the caller's own."""
+
+    code: ClassVar[str] = "chatroom_not_found"
+    title: ClassVar[str] = "There is no such chatroom"
+
+
+@dataclass(eq=False)
+class PhoneTaken(Conflict):
+    """The mobile number has an account already."""
+
+    code: ClassVar[str] = "phone_taken"
+    title: ClassVar[str] = "The mobile number is already registered"
+
+
+@dataclass(eq=False)
+class QuotaExhausted(TooMuch):
+    """The plan's prompts of this UTC day are used up."""
+
+    code: ClassVar[str] = "daily_quota_exceeded"
+    title: ClassVar[str] = "The prompts of today are used up"
+    limit: int
+    used: int
+    resets_at: datetime
+
+
+@dataclass(eq=False)
+class OtpResendTooSoon(TooMuch):
+    """A code for this number and purpose was sent a moment ago. ``retry_after`` is in seconds."""
+
+    code: ClassVar[str] = "otp_resend_too_soon"
+    title: ClassVar[str] = "A one-time password was sent a moment ago"
+    retry_after: int
+
+
+@dataclass(eq=False)
+class OtpLocked(TooMuch):
+    """Too many wrong codes: the code is void. ``retry_after`` seconds until a new one can be asked for."""
+
+    code: ClassVar[str] = "otp_locked"
+    title: ClassVar[str] = "Too many wrong one-time passwords"
+    retry_after: int
+
+
+@dataclass(eq=False)
+class DependencyDown(Unavailable):
+    """A server this needs does not answer. ``retry_after`` is in seconds."""
+
+    code: ClassVar[str] = "dependency_unavailable"
+    title: ClassVar[str] = "A part of the service is not available"
+    dependency: str
+    retry_after: int = 2

@@ -1,0 +1,162 @@
+"""The life of a reply: QUEUED -> RUNNING -> DONE | FAILED | CANCELLED.
+
+A worker may write to a RUNNING reply only while it holds the lease, proven by the fencing token it was given when it
+claimed the reply (M. Kleppmann, "How to do distributed locking"): a worker that was stopped past its lease and wakes
+up finds that its token is no longer the one in the row.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+from uuid import UUID
+
+from domain.accounts import UserId
+from domain.chat import ChatroomId, Message, MessageId
+
+ReplyId = NewType("ReplyId", UUID)
+
+
+class ReplyState(StrEnum):
+    """Where a reply is in its life. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class FailureReason(StrEnum):
+    """Why a reply failed; the ``error.code`` of the API."""
+
+    MODEL_BUSY = "model_busy"
+    MODEL_UNREACHABLE = "model_unreachable"
+    MODEL_REJECTED_REQUEST = "model_rejected_request"
+    MODEL_NOT_FOUND = "model_not_found"
+    REFUSED = "refused"
+    EMPTY_ANSWER = "empty_answer"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+# What trying again cannot change is not tried again.
+RETRYABLE = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE})
+
+
+class AnswerFailed(Exception):
+    """The language model gave no answer. ``retry_after`` is the provider's own wish, where it had one."""
+
+    def __init__(self, reason: FailureReason, *, retry_after: timedelta | None = None) -> None:
+        """Keep the reason; no text of the provider, which may quote the prompt."""
+        super().__init__(reason.value)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the language model said. ``truncated``: it ran into its output limit."""
+
+    text: str
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedReply:
+    """A reply that was promised when its message was accepted. ``charged_on``: the UTC day whose quota paid for it."""
+
+    id: ReplyId
+    message_id: MessageId
+    chatroom_id: ChatroomId
+    user_id: UserId
+    charged_on: date
+    created_at: datetime
+    answer_within: timedelta
+
+    @classmethod
+    def to(cls, message: Message, *, id: ReplyId, charged_on: date, policy: "ReplyPolicy") -> "QueuedReply":
+        """The reply that ``message`` will get, or fail to get, within the policy's deadline."""
+        return cls(
+            id=id,
+            message_id=message.id,
+            chatroom_id=message.chatroom_id,
+            user_id=message.user_id,
+            charged_on=charged_on,
+            created_at=message.created_at,
+            answer_within=policy.deadline,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write to a running reply: its id and the fencing token of this attempt."""
+
+    reply_id: ReplyId
+    lease_token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedReply:
+    """A reply handed to one worker. ``attempt`` counts from 1, this one included."""
+
+    claim: Claim
+    attempt: int
+    prompt: str
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One prompt of a user's quota of one UTC day, to be given back."""
+
+    user_id: UserId
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """The attempt failed and another may succeed after ``delay``."""
+
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The reply has failed for good."""
+
+    reason: FailureReason
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyPolicy:
+    """How long and how often a reply is tried.
+
+    ``lease``: how long a worker that went silent keeps a reply from the others. ``deadline``: after which an
+    unanswered message has failed. ``first_backoff`` doubles with each attempt.
+    """
+
+    lease: timedelta = timedelta(seconds=60)
+    max_attempts: int = 3
+    deadline: timedelta = timedelta(seconds=300)
+    first_backoff: timedelta = timedelta(seconds=2)
+
+    def time_for_the_model(self, reply: ClaimedReply) -> timedelta:
+        """What a call may take in all: it must end well before the lease and not after the deadline."""
+        return min(self.lease * 0.8, timedelta(seconds=reply.seconds_left))
+
+    def after_failure(self, failure: AnswerFailed, reply: ClaimedReply) -> TryAgain | GiveUp:
+        """What to do when attempt number ``reply.attempt`` has failed."""
+        if failure.reason not in RETRYABLE:
+            return GiveUp(failure.reason)
+        if reply.attempt >= self.max_attempts:
+            return GiveUp(failure.reason)
+        backoff: timedelta = self.first_backoff * 2 ** (reply.attempt - 1)
+        delay = max(failure.retry_after or timedelta(), backoff)
+        # A wait that ends after the deadline can only end in failure: say so now.
+        if delay.total_seconds() >= reply.seconds_left:
+            return GiveUp(failure.reason)
+        return TryAgain(delay)

@@ -1,0 +1,1 @@
+"""The doors: HTTP, worker, command line; the settings they read and the container that wires them."""

@@ -1,0 +1,1 @@
+"""The HTTP door: JSON in, stories told, JSON out."""

@@ -1,0 +1,109 @@
+"""The Flask application: blueprints, problems, documentation, one log line a request."""
+
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from flask_swagger_ui import get_swaggerui_blueprint
+
+from application.use_cases import UseCases
+from entrypoints.api.auth import auth_blueprint
+from entrypoints.api.body import MAX_BODY_BYTES
+from entrypoints.api.chat import chat_blueprint
+from entrypoints.api.home import home_blueprint
+from entrypoints.api.problems import ProblemApi, register_problems
+from entrypoints.api.request_id import HEADER, request_id
+from entrypoints.api.responses import to_json
+from entrypoints.api.security import SCHEME, Guard
+from entrypoints.api.subscriptions import subscriptions_blueprint
+from entrypoints.api.users import users_blueprint
+
+DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwords, chatrooms, a daily free quota.
+
+Errors are `application/problem+json` (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC. A foreign id and a
+missing id give the same 404. Members of a body that are not documented are ignored.
+"""
+
+log = structlog.get_logger("http")
+
+
+def create_app(use_cases: UseCases) -> Flask:
+    """The application over ``use_cases``. Several can live in one process."""
+    app = Flask("gemini-chat-backend", static_folder=None)
+    app.config.update(
+        API_TITLE="Gemini-style chat backend",
+        API_VERSION=_version(),
+        OPENAPI_VERSION="3.1.0",
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+    )
+    app.url_map.strict_slashes = False
+    api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
+    api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    register_problems(app)
+    guard = Guard(use_cases.auth.authenticate)
+    for blueprint in (
+        auth_blueprint(use_cases.auth, guard),
+        users_blueprint(use_cases.auth, use_cases.billing, guard),
+        chat_blueprint(use_cases.chat, guard),
+        subscriptions_blueprint(use_cases.billing, guard),
+        home_blueprint(use_cases.check_readiness),
+    ):
+        api.register_blueprint(blueprint)
+    _serve_documentation(app)
+    _watch_requests(app)
+    return app
+
+
+def openapi_document(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of an application."""
+    document: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+    return document
+
+
+def _serve_documentation(app: Flask) -> None:
+    document = to_json(openapi_document(app))
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return Response(document, content_type="application/json", headers={"Cache-Control": "no-cache"})
+
+    app.register_blueprint(
+        get_swaggerui_blueprint(
+            "/docs",
+            "/openapi.json",
+            # No validator badge: it would ask a server of Swagger's about the document.
+            config={"app_name": "Gemini-style chat backend", "validatorUrl": None},
+        )
+    )
+
+
+def _watch_requests(app: Flask) -> None:
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id())
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers[HEADER] = request_id()
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        # The rule, not the path: ids stay out of the statistics, and whatever strangers type out of the log.
+        log.info(
+            "request",
+            method=request.method,
+            route=request.url_rule.rule if request.url_rule else None,
+            status=response.status_code,
+            milliseconds=round((time.perf_counter() - g.began) * 1000, 1),
+        )
+        return response
+
+
+def _version() -> str:
+    try:
+        return version("gemini-chat-backend")
+    except PackageNotFoundError:  # run from a checkout
+        return "0.1.0"

@@ -1,0 +1,76 @@
+"""/, /health: where things are and how they stand."""
+
+import marshmallow as ma
+from flask import Response
+
+from application.readiness import CheckReadiness
+from entrypoints.api.body import JsonBlueprint
+from entrypoints.api.responses import json_response
+from entrypoints.api.schemas import described
+
+
+class HomeSchema(ma.Schema):
+    """Where things are."""
+
+    message = ma.fields.String(required=True)
+    links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
+
+
+class LiveSchema(ma.Schema):
+    """The process answers."""
+
+    status = ma.fields.Constant("ok", required=True)
+
+
+class ReadySchema(ma.Schema):
+    """Whether the service can do its work."""
+
+    status = ma.fields.String(required=True, validate=ma.validate.OneOf(["ok", "degraded", "unavailable"]))
+    degraded = ma.fields.List(
+        ma.fields.String(), required=True, metadata=described("What is down: database, redis, workers")
+    )
+
+
+def home_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
+    """The home route and the probes."""
+    blp = JsonBlueprint("service", __name__, description="The service itself")
+
+    @blp.route("/", methods=["GET"])
+    @blp.response(200, HomeSchema)
+    def home() -> Response:
+        """Where to go from here."""
+        return json_response(
+            {
+                "message": "Home Route",
+                "links": {
+                    "docs": "/docs/",
+                    "openapi": "/openapi.json",
+                    "problems": "/problems",
+                    "live": "/health/live",
+                    "ready": "/health/ready",
+                },
+            }
+        )
+
+    @blp.route("/health/live", methods=["GET"])
+    @blp.response(200, LiveSchema)
+    def live() -> Response:
+        """The process answers; nothing else is asked."""
+        return json_response({"status": "ok"})
+
+    @blp.route("/health/ready", methods=["GET"])
+    @blp.response(200, ReadySchema)
+    @blp.alt_response(503, schema=ReadySchema, description="Send requests elsewhere")
+    def ready() -> Response:
+        """Whether to send requests here: 200, perhaps degraded, or 503 without the database."""
+        readiness = check_readiness()
+        status = "degraded" if readiness.degraded else "ok"
+        return json_response(
+            {
+                "status": status if readiness.ready else "unavailable",
+                "degraded": list(readiness.degraded),
+            },
+            200 if readiness.ready else 503,
+        )
+
+    return blp

@@ -1,0 +1,194 @@
+"""Errors as problem+json (RFC 9457): ``type``, ``title``, ``status``, ``detail``, ``code``, ``requestId`` and facts."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any
+
+import marshmallow as ma
+import structlog
+from flask import Flask, Response
+from flask_smorest import Api
+from werkzeug.exceptions import HTTPException
+
+from domain import errors
+from domain.errors import DomainError, InvalidValue
+from entrypoints.api.request_id import request_id
+from entrypoints.api.responses import to_json
+
+PROBLEM_JSON = "application/problem+json"
+
+STATUS_OF_KIND: Mapping[type[DomainError], int] = {
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.NotAllowed: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooMuch: 429,
+    errors.Unavailable: 503,
+}
+
+# What HTTP itself refuses: code, title. Everything else that werkzeug raises is a bad_request.
+HTTP_PROBLEMS = {
+    400: ("bad_request", "The request cannot be understood"),
+    404: ("not_found", "There is nothing here"),
+    405: ("method_not_allowed", "Not with this method"),
+    413: ("payload_too_large", "The body is too large"),
+    415: ("unsupported_media_type", "The body must be application/json"),
+    422: (InvalidValue.code, InvalidValue.title),
+    500: ("internal_error", "Something went wrong on our side"),
+}
+
+# Names of our own headers that werkzeug's exceptions may carry to the client.
+KEPT_HEADERS = frozenset({"allow", "retry-after", "location"})
+
+log = structlog.get_logger(__name__)
+
+
+class ProblemSchema(ma.Schema):
+    """A problem (RFC 9457)."""
+
+    type = ma.fields.String(required=True, metadata={"description": "Which problem; `/problems` lists them"})
+    title = ma.fields.String(required=True)
+    status = ma.fields.Integer(required=True)
+    detail = ma.fields.String()
+    code = ma.fields.String(required=True, metadata={"description": "Stable, for programs"})
+    requestId = ma.fields.String(required=True)  # noqa: N815
+    errors = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.List(ma.fields.String()),
+        metadata={"description": "What is wrong, by field (422)"},
+    )
+
+
+class ProblemApi(Api):
+    """flask-smorest with problems in place of its own errors."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """A problem for what werkzeug or webargs refused."""
+        return http_problem(error)
+
+    def _register_responses(self) -> None:
+        """Document errors as what they are."""
+        super()._register_responses()
+        for response in self.spec.components.responses.values():
+            content = response.get("content", {})
+            if "application/json" in content:
+                content[PROBLEM_JSON] = content.pop("application/json")
+
+
+def register_problems(app: Flask) -> None:
+    """Answer every error of the domain, and every one that nobody foresaw, with a problem."""
+    app.register_error_handler(DomainError, domain_problem)
+    app.register_error_handler(Exception, unforeseen_problem)
+    app.add_url_rule("/problems", view_func=describe_problems)
+
+
+def problem(
+    status: int, code: str, title: str, *, headers: Mapping[str, str] | None = None, **members: Any
+) -> Response:
+    """An answer that is a problem."""
+    body = {
+        "type": f"/problems#{code}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "requestId": request_id(),
+        **members,
+    }
+    return Response(to_json(body), status, headers, content_type=PROBLEM_JSON)
+
+
+def status_of(error: type[DomainError]) -> int:
+    """The status of an error's kind."""
+    return next(status for kind, status in STATUS_OF_KIND.items() if issubclass(error, kind))
+
+
+def domain_problem(error: DomainError) -> Response:
+    """The problem that an error of the domain is at this door."""
+    status = status_of(type(error))
+    if isinstance(error, InvalidValue):
+        return problem(status, error.code, error.title, errors={error.field: [error.reason]})
+    facts = {_camel_case(name): value for name, value in error.facts().items()}
+    headers = {}
+    wait = _seconds_to_wait(error)
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(status, error.code, error.title, headers=headers, **facts)
+
+
+def http_problem(error: HTTPException) -> Response:
+    """The problem that an error of HTTP is."""
+    if error.response is not None and isinstance(error.response, Response):
+        return error.response
+    status = error.code or 500
+    code, title = HTTP_PROBLEMS.get(status, ("bad_request", error.name))
+    headers = {name: value for name, value in error.get_headers() if name.lower() in KEPT_HEADERS}
+    members: dict[str, Any] = {}
+    data = getattr(error, "data", None) or {}
+    if "detail" in data:
+        members["detail"] = data["detail"]
+    if "messages" in data:
+        members["errors"] = _by_field(data["messages"])
+    return problem(status, code, title, headers=headers, **members)
+
+
+def unforeseen_problem(error: Exception) -> Response:
+    """A 500 that tells the client nothing but where to find it in our log."""
+    if isinstance(error, HTTPException):
+        return http_problem(error)
+    log.error("unforeseen_error", exc_info=error)
+    return problem(500, *HTTP_PROBLEMS[500])
+
+
+def describe_problems() -> Response:
+    """Every problem that the domain knows, for people who follow a ``type``."""
+    paragraphs = [
+        f"## {leaf.code}\n\n{status_of(leaf)}: {leaf.title}. {leaf.__doc__}\n"
+        for leaf in sorted(leaves(DomainError), key=lambda leaf: leaf.code)
+    ] + [
+        f"## {code}\n\n{status}: {title}.\n"
+        for status, (code, title) in HTTP_PROBLEMS.items()
+        if code != InvalidValue.code
+    ]
+    return Response("# Problems\n\n" + "\n".join(paragraphs), mimetype="text/markdown")
+
+
+def leaves(kind: type[DomainError]) -> list[type[DomainError]]:
+    """The classes below ``kind`` that are raised."""
+    below = kind.__subclasses__()
+    return [leaf for child in below for leaf in leaves(child)] if below else [kind]
+
+
+def _seconds_to_wait(error: DomainError) -> int | None:
+    facts = error.facts()
+    if isinstance(retry_after := facts.get("retry_after"), int):
+        return retry_after
+    if isinstance(resets_at := facts.get("resets_at"), datetime):
+        return max(ceil((resets_at - datetime.now(UTC)).total_seconds()), 1)
+    return None
+
+
+def _by_field(messages: Any) -> dict[str, list[str]]:
+    """webargs' messages by location, flattened to dotted field names."""
+    found: dict[str, list[str]] = {}
+
+    def walk(path: str, node: Any) -> None:
+        if isinstance(node, dict):
+            for key, child in node.items():
+                walk(f"{path}.{key}" if path else str(key), child)
+        else:
+            found[path or "body"] = [str(line) for line in node]
+
+    for location in messages.values() if isinstance(messages, dict) else [messages]:
+        walk("", location)
+    return {("body" if name == "_schema" else name): lines for name, lines in found.items()}
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -1,0 +1,48 @@
+"""Pieces of the API's shapes that several resources use. They document; the views write the same by hand."""
+
+from typing import Any
+
+import marshmallow as ma
+
+from domain.plans import DailyQuota, Plan
+
+
+def described(text: str, **more: Any) -> dict[str, Any]:
+    """Metadata of a field."""
+    return {"description": text, **more}
+
+
+class MessageOnlySchema(ma.Schema):
+    """What was done, in words."""
+
+    message = ma.fields.String(required=True)
+
+
+class QuotaSchema(ma.Schema):
+    """Use of a plan's daily prompts."""
+
+    limit = ma.fields.Integer(required=True, allow_none=True, metadata=described("null: no daily limit"))
+    used = ma.fields.Integer(required=True)
+    remaining = ma.fields.Integer(required=True, allow_none=True)
+    resetsAt = ma.fields.AwareDateTime(required=True, metadata=described("The next midnight, UTC"))  # noqa: N815
+
+
+class UsageSchema(QuotaSchema):
+    """Use of a plan's daily prompts, and the plan."""
+
+    tier = ma.fields.Enum(Plan, by_value=True, required=True)
+
+
+def quota_json(quota: DailyQuota) -> dict[str, Any]:
+    """A quota as QuotaSchema describes it."""
+    return {
+        "limit": quota.limit,
+        "used": quota.used,
+        "remaining": quota.remaining,
+        "resetsAt": quota.resets_at,
+    }
+
+
+def usage_json(plan: Plan, quota: DailyQuota) -> dict[str, Any]:
+    """A quota as UsageSchema describes it."""
+    return {"tier": plan.value, **quota_json(quota)}

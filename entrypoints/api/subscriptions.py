@@ -1,0 +1,57 @@
+"""/subscription: what users have."""
+
+import marshmallow as ma
+from flask import Response
+
+from application.use_cases import Billing
+from domain.accounts import Principal
+from domain.billing import SubscriptionStatus
+from domain.plans import Plan
+from entrypoints.api.body import JsonBlueprint
+from entrypoints.api.responses import json_response
+from entrypoints.api.schemas import UsageSchema, described, usage_json
+from entrypoints.api.security import Guard
+
+PLAN_NAMES = {Plan.BASIC: "Basic", Plan.PRO: "Pro"}
+
+
+class StandingSchema(ma.Schema):
+    """A user's plan and subscription."""
+
+    tier = ma.fields.Enum(Plan, by_value=True, required=True)
+    plan = ma.fields.String(required=True, validate=ma.validate.OneOf(list(PLAN_NAMES.values())))
+    status = ma.fields.Enum(
+        SubscriptionStatus,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata=described("Of the subscription at Stripe; null: never had one"),
+    )
+    currentPeriodEnd = ma.fields.AwareDateTime(required=True, allow_none=True)  # noqa: N815
+    cancelAtPeriodEnd = ma.fields.Boolean(required=True)  # noqa: N815
+    usage = ma.fields.Nested(UsageSchema, required=True)
+
+
+def subscriptions_blueprint(billing: Billing, guard: Guard) -> JsonBlueprint:
+    """Everything below /subscription."""
+    blp = JsonBlueprint("subscription", __name__, url_prefix="/subscription", description="Plans")
+
+    @blp.route("/status", methods=["GET"])
+    @guard
+    @blp.response(200, StandingSchema)
+    def status(principal: Principal) -> Response:
+        """Your plan, read at this moment."""
+        standing = billing.show_standing(user_id=principal.user_id)
+        subscription = standing.subscription
+        return json_response(
+            {
+                "tier": standing.plan.value,
+                "plan": PLAN_NAMES[standing.plan],
+                "status": subscription.status.value if subscription else None,
+                "currentPeriodEnd": subscription.current_period_end if subscription else None,
+                "cancelAtPeriodEnd": bool(subscription and subscription.cancel_at_period_end),
+                "usage": usage_json(standing.plan, standing.quota),
+            }
+        )
+
+    return blp

@@ -1,0 +1,1 @@
+"""The operator's door: ``python -m entrypoints.cli COMMAND``."""

@@ -1,0 +1,298 @@
+"""The composition root: the only place that knows the adapters, and the only one that knows dependency_injector."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dependency_injector import containers, providers
+
+from adapters.bcrypt_password_hasher import BcryptPasswordHasher
+from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.offline_language_model import OfflineLanguageModel
+from adapters.otp_delivery import ConsoleOtpDelivery, ResponseOtpDelivery
+from adapters.phone_numbers import LibPhoneNumberReader
+from adapters.redis_connection import RedisProbe, connect, connect_for_rq
+from adapters.redis_otp_store import RedisOtpStore
+from adapters.redis_room_list_cache import RedisRoomListCache
+from adapters.redis_worker_presence import RedisWorkerPresence
+from adapters.rq_job_queue import RqJobQueue, listen
+from adapters.sql.database import Database, make_engine
+from adapters.sql.migrate import new_migration, upgrade
+from adapters.sql.reader import SqlReader
+from adapters.sql.unit_of_work import SqlUnitsOfWork
+from adapters.system_runtime import Uuid7Ids, random_code, system_clock
+from application.auth.one_time_passwords import RequestCode, VerifyCode
+from application.auth.passwords import ChangePassword, LogIn, ResetPassword
+from application.auth.profile import ShowProfile
+from application.auth.sessions import Authenticate, StartSession
+from application.auth.sign_up import SignUp
+from application.billing.standing import ShowStanding
+from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
+from application.chat.send_message import SendMessage
+from application.chat.write_reply import ClaimReplies, FailHopelessReplies, ReleaseReply, WriteReply
+from application.ports.language_model import LanguageModel
+from application.readiness import CheckReadiness
+from application.use_cases import Auth, Billing, Chat, Replying, UseCases
+from domain.one_time_password import OtpPolicy
+from domain.plans import Allowance, Allowances, Plan
+from domain.replies import ReplyPolicy
+from entrypoints.settings import Settings
+from entrypoints.worker.run import WorkerParts
+
+__all__ = ["build_web", "build_worker", "new_migration", "upgrade"]
+
+# Until there are refresh tokens a login lasts a day; a session that is ended stops working at once all the same.
+SESSION_LIFETIME = timedelta(days=1)
+
+# Connections of a worker: its replies need one for a few milliseconds at the beginning and at the end.
+WORKER_CONNECTIONS = 8
+
+
+def allowances_of(settings: Settings) -> Allowances:
+    """What each plan allows. Limits are data."""
+    return {Plan.BASIC: Allowance(settings.basic_daily_prompts), Plan.PRO: Allowance(None)}
+
+
+def reply_policy_of(settings: Settings) -> ReplyPolicy:
+    """How long and how often a reply is tried."""
+    return ReplyPolicy(
+        lease=settings.reply_lease,
+        max_attempts=settings.reply_max_attempts,
+        deadline=settings.reply_deadline,
+    )
+
+
+def _language_model(settings: Settings) -> LanguageModel:
+    if settings.llm_provider == "offline":
+        return OfflineLanguageModel()
+    # Imported here: the SDK takes half a second and 50 MB, which no other process should pay.
+    from adapters.gemini_language_model import GeminiLanguageModel  # noqa: PLC0415
+
+    return GeminiLanguageModel(
+        api_key=settings.gemini_api_key.reveal(),
+        model=settings.gemini_model,
+        base_url=settings.gemini_base_url,
+    )
+
+
+def _key_for(use: str, settings: Settings) -> bytes:
+    """A key of its own for each use of the one secret (NIST SP 800-108: separate keys for separate purposes)."""
+    return hmac.new(settings.jwt_secret.reveal().encode(), use.encode(), hashlib.sha256).digest()
+
+
+class Inside(containers.DeclarativeContainer):
+    """The stories, wired to whatever adapters ``outside`` provides."""
+
+    outside = providers.DependenciesContainer()
+    otp_policy = providers.Object(OtpPolicy())
+
+    start_session = providers.Factory(
+        StartSession,
+        access_tokens=outside.access_tokens,
+        new_id=outside.new_id,
+        lifetime=SESSION_LIFETIME,
+    )
+    auth = providers.Factory(
+        Auth,
+        sign_up=providers.Factory(
+            SignUp,
+            begin=outside.begin,
+            read_phone_number=outside.read_phone_number,
+            password_hasher=outside.password_hasher,
+            clock=outside.clock,
+            new_id=outside.new_id,
+        ),
+        request_code=providers.Factory(
+            RequestCode,
+            otp_store=outside.otp_store,
+            otp_delivery=outside.otp_delivery,
+            read_phone_number=outside.read_phone_number,
+            new_code=outside.new_code,
+            policy=otp_policy,
+        ),
+        verify_code=providers.Factory(
+            VerifyCode,
+            begin=outside.begin,
+            otp_store=outside.otp_store,
+            read_phone_number=outside.read_phone_number,
+            start_session=start_session,
+            clock=outside.clock,
+            new_id=outside.new_id,
+            policy=otp_policy,
+        ),
+        log_in=providers.Factory(
+            LogIn,
+            begin=outside.begin,
+            read_phone_number=outside.read_phone_number,
+            password_hasher=outside.password_hasher,
+            start_session=start_session,
+            clock=outside.clock,
+        ),
+        reset_password=providers.Factory(
+            ResetPassword,
+            begin=outside.begin,
+            otp_store=outside.otp_store,
+            read_phone_number=outside.read_phone_number,
+            password_hasher=outside.password_hasher,
+            clock=outside.clock,
+            new_id=outside.new_id,
+            policy=otp_policy,
+        ),
+        change_password=providers.Factory(
+            ChangePassword,
+            begin=outside.begin,
+            otp_store=outside.otp_store,
+            password_hasher=outside.password_hasher,
+            clock=outside.clock,
+            policy=otp_policy,
+        ),
+        authenticate=providers.Factory(
+            Authenticate,
+            access_tokens=outside.access_tokens,
+            reader=outside.reader,
+            clock=outside.clock,
+        ),
+        show_profile=providers.Factory(ShowProfile, reader=outside.reader, allowances=outside.allowances),
+    )
+    chat = providers.Factory(
+        Chat,
+        open_chatroom=providers.Factory(
+            OpenChatroom,
+            begin=outside.begin,
+            room_list_cache=outside.room_list_cache,
+            clock=outside.clock,
+            new_id=outside.new_id,
+        ),
+        list_chatrooms=providers.Factory(ListChatrooms, reader=outside.reader, room_list_cache=outside.room_list_cache),
+        read_chatroom=providers.Factory(ReadChatroom, reader=outside.reader),
+        send_message=providers.Factory(
+            SendMessage,
+            begin=outside.begin,
+            job_queue=outside.job_queue,
+            clock=outside.clock,
+            new_id=outside.new_id,
+            allowances=outside.allowances,
+            policy=outside.reply_policy,
+        ),
+    )
+    billing = providers.Factory(
+        Billing,
+        show_standing=providers.Factory(ShowStanding, reader=outside.reader, allowances=outside.allowances),
+    )
+    use_cases = providers.Factory(
+        UseCases,
+        auth=auth,
+        chat=chat,
+        billing=billing,
+        check_readiness=providers.Factory(
+            CheckReadiness,
+            database=outside.database_probe,
+            redis=outside.redis_probe,
+            workers=outside.worker_presence,
+        ),
+    )
+    replying = providers.Factory(
+        Replying,
+        claim=providers.Factory(ClaimReplies, begin=outside.begin, policy=outside.reply_policy),
+        write=providers.Factory(
+            WriteReply,
+            begin=outside.begin,
+            language_model=outside.language_model,
+            policy=outside.reply_policy,
+        ),
+        release=providers.Factory(ReleaseReply, begin=outside.begin),
+        fail_hopeless=providers.Factory(FailHopelessReplies, begin=outside.begin, policy=outside.reply_policy),
+    )
+
+
+class Outside(containers.DeclarativeContainer):
+    """The adapters of a running service."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    connections: providers.Dependency[int] = providers.Dependency(instance_of=int)
+    application_name: providers.Dependency[str] = providers.Dependency(instance_of=str)
+
+    clock = providers.Object(system_clock)
+    new_id = providers.ThreadSafeSingleton(Uuid7Ids)
+    new_code = providers.Object(random_code)
+
+    database = providers.ThreadSafeSingleton(
+        lambda settings, size, name: Database(
+            make_engine(settings.database_url, pool_size=size, application_name=name)
+        ),
+        settings,
+        connections,
+        application_name,
+    )
+    begin = providers.ThreadSafeSingleton(SqlUnitsOfWork, database)
+    reader = providers.ThreadSafeSingleton(SqlReader, database)
+    database_probe = database.provided.answers
+
+    redis = providers.ThreadSafeSingleton(lambda settings: connect(settings.redis_url), settings)
+    redis_probe = providers.ThreadSafeSingleton(RedisProbe, redis)
+    otp_store = providers.ThreadSafeSingleton(
+        lambda redis, settings: RedisOtpStore(redis, key=_key_for("otp", settings)), redis, settings
+    )
+    room_list_cache = providers.ThreadSafeSingleton(
+        lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache),
+        redis,
+        settings,
+    )
+    worker_presence = providers.ThreadSafeSingleton(RedisWorkerPresence, redis)
+    job_queue = providers.ThreadSafeSingleton(RqJobQueue, redis)
+
+    access_tokens = providers.ThreadSafeSingleton(
+        lambda settings: JwtAccessTokens(settings.jwt_secret.reveal().encode()), settings
+    )
+    password_hasher = providers.ThreadSafeSingleton(
+        lambda settings: BcryptPasswordHasher(pepper=settings.password_pepper.reveal().encode()),
+        settings,
+    )
+    read_phone_number = providers.ThreadSafeSingleton(
+        lambda settings: LibPhoneNumberReader(
+            default_region=settings.phone_default_region, only_valid=settings.in_production
+        ),
+        settings,
+    )
+    otp_delivery = providers.ThreadSafeSingleton(
+        lambda settings: ResponseOtpDelivery() if settings.otp_delivery == "response" else ConsoleOtpDelivery(),
+        settings,
+    )
+    language_model = providers.ThreadSafeSingleton(_language_model, settings)
+
+    allowances = providers.ThreadSafeSingleton(allowances_of, settings)
+    reply_policy = providers.ThreadSafeSingleton(reply_policy_of, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What a web process needs."""
+
+    use_cases: UseCases
+    close: Callable[[], None]
+
+
+def build_web(settings: Settings) -> Web:
+    """The use cases of a web process, built to the last leaf: wrong wiring dies here, at the start."""
+    # One connection a request at a time, and one for the probes.
+    outside = Outside(settings=settings, connections=settings.web_threads + 1, application_name="web")
+    return Web(Inside(outside=outside).use_cases(), outside.database().close)
+
+
+def build_worker(settings: Settings) -> WorkerParts:
+    """The use cases of a worker process, its doorbell and its presence."""
+    outside = Outside(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
+    redis_url = settings.redis_url or ""
+
+    def listen_for_rings(answer_due: Callable[[], None]) -> bool:
+        return listen(connect_for_rq(redis_url), answer_due=answer_due)
+
+    return WorkerParts(
+        replying=Inside(outside=outside).replying(),
+        presence=outside.worker_presence(),
+        listen=listen_for_rings,
+        close=outside.database().close,
+        concurrency=settings.worker_concurrency,
+    )

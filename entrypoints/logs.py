@@ -1,0 +1,61 @@
+"""Structured logs: JSON lines, or something for people when standard error is a terminal.
+
+No secrets, codes, tokens, phone numbers or prompts: events carry ids and counts.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+
+def configure_logs(level: str) -> None:
+    """Let structlog and the libraries' own loggers write one format to standard error."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(for_people=sys.stderr.isatty()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # RQ's worker prints each job; a ring is no news.
+    for noisy in ("rq.worker", "rq.queue", "alembic", "google_genai", "httpx", "_granian"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _renderers(*, for_people: bool) -> list[Any]:
+    if for_people:
+        # Plain tracebacks: the rich ones show the values of local variables, prompts and codes among them.
+        return [
+            structlog.dev.ConsoleRenderer(
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
+
+
+def _to_json(event: dict[str, Any], **_: Any) -> str:
+    return orjson.dumps(event, default=str).decode()

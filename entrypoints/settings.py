@@ -1,0 +1,296 @@
+"""Settings: the only reader of the environment. All faults are collected and reported at once; secrets are never shown.
+
+Every variable stands in ``VARIABLES``; the README's table and ``.env.example`` are held to it by tests.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote
+
+from dotenv import dotenv_values
+
+T = TypeVar("T")
+
+DEVELOPMENT = "development"
+PRODUCTION = "production"
+SECRET_MIN_BYTES = 32
+
+
+class Variable(NamedTuple):
+    """A variable of the environment: its name, what it is when unset (for people to read), and what it means."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+VARIABLES = (
+    Variable("APP_ENV", "development", "`development` or `production`; production refuses what is unsafe there"),
+    Variable("HOST", "127.0.0.1", "address the web server listens on"),
+    Variable("PORT", "8000", "port the web server listens on"),
+    Variable("WEB_THREADS", "8", "requests one web process works on at once"),
+    Variable("DATABASE_URL", "embedded server", "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`"),
+    Variable("REDIS_URL", "embedded server", "Redis or Valkey, `redis://[:password@]host:6379[/0]`"),
+    Variable("REDIS_HOST", "", "host of Redis, in place of REDIS_URL"),
+    Variable("REDIS_PORT", "6379", "port of Redis, together with REDIS_HOST"),
+    Variable("DATA_DIR", ".data", "where the embedded servers and the generated secret are kept"),
+    Variable("LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`"),
+    Variable("JWT_SECRET", "generated", "signs access tokens, 32 bytes or more; required in production"),
+    Variable("PASSWORD_PEPPER", "", "mixed into password hashes; once set, never change it"),
+    Variable("OTP_DELIVERY", "response", "`response` (refused in production) or `console`; required in production"),
+    Variable("PHONE_DEFAULT_REGION", "IN", "ISO 3166 region of numbers written without a country code"),
+    Variable("LLM_PROVIDER", "by GEMINI_API_KEY", "`gemini` or `offline`; unset: `gemini` if there is a key"),
+    Variable("GEMINI_API_KEY", "", "key of the Gemini API"),
+    Variable("GEMINI_MODEL", "gemini-flash-latest", "model that answers"),
+    Variable("GEMINI_BASE_URL", "Google's", "another server that speaks the Gemini API"),
+    Variable("STRIPE_SECRET_KEY", "", "key of the Stripe API"),
+    Variable("STRIPE_PRICE_ID", "", "price of the Pro plan"),
+    Variable("STRIPE_WEBHOOK_SECRET", "", "signing secret of the webhook endpoint; several with commas"),
+    Variable("STRIPE_API_BASE", "Stripe's", "another server that speaks the Stripe API"),
+    Variable("BASIC_DAILY_PROMPTS", "5", "prompts a day on the Basic plan"),
+    Variable("REPLY_LEASE_SECONDS", "60", "how long a worker that went silent keeps a reply from the others"),
+    Variable("REPLY_MAX_ATTEMPTS", "3", "how often the model is asked for one reply"),
+    Variable("REPLY_DEADLINE_SECONDS", "300", "after which an unanswered message has failed"),
+    Variable("WORKER_CONCURRENCY", "100", "replies one worker process writes at once"),
+    Variable("ROOM_LIST_CACHE_SECONDS", "300", "how long a list of chatrooms is cached"),
+)  # fmt: skip
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. ``faults`` says everything that is wrong, without showing a secret."""
+
+    def __init__(self, faults: list[str]) -> None:
+        """Keep the faults, one sentence each."""
+        super().__init__("\n".join(f"  - {fault}" for fault in faults))
+        self.faults = faults
+
+
+class Secret:
+    """A text that does not show itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Hide ``text``."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        """Nothing of it."""
+        return "Secret(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the service was told. ``database_url`` and ``redis_url`` None: the embedded servers are to be used."""
+
+    app_env: str
+    host: str
+    port: int
+    web_threads: int
+    database_url: str | None
+    redis_url: str | None
+    data_dir: Path
+    log_level: str
+    jwt_secret: Secret
+    password_pepper: Secret
+    otp_delivery: str
+    phone_default_region: str
+    llm_provider: str
+    gemini_api_key: Secret
+    gemini_model: str
+    gemini_base_url: str | None
+    stripe_secret_key: Secret
+    stripe_price_id: str | None
+    stripe_webhook_secrets: tuple[Secret, ...]
+    stripe_api_base: str | None
+    basic_daily_prompts: int
+    reply_lease: timedelta
+    reply_max_attempts: int
+    reply_deadline: timedelta
+    worker_concurrency: int
+    room_list_cache: timedelta
+
+    @property
+    def in_production(self) -> bool:
+        """Whether strangers use this process."""
+        return self.app_env == PRODUCTION
+
+
+def load_settings() -> Settings:
+    """The settings of this process: the environment, and for what it lacks the file ``.env``. SettingsError."""
+    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return read_settings({**from_file, **os.environ})
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment to hand on to a child process."""
+    return dict(os.environ)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that ``environment`` gives. SettingsError with all that is wrong with it."""
+    read = _Reading(environment)
+    settings = read.settings()
+    if read.faults:
+        raise SettingsError(read.faults)
+    return settings
+
+
+class _Reading:
+    """One pass over an environment that goes on after a fault."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.faults: list[str] = []
+
+    def settings(self) -> Settings:
+        app_env = self.choice("APP_ENV", DEVELOPMENT, {DEVELOPMENT, PRODUCTION})
+        in_production = app_env == PRODUCTION
+        data_dir = Path(self.text("DATA_DIR") or ".data").absolute()
+        gemini_api_key = self.secret("GEMINI_API_KEY")
+        settings = Settings(
+            app_env=app_env,
+            host=self.text("HOST") or "127.0.0.1",
+            port=self.number("PORT", 8000, 1, 65535),
+            web_threads=self.number("WEB_THREADS", 8, 1, 1000),
+            database_url=self.url("DATABASE_URL", {"postgres", "postgresql", "postgresql+psycopg2"}),
+            redis_url=self.redis_url(),
+            data_dir=data_dir,
+            log_level=self.choice("LOG_LEVEL", "info", {"debug", "info", "warning", "error"}),
+            jwt_secret=self.jwt_secret(data_dir, in_production=in_production),
+            password_pepper=self.secret("PASSWORD_PEPPER"),
+            otp_delivery=self.otp_delivery(in_production=in_production),
+            phone_default_region=(self.text("PHONE_DEFAULT_REGION") or "IN").upper(),
+            llm_provider=self.llm_provider(gemini_api_key, in_production=in_production),
+            gemini_api_key=gemini_api_key,
+            gemini_model=self.text("GEMINI_MODEL") or "gemini-flash-latest",
+            gemini_base_url=self.url("GEMINI_BASE_URL", {"http", "https"}),
+            stripe_secret_key=self.secret("STRIPE_SECRET_KEY"),
+            stripe_price_id=self.text("STRIPE_PRICE_ID"),
+            stripe_webhook_secrets=self.secrets("STRIPE_WEBHOOK_SECRET"),
+            stripe_api_base=self.url("STRIPE_API_BASE", {"http", "https"}),
+            basic_daily_prompts=self.number("BASIC_DAILY_PROMPTS", 5, 0, 1_000_000),
+            reply_lease=self.seconds("REPLY_LEASE_SECONDS", 60, 1, 3600),
+            reply_max_attempts=self.number("REPLY_MAX_ATTEMPTS", 3, 1, 100),
+            reply_deadline=self.seconds("REPLY_DEADLINE_SECONDS", 300, 1, 86_400),
+            worker_concurrency=self.number("WORKER_CONCURRENCY", 100, 1, 1000),
+            room_list_cache=self.seconds("ROOM_LIST_CACHE_SECONDS", 300, 1, 86_400),
+        )
+        if in_production:
+            self._require("DATABASE_URL", settings.database_url)
+            self._require("REDIS_URL or REDIS_HOST", settings.redis_url)
+        return settings
+
+    def text(self, name: str) -> str | None:
+        return self._environment.get(name, "").strip() or None
+
+    def secret(self, name: str) -> Secret:
+        return Secret(self.text(name) or "")
+
+    def secrets(self, name: str) -> tuple[Secret, ...]:
+        parts = (part.strip() for part in (self.text(name) or "").split(","))
+        return tuple(Secret(part) for part in parts if part)
+
+    def choice(self, name: str, default: str, allowed: set[str]) -> str:
+        value = self.text(name) or default
+        if value not in allowed:
+            self.faults.append(f"{name} must be one of {', '.join(sorted(allowed))}")
+            return default
+        return value
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.text(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 9) or not least <= int(text) <= most:
+            self.faults.append(f"{name} must be a whole number from {least} to {most}")
+            return default
+        return int(text)
+
+    def seconds(self, name: str, default: int, least: int, most: int) -> timedelta:
+        return timedelta(seconds=self.number(name, default, least, most))
+
+    def url(self, name: str, schemes: set[str]) -> str | None:
+        value = self.text(name)
+        if value is not None and value.partition("://")[0] not in schemes:
+            # The value is not shown: it may hold a password.
+            self.faults.append(f"{name} must begin with one of {', '.join(sorted(schemes))} and ://")
+        return value
+
+    def redis_url(self) -> str | None:
+        url = self.url("REDIS_URL", {"redis", "rediss", "unix"})
+        host = self.text("REDIS_HOST")
+        port = self.number("REDIS_PORT", 6379, 1, 65535)
+        if url is not None or host is None:
+            return url
+        return f"redis://{quote(host, safe='[]:')}:{port}/0"
+
+    def jwt_secret(self, data_dir: Path, *, in_production: bool) -> Secret:
+        value = self.text("JWT_SECRET")
+        if value is not None:
+            if len(value.encode()) < SECRET_MIN_BYTES:
+                self.faults.append(f"JWT_SECRET must have at least {SECRET_MIN_BYTES} bytes")
+            return Secret(value)
+        if in_production:
+            self.faults.append("JWT_SECRET is required in production")
+            return Secret("")
+        return self._attempt("DATA_DIR cannot be written", lambda: _kept_secret(data_dir), Secret(""))
+
+    def otp_delivery(self, *, in_production: bool) -> str:
+        value = self.choice("OTP_DELIVERY", "response", {"response", "console"})
+        if not in_production:
+            return value
+        if self.text("OTP_DELIVERY") is None:
+            self.faults.append("OTP_DELIVERY is required in production")
+        elif value == "response":
+            self.faults.append("OTP_DELIVERY=response is refused in production: anybody could log in as anybody")
+        return value
+
+    def llm_provider(self, key: Secret, *, in_production: bool) -> str:
+        value = self.choice("LLM_PROVIDER", "gemini" if key else "offline", {"gemini", "offline"})
+        if value == "gemini" and not key:
+            self.faults.append("LLM_PROVIDER=gemini needs GEMINI_API_KEY")
+        if value == "offline" and in_production and self.text("LLM_PROVIDER") is None:
+            self.faults.append("GEMINI_API_KEY is required in production, or LLM_PROVIDER=offline")
+        return value
+
+    def _require(self, name: str, value: str | None) -> None:
+        if value is None:
+            self.faults.append(f"{name} is required in production")
+
+    def _attempt(self, fault: str, action: Callable[[], T], otherwise: T) -> T:
+        try:
+            return action()
+        except OSError as error:
+            self.faults.append(f"{fault}: {error.strerror}")
+            return otherwise
+
+
+def _kept_secret(data_dir: Path) -> Secret:
+    """The secret kept under ``data_dir``, made there by whichever process comes first."""
+    path = data_dir / "jwt_secret"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        draft = data_dir / f".jwt_secret.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)  # fails if another process was faster; never shows a half-written file
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return Secret(path.read_text().strip())

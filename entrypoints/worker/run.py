@@ -1,0 +1,74 @@
+"""A worker process from start to end."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from types import FrameType
+from typing import NoReturn
+
+import structlog
+
+from application.ports.worker_presence import WorkerPresence
+from application.use_cases import Replying
+from domain.errors import DependencyDown
+from entrypoints.worker.loop import ReplyLoop
+
+# How long replies that are being written may take after SIGTERM before they are handed back to other workers.
+GRACE_SECONDS = 10.0
+REDIS_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What a worker process is made of.
+
+    ``listen(answer_due)`` calls ``answer_due`` for each ring; it returns True when the process was told to stop, False
+    when Redis went away.
+    """
+
+    replying: Replying
+    presence: WorkerPresence
+    listen: Callable[[Callable[[], None]], bool]
+    close: Callable[[], None]
+    concurrency: int
+
+
+def run_worker(worker: WorkerParts) -> NoReturn:
+    """Write replies until SIGINT or SIGTERM. The process ends here, with status 0."""
+    loop = ReplyLoop(worker.replying, worker.presence, concurrency=worker.concurrency)
+    loop.start()
+    log.info("worker_ready", concurrency=worker.concurrency)
+    _listen_until_stopped(worker, loop)
+    loop.stop(grace_seconds=GRACE_SECONDS)
+    worker.close()
+    log.info("worker_stopped")
+    sys.stderr.flush()
+    # Threads that still wait for the model cannot be interrupted and would keep the interpreter from ending; what they
+    # were writing has been handed back.
+    os._exit(0)
+
+
+def _listen_until_stopped(worker: WorkerParts, loop: ReplyLoop) -> None:
+    stopped = Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    def answer_due() -> None:
+        try:
+            loop.answer_due()
+        except DependencyDown:
+            log.warning("database_unavailable")  # the sweeper goes on looking
+
+    while not stopped.is_set():
+        # Ours between two attempts to listen; RQ puts its own in place while it listens.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        if worker.listen(answer_due):
+            return
+        stopped.wait(REDIS_RETRY_SECONDS)
