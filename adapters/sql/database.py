@@ -128,7 +128,7 @@ class Database:
     def _checkout(self) -> PoolProxiedConnection:
         try:
             return self._engine.raw_connection()
-        except (DBAPIError, psycopg2.Error, PoolTimeout) as error:
+        except (DBAPIError, psycopg2.Error, PoolTimeout):
             raise DependencyDown("database") from None
 
 
