@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID, uuid4
 
 import jwt
@@ -17,6 +18,7 @@ REQUIRED = ["exp", "iat", "sub", "jti", "aud", "iss", "sid"]
 # Clocks of two web machines may differ by this much.
 LEEWAY = timedelta(seconds=5)
 MAX_LENGTH = 2_000
+CACHED_TOKENS = 4_096
 
 
 class JwtAccessTokens:
@@ -29,6 +31,9 @@ class JwtAccessTokens:
         self._secret = secret
         # Names the key without telling anything of it, for the day when there are two.
         self._key_id = hashlib.sha256(b"kid:" + secret).hexdigest()[:8]
+        # The same few tokens come again and again. Whether one is genuine depends on nothing but itself and the key, so
+        # it is worked out once; whether it has expired is asked each time.
+        self._genuine = lru_cache(maxsize=CACHED_TOKENS)(self._verify)
 
     def issue(self, session: Session, *, at: datetime) -> str:
         """A token that expires with the session."""
@@ -47,6 +52,12 @@ class JwtAccessTokens:
         """What the token says; TokenExpired, or TokenInvalid for anything else that is not as issued."""
         if len(token) > MAX_LENGTH:
             raise TokenInvalid
+        claims, expires_at = self._genuine(token)
+        if expires_at + LEEWAY <= at:
+            raise TokenExpired
+        return claims
+
+    def _verify(self, token: str) -> tuple[TokenClaims, datetime]:
         try:
             claims = jwt.decode(
                 token,
@@ -54,11 +65,12 @@ class JwtAccessTokens:
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                # The times are compared below, with the clock that was given.
+                # The times are compared by ``read``, with the clock that it is given.
                 options={"require": REQUIRED, "verify_exp": False, "verify_iat": False},
             )
-            if datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY <= at:
-                raise TokenExpired
-            return TokenClaims(UserId(UUID(claims["sub"])), SessionId(UUID(claims["sid"])))
+            return (
+                TokenClaims(UserId(UUID(claims["sub"])), SessionId(UUID(claims["sid"]))),
+                datetime.fromtimestamp(claims["exp"], UTC),
+            )
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise TokenInvalid from error

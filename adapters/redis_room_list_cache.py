@@ -21,6 +21,14 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
 
+# KEYS: the user's hash. ARGV: a version never seen before, seconds to keep.
+DROP = """
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'version', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -32,6 +40,7 @@ class RedisRoomListCache:
         self._redis = redis
         self._seconds = int(keep.total_seconds())
         self._put = redis.register_script(PUT)
+        self._drop = redis.register_script(DROP)
 
     def get(self, user_id: UserId) -> Lookup:
         """What is cached for the user."""
@@ -50,13 +59,8 @@ class RedisRoomListCache:
 
     def drop(self, user_id: UserId) -> None:
         """Forget the user's page, and any that is being read right now."""
-        key = _key(user_id)
         try:
-            with self._redis.pipeline() as pipeline:
-                pipeline.delete(key)
-                pipeline.hset(key, "version", secrets.token_bytes(8))
-                pipeline.expire(key, self._seconds)
-                pipeline.execute()
+            self._drop(keys=[_key(user_id)], args=[secrets.token_bytes(8), self._seconds])
         except RedisError as error:
             # A page that was cached before Redis went away may be shown until its time is up.
             log.warning("room_list_not_dropped", error=type(error).__name__)

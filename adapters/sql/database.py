@@ -1,7 +1,7 @@
 """Connections: SQLAlchemy's pool, psycopg2's cursors.
 
 Statements are written as SQL and run on the driver's cursor: SQLAlchemy's Connection costs 80 microseconds of CPU a
-statement more, which is most of what a hot request may cost (docs/decisions/0003).
+statement more, which is most of what a hot request may cost (docs/decisions/0002).
 """
 
 import time

@@ -39,6 +39,8 @@ def create_app(use_cases: UseCases) -> Flask:
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
     )
     app.url_map.strict_slashes = False
+    # Otherwise //chatroom is redirected to an address made of whatever Host the client sent.
+    app.url_map.merge_slashes = False
     api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     register_problems(app)
@@ -73,8 +75,13 @@ def _serve_documentation(app: Flask) -> None:
         get_swaggerui_blueprint(
             "/docs",
             "/openapi.json",
-            # No validator badge: it would ask a server of Swagger's about the document.
-            config={"app_name": "Gemini-style chat backend", "validatorUrl": None},
+            config={
+                "app_name": "Gemini-style chat backend",
+                # No badge: it would ask a server of Swagger's about the document.
+                "validatorUrl": None,
+                # No OAuth; by default it is made of whatever Host the client sent, and put into a script.
+                "oauth2RedirectUrl": None,
+            },
         )
     )
 

@@ -12,7 +12,7 @@ from domain.accounts import NAME_MAX_LENGTH, PASSWORD_LENGTH, Principal, User
 from domain.one_time_password import Purpose
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import MessageOnlySchema, described
+from entrypoints.api.schemas import MessageOnlySchema, Schema, described
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
@@ -40,7 +40,7 @@ def _otp(*, required: bool) -> ma.fields.String:
     )
 
 
-class SignUpSchema(ma.Schema):
+class SignUpSchema(Schema):
     """A new account."""
 
     mobileNumber = _mobile_number()  # noqa: N815
@@ -49,27 +49,27 @@ class SignUpSchema(ma.Schema):
     password = _new_password(required=False)
 
 
-class MobileNumberSchema(ma.Schema):
+class MobileNumberSchema(Schema):
     """A mobile number."""
 
     mobileNumber = _mobile_number()  # noqa: N815
 
 
-class VerifyOtpSchema(ma.Schema):
+class VerifyOtpSchema(Schema):
     """A mobile number and the code that was sent to it."""
 
     mobileNumber = _mobile_number()  # noqa: N815
     otp = _otp(required=True)
 
 
-class LogInSchema(ma.Schema):
+class LogInSchema(Schema):
     """A mobile number and its password."""
 
     mobileNumber = _mobile_number()  # noqa: N815
     password = ma.fields.String(required=True, validate=ma.validate.Length(1, 1000))
 
 
-class ResetPasswordSchema(ma.Schema):
+class ResetPasswordSchema(Schema):
     """A password-reset code and the password to set."""
 
     mobileNumber = _mobile_number()  # noqa: N815
@@ -77,7 +77,7 @@ class ResetPasswordSchema(ma.Schema):
     newPassword = _new_password(required=True)  # noqa: N815
 
 
-class ChangePasswordSchema(ma.Schema):
+class ChangePasswordSchema(Schema):
     """The password to set, and proof unless the login by one-time password is at most ten minutes old."""
 
     newPassword = _new_password(required=True)  # noqa: N815
@@ -85,7 +85,7 @@ class ChangePasswordSchema(ma.Schema):
     otp = _otp(required=False)
 
 
-class AccountSchema(ma.Schema):
+class AccountSchema(Schema):
     """An account."""
 
     id = ma.fields.UUID(required=True)
@@ -95,14 +95,14 @@ class AccountSchema(ma.Schema):
     createdAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
 
 
-class SignedUpSchema(ma.Schema):
+class SignedUpSchema(Schema):
     """A new account."""
 
     user = ma.fields.Nested(AccountSchema, required=True)
     message = ma.fields.String(required=True)
 
 
-class SentCodeSchema(ma.Schema):
+class SentCodeSchema(Schema):
     """A code is on its way."""
 
     message = ma.fields.String(required=True)
@@ -111,11 +111,11 @@ class SentCodeSchema(ma.Schema):
     otp = ma.fields.String(metadata=described("Only where OTP_DELIVERY is `response`, never in production"))
 
 
-class LoggedInSchema(ma.Schema):
+class LoggedInSchema(Schema):
     """A login."""
 
     token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
-    tokenType = ma.fields.Constant("Bearer", required=True)  # noqa: N815
+    tokenType = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))  # noqa: N815
     expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
     user = ma.fields.Nested(AccountSchema, required=True)
 
@@ -125,7 +125,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
     blp = JsonBlueprint("auth", __name__, url_prefix="/auth", description="Signing up and logging in")
 
     @blp.route("/signup", methods=["POST"])
-    @blp.arguments(SignUpSchema)
+    @blp.arguments(SignUpSchema())
     @blp.response(201, SignedUpSchema)
     def sign_up(body: Body) -> Response:
         """Register a mobile number.
@@ -142,7 +142,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         return json_response({"user": _account(user), "message": "Signed up. Verify the number to log in."}, 201)
 
     @blp.route("/send-otp", methods=["POST"])
-    @blp.arguments(MobileNumberSchema)
+    @blp.arguments(MobileNumberSchema())
     @blp.response(200, SentCodeSchema)
     def send_otp(body: Body) -> Response:
         """Send a one-time password for logging in.
@@ -153,7 +153,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         return _sent(auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.LOGIN))
 
     @blp.route("/forgot-password", methods=["POST"])
-    @blp.arguments(MobileNumberSchema)
+    @blp.arguments(MobileNumberSchema())
     @blp.response(200, SentCodeSchema)
     def forgot_password(body: Body) -> Response:
         """Send a one-time password for setting a new password.
@@ -163,7 +163,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         return _sent(auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.PASSWORD_RESET))
 
     @blp.route("/verify-otp", methods=["POST"])
-    @blp.arguments(VerifyOtpSchema)
+    @blp.arguments(VerifyOtpSchema())
     @blp.response(200, LoggedInSchema)
     def verify_otp(body: Body) -> Response:
         """Log in with a one-time password.
@@ -173,14 +173,14 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         return _logged_in(auth.verify_code(mobile_number=body["mobileNumber"], code=body["otp"]))
 
     @blp.route("/login", methods=["POST"])
-    @blp.arguments(LogInSchema)
+    @blp.arguments(LogInSchema())
     @blp.response(200, LoggedInSchema)
     def log_in(body: Body) -> Response:
         """Log in with a password. 401 `credentials_invalid`, whatever was wrong."""
         return _logged_in(auth.log_in(mobile_number=body["mobileNumber"], password=body["password"]))
 
     @blp.route("/reset-password", methods=["POST"])
-    @blp.arguments(ResetPasswordSchema)
+    @blp.arguments(ResetPasswordSchema())
     @blp.response(200, MessageOnlySchema)
     def reset_password(body: Body) -> Response:
         """Set a password with the code of `/auth/forgot-password`. Ends every session of the account."""
@@ -189,7 +189,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
 
     @blp.route("/change-password", methods=["POST"])
     @guard
-    @blp.arguments(ChangePasswordSchema)
+    @blp.arguments(ChangePasswordSchema())
     @blp.response(200, MessageOnlySchema)
     def change_password(principal: Principal, body: Body) -> Response:
         """Set a password while logged in. Ends the account's other sessions.

@@ -17,13 +17,12 @@ from domain.chat import (
     MESSAGE_MAX_LENGTH,
     SYSTEM_PROMPT_MAX_LENGTH,
     ChatroomId,
-    MessageId,
 )
 from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
-from entrypoints.api.schemas import QuotaSchema, described, quota_json
+from entrypoints.api.schemas import QuotaSchema, Schema, described, quota_json
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
@@ -44,7 +43,7 @@ FAILURE_DETAILS = {
 }
 
 
-class NewChatroomSchema(ma.Schema):
+class NewChatroomSchema(Schema):
     """A chatroom to open."""
 
     name = ma.fields.String(required=True, validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH))
@@ -55,7 +54,7 @@ class NewChatroomSchema(ma.Schema):
     )
 
 
-class ChatroomSchema(ma.Schema):
+class ChatroomSchema(Schema):
     """A chatroom."""
 
     id = ma.fields.UUID(required=True)
@@ -64,21 +63,21 @@ class ChatroomSchema(ma.Schema):
     updatedAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
 
 
-class FailureSchema(ma.Schema):
+class FailureSchema(Schema):
     """Why there is no answer."""
 
     code = ma.fields.Enum(FailureReason, by_value=True, required=True)
     detail = ma.fields.String(required=True)
 
 
-class TokensSchema(ma.Schema):
+class TokensSchema(Schema):
     """What the model counted."""
 
     inputTokens = ma.fields.Integer(required=True, allow_none=True)  # noqa: N815
     outputTokens = ma.fields.Integer(required=True, allow_none=True)  # noqa: N815
 
 
-class EntrySchema(ma.Schema):
+class EntrySchema(Schema):
     """A message of the user, or the bot's reply to one."""
 
     id = ma.fields.UUID(required=True)
@@ -107,20 +106,20 @@ class ConversationSchema(ChatroomSchema):
     )
 
 
-class NewMessageSchema(ma.Schema):
+class NewMessageSchema(Schema):
     """A message to send."""
 
     message = ma.fields.String(required=True, validate=ma.validate.Length(1, MESSAGE_MAX_LENGTH))
 
 
-class PromisedReplySchema(ma.Schema):
+class PromisedReplySchema(Schema):
     """The reply that will come."""
 
     id = ma.fields.UUID(required=True)
     status = ma.fields.Enum(ReplyState, by_value=True, required=True)
 
 
-class SentMessageSchema(ma.Schema):
+class SentMessageSchema(Schema):
     """An accepted message."""
 
     message = ma.fields.Nested(EntrySchema, required=True)
@@ -129,14 +128,14 @@ class SentMessageSchema(ma.Schema):
     links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
 
 
-class RoomsQuerySchema(ma.Schema):
+class RoomsQuerySchema(Schema):
     """A page of chatrooms."""
 
     limit = ma.fields.Integer(load_default=DEFAULT_ROOMS_PER_PAGE, validate=ma.validate.Range(1, MAX_PER_PAGE))
-    cursor = ma.fields.UUID(load_default=None, metadata=described("From the `Link` of the last page"))
+    cursor = ma.fields.UUID(metadata=described("From the `Link` of the last page"))
 
 
-class ConversationQuerySchema(ma.Schema):
+class ConversationQuerySchema(Schema):
     """A page of messages."""
 
     limit = ma.fields.Integer(
@@ -144,7 +143,7 @@ class ConversationQuerySchema(ma.Schema):
         validate=ma.validate.Range(1, MAX_PER_PAGE),
         metadata=described("Messages and replies together; a message always comes with its reply"),
     )
-    cursor = ma.fields.UUID(load_default=None, metadata=described("The `nextCursor` of the last page"))
+    cursor = ma.fields.UUID(metadata=described("The `nextCursor` of the last page"))
 
 
 def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
@@ -153,7 +152,7 @@ def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
 
     @blp.route("", methods=["POST"])
     @guard
-    @blp.arguments(NewChatroomSchema)
+    @blp.arguments(NewChatroomSchema())
     @blp.response(201, ChatroomSchema)
     def open_chatroom(principal: Principal, body: Body) -> Response:
         """Open a chatroom."""
@@ -166,7 +165,7 @@ def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
 
     @blp.route("", methods=["GET"])
     @guard
-    @blp.arguments(RoomsQuerySchema, location="query")
+    @blp.arguments(RoomsQuerySchema(), location="query")
     @blp.response(
         200,
         ChatroomSchema(many=True),
@@ -183,13 +182,13 @@ def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
             user_id=principal.user_id,
             render=_render_rooms,
             limit=query["limit"],
-            before=ChatroomId(query["cursor"]) if query["cursor"] else None,
+            before=query.get("cursor"),
         )
         return _rooms_response(listed.page, query["limit"], from_cache=listed.from_cache)
 
     @blp.route("/<uuid:chatroom_id>", methods=["GET"])
     @guard
-    @blp.arguments(ConversationQuerySchema, location="query")
+    @blp.arguments(ConversationQuerySchema(), location="query")
     @blp.response(200, ConversationSchema, headers={"ETag": {"schema": {"type": "string"}}})
     @blp.alt_response(304, description="Not modified: you have this page", success=True)
     def read_chatroom(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
@@ -198,7 +197,7 @@ def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             turns=(query["limit"] + 1) // 2,
-            before=MessageId(query["cursor"]) if query["cursor"] else None,
+            before=query.get("cursor"),
         )
         body = to_json(
             {
@@ -221,7 +220,7 @@ def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
 
     @blp.route("/<uuid:chatroom_id>/message", methods=["POST"])
     @guard
-    @blp.arguments(NewMessageSchema)
+    @blp.arguments(NewMessageSchema())
     @blp.response(
         202,
         SentMessageSchema,

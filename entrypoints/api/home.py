@@ -6,23 +6,23 @@ from flask import Response
 from application.readiness import CheckReadiness
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import described
+from entrypoints.api.schemas import Schema, described
 
 
-class HomeSchema(ma.Schema):
+class HomeSchema(Schema):
     """Where things are."""
 
     message = ma.fields.String(required=True)
     links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
 
 
-class LiveSchema(ma.Schema):
+class LiveSchema(Schema):
     """The process answers."""
 
-    status = ma.fields.Constant("ok", required=True)
+    status = ma.fields.String(required=True, validate=ma.validate.Equal("ok"))
 
 
-class ReadySchema(ma.Schema):
+class ReadySchema(Schema):
     """Whether the service can do its work."""
 
     status = ma.fields.String(required=True, validate=ma.validate.OneOf(["ok", "degraded", "unavailable"]))

@@ -15,6 +15,7 @@ from domain import errors
 from domain.errors import DomainError, InvalidValue
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import to_json
+from entrypoints.api.schemas import Schema
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -45,8 +46,8 @@ KEPT_HEADERS = frozenset({"allow", "retry-after", "location"})
 log = structlog.get_logger(__name__)
 
 
-class ProblemSchema(ma.Schema):
-    """A problem (RFC 9457)."""
+class ProblemSchema(Schema):
+    """A problem (RFC 9457), with the facts of its ``code`` as further members."""
 
     type = ma.fields.String(required=True, metadata={"description": "Which problem; `/problems` lists them"})
     title = ma.fields.String(required=True)
@@ -72,11 +73,8 @@ class ProblemApi(Api):
 
     def _register_responses(self) -> None:
         """Document errors as what they are."""
-        super()._register_responses()
-        for response in self.spec.components.responses.values():
-            content = response.get("content", {})
-            if "application/json" in content:
-                content[PROBLEM_JSON] = content.pop("application/json")
+        content = {PROBLEM_JSON: {"schema": self.ERROR_SCHEMA}}
+        self.spec.components.response("DEFAULT_ERROR", {"description": "A problem", "content": content}, lazy=True)
 
 
 def register_problems(app: Flask) -> None:

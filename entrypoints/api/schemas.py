@@ -12,13 +12,22 @@ def described(text: str, **more: Any) -> dict[str, Any]:
     return {"description": text, **more}
 
 
-class MessageOnlySchema(ma.Schema):
+class Schema(ma.Schema):
+    """Ignores members it does not know, and is documented so: both sides may grow."""
+
+    class Meta:
+        """marshmallow's options."""
+
+        unknown = ma.EXCLUDE
+
+
+class MessageOnlySchema(Schema):
     """What was done, in words."""
 
     message = ma.fields.String(required=True)
 
 
-class QuotaSchema(ma.Schema):
+class QuotaSchema(Schema):
     """Use of a plan's daily prompts."""
 
     limit = ma.fields.Integer(required=True, allow_none=True, metadata=described("null: no daily limit"))

@@ -9,13 +9,13 @@ from domain.billing import SubscriptionStatus
 from domain.plans import Plan
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import UsageSchema, described, usage_json
+from entrypoints.api.schemas import Schema, UsageSchema, described, usage_json
 from entrypoints.api.security import Guard
 
 PLAN_NAMES = {Plan.BASIC: "Basic", Plan.PRO: "Pro"}
 
 
-class StandingSchema(ma.Schema):
+class StandingSchema(Schema):
     """A user's plan and subscription."""
 
     tier = ma.fields.Enum(Plan, by_value=True, required=True)
