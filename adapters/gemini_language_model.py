@@ -20,7 +20,9 @@ BUSY_CODES = frozenset({TOO_MANY_REQUESTS, 503})
 SERVER_ERRORS = range(500, 600)
 # Finish reasons that are an answer; the others are ways of refusing one.
 ANSWERED = frozenset({types.FinishReason.STOP, types.FinishReason.MAX_TOKENS, None})
-RETRY_DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
+# Nine digits: more would be no timedelta.
+RETRY_DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)s")
+RETRY_AFTER = re.compile(r"[0-9]{1,9}")
 
 
 class GeminiLanguageModel:
@@ -36,9 +38,16 @@ class GeminiLanguageModel:
         self._loop = asyncio.new_event_loop()
         self._client = genai.Client(
             api_key=api_key,
-            http_options=types.HttpOptions(base_url=base_url, api_version="v1beta"),
+            http_options=types.HttpOptions(
+                base_url=base_url,
+                api_version="v1beta",
+                # One attempt: attempts are counted in the replies. Told nothing, the SDK waits up to ten seconds after
+                # a broken connection and asks again.
+                retry_options=types.HttpRetryOptions(attempts=1),
+            ),
         )
-        Thread(target=self._loop.run_forever, name="gemini", daemon=True).start()
+        self._thread = Thread(target=self._serve, name="gemini", daemon=True)
+        self._thread.start()
 
     def answer(self, prompt: str, *, within: timedelta) -> Answer:
         """The answer, or AnswerFailed; either comes within ``within`` in all."""
@@ -57,6 +66,13 @@ class GeminiLanguageModel:
         """Close the connections and end the thread. Calls still running fail."""
         self._run(self._client.aio.aclose(), 1.0)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(1.0)
+
+    def _serve(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
 
     async def _generate(self, prompt: str, seconds: float) -> types.GenerateContentResponse:
         async with asyncio.timeout(seconds):
@@ -79,8 +95,8 @@ class GeminiLanguageModel:
             raise AnswerFailed(FailureReason.EMPTY_ANSWER)
         usage = response.usage_metadata
         return Answer(
-            # PostgreSQL has no NUL in its texts.
-            text=text.replace("\x00", ""),
+            # PostgreSQL has neither NUL nor half a surrogate pair in its texts.
+            text=text.replace("\x00", "").encode(errors="replace").decode(),
             model=response.model_version or self._model,
             input_tokens=usage.prompt_token_count if usage else None,
             output_tokens=usage.candidates_token_count if usage else None,
@@ -90,7 +106,7 @@ class GeminiLanguageModel:
 
 def _failure_of(error: errors.APIError) -> AnswerFailed:
     if error.code in BUSY_CODES:
-        return AnswerFailed(FailureReason.MODEL_BUSY, retry_after=_retry_delay(error.details))
+        return AnswerFailed(FailureReason.MODEL_BUSY, retry_after=_retry_delay(error))
     if error.code in SERVER_ERRORS:
         return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
     if error.code == NOT_FOUND:
@@ -98,13 +114,14 @@ def _failure_of(error: errors.APIError) -> AnswerFailed:
     return AnswerFailed(FailureReason.MODEL_REJECTED_REQUEST)
 
 
-def _retry_delay(body: Any) -> timedelta | None:
-    """The delay of a google.rpc.RetryInfo among the error's details (google.aip.dev/193)."""
-    error = body.get("error", body) if isinstance(body, dict) else {}
-    details = error.get("details") if isinstance(error, dict) else None
+def _retry_delay(error: errors.APIError) -> timedelta | None:
+    """The delay of a google.rpc.RetryInfo among the error's details (google.aip.dev/193), else that of the header."""
+    body = error.details.get("error") if isinstance(error.details, dict) else None
+    details = body.get("details") if isinstance(body, dict) else None
     for detail in details if isinstance(details, list) else []:
         if isinstance(detail, dict) and str(detail.get("@type")).endswith("RetryInfo"):
             match = RETRY_DELAY.fullmatch(str(detail.get("retryDelay")))
             if match:
                 return timedelta(seconds=float(match[1]))
-    return None
+    header = error.response.headers.get("Retry-After", "") if error.response is not None else ""
+    return timedelta(seconds=int(header)) if RETRY_AFTER.fullmatch(header) else None

@@ -1,6 +1,6 @@
 """/chatroom: chatrooms, messages, and the replies to them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,14 +21,13 @@ from domain.chat import (
 from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
 from entrypoints.api.body import JsonBlueprint
-from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
+from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
 from entrypoints.api.schemas import QueryInteger, QueryUuid, QuotaSchema, Schema, described, quota_json
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
 
 MAX_PER_PAGE = 100
-SECONDS_PER_DAY = 86_400
 
 # What a failure means to the person who reads it.
 FAILURE_DETAILS = {
@@ -311,11 +310,6 @@ def _sent(sent: SentMessage, location: str) -> dict[str, Any]:
 
 
 def _rate_limit(quota: DailyQuota) -> dict[str, str]:
-    """draft-ietf-httpapi-ratelimit-headers: what the plan allows, what is left, and for how many seconds."""
-    if quota.limit is None:
+    if quota.limit is None or quota.remaining is None:
         return {}
-    seconds = max(int((quota.resets_at - datetime.now(UTC)).total_seconds()), 0)
-    return {
-        "RateLimit-Policy": f'"daily";q={quota.limit};w={SECONDS_PER_DAY}',
-        "RateLimit": f'"daily";r={quota.remaining};t={seconds}',
-    }
+    return rate_limit_headers(limit=quota.limit, remaining=quota.remaining, resets_at=quota.resets_at)
