@@ -1,10 +1,18 @@
 """The web process: settings -> container -> app. Served by granian (``python -m entrypoints.cli web``)."""
 
 from entrypoints.api.app import create_app
+from entrypoints.api.policy import DoorPolicy
 from entrypoints.container import build_web
 from entrypoints.logs import configure_logs
 from entrypoints.settings import load_settings
 
 settings = load_settings()
 configure_logs(settings.log_level)
-app = create_app(build_web(settings).use_cases)
+app = create_app(
+    build_web(settings).use_cases,
+    DoorPolicy(
+        trusted_proxies=settings.trusted_proxies,
+        cors_origins=settings.cors_origins,
+        https_only=settings.in_production,
+    ),
+)

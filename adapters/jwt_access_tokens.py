@@ -17,6 +17,7 @@ ALGORITHM = "HS256"
 REQUIRED = ["exp", "iat", "sub", "jti", "aud", "iss", "sid"]
 # Clocks of two web machines may differ by this much.
 LEEWAY = timedelta(seconds=5)
+MIN_KEY_BYTES = 32
 MAX_LENGTH = 2_000
 CACHED_TOKENS = 4_096
 
@@ -24,19 +25,19 @@ CACHED_TOKENS = 4_096
 class JwtAccessTokens:
     """The AccessTokens port. The tier is not in the token: it is read where it is used."""
 
-    def __init__(self, secret: bytes) -> None:
-        """``secret``: 32 bytes or more (RFC 7518, section 3.2)."""
-        if len(secret) < 32:
-            raise ValueError("the signing key has less than 32 bytes")
-        self._secret = secret
-        # Names the key without telling anything of it, for the day when there are two.
-        self._key_id = hashlib.sha256(b"kid:" + secret).hexdigest()[:8]
+    def __init__(self, *secrets: bytes) -> None:
+        """``secrets``: 32 bytes or more each (RFC 7518, section 3.2). The first signs, all of them verify."""
+        if not secrets or any(len(secret) < MIN_KEY_BYTES for secret in secrets):
+            raise ValueError("a signing key has less than 32 bytes")
+        self._secret = secrets[0]
+        self._key_id = _key_id(secrets[0])
+        self._keys = {_key_id(secret): secret for secret in secrets}
         # The same few tokens come again and again. Whether one is genuine depends on nothing but itself and the key, so
         # it is worked out once; whether it has expired is asked each time.
         self._genuine = lru_cache(maxsize=CACHED_TOKENS)(self._verify)
 
-    def issue(self, session: Session, *, at: datetime) -> str:
-        """A token that expires with the session."""
+    def issue(self, session: Session, *, at: datetime, lifetime: timedelta | None = None) -> str:
+        """A token that expires with the session, or after ``lifetime`` where that is sooner."""
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -44,7 +45,7 @@ class JwtAccessTokens:
             "sid": str(session.id),
             "jti": str(uuid4()),
             "iat": at,
-            "exp": session.expires_at,
+            "exp": session.expires_at if lifetime is None else min(session.expires_at, at + lifetime),
         }
         return jwt.encode(claims, self._secret, ALGORITHM, headers={"kid": self._key_id})
 
@@ -59,9 +60,11 @@ class JwtAccessTokens:
 
     def _verify(self, token: str) -> tuple[TokenClaims, datetime]:
         try:
+            # A token without the name of its key is of the key that signs.
+            key_id = jwt.get_unverified_header(token).get("kid", self._key_id)
             claims = jwt.decode(
                 token,
-                self._secret,
+                self._keys[key_id],
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
@@ -72,5 +75,10 @@ class JwtAccessTokens:
                 TokenClaims(UserId(UUID(claims["sub"])), SessionId(UUID(claims["sid"]))),
                 datetime.fromtimestamp(claims["exp"], UTC),
             )
-        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise TokenInvalid from error
+
+
+def _key_id(secret: bytes) -> str:
+    """A name of a key that tells nothing of it."""
+    return hashlib.sha256(b"kid:" + secret).hexdigest()[:8]

@@ -1,5 +1,7 @@
 """Mobile numbers read by Google's libphonenumber."""
 
+from collections.abc import Collection
+
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
@@ -43,6 +45,27 @@ class LibPhoneNumberReader:
         except NumberParseException:
             return None
         return number if is_canonical and not number.extension else None
+
+
+class ServedCountries:
+    """The IsServed port."""
+
+    def __init__(self, regions: Collection[str]) -> None:
+        """``regions``: ISO 3166 codes; none of them: everywhere."""
+        unknown = sorted(set(regions) - phonenumbers.SUPPORTED_REGIONS)
+        if unknown:
+            raise ValueError(f"OTP_COUNTRIES names what is not a region with telephone numbers: {', '.join(unknown)}")
+        self._regions = frozenset(regions)
+
+    def __call__(self, phone: PhoneNumber) -> bool:
+        """Whether the number is of one of the regions."""
+        if not self._regions:
+            return True
+        number = phonenumbers.parse(phone.e164, None)
+        region = phonenumbers.region_code_for_number(number)
+        if region is None:  # possible, though assigned to nobody: then the country calling code has to do
+            return bool(self._regions & set(phonenumbers.region_codes_for_country_code(number.country_code or 0)))
+        return region in self._regions
 
 
 def _e164(number: phonenumbers.PhoneNumber) -> str:

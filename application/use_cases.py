@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass
 
+from application.auth.leaving import EraseAccount, ExportAccount
+from application.auth.logout import EndSession, ListSessions, LogOut
 from application.auth.one_time_passwords import RequestCode, VerifyCode
 from application.auth.passwords import ChangePassword, LogIn, ResetPassword
-from application.auth.profile import ShowProfile
+from application.auth.profile import ChangeProfile, ShowProfile
+from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate
 from application.auth.sign_up import SignUp
+from application.auth.traffic import LimitRequests
 from application.billing.standing import ShowStanding
+from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
 from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.send_message import SendMessage
 from application.chat.write_reply import ClaimReplies, FailHopelessReplies, ReleaseReply, WriteReply
@@ -26,6 +31,14 @@ class Auth:
     change_password: ChangePassword
     authenticate: Authenticate
     show_profile: ShowProfile
+    refresh_session: RefreshSession
+    log_out: LogOut
+    list_sessions: ListSessions
+    end_session: EndSession
+    change_profile: ChangeProfile
+    erase_account: EraseAccount
+    export_account: ExportAccount
+    limit_requests: LimitRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,8 @@ class Chat:
     list_chatrooms: ListChatrooms
     read_chatroom: ReadChatroom
     send_message: SendMessage
+    change_chatroom: ChangeChatroom
+    remove_chatroom: RemoveChatroom
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
 PASSWORD_LENGTH = range(8, 129)
 NAME_MAX_LENGTH = 100
 
+# A session nobody refreshes for so long is over.
+SESSION_LIFETIME = timedelta(days=30)
+
+# An answer that carried a new refresh token may be lost: the old one is good once more for so long.
+REFRESH_GRACE = timedelta(seconds=30)
+
 # How long after an OTP login a password may be set without the old one (the flow forgot -> verify -> change).
 FRESH_LOGIN = timedelta(minutes=10)
 
@@ -57,6 +63,17 @@ class User:
         return at - self.created_at <= PENDING_PASSWORD_LIFETIME
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from: an address, and what the client calls itself. Neither is proof of anything."""
+
+    address: str | None
+    device: str | None
+
+
+UNKNOWN_ORIGIN = Origin(address=None, device=None)
+
+
 class LoginMethod(StrEnum):
     """How a session was proven when it began."""
 
@@ -73,6 +90,7 @@ class Session:
     method: LoginMethod
     started_at: datetime
     expires_at: datetime
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Chatrooms and the messages people send in them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NewType
 from uuid import UUID
@@ -42,6 +42,12 @@ class Chatroom:
             created_at=at,
             updated_at=at,
         )
+
+
+    def changed(self, *, name: str, system_prompt: str | None, at: datetime) -> "Chatroom":
+        """The chatroom with other texts; InvalidValue as for a new one."""
+        new = Chatroom.opened(id=self.id, by=self.user_id, name=name, system_prompt=system_prompt, at=at)
+        return replace(new, created_at=self.created_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,22 @@ DomainError
 ├── Unauthenticated    who is asking is not proven             (401)
 │   ├── TokenInvalid
 │   ├── TokenExpired
+│   ├── RefreshTokenInvalid
 │   ├── OtpInvalid
 │   └── CredentialsInvalid
 ├── NotAllowed         who is asking is known and may not      (403)
 │   └── ReauthenticationNeeded
 ├── NotFound           it does not exist, or not for the asker (404)
-│   └── ChatroomNotFound
+│   ├── ChatroomNotFound
+│   └── SessionNotFound
 ├── Conflict           it contradicts what is already there    (409)
 │   └── PhoneTaken
 ├── TooMuch            too often, too many                     (429)
 │   ├── QuotaExhausted
 │   ├── OtpResendTooSoon
-│   └── OtpLocked
+│   ├── OtpLocked
+│   ├── OtpSendsExhausted
+│   └── RateLimited
 └── Unavailable        something it needs is down              (503)
     └── DependencyDown
 
@@ -99,6 +103,14 @@ class TokenExpired(Unauthenticated):
 
 
 @dataclass(eq=False)
+class RefreshTokenInvalid(Unauthenticated):
+    """The refresh token is unknown, was used before, or its session has ended. Log in again."""
+
+    code: ClassVar[str] = "refresh_token_invalid"
+    title: ClassVar[str] = "The refresh token is not valid"
+
+
+@dataclass(eq=False)
 class OtpInvalid(Unauthenticated):
     """Wrong, used, outdated or never sent; which of these is not said."""
 
@@ -129,6 +141,14 @@ class ChatroomNotFound(NotFound):
 
     code: ClassVar[str] = "chatroom_not_found"
     title: ClassVar[str] = "There is no such chatroom"
+
+
+@dataclass(eq=False)
+class SessionNotFound(NotFound):
+    """No such session among the caller's own that are going on."""
+
+    code: ClassVar[str] = "session_not_found"
+    title: ClassVar[str] = "There is no such session"
 
 
 @dataclass(eq=False)
@@ -165,6 +185,27 @@ class OtpLocked(TooMuch):
 
     code: ClassVar[str] = "otp_locked"
     title: ClassVar[str] = "Too many wrong one-time passwords"
+    retry_after: int
+
+
+@dataclass(eq=False)
+class OtpSendsExhausted(TooMuch):
+    """No more codes are sent for now: to this number, to its like, to this address, or at all; which is not said."""
+
+    code: ClassVar[str] = "otp_sends_exhausted"
+    title: ClassVar[str] = "No more one-time passwords are sent for now"
+    retry_after: int
+
+
+@dataclass(eq=False)
+class RateLimited(TooMuch):
+    """Too many requests: ``limit`` in ``window`` seconds. ``retry_after`` is in seconds."""
+
+    code: ClassVar[str] = "rate_limited"
+    title: ClassVar[str] = "Too many requests"
+    policy: str
+    limit: int
+    window: int
     retry_after: int
 
 

@@ -9,42 +9,56 @@ from datetime import timedelta
 from dependency_injector import containers, providers
 
 from adapters.bcrypt_password_hasher import BcryptPasswordHasher
+from adapters.common_passwords import ListedCommonPasswords
+from adapters.hmac_phone_digest import HmacPhoneDigest
+from adapters.hmac_refresh_tokens import HmacRefreshTokens
 from adapters.jwt_access_tokens import JwtAccessTokens
 from adapters.offline_language_model import OfflineLanguageModel
 from adapters.otp_delivery import ConsoleOtpDelivery, ResponseOtpDelivery
-from adapters.phone_numbers import LibPhoneNumberReader
+from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
 from adapters.redis_connection import RedisProbe, connect, connect_for_rq
+from adapters.redis_otp_sends import RedisOtpSends
 from adapters.redis_otp_store import RedisOtpStore
+from adapters.redis_rate_limiter import RedisRateLimiter
 from adapters.redis_room_list_cache import RedisRoomListCache
 from adapters.redis_worker_presence import RedisWorkerPresence
 from adapters.rq_job_queue import RqJobQueue, listen
+from adapters.sql.audit import SqlAuditReader
 from adapters.sql.database import Database, make_engine
+from adapters.sql.export import SqlExport
 from adapters.sql.migrate import new_migration, upgrade
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitsOfWork
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock
-from application.auth.one_time_passwords import RequestCode, VerifyCode
-from application.auth.passwords import ChangePassword, LogIn, ResetPassword
-from application.auth.profile import ShowProfile
+from application.audit import ReadAudit
+from application.auth.audit import Recorder
+from application.auth.leaving import EraseAccount, ExportAccount
+from application.auth.logout import EndSession, ListSessions, LogOut
+from application.auth.one_time_passwords import RedeemCode, RequestCode, SendCode, VerifyCode
+from application.auth.passwords import AcceptPassword, ChangePassword, CountPasswordTry, LogIn, ResetPassword
+from application.auth.profile import ChangeProfile, ShowProfile
+from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate, StartSession
 from application.auth.sign_up import SignUp
+from application.auth.traffic import LimitRequests, RequestLimits
 from application.billing.standing import ShowStanding
+from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
 from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.send_message import SendMessage
 from application.chat.write_reply import ClaimReplies, FailHopelessReplies, ReleaseReply, WriteReply
 from application.ports.language_model import LanguageModel
+from application.ports.otp_delivery import OtpDelivery
+from application.ports.rate_limiter import Limit
 from application.readiness import CheckReadiness
 from application.use_cases import Auth, Billing, Chat, Replying, UseCases
-from domain.one_time_password import OtpPolicy
+from domain.accounts import UserId
+from domain.one_time_password import OtpPolicy, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ReplyPolicy
-from entrypoints.settings import Settings
+from entrypoints.settings import Secret, Settings
 from entrypoints.worker.run import WorkerParts
 
-__all__ = ["build_web", "build_worker", "new_migration", "upgrade"]
-
-# Until there are refresh tokens a login lasts a day; a session that is ended stops working at once all the same.
-SESSION_LIFETIME = timedelta(days=1)
+__all__ = ["build_audit", "build_web", "build_worker", "new_migration", "upgrade"]
 
 # Connections of a worker: its replies need one for a few milliseconds at the beginning and at the end.
 WORKER_CONNECTIONS = 8
@@ -64,6 +78,55 @@ def reply_policy_of(settings: Settings) -> ReplyPolicy:
     )
 
 
+def otp_caps_of(settings: Settings) -> SendCaps:
+    """How many codes are sent. While they are in the answers nothing is sent, and everybody comes from one address."""
+    if not settings.sends_codes:
+        return SendCaps(per_number=settings.otp_daily_per_number)
+    return SendCaps(
+        per_number=settings.otp_daily_per_number,
+        per_address=settings.otp_daily_per_address,
+        per_prefix=settings.otp_daily_per_prefix,
+        total=settings.otp_daily_total,
+    )
+
+
+def request_limits_of(settings: Settings) -> RequestLimits:
+    """How many requests, a minute. By address only where strangers come from more than one."""
+    return RequestLimits(
+        per_user=_a_minute("user", settings.rate_limit_per_user),
+        per_address=_a_minute("address", settings.rate_limit_per_address) if settings.sends_codes else None,
+        logins=_a_minute("login", settings.rate_limit_logins) if settings.sends_codes else None,
+    )
+
+
+def _a_minute(name: str, requests: int) -> Limit | None:
+    return Limit(name, requests, timedelta(minutes=1)) if requests else None
+
+
+def _otp_delivery(settings: Settings) -> OtpDelivery:
+    if settings.otp_delivery == "response":
+        return ResponseOtpDelivery()
+    if settings.otp_delivery == "console":
+        return ConsoleOtpDelivery()
+    # Imported here: the HTTP client takes a tenth of a second, which nobody else should pay.
+    from adapters.sms_otp_delivery import TwilioOtpDelivery, WebhookOtpDelivery  # noqa: PLC0415
+
+    if settings.otp_delivery == "twilio":
+        return TwilioOtpDelivery(
+            account_sid=settings.twilio_account_sid or "",
+            auth_token=settings.twilio_auth_token.reveal(),
+            sender=settings.twilio_from or "",
+            base_url=settings.twilio_api_base,
+        )
+    return WebhookOtpDelivery(
+        url=settings.otp_webhook_url or "", secret=settings.otp_webhook_secret.reveal().encode()
+    )
+
+
+def _nothing_elsewhere(_user_id: UserId) -> None:
+    """The LeavingHook port while nobody can have a subscription yet."""
+
+
 def _language_model(settings: Settings) -> LanguageModel:
     if settings.llm_provider == "offline":
         return OfflineLanguageModel()
@@ -79,7 +142,11 @@ def _language_model(settings: Settings) -> LanguageModel:
 
 def _key_for(use: str, settings: Settings) -> bytes:
     """A key of its own for each use of the one secret (NIST SP 800-108: separate keys for separate purposes)."""
-    return hmac.new(settings.jwt_secret.reveal().encode(), use.encode(), hashlib.sha256).digest()
+    return _derived(settings.jwt_secret, use)
+
+
+def _derived(secret: Secret, use: str) -> bytes:
+    return hmac.new(secret.reveal().encode(), use.encode(), hashlib.sha256).digest()
 
 
 class Inside(containers.DeclarativeContainer):
@@ -88,65 +155,95 @@ class Inside(containers.DeclarativeContainer):
     outside = providers.DependenciesContainer()
     otp_policy = providers.Object(OtpPolicy())
 
+    recorder = providers.Factory(
+        Recorder,
+        begin=outside.begin,
+        clock=outside.clock,
+        new_id=outside.new_id,
+        phone_digest=outside.phone_digest,
+    )
     start_session = providers.Factory(
         StartSession,
         access_tokens=outside.access_tokens,
+        refresh_tokens=outside.refresh_tokens,
+        recorder=recorder,
         new_id=outside.new_id,
-        lifetime=SESSION_LIFETIME,
+        token_lifetime=outside.access_token_lifetime,
     )
+    redeem_code = providers.Factory(RedeemCode, otp_store=outside.otp_store, recorder=recorder, policy=otp_policy)
+    accept_password = providers.Factory(AcceptPassword, is_common=outside.is_common_password)
+    count_password_try = providers.Factory(CountPasswordTry, rate_limiter=outside.rate_limiter, recorder=recorder)
+    show_profile = providers.Factory(ShowProfile, reader=outside.reader, allowances=outside.allowances)
     auth = providers.Factory(
         Auth,
         sign_up=providers.Factory(
             SignUp,
             begin=outside.begin,
             read_phone_number=outside.read_phone_number,
+            accept_password=accept_password,
             password_hasher=outside.password_hasher,
+            recorder=recorder,
             clock=outside.clock,
             new_id=outside.new_id,
         ),
         request_code=providers.Factory(
             RequestCode,
+            send_code=providers.Factory(
+                SendCode,
+                otp_store=outside.otp_store,
+                otp_sends=outside.otp_sends,
+                otp_delivery=outside.otp_delivery,
+                policy=otp_policy,
+                caps=outside.otp_caps,
+            ),
             otp_store=outside.otp_store,
-            otp_delivery=outside.otp_delivery,
             read_phone_number=outside.read_phone_number,
+            is_served=outside.is_served,
+            recorder=recorder,
+            clock=outside.clock,
             new_code=outside.new_code,
             policy=otp_policy,
+            fixed_codes=outside.fixed_codes,
         ),
         verify_code=providers.Factory(
             VerifyCode,
             begin=outside.begin,
-            otp_store=outside.otp_store,
+            redeem_code=redeem_code,
             read_phone_number=outside.read_phone_number,
             start_session=start_session,
             clock=outside.clock,
             new_id=outside.new_id,
-            policy=otp_policy,
         ),
         log_in=providers.Factory(
             LogIn,
             begin=outside.begin,
             read_phone_number=outside.read_phone_number,
             password_hasher=outside.password_hasher,
+            count_try=count_password_try,
             start_session=start_session,
+            recorder=recorder,
             clock=outside.clock,
         ),
         reset_password=providers.Factory(
             ResetPassword,
             begin=outside.begin,
-            otp_store=outside.otp_store,
+            redeem_code=redeem_code,
             read_phone_number=outside.read_phone_number,
+            accept_password=accept_password,
             password_hasher=outside.password_hasher,
+            recorder=recorder,
             clock=outside.clock,
             new_id=outside.new_id,
-            policy=otp_policy,
         ),
         change_password=providers.Factory(
             ChangePassword,
             begin=outside.begin,
-            otp_store=outside.otp_store,
+            redeem_code=redeem_code,
+            accept_password=accept_password,
             password_hasher=outside.password_hasher,
+            count_try=count_password_try,
+            recorder=recorder,
             clock=outside.clock,
-            policy=otp_policy,
         ),
         authenticate=providers.Factory(
             Authenticate,
@@ -154,7 +251,33 @@ class Inside(containers.DeclarativeContainer):
             reader=outside.reader,
             clock=outside.clock,
         ),
-        show_profile=providers.Factory(ShowProfile, reader=outside.reader, allowances=outside.allowances),
+        show_profile=show_profile,
+        refresh_session=providers.Factory(
+            RefreshSession,
+            begin=outside.begin,
+            access_tokens=outside.access_tokens,
+            refresh_tokens=outside.refresh_tokens,
+            recorder=recorder,
+            clock=outside.clock,
+            token_lifetime=outside.access_token_lifetime,
+        ),
+        log_out=providers.Factory(LogOut, begin=outside.begin, recorder=recorder),
+        list_sessions=providers.Factory(ListSessions, reader=outside.reader),
+        end_session=providers.Factory(EndSession, begin=outside.begin, recorder=recorder),
+        change_profile=providers.Factory(
+            ChangeProfile, begin=outside.begin, show_profile=show_profile, recorder=recorder
+        ),
+        erase_account=providers.Factory(
+            EraseAccount,
+            begin=outside.begin,
+            before_leaving=outside.before_leaving,
+            room_list_cache=outside.room_list_cache,
+            recorder=recorder,
+        ),
+        export_account=providers.Factory(ExportAccount, export=outside.export, recorder=recorder),
+        limit_requests=providers.Factory(
+            LimitRequests, rate_limiter=outside.rate_limiter, limits=outside.request_limits
+        ),
     )
     chat = providers.Factory(
         Chat,
@@ -175,6 +298,15 @@ class Inside(containers.DeclarativeContainer):
             new_id=outside.new_id,
             allowances=outside.allowances,
             policy=outside.reply_policy,
+        ),
+        change_chatroom=providers.Factory(
+            ChangeChatroom,
+            begin=outside.begin,
+            room_list_cache=outside.room_list_cache,
+            clock=outside.clock,
+        ),
+        remove_chatroom=providers.Factory(
+            RemoveChatroom, begin=outside.begin, room_list_cache=outside.room_list_cache
         ),
     )
     billing = providers.Factory(
@@ -244,10 +376,32 @@ class Outside(containers.DeclarativeContainer):
     job_queue = providers.ThreadSafeSingleton(RqJobQueue, redis)
 
     access_tokens = providers.ThreadSafeSingleton(
-        lambda settings: JwtAccessTokens(settings.jwt_secret.reveal().encode()), settings
+        lambda settings: JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets)), settings
     )
+    access_token_lifetime = settings.provided.access_token
+    refresh_tokens = providers.ThreadSafeSingleton(
+        lambda settings: HmacRefreshTokens(_key_for("refresh", settings)), settings
+    )
+    phone_digest = providers.ThreadSafeSingleton(
+        lambda settings: HmacPhoneDigest(_key_for("audit", settings)), settings
+    )
+    rate_limiter = providers.ThreadSafeSingleton(
+        lambda redis, settings: RedisRateLimiter(redis, key=_key_for("limits", settings)), redis, settings
+    )
+    request_limits = providers.ThreadSafeSingleton(request_limits_of, settings)
+    otp_sends = providers.ThreadSafeSingleton(
+        lambda redis, settings: RedisOtpSends(redis, key=_key_for("otp sends", settings)), redis, settings
+    )
+    otp_caps = providers.ThreadSafeSingleton(otp_caps_of, settings)
+    fixed_codes = settings.provided.otp_test_numbers
+    is_served = providers.ThreadSafeSingleton(lambda settings: ServedCountries(settings.otp_countries), settings)
+    is_common_password = providers.ThreadSafeSingleton(ListedCommonPasswords)
+    export = providers.ThreadSafeSingleton(SqlExport, database)
+    before_leaving = providers.Object(_nothing_elsewhere)
     password_hasher = providers.ThreadSafeSingleton(
-        lambda settings: BcryptPasswordHasher(pepper=settings.password_pepper.reveal().encode()),
+        lambda settings: BcryptPasswordHasher(
+            pepper=settings.password_pepper.reveal().encode(), cost=settings.password_hash_cost
+        ),
         settings,
     )
     read_phone_number = providers.ThreadSafeSingleton(
@@ -256,10 +410,7 @@ class Outside(containers.DeclarativeContainer):
         ),
         settings,
     )
-    otp_delivery = providers.ThreadSafeSingleton(
-        lambda settings: ResponseOtpDelivery() if settings.otp_delivery == "response" else ConsoleOtpDelivery(),
-        settings,
-    )
+    otp_delivery = providers.ThreadSafeSingleton(_otp_delivery, settings)
     language_model = providers.ThreadSafeSingleton(_language_model, settings)
 
     allowances = providers.ThreadSafeSingleton(allowances_of, settings)
@@ -279,6 +430,16 @@ def build_web(settings: Settings) -> Web:
     # One connection a request at a time, and one for the probes.
     outside = Outside(settings=settings, connections=settings.web_threads + 1, application_name="web")
     return Web(Inside(outside=outside).use_cases(), outside.database().close)
+
+
+def build_audit(settings: Settings) -> ReadAudit:
+    """How an operator reads the audit trail."""
+    outside = Outside(settings=settings, connections=1, application_name="audit")
+    return ReadAudit(
+        audit_reader=SqlAuditReader(outside.database()),
+        read_phone_number=outside.read_phone_number(),
+        phone_digests=[HmacPhoneDigest(_derived(secret, "audit")) for secret in settings.jwt_secrets],
+    )
 
 
 def build_worker(settings: Settings) -> WorkerParts:

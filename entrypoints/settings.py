@@ -4,17 +4,32 @@ Every variable stands in ``VARIABLES``; the README's table and ``.env.example`` 
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from dotenv import dotenv_values
 
+from domain.accounts import PhoneNumber
+from domain.errors import DomainError
+from domain.one_time_password import FixedCode
+
 T = TypeVar("T")
+Network = IPv4Network | IPv6Network
+
+# A page's origin (RFC 6454) as browsers send it; no path, and no asterisk.
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+TEST_NUMBER = re.compile(r"(\+[0-9]{5,15}):([0-9]{6,10}):([0-9]{4}-[0-9]{2}-[0-9]{2})", re.ASCII)
+OTP_DELIVERY_NEEDS = {
+    "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM"),
+    "webhook": ("OTP_WEBHOOK_URL", "OTP_WEBHOOK_SECRET"),
+}
 
 DEVELOPMENT = "development"
 PRODUCTION = "production"
@@ -40,10 +55,29 @@ VARIABLES = (
     Variable("REDIS_PORT", "6379", "port of Redis, together with REDIS_HOST"),
     Variable("DATA_DIR", ".data", "where the embedded servers and the generated secret are kept"),
     Variable("LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`"),
-    Variable("JWT_SECRET", "generated", "signs access tokens, 32 bytes or more; required in production"),
+    Variable("JWT_SECRET", "generated", "signs access tokens, 32 bytes or more; several with commas, the first signs"),
+    Variable("ACCESS_TOKEN_SECONDS", "900", "how long an access token is good"),
     Variable("PASSWORD_PEPPER", "", "mixed into password hashes; once set, never change it"),
-    Variable("OTP_DELIVERY", "response", "`response` (refused in production) or `console`; required in production"),
+    Variable("PASSWORD_HASH_COST", "12", "bcrypt's cost of new password hashes: each step doubles the work"),
+    Variable("OTP_DELIVERY", "response", "`response` (refused in production), `console`, `twilio` or `webhook`"),
+    Variable("OTP_COUNTRIES", "", "ISO 3166 regions that codes are sent to, with commas; unset: all"),
+    Variable("OTP_TEST_NUMBERS", "", "`+number:code:last day` with commas: their code is always this one, nothing is sent"),
+    Variable("OTP_DAILY_PER_NUMBER", "20", "codes sent a day to one number"),
+    Variable("OTP_DAILY_PER_PREFIX", "100", "codes sent a day to numbers that differ in their last three digits"),
+    Variable("OTP_DAILY_PER_ADDRESS", "100", "codes sent a day for one IP address"),
+    Variable("OTP_DAILY_TOTAL", "10000", "codes sent a day in all"),
+    Variable("OTP_WEBHOOK_URL", "", "where `webhook` posts codes to"),
+    Variable("OTP_WEBHOOK_SECRET", "", "signs what is posted there, 32 bytes or more"),
+    Variable("TWILIO_ACCOUNT_SID", "", "account at Twilio"),
+    Variable("TWILIO_AUTH_TOKEN", "", "its token"),
+    Variable("TWILIO_FROM", "", "number or messaging service (MG…) that sends"),
+    Variable("TWILIO_API_BASE", "https://api.twilio.com", "another server that speaks the Twilio API"),
     Variable("PHONE_DEFAULT_REGION", "IN", "ISO 3166 region of numbers written without a country code"),
+    Variable("RATE_LIMIT_PER_USER", "3000", "requests a minute of one user; 0: no limit"),
+    Variable("RATE_LIMIT_PER_ADDRESS", "6000", "requests a minute of one IP address; 0: no limit"),
+    Variable("RATE_LIMIT_LOGINS", "60", "requests a minute of one IP address to log in or sign up; 0: no limit"),
+    Variable("TRUSTED_PROXIES", "", "addresses or networks of our own proxies, with commas: their X-Forwarded-For counts"),
+    Variable("CORS_ORIGINS", "", "origins whose pages may call the API, with commas"),
     Variable("LLM_PROVIDER", "by GEMINI_API_KEY", "`gemini` or `offline`; unset: `gemini` if there is a key"),
     Variable("GEMINI_API_KEY", "", "key of the Gemini API"),
     Variable("GEMINI_MODEL", "gemini-flash-latest", "model that answers"),
@@ -105,10 +139,29 @@ class Settings:
     redis_url: str | None = field(repr=False)
     data_dir: Path
     log_level: str
-    jwt_secret: Secret
+    jwt_secrets: tuple[Secret, ...]
+    access_token: timedelta
     password_pepper: Secret
+    password_hash_cost: int
     otp_delivery: str
+    otp_countries: tuple[str, ...]
+    otp_test_numbers: tuple[FixedCode, ...]
+    otp_daily_per_number: int
+    otp_daily_per_prefix: int
+    otp_daily_per_address: int
+    otp_daily_total: int
+    otp_webhook_url: str | None = field(repr=False)
+    otp_webhook_secret: Secret
+    twilio_account_sid: str | None
+    twilio_auth_token: Secret
+    twilio_from: str | None
+    twilio_api_base: str
     phone_default_region: str
+    rate_limit_per_user: int
+    rate_limit_per_address: int
+    rate_limit_logins: int
+    trusted_proxies: tuple[Network, ...]
+    cors_origins: frozenset[str]
     llm_provider: str
     gemini_api_key: Secret
     gemini_model: str
@@ -128,6 +181,16 @@ class Settings:
     def in_production(self) -> bool:
         """Whether strangers use this process."""
         return self.app_env == PRODUCTION
+
+    @property
+    def jwt_secret(self) -> Secret:
+        """The one that signs; the others only verify."""
+        return self.jwt_secrets[0]
+
+    @property
+    def sends_codes(self) -> bool:
+        """Whether codes cost money, and strangers ask for them: not while they are in the answers."""
+        return self.otp_delivery != "response"
 
 
 def load_settings() -> Settings:
@@ -171,10 +234,29 @@ class _Reading:
             redis_url=self.redis_url(),
             data_dir=data_dir,
             log_level=self.choice("LOG_LEVEL", "info", {"debug", "info", "warning", "error"}),
-            jwt_secret=self.jwt_secret(data_dir, in_production=in_production),
+            jwt_secrets=self.jwt_secrets(data_dir, in_production=in_production),
+            access_token=self.seconds("ACCESS_TOKEN_SECONDS", 900, 1, 86_400),
             password_pepper=self.secret("PASSWORD_PEPPER"),
+            password_hash_cost=self.number("PASSWORD_HASH_COST", 12, 10, 16),
             otp_delivery=self.otp_delivery(in_production=in_production),
+            otp_countries=tuple(part.upper() for part in self.parts("OTP_COUNTRIES")),
+            otp_test_numbers=self.otp_test_numbers(),
+            otp_daily_per_number=self.number("OTP_DAILY_PER_NUMBER", 20, 1, 1_000),
+            otp_daily_per_prefix=self.number("OTP_DAILY_PER_PREFIX", 100, 1, 1_000_000),
+            otp_daily_per_address=self.number("OTP_DAILY_PER_ADDRESS", 100, 1, 1_000_000),
+            otp_daily_total=self.number("OTP_DAILY_TOTAL", 10_000, 1, 100_000_000),
+            otp_webhook_url=self.url("OTP_WEBHOOK_URL", {"https"} if in_production else {"http", "https"}),
+            otp_webhook_secret=self.secret("OTP_WEBHOOK_SECRET"),
+            twilio_account_sid=self.text("TWILIO_ACCOUNT_SID"),
+            twilio_auth_token=self.secret("TWILIO_AUTH_TOKEN"),
+            twilio_from=self.text("TWILIO_FROM"),
+            twilio_api_base=self.url("TWILIO_API_BASE", {"http", "https"}) or "https://api.twilio.com",
             phone_default_region=(self.text("PHONE_DEFAULT_REGION") or "IN").upper(),
+            rate_limit_per_user=self.number("RATE_LIMIT_PER_USER", 3_000, 0, 1_000_000),
+            rate_limit_per_address=self.number("RATE_LIMIT_PER_ADDRESS", 6_000, 0, 1_000_000),
+            rate_limit_logins=self.number("RATE_LIMIT_LOGINS", 60, 0, 1_000_000),
+            trusted_proxies=self.networks("TRUSTED_PROXIES"),
+            cors_origins=self.origins("CORS_ORIGINS"),
             llm_provider=self.llm_provider(gemini_api_key, in_production=in_production),
             gemini_api_key=gemini_api_key,
             gemini_model=self.text("GEMINI_MODEL") or "gemini-flash-latest",
@@ -202,8 +284,40 @@ class _Reading:
         return Secret(self.text(name) or "")
 
     def secrets(self, name: str) -> tuple[Secret, ...]:
+        return tuple(Secret(part) for part in self.parts(name))
+
+    def parts(self, name: str) -> list[str]:
         parts = (part.strip() for part in (self.text(name) or "").split(","))
-        return tuple(Secret(part) for part in parts if part)
+        return [part for part in parts if part]
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        found = []
+        for part in self.parts(name):
+            try:
+                found.append(ip_network(part, strict=False))
+            except ValueError:
+                self.faults.append(f"{name}: {part!r} is neither an address nor a network")
+        return tuple(found)
+
+    def origins(self, name: str) -> frozenset[str]:
+        origins = frozenset(part.lower() for part in self.parts(name))
+        for origin in sorted(origins):
+            if not ORIGIN.fullmatch(origin):
+                self.faults.append(f"{name}: {origin!r} is no origin like https://app.example.com")
+        return origins
+
+    def otp_test_numbers(self) -> tuple[FixedCode, ...]:
+        found = []
+        for part in self.parts("OTP_TEST_NUMBERS"):
+            match = TEST_NUMBER.fullmatch(part)
+            try:
+                if match is None:
+                    raise ValueError  # noqa: TRY301 - one fault, however it shows
+                found.append(FixedCode(PhoneNumber(match[1]), match[2], date.fromisoformat(match[3])))
+            except (ValueError, DomainError):
+                # The value is not shown: it holds a code.
+                self.faults.append("OTP_TEST_NUMBERS must be like +919999999999:123456:2026-12-31, with commas between")
+        return tuple(found)
 
     def choice(self, name: str, default: str, allowed: set[str]) -> str:
         value = self.text(name) or default
@@ -239,12 +353,13 @@ class _Reading:
             return url
         return f"redis://{quote(host, safe='[]:')}:{port}/0"
 
-    def jwt_secret(self, data_dir: Path, *, in_production: bool) -> Secret:
-        value = self.text("JWT_SECRET")
-        if value is not None:
-            if len(value.encode()) < SECRET_MIN_BYTES:
-                self.faults.append(f"JWT_SECRET must have at least {SECRET_MIN_BYTES} bytes")
-            return Secret(value)
+    def jwt_secrets(self, data_dir: Path, *, in_production: bool) -> tuple[Secret, ...]:
+        given = self.secrets("JWT_SECRET")
+        if any(len(secret.reveal().encode()) < SECRET_MIN_BYTES for secret in given):
+            self.faults.append(f"JWT_SECRET must have at least {SECRET_MIN_BYTES} bytes, each of several")
+        return given or (self.kept_jwt_secret(data_dir, in_production=in_production),)
+
+    def kept_jwt_secret(self, data_dir: Path, *, in_production: bool) -> Secret:
         if in_production:
             self.faults.append("JWT_SECRET is required in production")
             return Secret("")
@@ -254,7 +369,12 @@ class _Reading:
         return kept or Secret("")
 
     def otp_delivery(self, *, in_production: bool) -> str:
-        value = self.choice("OTP_DELIVERY", "response", {"response", "console"})
+        value = self.choice("OTP_DELIVERY", "response", {"response", "console", "twilio", "webhook"})
+        for name in OTP_DELIVERY_NEEDS.get(value, ()):
+            if self.text(name) is None:
+                self.faults.append(f"OTP_DELIVERY={value} needs {name}")
+        if value == "webhook" and len((self.text("OTP_WEBHOOK_SECRET") or "").encode()) < SECRET_MIN_BYTES:
+            self.faults.append(f"OTP_WEBHOOK_SECRET must have at least {SECRET_MIN_BYTES} bytes")
         if not in_production:
             return value
         if self.text("OTP_DELIVERY") is None:

@@ -18,21 +18,38 @@ from typing import Any
 
 from dependency_injector import containers, providers
 
+from adapters.common_passwords import ListedCommonPasswords
+from adapters.hmac_phone_digest import HmacPhoneDigest
 from adapters.jwt_access_tokens import JwtAccessTokens
-from adapters.memory.doubles import CountingIds, Outbox, PlainPasswordHasher, ScriptedLanguageModel, SettableClock
-from adapters.memory.reader import MemoryReader
-from adapters.memory.stores import MemoryJobQueue, MemoryOtpStore, MemoryRoomListCache
+from adapters.memory.doubles import (
+    CountingIds,
+    CountingRefreshTokens,
+    Outbox,
+    PlainPasswordHasher,
+    RecordingLeavingHook,
+    ScriptedLanguageModel,
+    SettableClock,
+)
+from adapters.memory.reader import MemoryExport, MemoryReader
+from adapters.memory.stores import (
+    MemoryJobQueue,
+    MemoryOtpSends,
+    MemoryOtpStore,
+    MemoryRateLimiter,
+    MemoryRoomListCache,
+)
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
-from adapters.phone_numbers import LibPhoneNumberReader
+from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
 from application.auth.sessions import LoggedIn
+from application.auth.traffic import RequestLimits
 from application.chat.send_message import SentMessage
 from application.use_cases import Replying, UseCases
 from domain.accounts import PhoneNumber, Principal
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import ChatroomId
 from domain.errors import DependencyDown, OtpResendTooSoon
-from domain.one_time_password import Purpose
+from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyPolicy, ReplyState
 from entrypoints.container import Inside
@@ -136,6 +153,18 @@ class MemoryOutside(containers.DeclarativeContainer):
     job_queue = providers.Singleton(MemoryJobQueue)
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
+    access_token_lifetime = providers.Object(timedelta(minutes=15))
+    refresh_tokens = providers.Singleton(CountingRefreshTokens)
+    phone_digest = providers.Singleton(HmacPhoneDigest, b"a key of the tests")
+    rate_limiter = providers.Singleton(MemoryRateLimiter, clock)
+    request_limits = providers.Dependency(instance_of=RequestLimits)
+    otp_sends = providers.Singleton(MemoryOtpSends, clock)
+    otp_caps = providers.Dependency(instance_of=SendCaps)
+    fixed_codes = providers.Dependency(instance_of=tuple)
+    is_served = providers.Dependency(instance_of=ServedCountries)
+    is_common_password = providers.Singleton(ListedCommonPasswords)
+    export = providers.Singleton(MemoryExport, database)
+    before_leaving = providers.Singleton(RecordingLeavingHook)
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
@@ -152,6 +181,10 @@ class House:
         reply_policy: ReplyPolicy | None = None,
         now: datetime = NOW,
         shows_codes: bool = False,
+        request_limits: RequestLimits = RequestLimits(),  # noqa: B008 - a value
+        otp_caps: SendCaps = SendCaps(per_number=1_000),  # noqa: B008 - a value
+        fixed_codes: tuple[FixedCode, ...] = (),
+        otp_countries: tuple[str, ...] = (),
     ) -> None:
         """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development."""
         self.policy = reply_policy or ReplyPolicy()
@@ -161,6 +194,10 @@ class House:
             allowances=allowances or {Plan.BASIC: Allowance(basic_daily_prompts), Plan.PRO: Allowance(None)},
             reply_policy=self.policy,
             otp_delivery=self.outbox,
+            request_limits=request_limits,
+            otp_caps=otp_caps,
+            fixed_codes=fixed_codes,
+            is_served=ServedCountries(otp_countries),
         )
         self.clock: SettableClock = outside.clock()
         self.model: ScriptedLanguageModel = outside.language_model()
@@ -169,6 +206,7 @@ class House:
         self.job_queue: MemoryJobQueue = outside.job_queue()
         self.otp_store: MemoryOtpStore = outside.otp_store()
         self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
+        self.leaving: RecordingLeavingHook = outside.before_leaving()
         # Switch one off, and the dependency is down; only the database's also stops what needs it.
         self.database_probe: Switch = outside.database_probe()
         self.redis_probe: Switch = outside.redis_probe()

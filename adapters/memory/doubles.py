@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
-from domain.accounts import PhoneNumber
+from domain.accounts import PhoneNumber, UserId
 from domain.one_time_password import Purpose
 from domain.replies import Answer
 
@@ -93,3 +93,39 @@ class CountingIds:
         with self._lock:
             self._last += 1
             return UUID(int=self._last)
+
+
+class CountingRefreshTokens:
+    """The RefreshTokens port: readable, and not secret at all."""
+
+    def __init__(self) -> None:
+        """Begin at 1."""
+        self._ids = CountingIds()
+
+    def first(self) -> str:
+        """A token that is different each time."""
+        return f"refresh-{self._ids().int}.0"
+
+    def after(self, token: str) -> str:
+        """The token with the next number."""
+        family, _, number = token.rpartition(".")
+        return f"{family}.{int(number) + 1 if number.isdecimal() and number.isascii() else 1}"
+
+    def digest(self, token: str) -> bytes:
+        """The token itself."""
+        return token.encode("utf-8", "surrogatepass")
+
+
+class RecordingLeavingHook:
+    """The LeavingHook port: notes who left, or raises what the test has told it to."""
+
+    def __init__(self) -> None:
+        """Begin with nobody gone."""
+        self.left: list[UserId] = []
+        self.failure: Exception | None = None
+
+    def __call__(self, user_id: UserId) -> None:
+        """Note it."""
+        if self.failure is not None:
+            raise self.failure
+        self.left.append(user_id)

@@ -1,12 +1,19 @@
 """The Reader port in memory."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC
+from typing import Any
 
 from adapters.memory.tables import MemoryDatabase, ReplyRow
-from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, Standing, Turn
+from application.ports.audit import Event, Happening
+from application.ports.export import Record
+from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
 from domain.accounts import Principal, SessionId, UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.plans import Allowances, DailyQuota, Plan
+
+
+MAX_SESSIONS = 100
 
 
 class MemoryReader:
@@ -22,6 +29,23 @@ class MemoryReader:
         if session is None or session.expires_at <= self._database.clock():
             return None
         return Principal(session.user_id, session.id, session.method, session.started_at)
+
+    def sessions(self, user_id: UserId) -> Sequence[SessionLine]:
+        """A user's sessions that are going on, the newest first."""
+        tables = self._database.tables
+        mine = [
+            SessionLine(
+                session.id,
+                session.method,
+                session.device,
+                session.started_at,
+                tables.last_used.get(session.id, session.started_at),
+                session.expires_at,
+            )
+            for session in tables.sessions.values()
+            if session.user_id == user_id and session.expires_at > self._database.clock()
+        ]
+        return sorted(mine, key=lambda line: line.id, reverse=True)[:MAX_SESSIONS]
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""
@@ -109,3 +133,131 @@ def _turn(message: Message, reply: ReplyRow) -> Turn:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
     )
+
+
+class MemoryAuditReader:
+    """The AuditReader port."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        """Read from ``database``."""
+        self._database = database
+
+    def __call__(
+        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: Happening | None, limit: int
+    ) -> Sequence[Event]:
+        """The newest events, newest first."""
+        events = [
+            event
+            for event in self._database.tables.audit_events.values()
+            if (user_id is None or event.user_id == user_id)
+            and (not phone_digests or event.phone_digest in phone_digests)
+            and (what is None or event.what is what)
+        ]
+        return sorted(events, key=lambda event: event.id, reverse=True)[:limit]
+
+
+class MemoryExport:
+    """The Export port."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        """Read from ``database``."""
+        self._database = database
+
+    def __call__(self, user_id: UserId) -> Iterator[Record]:
+        """Record by record."""
+        tables = self._database.tables
+        user = tables.users.get(user_id)
+        if user is None:
+            return
+        yield {
+            "type": "account",
+            "id": user.id,
+            "mobileNumber": user.phone.e164,
+            "name": user.name,
+            "email": user.email,
+            "createdAt": user.created_at,
+            "verifiedAt": user.verified_at,
+        }
+        subscription = tables.subscriptions.get(user_id)
+        if subscription is not None:
+            yield {
+                "type": "subscription",
+                "status": subscription.status.value,
+                "currentPeriodEnd": subscription.current_period_end,
+                "cancelAtPeriodEnd": subscription.cancel_at_period_end,
+            }
+        for (owner, day), used in sorted(tables.daily_usage.items()):
+            if owner == user_id:
+                yield {"type": "usage", "day": day, "used": used}
+        yield from self._sessions(user_id)
+        yield from self._events(user_id)
+        yield from self._conversations(user_id)
+
+    def _sessions(self, user_id: UserId) -> Iterator[Record]:
+        tables = self._database.tables
+        for session in sorted(tables.sessions.values(), key=lambda session: session.id):
+            if session.user_id == user_id:
+                yield {
+                    "type": "session",
+                    "id": session.id,
+                    "method": session.method.value,
+                    "device": session.device,
+                    "startedAt": session.started_at,
+                    "lastUsedAt": tables.last_used.get(session.id, session.started_at),
+                    "expiresAt": session.expires_at,
+                    "endedAt": None,
+                }
+
+    def _events(self, user_id: UserId) -> Iterator[Record]:
+        for event in sorted(self._database.tables.audit_events.values(), key=lambda event: event.id):
+            if event.user_id == user_id:
+                yield {
+                    "type": "securityEvent",
+                    "id": event.id,
+                    "at": event.at,
+                    "what": event.what.value,
+                    "address": event.origin.address,
+                    "device": event.origin.device,
+                }
+
+    def _conversations(self, user_id: UserId) -> Iterator[Record]:
+        tables = self._database.tables
+        rooms = sorted(
+            (room for room in tables.chatrooms.values() if room.user_id == user_id), key=lambda room: room.id
+        )
+        for room in rooms:
+            yield {
+                "type": "chatroom",
+                "id": room.id,
+                "name": room.name,
+                "systemPrompt": room.system_prompt,
+                "createdAt": room.created_at,
+                "updatedAt": room.updated_at,
+            }
+        mine = {room.id for room in rooms}
+        for message in sorted(tables.messages.values(), key=lambda message: message.id):
+            if message.chatroom_id in mine:
+                yield {
+                    "type": "message",
+                    "id": message.id,
+                    "chatroomId": message.chatroom_id,
+                    "content": message.content,
+                    "createdAt": message.created_at,
+                }
+        for row in sorted(tables.replies.values(), key=lambda row: row.queued.id):
+            if row.queued.chatroom_id in mine:
+                yield _exported_reply(row)
+
+
+def _exported_reply(row: ReplyRow) -> dict[str, Any]:
+    return {
+        "type": "reply",
+        "id": row.queued.id,
+        "replyTo": row.queued.message_id,
+        "status": row.state.value,
+        "content": row.content,
+        "model": row.model,
+        "failure": row.failure.value if row.failure else None,
+        "createdAt": row.queued.created_at,
+        "finishedAt": row.finished_at,
+    }

@@ -1,17 +1,19 @@
 """The ports that Redis serves, in memory."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from threading import Lock
 from uuid import uuid4
 
+from application.ports.rate_limiter import Charge, Charged
 from application.ports.room_list_cache import Lookup
 from application.ports.runtime import Clock
 from domain.accounts import PhoneNumber, UserId
-from domain.errors import OtpInvalid, OtpLocked, OtpResendTooSoon
-from domain.one_time_password import OtpPolicy, Purpose
+from domain.errors import OtpInvalid, OtpLocked, OtpResendTooSoon, OtpSendsExhausted
+from domain.one_time_password import OtpPolicy, Purpose, SendCaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,18 @@ class MemoryOtpStore:
         self._clock = clock
         self._lock = Lock()
         self._codes: dict[tuple[PhoneNumber, Purpose], _SentCode] = {}
+        self._before: dict[tuple[PhoneNumber, Purpose], _SentCode | None] = {}
+        self._failures: dict[PhoneNumber, tuple[int, datetime]] = {}
 
     def put(self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy) -> None:
         """Keep a new code, unless one was put a moment ago."""
         now = self._clock()
         with self._lock:
+            self._refuse_guessed(phone, now, policy)
             last = self._codes.get((phone, purpose))
             if last is not None and last.resend_at > now:
                 raise OtpResendTooSoon(retry_after=_whole_seconds(last.resend_at, now))
+            self._before[(phone, purpose)] = last
             self._codes[(phone, purpose)] = _SentCode(code, now, now + policy.lifetime, now + policy.resend_after)
 
     def redeem(self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, policy: OtpPolicy) -> Purpose:
@@ -47,7 +53,9 @@ class MemoryOtpStore:
         now = self._clock()
         attempts_left = 0
         locked_until: datetime | None = None
+        compared = False
         with self._lock:
+            self._refuse_guessed(phone, now, policy)
             for purpose in purposes:
                 sent = self._codes.get((phone, purpose))
                 if sent is None or sent.used or sent.expires_at <= now:
@@ -59,10 +67,99 @@ class MemoryOtpStore:
                 self._codes[(phone, purpose)] = sent
                 if sent.used:
                     return purpose
+                compared = True
                 attempts_left = max(attempts_left, policy.max_attempts - sent.attempts)
+            if compared:
+                self._count_failure(phone, now, policy)
         if locked_until is not None and not attempts_left:
             raise OtpLocked(retry_after=_whole_seconds(locked_until, now))
         raise OtpInvalid(attempts_left=attempts_left)
+
+    def withdraw(self, phone: PhoneNumber, purpose: Purpose) -> None:
+        """Take back the last ``put``."""
+        with self._lock:
+            before = self._before.pop((phone, purpose), None)
+            del self._codes[(phone, purpose)]
+            if before is not None:
+                self._codes[(phone, purpose)] = before
+
+    def _refuse_guessed(self, phone: PhoneNumber, now: datetime, policy: OtpPolicy) -> None:
+        failures, forgotten_at = self._failures.get(phone, (0, now))
+        if forgotten_at > now and failures >= policy.max_failures:
+            raise OtpLocked(retry_after=_whole_seconds(forgotten_at, now))
+
+    def _count_failure(self, phone: PhoneNumber, now: datetime, policy: OtpPolicy) -> None:
+        failures, forgotten_at = self._failures.get(phone, (0, now))
+        if forgotten_at <= now:
+            failures, forgotten_at = 0, now + policy.failures_forgotten_after
+        self._failures[phone] = (failures + 1, forgotten_at)
+
+
+class MemoryOtpSends:
+    """The OtpSends port."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with nothing sent."""
+        self._clock = clock
+        self._lock = Lock()
+        self._counts: dict[str, tuple[int, datetime]] = {}
+
+    def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
+        """Count one more code, unless a cap is reached."""
+        now = self._clock()
+        with self._lock:
+            counters = {
+                subject: (cap, *self._count(subject, now)) for subject, cap in _capped(phone, address, caps).items()
+            }
+            for cap, sent, forgotten_at in counters.values():
+                if sent >= cap:
+                    raise OtpSendsExhausted(retry_after=_whole_seconds(forgotten_at, now))
+            for subject, (_, sent, forgotten_at) in counters.items():
+                self._counts[subject] = (sent + 1, forgotten_at)
+
+    def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
+        """Take back the last ``take``."""
+        with self._lock:
+            for subject in _capped(phone, address, caps):
+                sent, forgotten_at = self._counts[subject]
+                self._counts[subject] = (sent - 1, forgotten_at)
+
+    def _count(self, subject: str, now: datetime) -> tuple[int, datetime]:
+        sent, forgotten_at = self._counts.get(subject, (0, now))
+        return (sent, forgotten_at) if forgotten_at > now else (0, now + timedelta(days=1))
+
+
+def _capped(phone: PhoneNumber, address: str | None, caps: SendCaps) -> dict[str, int]:
+    capped = {
+        f"number {phone.e164}": caps.per_number,
+        f"prefix {phone.e164[:-3]}": caps.per_prefix,
+        f"address {address}": caps.per_address if address is not None else None,
+        "total": caps.total,
+    }
+    return {subject: cap for subject, cap in capped.items() if cap is not None}
+
+
+class MemoryRateLimiter:
+    """The RateLimiter port: windows are counted from the epoch, as everywhere."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with nothing counted."""
+        self._clock = clock
+        self._lock = Lock()
+        self._counts: Counter[tuple[str, str, int]] = Counter()
+
+    def __call__(self, charges: Sequence[Charge]) -> Sequence[Charged]:
+        """Count one for each charge."""
+        now = self._clock().timestamp()
+        with self._lock:
+            return [self._charge(charge, now) for charge in charges]
+
+    def _charge(self, charge: Charge, now: float) -> Charged:
+        seconds = charge.limit.per.total_seconds()
+        window = int(now // seconds)
+        key = (charge.limit.name, charge.subject, window)
+        self._counts[key] += 1
+        return Charged(charge.limit, self._counts[key], max(ceil((window + 1) * seconds - now), 1))
 
 
 class MemoryRoomListCache:

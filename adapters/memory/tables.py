@@ -7,6 +7,7 @@ from datetime import date, datetime
 from threading import RLock
 from uuid import UUID
 
+from application.ports.audit import Event
 from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
 from domain.billing import Subscription
@@ -44,6 +45,16 @@ class ReplyRow:
         return self.lease_until or self.available_at
 
 
+@dataclass(frozen=True, slots=True)
+class RefreshTokenRow:
+    """A row of the refresh tokens."""
+
+    session_id: SessionId
+    issued_at: datetime
+    used_at: datetime | None = None
+    forgiven: bool = False
+
+
 @dataclass(slots=True)
 class Tables:
     """Frozen rows by key; a shallow copy is a snapshot."""
@@ -55,6 +66,9 @@ class Tables:
     messages: dict[MessageId, Message] = field(default_factory=dict)
     replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
     daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
+    last_used: dict[SessionId, datetime] = field(default_factory=dict)
+    refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
+    audit_events: dict[UUID, Event] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """A snapshot that may be changed without changing this one."""

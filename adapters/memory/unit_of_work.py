@@ -1,15 +1,18 @@
 """The transactional ports in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from adapters.memory.tables import MemoryDatabase, ReplyRow, Tables
-from domain.accounts import PhoneNumber, Session, SessionId, User, UserId
+from adapters.memory.tables import MemoryDatabase, RefreshTokenRow, ReplyRow, Tables
+from application.ports.audit import Event
+from application.ports.refresh_tokens import KeptRefreshToken
+from domain.accounts import UNKNOWN_ORIGIN, PhoneNumber, Session, SessionId, User, UserId
 from domain.chat import Chatroom, ChatroomId, Message
-from domain.errors import ChatroomNotFound, PhoneTaken
+from domain.errors import ChatroomNotFound, PhoneTaken, TokenInvalid
 from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import (
     Answer,
@@ -52,17 +55,24 @@ class MemoryUsers:
         """Replace the password."""
         self._users[user_id] = replace(self._users[user_id], password_hash=password_hash)
 
+    def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
+        """Replace what a user says of themselves."""
+        self._users[user_id] = replace(self._users[user_id], name=name, email=email)
+
 
 class MemorySessions:
     """The Sessions port."""
 
-    def __init__(self, tables: Tables) -> None:
-        """Work on ``tables``."""
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        """Work on ``tables``; ``now`` is the time of the transaction."""
         self._sessions = tables.sessions
+        self._last_used = tables.last_used
+        self._now = now
 
     def add(self, session: Session) -> None:
         """Begin a session."""
         self._sessions[session.id] = session
+        self._last_used[session.id] = session.started_at
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
         """End a user's sessions, except ``but``."""
@@ -70,16 +80,118 @@ class MemorySessions:
             if session.user_id == user_id and session.id != but:
                 del self._sessions[session.id]
 
+    def end(self, session_id: SessionId, *, of: UserId) -> bool:
+        """End one session of a user."""
+        session = self._sessions.get(session_id)
+        if session is None or session.user_id != of or session.expires_at <= self._now:
+            return False
+        del self._sessions[session_id]
+        return True
+
+    def prolong(self, session_id: SessionId, *, at: datetime, expires_at: datetime) -> None:
+        """Note that a session was used, and when it will be over."""
+        self._sessions[session_id] = replace(self._sessions[session_id], expires_at=expires_at)
+        self._last_used[session_id] = at
+
+
+class MemoryRefreshChains:
+    """The RefreshChains port."""
+
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        """Work on ``tables``; ``now`` is the time of the transaction."""
+        self._rows = tables.refresh_tokens
+        self._sessions = tables.sessions
+        self._now = now
+
+    def start(self, session_id: SessionId, digest: bytes, *, at: datetime) -> None:
+        """Keep the first token of a session."""
+        self._rows[digest] = RefreshTokenRow(session_id, at)
+
+    def find(self, digest: bytes) -> KeptRefreshToken | None:
+        """The token, if its session is going on."""
+        row = self._rows.get(digest)
+        session = self._sessions.get(row.session_id) if row else None
+        if row is None or session is None or session.expires_at <= self._now:
+            return None
+        return KeptRefreshToken(session, row.used_at, row.forgiven)
+
+    def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
+        """Note that a token was used, and keep the one that follows it."""
+        row = self._rows[digest]
+        self._rows[digest] = replace(row, used_at=at)
+        self._rows[successor] = RefreshTokenRow(row.session_id, at)
+
+    def forgive(self, digest: bytes, successor: bytes) -> bool:
+        """Note that a used token was good once more."""
+        following = self._rows.get(successor)
+        if following is None or following.used_at is not None:
+            return False
+        self._rows[digest] = replace(self._rows[digest], forgiven=True)
+        return True
+
+
+class MemoryAuditTrail:
+    """The AuditTrail port."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on ``tables``."""
+        self._events = tables.audit_events
+
+    def add(self, event: Event) -> None:
+        """Keep an event."""
+        self._events[event.id] = event
+
+
+class MemoryErasure:
+    """The Erasure port."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on ``tables``."""
+        self._tables = tables
+
+    def erase(self, user_id: UserId, *, phone_digest: str) -> Mapping[str, int]:
+        """Take out everything that is the user's; rows by table."""
+        tables = self._tables
+        rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
+        sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id}
+        mine: dict[str, Callable[[Any, Any], bool]] = {
+            "replies": lambda _, row: row.queued.user_id == user_id,
+            "messages": lambda _, message: message.chatroom_id in rooms,
+            "chatrooms": lambda key, _: key in rooms,
+            "daily_usage": lambda key, _: key[0] == user_id,
+            "subscriptions": lambda key, _: key == user_id,
+            "refresh_tokens": lambda _, row: row.session_id in sessions,
+            "sessions": lambda key, _: key in sessions,
+            "users": lambda key, _: key == user_id,
+        }
+        erased = {name: _take_out(getattr(tables, name), is_mine) for name, is_mine in mine.items()}
+        return {**erased, "audit_events": self._forget_whose(user_id, phone_digest)}
+
+    def _forget_whose(self, user_id: UserId, phone_digest: str) -> int:
+        events = [
+            event
+            for event in self._tables.audit_events.values()
+            if event.user_id == user_id or event.phone_digest == phone_digest
+        ]
+        for event in events:
+            self._tables.audit_events[event.id] = event._replace(
+                user_id=None, session_id=None, phone_digest=None, origin=UNKNOWN_ORIGIN
+            )
+        return len(events)
+
 
 class MemoryChatrooms:
     """The Chatrooms port."""
 
     def __init__(self, tables: Tables) -> None:
         """Work on ``tables``."""
+        self._tables = tables
         self._chatrooms = tables.chatrooms
 
     def add(self, chatroom: Chatroom) -> None:
-        """Keep a new chatroom."""
+        """Keep a new chatroom. TokenInvalid when its user is gone."""
+        if chatroom.user_id not in self._tables.users:
+            raise TokenInvalid
         self._chatrooms[chatroom.id] = chatroom
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
@@ -87,6 +199,22 @@ class MemoryChatrooms:
         chatroom = self._chatrooms.get(chatroom_id)
         if chatroom is None or chatroom.user_id != by:
             raise ChatroomNotFound
+
+    def owned(self, chatroom_id: ChatroomId, *, by: UserId) -> Chatroom:
+        """The chatroom; ChatroomNotFound unless it is ``by``'s."""
+        self.assert_owned(chatroom_id, by=by)
+        return self._chatrooms[chatroom_id]
+
+    def change(self, chatroom: Chatroom) -> None:
+        """Replace what may change of one that is there."""
+        self._chatrooms[chatroom.id] = chatroom
+
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> None:
+        """Take it away with its messages and replies."""
+        self.assert_owned(chatroom_id, by=of)
+        del self._chatrooms[chatroom_id]
+        _take_out(self._tables.messages, lambda _, message: message.chatroom_id == chatroom_id)
+        _take_out(self._tables.replies, lambda _, row: row.queued.chatroom_id == chatroom_id)
 
 
 class MemoryMessages:
@@ -263,11 +391,14 @@ class MemoryWork:
         self._tables = tables
         now = database.clock()
         self.users = MemoryUsers(tables)
-        self.sessions = MemorySessions(tables)
+        self.sessions = MemorySessions(tables, now)
         self.chatrooms = MemoryChatrooms(tables)
         self.messages = MemoryMessages(tables)
         self.replies = MemoryReplies(tables, now)
         self.usage = MemoryUsage(tables, now)
+        self.refresh_chains = MemoryRefreshChains(tables, now)
+        self.audit = MemoryAuditTrail(tables)
+        self.erasure = MemoryErasure(tables)
 
     def commit(self) -> None:
         """Make it all true."""
@@ -286,3 +417,11 @@ class MemoryUnitsOfWork:
         """A unit of work; forgotten unless it was committed."""
         with self._database.transaction() as tables:
             yield MemoryWork(self._database, tables)
+
+
+def _take_out(table: dict[Any, Any], is_meant: Callable[[Any, Any], bool]) -> int:
+    """Delete the rows that are meant; how many they were."""
+    meant = [key for key, row in table.items() if is_meant(key, row)]
+    for key in meant:
+        del table[key]
+    return len(meant)

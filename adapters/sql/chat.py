@@ -6,7 +6,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message
-from domain.errors import ChatroomNotFound
+from domain.errors import ChatroomNotFound, TokenInvalid
 from domain.plans import Allowances, DailyQuota
 from domain.replies import Charge
 
@@ -17,6 +17,16 @@ VALUES (%(id)s, %(user_id)s, %(name)s, %(system_prompt)s, %(created_at)s, %(upda
 OWNED_CHATROOM = """
 SELECT 1 FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR KEY SHARE
 """
+CHATROOM = """
+SELECT id, user_id, name, system_prompt, created_at, updated_at
+FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR UPDATE
+"""
+CHANGE_CHATROOM = """
+UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s
+WHERE id = %(id)s AND user_id = %(user_id)s
+"""
+# Messages and replies go with it, by their foreign keys.
+REMOVE_CHATROOM = "DELETE FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s"
 ADD_MESSAGE = """
 INSERT INTO messages (id, chatroom_id, content, created_at)
 VALUES (%(id)s, %(chatroom_id)s, %(content)s, %(created_at)s)
@@ -48,23 +58,53 @@ class SqlChatrooms:
         self._cursor = cursor
 
     def add(self, chatroom: Chatroom) -> None:
-        """Keep a new chatroom."""
-        self._cursor.execute(
-            ADD_CHATROOM,
-            {
-                "id": chatroom.id,
-                "user_id": chatroom.user_id,
-                "name": chatroom.name,
-                "system_prompt": chatroom.system_prompt,
-                "created_at": chatroom.created_at,
-                "updated_at": chatroom.updated_at,
-            },
-        )
+        """Keep a new chatroom. TokenInvalid when its user is gone."""
+        try:
+            self._cursor.execute(
+                ADD_CHATROOM,
+                {
+                    "id": chatroom.id,
+                    "user_id": chatroom.user_id,
+                    "name": chatroom.name,
+                    "system_prompt": chatroom.system_prompt,
+                    "created_at": chatroom.created_at,
+                    "updated_at": chatroom.updated_at,
+                },
+            )
+        except ForeignKeyViolation as error:
+            raise TokenInvalid from error
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
         """ChatroomNotFound unless it exists and is ``by``'s."""
         self._cursor.execute(OWNED_CHATROOM, {"id": chatroom_id, "user_id": by})
         if self._cursor.fetchone() is None:
+            raise ChatroomNotFound
+
+    def owned(self, chatroom_id: ChatroomId, *, by: UserId) -> Chatroom:
+        """The chatroom, locked; ChatroomNotFound unless it is ``by``'s."""
+        self._cursor.execute(CHATROOM, {"id": chatroom_id, "user_id": by})
+        row = self._cursor.fetchone()
+        if row is None:
+            raise ChatroomNotFound
+        return Chatroom(*row)
+
+    def change(self, chatroom: Chatroom) -> None:
+        """Replace what may change of one that is there."""
+        self._cursor.execute(
+            CHANGE_CHATROOM,
+            {
+                "id": chatroom.id,
+                "user_id": chatroom.user_id,
+                "name": chatroom.name,
+                "system_prompt": chatroom.system_prompt,
+                "updated_at": chatroom.updated_at,
+            },
+        )
+
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> None:
+        """Take it away with its messages and replies."""
+        self._cursor.execute(REMOVE_CHATROOM, {"id": chatroom_id, "user_id": of})
+        if self._cursor.rowcount == 0:
             raise ChatroomNotFound
 
 

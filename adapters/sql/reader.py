@@ -1,10 +1,11 @@
 """The questions of the doors, each one statement on its own connection."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.sql.database import Database
 from adapters.sql.subscriptions import plan_of, subscription_from
-from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, Standing, Turn
+from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
@@ -13,6 +14,11 @@ from domain.replies import FailureReason, ReplyState
 PRINCIPAL = """
 SELECT user_id, id, method, started_at FROM sessions
 WHERE id = %(id)s AND ended_at IS NULL AND expires_at > now()
+"""
+SESSIONS = """
+SELECT id, method, device, started_at, COALESCE(last_used_at, started_at), expires_at FROM sessions
+WHERE user_id = %(user_id)s AND ended_at IS NULL AND expires_at > now()
+ORDER BY id DESC LIMIT 100
 """
 PROFILE = """
 SELECT u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
@@ -68,6 +74,13 @@ class SqlReader:
             return None
         user_id, found_id, method, started_at = row
         return Principal(user_id, found_id, LoginMethod(method), started_at)
+
+    def sessions(self, user_id: UserId) -> Sequence[SessionLine]:
+        """A user's sessions that are going on, the newest first."""
+        with self._database.read() as cursor:
+            cursor.execute(SESSIONS, {"user_id": user_id})
+            rows = cursor.fetchall()
+        return [SessionLine(found_id, LoginMethod(method), *rest) for found_id, method, *rest in rows]
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -57,7 +58,37 @@ sessions = Table(
     _moment("started_at"),
     _moment("expires_at"),
     _moment("ended_at", nullable=True),
+    Column("device", Text),
+    _moment("last_used_at", nullable=True),
     Index(None, "user_id"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    # The user is the session's, and so is the end of it.
+    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _moment("issued_at"),
+    _moment("used_at", nullable=True),
+    Column("forgiven", Boolean, nullable=False, server_default=text("false")),
+    Index(None, "session_id"),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _moment("at"),
+    Column("what", Text, nullable=False),
+    # No foreign keys: an event outlives its user, who is then taken out of it, and writing one must not wait for a lock.
+    Column("user_id", Uuid),
+    Column("session_id", Uuid),
+    Column("phone_digest", Text),
+    Column("address", Text),
+    Column("device", Text),
+    Index(None, "user_id", "id"),
+    Index(None, "phone_digest", "id"),
 )
 
 subscriptions = Table(

@@ -6,8 +6,11 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
 from adapters.sql.database import Database
+from adapters.sql.erasure import SqlErasure
+from adapters.sql.refresh_tokens import SqlRefreshChains
 from adapters.sql.replies import SqlReplies
 from adapters.sql.users import SqlSessions, SqlUsers
 
@@ -24,6 +27,9 @@ class SqlWork:
         self.messages = SqlMessages(cursor)
         self.replies = SqlReplies(cursor)
         self.usage = SqlUsage(cursor)
+        self.refresh_chains = SqlRefreshChains(cursor)
+        self.audit = SqlAuditTrail(cursor)
+        self.erasure = SqlErasure(cursor)
 
     def commit(self) -> None:
         """COMMIT."""

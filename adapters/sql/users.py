@@ -22,15 +22,23 @@ SELECT id, phone, name, email, password_hash, created_at, verified_at
 FROM users WHERE id = %(id)s FOR UPDATE
 """
 MARK_VERIFIED = "UPDATE users SET verified_at = %(at)s WHERE id = %(id)s"
+SET_PROFILE = "UPDATE users SET name = %(name)s, email = %(email)s WHERE id = %(id)s"
 SET_PASSWORD = "UPDATE users SET password_hash = %(password_hash)s WHERE id = %(id)s"  # noqa: S105
 
 ADD_SESSION = """
-INSERT INTO sessions (id, user_id, method, started_at, expires_at)
-VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s)
+INSERT INTO sessions (id, user_id, method, started_at, expires_at, device, last_used_at)
+VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(device)s, %(started_at)s)
 """
 END_SESSIONS = """
 UPDATE sessions SET ended_at = now()
 WHERE user_id = %(user_id)s AND ended_at IS NULL AND id IS DISTINCT FROM %(but)s
+"""
+END_SESSION = """
+UPDATE sessions SET ended_at = now()
+WHERE id = %(id)s AND user_id = %(user_id)s AND ended_at IS NULL AND expires_at > now()
+"""
+PROLONG_SESSION = """
+UPDATE sessions SET last_used_at = %(at)s, expires_at = %(expires_at)s WHERE id = %(id)s
 """
 
 
@@ -76,6 +84,10 @@ class SqlUsers:
         """Replace the password."""
         self._cursor.execute(SET_PASSWORD, {"id": user_id, "password_hash": password_hash})
 
+    def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
+        """Replace what a user says of themselves."""
+        self._cursor.execute(SET_PROFILE, {"id": user_id, "name": name, "email": email})
+
     def _fetch_user(self) -> User | None:
         row = self._cursor.fetchone()
         if row is None:
@@ -109,9 +121,19 @@ class SqlSessions:
                 "method": session.method.value,
                 "started_at": session.started_at,
                 "expires_at": session.expires_at,
+                "device": session.device,
             },
         )
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
         """End a user's sessions, except ``but``."""
         self._cursor.execute(END_SESSIONS, {"user_id": user_id, "but": but})
+
+    def end(self, session_id: SessionId, *, of: UserId) -> bool:
+        """End one session of a user."""
+        self._cursor.execute(END_SESSION, {"id": session_id, "user_id": of})
+        return self._cursor.rowcount == 1
+
+    def prolong(self, session_id: SessionId, *, at: datetime, expires_at: datetime) -> None:
+        """Note that a session was used, and when it will be over."""
+        self._cursor.execute(PROLONG_SESSION, {"id": session_id, "at": at, "expires_at": expires_at})

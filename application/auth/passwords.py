@@ -1,17 +1,60 @@
 """Passwords: an optional second way in beside the one-time password."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from application.auth.admission import admit
+from application.auth.audit import Recorder
+from application.auth.one_time_passwords import RedeemCode
 from application.auth.sessions import LoggedIn, StartSession
-from application.ports.otp_store import OtpStore
+from application.ports.audit import Happening
+from application.ports.common_passwords import IsCommonPassword
 from application.ports.password_hasher import PasswordHasher
 from application.ports.phone_numbers import ReadPhoneNumber
+from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin
-from domain.accounts import LoginMethod, Principal, User, UserId, check_password
-from domain.errors import CredentialsInvalid, ReauthenticationNeeded, TokenInvalid
-from domain.one_time_password import OtpPolicy, Purpose
+from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, Principal, User, UserId, check_password
+from domain.errors import CredentialsInvalid, InvalidValue, RateLimited, ReauthenticationNeeded, TokenInvalid
+from domain.one_time_password import Purpose
+
+# Passwords tried for one number, right or wrong. Who has used them up still has the one-time password.
+PASSWORD_TRIES = Limit("password", 10, timedelta(minutes=15))
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPassword:
+    """Says whether a password may be set."""
+
+    is_common: IsCommonPassword
+
+    def __call__(self, password: str, *, field: str) -> str:
+        """The password; InvalidValue when it is too short, too long, or what everybody tries first."""
+        if self.is_common(check_password(password, field=field)):
+            raise InvalidValue(field, "is one of the most common passwords")
+        return password
+
+
+@dataclass(frozen=True, slots=True)
+class CountPasswordTry:
+    """Bounds the guessing of one account's password, wherever the guesses come from."""
+
+    rate_limiter: RateLimiter
+    recorder: Recorder
+
+    def __call__(self, phone: PhoneNumber, *, origin: Origin) -> None:
+        """One more try; RateLimited when there were too many."""
+        [charged] = self.rate_limiter([Charge(PASSWORD_TRIES, phone.e164)])
+        if not charged.exceeded:
+            return
+        if charged.used == PASSWORD_TRIES.amount + 1:  # once is enough for the operator to know
+            self.recorder.note_alone(Happening.LOGIN_LIMITED, phone=phone, origin=origin)
+        raise RateLimited(
+            policy=PASSWORD_TRIES.name,
+            limit=PASSWORD_TRIES.amount,
+            window=int(PASSWORD_TRIES.per.total_seconds()),
+            retry_after=charged.resets_in,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +64,22 @@ class LogIn:
     begin: Begin
     read_phone_number: ReadPhoneNumber
     password_hasher: PasswordHasher
+    count_try: CountPasswordTry
     start_session: StartSession
+    recorder: Recorder
     clock: Clock
 
-    def __call__(self, *, mobile_number: str, password: str) -> LoggedIn:
-        """A new session, or CredentialsInvalid."""
+    def __call__(self, *, mobile_number: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> LoggedIn:
+        """A new session, or CredentialsInvalid, or RateLimited."""
         phone = self.read_phone_number(mobile_number)
+        self.count_try(phone, origin=origin)
+        try:
+            return self._log_in(phone, password, origin)
+        except CredentialsInvalid:
+            self.recorder.note_alone(Happening.LOGIN_FAILED, phone=phone, origin=origin)
+            raise
+
+    def _log_in(self, phone: PhoneNumber, password: str, origin: Origin) -> LoggedIn:
         with self.begin() as work:
             user = work.users.by_phone(phone)
         password_hash = user.password_hash if user and user.verified_at else None
@@ -37,7 +90,7 @@ class LogIn:
             # It may have been changed while the slow comparison ran.
             if current is None or current.password_hash != password_hash:
                 raise CredentialsInvalid
-            logged_in = self.start_session(work, current, method=LoginMethod.PASSWORD, at=self.clock())
+            logged_in = self.start_session(work, current, method=LoginMethod.PASSWORD, at=self.clock(), origin=origin)
             work.commit()
         return logged_in
 
@@ -47,23 +100,27 @@ class ResetPassword:
     """Sets a password with a password-reset code and ends every session of the account."""
 
     begin: Begin
-    otp_store: OtpStore
+    redeem_code: RedeemCode
     read_phone_number: ReadPhoneNumber
+    accept_password: AcceptPassword
     password_hasher: PasswordHasher
+    recorder: Recorder
     clock: Clock
     new_id: NewId
-    policy: OtpPolicy
 
-    def __call__(self, *, mobile_number: str, code: str, new_password: str) -> None:
+    def __call__(
+        self, *, mobile_number: str, code: str, new_password: str, origin: Origin = UNKNOWN_ORIGIN
+    ) -> None:
         """Done, or OtpInvalid, OtpLocked, InvalidValue; DependencyDown without the store."""
         phone = self.read_phone_number(mobile_number)
-        check_password(new_password, field="newPassword")
-        self.otp_store.redeem(phone, (Purpose.PASSWORD_RESET,), code, self.policy)
+        self.accept_password(new_password, field="newPassword")
+        self.redeem_code(phone, (Purpose.PASSWORD_RESET,), code, origin=origin)
         password_hash = self.password_hasher.hash(new_password)
         with self.begin() as work:
             user = admit(work, phone, new_id=self.new_id, at=self.clock())
             work.users.set_password(user.id, password_hash)
             work.sessions.end_all(user.id)
+            self.recorder.note(work, Happening.PASSWORD_RESET, user_id=user.id, phone=phone, origin=origin)
             work.commit()
 
 
@@ -76,10 +133,12 @@ class ChangePassword:
     """
 
     begin: Begin
-    otp_store: OtpStore
+    redeem_code: RedeemCode
+    accept_password: AcceptPassword
     password_hasher: PasswordHasher
+    count_try: CountPasswordTry
+    recorder: Recorder
     clock: Clock
-    policy: OtpPolicy
 
     def __call__(
         self,
@@ -88,15 +147,18 @@ class ChangePassword:
         new_password: str,
         current_password: str | None = None,
         code: str | None = None,
+        origin: Origin = UNKNOWN_ORIGIN,
     ) -> None:
-        """Done, or CredentialsInvalid, OtpInvalid, OtpLocked, ReauthenticationNeeded, InvalidValue."""
-        check_password(new_password, field="newPassword")
+        """Done, or CredentialsInvalid, RateLimited, OtpInvalid, OtpLocked, ReauthenticationNeeded, InvalidValue."""
+        self.accept_password(new_password, field="newPassword")
         user = self._user(principal.user_id)
         if current_password is not None:
+            # Who has stolen a token must not find out the password with it.
+            self.count_try(user.phone, origin=origin)
             if not self.password_hasher.matches(current_password, user.password_hash):
                 raise CredentialsInvalid
         elif code is not None:
-            self.otp_store.redeem(user.phone, (Purpose.PASSWORD_RESET,), code, self.policy)
+            self.redeem_code(user.phone, (Purpose.PASSWORD_RESET,), code, origin=origin)
         elif not principal.proved_the_number_lately(at=self.clock()):
             raise ReauthenticationNeeded
         password_hash = self.password_hasher.hash(new_password)
@@ -107,6 +169,13 @@ class ChangePassword:
                 raise ReauthenticationNeeded
             work.users.set_password(user.id, password_hash)
             work.sessions.end_all(user.id, but=principal.session_id)
+            self.recorder.note(
+                work,
+                Happening.PASSWORD_CHANGED,
+                user_id=user.id,
+                session_id=principal.session_id,
+                origin=origin,
+            )
             work.commit()
 
     def _user(self, user_id: UserId) -> User:

@@ -1,9 +1,13 @@
-"""Users look at themselves."""
+"""Users look at themselves, and say who they are."""
 
 from dataclasses import dataclass
 
+from application.auth.audit import Recorder
+from application.changes import UNCHANGED, Unchanged
+from application.ports.audit import Happening
 from application.ports.reader import Profile, Reader
-from domain.accounts import UserId
+from application.ports.unit_of_work import Begin
+from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
 from domain.errors import TokenInvalid
 from domain.plans import Allowances
 
@@ -21,3 +25,40 @@ class ShowProfile:
         if profile is None:
             raise TokenInvalid
         return profile
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeProfile:
+    """Replaces a user's name or email. The number is who they are: it does not change."""
+
+    begin: Begin
+    show_profile: ShowProfile
+    recorder: Recorder
+
+    def __call__(
+        self,
+        *,
+        principal: Principal,
+        name: str | None | Unchanged = UNCHANGED,
+        email: str | None | Unchanged = UNCHANGED,
+        origin: Origin = UNKNOWN_ORIGIN,
+    ) -> Profile:
+        """The profile after it. TokenInvalid when the account was erased since the token was checked."""
+        with self.begin() as work:
+            user = work.users.get(principal.user_id)
+            if user is None:
+                raise TokenInvalid
+            work.users.set_profile(
+                user.id,
+                name=user.name if isinstance(name, Unchanged) else name,
+                email=user.email if isinstance(email, Unchanged) else email,
+            )
+            self.recorder.note(
+                work,
+                Happening.PROFILE_CHANGED,
+                user_id=user.id,
+                session_id=principal.session_id,
+                origin=origin,
+            )
+            work.commit()
+        return self.show_profile(user_id=principal.user_id)

@@ -3,21 +3,28 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from application.auth.audit import Recorder
 from application.ports.access_tokens import AccessTokens
+from application.ports.audit import Happening
 from application.ports.reader import Reader
+from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Work
-from domain.accounts import LoginMethod, Principal, Session, SessionId, User
+from domain.accounts import SESSION_LIFETIME, UNKNOWN_ORIGIN, LoginMethod, Origin, Principal, Session, SessionId, User
 from domain.errors import TokenInvalid
+
+# The longest name of a device that is kept.
+DEVICE_MAX_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """A login that succeeded: the user, and a token that works for ``expires_in``."""
+    """A login that succeeded: the user, a token that works for ``expires_in``, and one to get the next with."""
 
     user: User
     token: str
     expires_in: timedelta
+    refresh_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +32,29 @@ class StartSession:
     """The end of every login story, inside its unit of work."""
 
     access_tokens: AccessTokens
+    refresh_tokens: RefreshTokens
+    recorder: Recorder
     new_id: NewId
-    lifetime: timedelta
+    token_lifetime: timedelta
 
-    def __call__(self, work: Work, user: User, *, method: LoginMethod, at: datetime) -> LoggedIn:
+    def __call__(
+        self, work: Work, user: User, *, method: LoginMethod, at: datetime, origin: Origin = UNKNOWN_ORIGIN
+    ) -> LoggedIn:
         """Begin a session and sign its token; both hold once the caller commits."""
         session = Session(
             id=SessionId(self.new_id()),
             user_id=user.id,
             method=method,
             started_at=at,
-            expires_at=at + self.lifetime,
+            expires_at=at + SESSION_LIFETIME,
+            device=(origin.device or "")[:DEVICE_MAX_LENGTH] or None,
         )
+        refresh_token = self.refresh_tokens.first()
         work.sessions.add(session)
-        return LoggedIn(user, self.access_tokens.issue(session, at=at), self.lifetime)
+        work.refresh_chains.start(session.id, self.refresh_tokens.digest(refresh_token), at=at)
+        self.recorder.note(work, Happening.LOGGED_IN, at=at, user_id=user.id, session_id=session.id, origin=origin)
+        token = self.access_tokens.issue(session, at=at, lifetime=self.token_lifetime)
+        return LoggedIn(user, token, self.token_lifetime, refresh_token)
 
 
 @dataclass(frozen=True, slots=True)

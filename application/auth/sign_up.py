@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from application.auth.audit import Recorder
+from application.auth.passwords import AcceptPassword
+from application.ports.audit import Happening
 from application.ports.password_hasher import PasswordHasher
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin
-from domain.accounts import User, UserId, check_password
+from domain.accounts import UNKNOWN_ORIGIN, Origin, User, UserId
 from domain.errors import PhoneTaken
 
 
@@ -16,7 +19,9 @@ class SignUp:
 
     begin: Begin
     read_phone_number: ReadPhoneNumber
+    accept_password: AcceptPassword
     password_hasher: PasswordHasher
+    recorder: Recorder
     clock: Clock
     new_id: NewId
 
@@ -27,12 +32,13 @@ class SignUp:
         name: str | None = None,
         email: str | None = None,
         password: str | None = None,
+        origin: Origin = UNKNOWN_ORIGIN,
     ) -> User:
         """The new user. PhoneTaken when the number has an account; InvalidValue when a value breaks a rule."""
         phone = self.read_phone_number(mobile_number)
         password_hash = None
         if password is not None:
-            password_hash = self.password_hasher.hash(check_password(password, field="password"))
+            password_hash = self.password_hasher.hash(self.accept_password(password, field="password"))
         user = User(
             id=UserId(self.new_id()),
             phone=phone,
@@ -46,6 +52,7 @@ class SignUp:
             holder = work.users.by_phone(phone)
             if holder is None:
                 work.users.add(user)
+                self.recorder.note(work, Happening.SIGNED_UP, user_id=user.id, phone=phone, origin=origin)
                 work.commit()
                 return user
             if holder.verified_at is None:

@@ -1,6 +1,6 @@
 """Access tokens: what a client shows with each request."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from domain.accounts import Session, SessionId, UserId
@@ -16,8 +16,8 @@ class TokenClaims(NamedTuple):
 class AccessTokens(Protocol):
     """Signs and reads tokens."""
 
-    def issue(self, session: Session, *, at: datetime) -> str:
-        """A token for the session that expires with it."""
+    def issue(self, session: Session, *, at: datetime, lifetime: timedelta | None = None) -> str:
+        """A token for the session that expires with it, or after ``lifetime`` where that is sooner."""
 
     def read(self, token: str, *, at: datetime) -> TokenClaims:
         """What the token says. TokenExpired, or TokenInvalid for anything that is not exactly one of ours."""

@@ -10,4 +10,7 @@ class OtpDelivery(Protocol):
     """Sends codes."""
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Send the code. Returns what may be shown to whoever asked: the code itself in development, else None."""
+        """Send the code. Returns what may be shown to whoever asked: the code itself in development, else None.
+
+        DependencyDown when it was not sent, or that cannot be said. Takes a few seconds at most.
+        """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from domain.accounts import Principal, SessionId, UserId
+from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.billing import Subscription
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota, Plan
@@ -32,6 +32,17 @@ class Standing(NamedTuple):
     plan: Plan
     subscription: Subscription | None
     quota: DailyQuota
+
+
+class SessionLine(NamedTuple):
+    """A session in a list. ``last_used_at`` is to within the life of an access token."""
+
+    id: SessionId
+    method: LoginMethod
+    device: str | None
+    started_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
 
 
 class RoomLine(NamedTuple):
@@ -85,6 +96,9 @@ class Reader(Protocol):
 
     def principal(self, session_id: SessionId) -> Principal | None:
         """Who a session belongs to; None when it has ended or never was."""
+
+    def sessions(self, user_id: UserId) -> Sequence[SessionLine]:
+        """A user's sessions that are going on, the newest first; at most a hundred."""
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""

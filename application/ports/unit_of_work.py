@@ -3,8 +3,11 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from application.ports.audit import AuditTrail
 from application.ports.chatrooms import Chatrooms
+from application.ports.erasure import Erasure
 from application.ports.messages import Messages
+from application.ports.refresh_tokens import RefreshChains
 from application.ports.replies import Replies
 from application.ports.sessions import Sessions
 from application.ports.usage import Usage
@@ -26,6 +29,12 @@ class Work(Protocol):
     def replies(self) -> Replies: ...
     @property
     def usage(self) -> Usage: ...
+    @property
+    def refresh_chains(self) -> RefreshChains: ...
+    @property
+    def audit(self) -> AuditTrail: ...
+    @property
+    def erasure(self) -> Erasure: ...
 
     def commit(self) -> None:
         """Make it all true. The last thing a story does in its unit of work."""

@@ -23,3 +23,6 @@ class Users(Protocol):
 
     def set_password(self, user_id: UserId, password_hash: str | None) -> None:
         """Replace the password; None takes it away."""
+
+    def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
+        """Replace what a user says of themselves."""

@@ -12,11 +12,16 @@ from application.use_cases import UseCases
 from entrypoints.api.auth import auth_blueprint
 from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.chat import chat_blueprint
+from entrypoints.api.hardening import harden
 from entrypoints.api.home import home_blueprint
+from entrypoints.api.own_account import own_account_blueprint
+from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.request_id import HEADER, request_id
 from entrypoints.api.responses import to_json
+from entrypoints.api.room_changes import room_changes_blueprint
 from entrypoints.api.security import SCHEME, Guard
+from entrypoints.api.sessions import sessions_blueprint
 from entrypoints.api.subscriptions import subscriptions_blueprint
 from entrypoints.api.users import users_blueprint
 
@@ -29,7 +34,7 @@ missing id give the same 404. Members of a body that are not documented are igno
 log = structlog.get_logger("http")
 
 
-def create_app(use_cases: UseCases) -> Flask:
+def create_app(use_cases: UseCases, policy: DoorPolicy = DoorPolicy()) -> Flask:  # noqa: B008 - a frozen value
     """The application over ``use_cases``. Several can live in one process."""
     app = Flask("gemini-chat-backend", static_folder=None)
     app.config.update(
@@ -44,17 +49,21 @@ def create_app(use_cases: UseCases) -> Flask:
     api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     register_problems(app)
-    guard = Guard(use_cases.auth.authenticate)
+    guard = Guard(use_cases.auth.authenticate, use_cases.auth.limit_requests)
     for blueprint in (
         auth_blueprint(use_cases.auth, guard),
+        sessions_blueprint(use_cases.auth, guard),
         users_blueprint(use_cases.auth, use_cases.billing, guard),
+        own_account_blueprint(use_cases.auth, guard),
         chat_blueprint(use_cases.chat, guard),
+        room_changes_blueprint(use_cases.chat, guard),
         subscriptions_blueprint(use_cases.billing, guard),
         home_blueprint(use_cases.check_readiness),
     ):
         api.register_blueprint(blueprint)
     _serve_documentation(app)
     _watch_requests(app)
+    harden(app, use_cases.auth.limit_requests, policy)
     return app
 
 
@@ -97,7 +106,6 @@ def _watch_requests(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers[HEADER] = request_id()
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
         # The rule, not the path: ids stay out of the statistics, and whatever strangers type out of the log.
         log.info(
             "request",

@@ -11,6 +11,7 @@ from application.use_cases import Auth
 from domain.accounts import NAME_MAX_LENGTH, PASSWORD_LENGTH, Principal, User
 from domain.one_time_password import Purpose
 from entrypoints.api.body import JsonBlueprint
+from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response
 from entrypoints.api.schemas import MessageOnlySchema, Schema, described
 from entrypoints.api.security import Guard
@@ -117,6 +118,9 @@ class LoggedInSchema(Schema):
     token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
     tokenType = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))  # noqa: N815
     expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
+    refreshToken = ma.fields.String(  # noqa: N815
+        required=True, metadata=described("For `/auth/refresh`; good once")
+    )
     user = ma.fields.Nested(AccountSchema, required=True)
 
 
@@ -138,6 +142,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
             name=body.get("name"),
             email=body.get("email"),
             password=body.get("password"),
+            origin=origin(),
         )
         return json_response({"user": _account(user), "message": "Signed up. Verify the number to log in."}, 201)
 
@@ -148,9 +153,9 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         """Send a one-time password for logging in.
 
         The same answer for numbers with and without an account. 429 `otp_resend_too_soon` within 30 seconds of the
-        last one.
+        last one, 429 `otp_sends_exhausted` after too many a day. 503 when it could not be sent: ask again.
         """
-        return _sent(auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.LOGIN))
+        return _sent(auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.LOGIN, origin=origin()))
 
     @blp.route("/forgot-password", methods=["POST"])
     @blp.arguments(MobileNumberSchema())
@@ -160,7 +165,9 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
 
         Use it with `/auth/reset-password`, or log in with it (`/auth/verify-otp`) and call `/auth/change-password`.
         """
-        return _sent(auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.PASSWORD_RESET))
+        return _sent(
+            auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.PASSWORD_RESET, origin=origin())
+        )
 
     @blp.route("/verify-otp", methods=["POST"])
     @blp.arguments(VerifyOtpSchema())
@@ -168,23 +175,34 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
     def verify_otp(body: Body) -> Response:
         """Log in with a one-time password.
 
-        401 `otp_invalid` with `attemptsLeft`; after five wrong codes 429 `otp_locked`, and the code is void.
+        401 `otp_invalid` with `attemptsLeft`; after five wrong codes 429 `otp_locked`, and the code is void. After
+        twenty wrong codes a day no code of the number is taken any more.
         """
-        return _logged_in(auth.verify_code(mobile_number=body["mobileNumber"], code=body["otp"]))
+        return _logged_in(auth.verify_code(mobile_number=body["mobileNumber"], code=body["otp"], origin=origin()))
 
     @blp.route("/login", methods=["POST"])
     @blp.arguments(LogInSchema())
     @blp.response(200, LoggedInSchema)
     def log_in(body: Body) -> Response:
-        """Log in with a password. 401 `credentials_invalid`, whatever was wrong."""
-        return _logged_in(auth.log_in(mobile_number=body["mobileNumber"], password=body["password"]))
+        """Log in with a password.
+
+        401 `credentials_invalid`, whatever was wrong; 429 `rate_limited` after ten tries in a quarter of an hour.
+        """
+        return _logged_in(
+            auth.log_in(mobile_number=body["mobileNumber"], password=body["password"], origin=origin())
+        )
 
     @blp.route("/reset-password", methods=["POST"])
     @blp.arguments(ResetPasswordSchema())
     @blp.response(200, MessageOnlySchema)
     def reset_password(body: Body) -> Response:
         """Set a password with the code of `/auth/forgot-password`. Ends every session of the account."""
-        auth.reset_password(mobile_number=body["mobileNumber"], code=body["otp"], new_password=body["newPassword"])
+        auth.reset_password(
+            mobile_number=body["mobileNumber"],
+            code=body["otp"],
+            new_password=body["newPassword"],
+            origin=origin(),
+        )
         return json_response({"message": "The password is set. Log in with it."})
 
     @blp.route("/change-password", methods=["POST"])
@@ -202,6 +220,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
             new_password=body["newPassword"],
             current_password=body.get("currentPassword"),
             code=body.get("otp"),
+            origin=origin(),
         )
         return json_response({"message": "The password is set. Other sessions have ended."})
 
@@ -235,6 +254,7 @@ def _logged_in(login: LoggedIn) -> Response:
             "token": login.token,
             "tokenType": "Bearer",
             "expiresIn": int(login.expires_in.total_seconds()),
+            "refreshToken": login.refresh_token,
             "user": _account(login.user),
         }
     )

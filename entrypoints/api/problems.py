@@ -115,6 +115,11 @@ def domain_problem(error: DomainError) -> Response:
         headers["Retry-After"] = str(wait)
     if isinstance(error, errors.QuotaExhausted):
         headers |= rate_limit_headers(limit=error.limit, remaining=0, resets_at=error.resets_at)
+    if isinstance(error, errors.RateLimited):
+        headers |= {
+            "RateLimit-Policy": f'"{error.policy}";q={error.limit};w={error.window}',
+            "RateLimit": f'"{error.policy}";r=0;t={error.retry_after}',
+        }
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return problem(status, error.code, error.title, headers=headers, **facts)

@@ -8,8 +8,10 @@ from flask import Response, g, request
 from flask_smorest import Blueprint
 
 from application.auth.sessions import Authenticate
-from domain.accounts import Principal
-from domain.errors import TokenInvalid
+from application.auth.traffic import LimitRequests
+from domain.accounts import Principal, UserId
+from domain.errors import TokenInvalid, Unauthenticated
+from entrypoints.api.client import origin
 
 View = Callable[..., Response]
 SCHEME = "bearer"
@@ -21,9 +23,10 @@ class Guard:
     Stands above ``arguments``, so that nobody learns what a body should look like without a token.
     """
 
-    def __init__(self, authenticate: Authenticate) -> None:
-        """Ask ``authenticate`` with each request."""
+    def __init__(self, authenticate: Authenticate, limit_requests: LimitRequests) -> None:
+        """Ask ``authenticate`` with each request, and count it."""
         self._authenticate = authenticate
+        self._limit_requests = limit_requests
 
     def __call__(self, view: View) -> View:
         """The view, guarded and documented so."""
@@ -32,13 +35,32 @@ class Guard:
         def guarded(*args: Any, **kwargs: Any) -> Response:
             return view(self._principal(), *args, **kwargs)
 
+        guarded.needs_login = True  # type: ignore[attr-defined]
         documented: View = Blueprint.doc(security=[{SCHEME: []}])(guarded)
         return documented
 
     def _principal(self) -> Principal:
+        try:
+            principal = self._asker()
+        except Unauthenticated:
+            # Who tries tokens is nobody yet but an address.
+            self._count(None)
+            raise
+        g.user_id = principal.user_id  # for the log line of the request
+        self._count(principal.user_id)
+        return principal
+
+    def _asker(self) -> Principal:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenInvalid
-        principal = self._authenticate(token.strip())
-        g.user_id = principal.user_id  # for the log line of the request
-        return principal
+        return self._authenticate(token.strip())
+
+    def _count(self, user_id: UserId | None) -> None:
+        # For the answer's headers. User and address in one go, so that it is one question to Redis.
+        g.charged = self._limit_requests(user_id=user_id, address=origin().address)
+
+
+def needs_login(view: Callable[..., Any] | None) -> bool:
+    """Whether a view is guarded."""
+    return getattr(view, "needs_login", False)

@@ -1,8 +1,11 @@
 """/user: users look at themselves."""
 
+from typing import Any
+
 import marshmallow as ma
 from flask import Response
 
+from application.ports.reader import Profile
 from application.use_cases import Auth, Billing
 from domain.accounts import Principal
 from domain.plans import Plan
@@ -29,18 +32,7 @@ def users_blueprint(auth: Auth, billing: Billing, guard: Guard) -> JsonBlueprint
     @blp.response(200, ProfileSchema)
     def me(principal: Principal) -> Response:
         """Your account, your plan and today's use."""
-        profile = auth.show_profile(user_id=principal.user_id)
-        return json_response(
-            {
-                "id": profile.id,
-                "mobileNumber": profile.phone,
-                "name": profile.name,
-                "email": profile.email,
-                "createdAt": profile.created_at,
-                "tier": profile.plan.value,
-                "usage": usage_json(profile.plan, profile.quota),
-            }
-        )
+        return json_response(profile_json(auth.show_profile(user_id=principal.user_id)))
 
     @blp.route("/usage", methods=["GET"])
     @guard
@@ -51,3 +43,16 @@ def users_blueprint(auth: Auth, billing: Billing, guard: Guard) -> JsonBlueprint
         return json_response(usage_json(standing.plan, standing.quota))
 
     return blp
+
+
+def profile_json(profile: Profile) -> dict[str, Any]:
+    """A profile as ProfileSchema describes it."""
+    return {
+        "id": profile.id,
+        "mobileNumber": profile.phone,
+        "name": profile.name,
+        "email": profile.email,
+        "createdAt": profile.created_at,
+        "tier": profile.plan.value,
+        "usage": usage_json(profile.plan, profile.quota),
+    }

@@ -6,6 +6,7 @@ worker     a worker
 migrate    bring the database to the newest schema
 migration  write a migration from what the tables have become
 openapi    print the OpenAPI document
+audit      print what happened to accounts, one JSON object a line
 """
 
 import argparse
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 import orjson
 
+from entrypoints.cli.audit import add_audit_arguments, print_audit
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, SettingsError, load_settings
 
@@ -34,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("up", "web", "worker", "migrate", "openapi"):
         commands.add_parser(name)
     commands.add_parser("migration").add_argument("message", help='what it does: "add x to y"')
+    add_audit_arguments(commands.add_parser("audit"))
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
@@ -53,6 +56,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return _print_openapi(settings)
         case "migrate" | "migration":
             return _migrate(options, settings)
+    if options.command == "audit":
+        return print_audit(options, settings)
     if settings.database_url is None or settings.redis_url is None:
         return _misuse("DATABASE_URL and REDIS_URL (or REDIS_HOST) must be set; `make run` brings its own.")
     if options.command == "web":

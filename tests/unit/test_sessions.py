@@ -7,9 +7,8 @@ import jwt
 import pytest
 
 from adapters.jwt_access_tokens import JwtAccessTokens
-from domain.accounts import LoginMethod, UserId
+from domain.accounts import SESSION_LIFETIME, LoginMethod, UserId
 from domain.errors import DependencyDown, TokenExpired, TokenInvalid, Unauthenticated
-from entrypoints.container import SESSION_LIFETIME
 from tests.builders import ASHA, RAVI, SIGNING_KEY, House
 
 
@@ -31,18 +30,27 @@ def test_each_login_is_a_session_of_its_own():
     assert house.user(ASHA).session_id != house.user(ASHA).session_id
 
 
-def test_a_session_ends_after_its_time():
+def test_a_token_ends_after_a_quarter_of_an_hour():
     house = House()
     logged_in = house.log_in(ASHA)
-    assert logged_in.expires_in == SESSION_LIFETIME
-    house.clock.advance(SESSION_LIFETIME - timedelta(seconds=1))
+    assert logged_in.expires_in == timedelta(minutes=15)
+    house.clock.advance(timedelta(minutes=15) - timedelta(seconds=1))
     authenticate(house, logged_in.token)
-    house.clock.advance(timedelta(seconds=1))
-    with pytest.raises(Unauthenticated):
-        authenticate(house, logged_in.token)
     house.clock.advance(timedelta(minutes=1))
     with pytest.raises(TokenExpired):
         authenticate(house, logged_in.token)
+
+
+def test_a_session_nobody_refreshes_ends_after_its_time():
+    house = House()
+    asha = house.user(ASHA)
+    session = house.database.tables.sessions[asha.session_id]
+    token = JwtAccessTokens(SIGNING_KEY).issue(session, at=house.clock())
+    house.clock.advance(SESSION_LIFETIME - timedelta(seconds=1))
+    authenticate(house, token)
+    house.clock.advance(timedelta(seconds=1))
+    with pytest.raises(Unauthenticated):
+        authenticate(house, token)
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é" * 20, "\ud800", "x" * 100_000])

@@ -1,0 +1,25 @@
+"""Common passwords, from a list that is shipped.
+
+``common_passwords.txt.gz``: the 8,359 entries with eight or more characters of the list that Django ships (BSD licence),
+made by Royce Williams of passwords that leaked most often; lower case, one a line. 30 KB, read once in six milliseconds.
+"""
+
+import gzip
+from functools import cache
+from pathlib import Path
+
+LIST = Path(__file__).with_suffix(".txt.gz")
+
+
+class ListedCommonPasswords:
+    """The IsCommonPassword port."""
+
+    def __call__(self, password: str) -> bool:
+        """Whether it is in the list, in whatever case."""
+        return password.lower() in _listed()
+
+
+@cache
+def _listed() -> frozenset[str]:
+    with gzip.open(LIST, "rt", encoding="utf-8") as lines:
+        return frozenset(line.rstrip("\n") for line in lines)

@@ -1,0 +1,75 @@
+"""The audit trail in PostgreSQL."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from adapters.sql.database import Database
+from application.ports.audit import Event, Happening
+from domain.accounts import Origin, UserId
+
+ADD = """
+INSERT INTO audit_events (id, at, what, user_id, session_id, phone_digest, address, device)
+VALUES (%(id)s, %(at)s, %(what)s, %(user_id)s, %(session_id)s, %(phone_digest)s, %(address)s, %(device)s)
+"""
+NEWEST = """
+SELECT id, at, what, user_id, session_id, phone_digest, address, device FROM audit_events
+WHERE (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
+  AND (%(phone_digests)s::text[] IS NULL OR phone_digest = ANY (%(phone_digests)s::text[]))
+  AND (%(what)s::text IS NULL OR what = %(what)s)
+ORDER BY id DESC LIMIT %(limit)s
+"""
+
+
+class SqlAuditTrail:
+    """The AuditTrail port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def add(self, event: Event) -> None:
+        """Keep an event."""
+        self._cursor.execute(
+            ADD,
+            {
+                "id": event.id,
+                "at": event.at,
+                "what": event.what.value,
+                "user_id": event.user_id,
+                "session_id": event.session_id,
+                "phone_digest": event.phone_digest,
+                "address": event.origin.address,
+                "device": event.origin.device,
+            },
+        )
+
+
+class SqlAuditReader:
+    """The AuditReader port."""
+
+    def __init__(self, database: Database) -> None:
+        """Read from ``database``."""
+        self._database = database
+
+    def __call__(
+        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: Happening | None, limit: int
+    ) -> Sequence[Event]:
+        """The newest events, newest first."""
+        with self._database.read() as cursor:
+            cursor.execute(
+                NEWEST,
+                {
+                    "user_id": user_id,
+                    "phone_digests": list(phone_digests) or None,
+                    "what": what.value if what else None,
+                    "limit": limit,
+                },
+            )
+            return [_event(row) for row in cursor.fetchall()]
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    event_id, at, what, user_id, session_id, phone_digest, address, device = row
+    return Event(event_id, at, Happening(what), user_id, session_id, phone_digest, Origin(address, device))

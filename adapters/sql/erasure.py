@@ -1,0 +1,54 @@
+"""Erasing a user from PostgreSQL.
+
+Every table that holds anything of a user's stands here, children before their parents; a test fails when a table is
+added and this file is not (tests/contract/test_erasure.py).
+"""
+
+from collections.abc import Mapping
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from domain.accounts import UserId
+
+# What is cascaded would not be counted: so each table is asked for itself.
+ERASURES = {
+    "replies": """
+        DELETE FROM replies USING messages, chatrooms
+        WHERE replies.message_id = messages.id AND messages.chatroom_id = chatrooms.id
+          AND chatrooms.user_id = %(user_id)s
+    """,
+    "messages": """
+        DELETE FROM messages USING chatrooms
+        WHERE messages.chatroom_id = chatrooms.id AND chatrooms.user_id = %(user_id)s
+    """,
+    "chatrooms": "DELETE FROM chatrooms WHERE user_id = %(user_id)s",
+    "daily_usage": "DELETE FROM daily_usage WHERE user_id = %(user_id)s",
+    "subscriptions": "DELETE FROM subscriptions WHERE user_id = %(user_id)s",
+    "refresh_tokens": """
+        DELETE FROM refresh_tokens USING sessions
+        WHERE refresh_tokens.session_id = sessions.id AND sessions.user_id = %(user_id)s
+    """,
+    "sessions": "DELETE FROM sessions WHERE user_id = %(user_id)s",
+    # That something happened stays; to whom and from where does not, also where only the number was known.
+    "audit_events": """
+        UPDATE audit_events SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL
+        WHERE user_id = %(user_id)s OR phone_digest = %(phone_digest)s
+    """,
+    "users": "DELETE FROM users WHERE id = %(user_id)s",
+}
+
+
+class SqlErasure:
+    """The Erasure port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def erase(self, user_id: UserId, *, phone_digest: str) -> Mapping[str, int]:
+        """Take out everything that is the user's; rows by table."""
+        erased = {}
+        for table, statement in ERASURES.items():
+            self._cursor.execute(statement, {"user_id": user_id, "phone_digest": phone_digest})
+            erased[table] = self._cursor.rowcount
+        return erased

@@ -1,0 +1,124 @@
+"""All that is a user's, out of PostgreSQL, page by page."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from adapters.sql.database import Database
+from application.ports.export import Record
+from domain.accounts import UserId
+
+ROWS_PER_PAGE = 500
+
+
+class Part(NamedTuple):
+    """Records of one type: the statement of a page, and the names of its columns. The first column orders them."""
+
+    type: str
+    statement: str
+    names: tuple[str, ...]
+
+
+# The first column of each is its key: a page begins after the last key of the page before.
+PARTS = (
+    Part(
+        "account",
+        """
+        SELECT id, phone, name, email, created_at, verified_at FROM users
+        WHERE id = %(user_id)s AND (%(after)s::uuid IS NULL OR id > %(after)s) LIMIT %(limit)s
+        """,
+        ("id", "mobileNumber", "name", "email", "createdAt", "verifiedAt"),
+    ),
+    Part(
+        "subscription",
+        """
+        SELECT status, current_period_end, cancel_at_period_end FROM subscriptions
+        WHERE user_id = %(user_id)s AND %(after)s::text IS NULL LIMIT %(limit)s
+        """,
+        ("status", "currentPeriodEnd", "cancelAtPeriodEnd"),
+    ),
+    Part(
+        "usage",
+        """
+        SELECT day, used FROM daily_usage
+        WHERE user_id = %(user_id)s AND (%(after)s::date IS NULL OR day > %(after)s)
+        ORDER BY day LIMIT %(limit)s
+        """,
+        ("day", "used"),
+    ),
+    Part(
+        "session",
+        """
+        SELECT id, method, device, started_at, COALESCE(last_used_at, started_at), expires_at, ended_at FROM sessions
+        WHERE user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR id > %(after)s)
+        ORDER BY id LIMIT %(limit)s
+        """,
+        ("id", "method", "device", "startedAt", "lastUsedAt", "expiresAt", "endedAt"),
+    ),
+    Part(
+        "securityEvent",
+        """
+        SELECT id, at, what, address, device FROM audit_events
+        WHERE user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR id > %(after)s)
+        ORDER BY id LIMIT %(limit)s
+        """,
+        ("id", "at", "what", "address", "device"),
+    ),
+    Part(
+        "chatroom",
+        """
+        SELECT id, name, system_prompt, created_at, updated_at FROM chatrooms
+        WHERE user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR id > %(after)s)
+        ORDER BY id LIMIT %(limit)s
+        """,
+        ("id", "name", "systemPrompt", "createdAt", "updatedAt"),
+    ),
+    Part(
+        "message",
+        """
+        SELECT m.id, m.chatroom_id, m.content, m.created_at FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id
+        WHERE c.user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR m.id > %(after)s)
+        ORDER BY m.id LIMIT %(limit)s
+        """,
+        ("id", "chatroomId", "content", "createdAt"),
+    ),
+    Part(
+        "reply",
+        """
+        SELECT r.id, r.message_id, r.state, r.content, r.model, r.failure, r.created_at, r.finished_at
+        FROM replies r JOIN messages m ON m.id = r.message_id JOIN chatrooms c ON c.id = m.chatroom_id
+        WHERE c.user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR r.id > %(after)s)
+        ORDER BY r.id LIMIT %(limit)s
+        """,
+        ("id", "replyTo", "status", "content", "model", "failure", "createdAt", "finishedAt"),
+    ),
+)
+
+
+class SqlExport:
+    """The Export port."""
+
+    def __init__(self, database: Database, *, rows_per_page: int = ROWS_PER_PAGE) -> None:
+        """Read from ``database``."""
+        self._database = database
+        self._rows_per_page = rows_per_page
+
+    def __call__(self, user_id: UserId) -> Iterator[Record]:
+        """Record by record."""
+        for part in PARTS:
+            count = 0
+            for row in self._rows(part, user_id):
+                yield {"type": part.type, **dict(zip(part.names, row, strict=True))}
+                count += 1
+            if part.type == "account" and not count:
+                return
+
+    def _rows(self, part: Part, user_id: UserId) -> Iterator[tuple[Any, ...]]:
+        after = None
+        while True:
+            with self._database.read() as cursor:
+                cursor.execute(part.statement, {"user_id": user_id, "after": after, "limit": self._rows_per_page})
+                page = cursor.fetchall()
+            yield from page
+            if len(page) < self._rows_per_page:
+                return
+            after = page[-1][0]

@@ -1,0 +1,33 @@
+"""An operator reads the audit trail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.audit import AuditReader, Event, Happening, PhoneDigest
+from application.ports.phone_numbers import ReadPhoneNumber
+from domain.accounts import UserId
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAudit:
+    """The newest events, of one user, one number, one kind, or all."""
+
+    audit_reader: AuditReader
+    read_phone_number: ReadPhoneNumber
+    phone_digests: Sequence[PhoneDigest]
+
+    def __call__(
+        self,
+        *,
+        user_id: UserId | None = None,
+        mobile_number: str | None = None,
+        what: Happening | None = None,
+        limit: int = 100,
+    ) -> Sequence[Event]:
+        """Newest first. InvalidValue when the number is none."""
+        digests = []
+        if mobile_number is not None:
+            phone = self.read_phone_number(mobile_number)
+            # Events from before the key was changed carry the digest of the old one.
+            digests = [digest(phone) for digest in self.phone_digests]
+        return self.audit_reader(user_id=user_id, phone_digests=digests, what=what, limit=limit)

@@ -1,0 +1,59 @@
+"""Users take what is theirs, and leave."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from application.auth.audit import Recorder
+from application.ports.audit import Happening
+from application.ports.export import Export, Record
+from application.ports.leaving import LeavingHook
+from application.ports.room_list_cache import RoomListCache
+from application.ports.unit_of_work import Begin
+from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal
+from domain.errors import TokenInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class EraseAccount:
+    """Erases a user from every table, and ends what they have elsewhere first: nobody who is gone is charged."""
+
+    begin: Begin
+    before_leaving: LeavingHook
+    room_list_cache: RoomListCache
+    recorder: Recorder
+
+    def __call__(self, *, principal: Principal) -> Mapping[str, int]:
+        """Rows erased by table. DependencyDown when what is elsewhere could not be ended: then nothing was erased."""
+        user_id = principal.user_id
+        self.before_leaving(user_id)
+        with self.begin() as work:
+            user = work.users.get(user_id)
+            if user is None:  # two requests at once
+                raise TokenInvalid
+            erased = work.erasure.erase(user_id, phone_digest=self.recorder.phone_digest(user.phone))
+            # Without whose account it was: that is erased, too.
+            self.recorder.note(work, Happening.ACCOUNT_ERASED)
+            work.commit()
+        self.room_list_cache.drop(user_id)
+        return erased
+
+
+@dataclass(frozen=True, slots=True)
+class ExportAccount:
+    """Gives a user all that is theirs."""
+
+    export: Export
+    recorder: Recorder
+
+    def __call__(self, *, principal: Principal, origin: Origin = UNKNOWN_ORIGIN) -> Iterator[Record]:
+        """Record by record, the account first. TokenInvalid when the account was erased since the token was checked.
+
+        What can be refused is refused before the first record.
+        """
+        records = self.export(principal.user_id)
+        account = next(records, None)
+        if account is None:
+            raise TokenInvalid
+        self.recorder.note_alone(Happening.EXPORTED, user_id=principal.user_id, origin=origin)
+        return chain([account], records)

@@ -1,0 +1,69 @@
+"""Users see where they are logged in, and log out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from application.auth.audit import Recorder
+from application.ports.audit import Happening
+from application.ports.reader import Reader, SessionLine
+from application.ports.unit_of_work import Begin
+from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, SessionId, UserId
+from domain.errors import SessionNotFound
+
+
+class Scope(StrEnum):
+    """Which of a user's sessions end."""
+
+    THIS = "this"
+    OTHERS = "others"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class LogOut:
+    """Ends the session at hand, the user's others, or all. Their tokens stop working at once, of either kind."""
+
+    begin: Begin
+    recorder: Recorder
+
+    def __call__(self, *, principal: Principal, scope: Scope = Scope.THIS, origin: Origin = UNKNOWN_ORIGIN) -> None:
+        """Done, also when they had ended before."""
+        user_id, session_id = principal.user_id, principal.session_id
+        with self.begin() as work:
+            if scope is Scope.THIS:
+                work.sessions.end(session_id, of=user_id)
+            else:
+                work.sessions.end_all(user_id, but=session_id if scope is Scope.OTHERS else None)
+            what = Happening.LOGGED_OUT if scope is Scope.THIS else Happening.SESSIONS_ENDED
+            self.recorder.note(work, what, user_id=user_id, session_id=session_id, origin=origin)
+            work.commit()
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Ends one of a user's sessions, wherever that is."""
+
+    begin: Begin
+    recorder: Recorder
+
+    def __call__(self, *, principal: Principal, session_id: SessionId, origin: Origin = UNKNOWN_ORIGIN) -> None:
+        """Done; SessionNotFound unless it was the user's own and going on."""
+        with self.begin() as work:
+            if not work.sessions.end(session_id, of=principal.user_id):
+                raise SessionNotFound
+            self.recorder.note(
+                work, Happening.SESSIONS_ENDED, user_id=principal.user_id, session_id=session_id, origin=origin
+            )
+            work.commit()
+
+
+@dataclass(frozen=True, slots=True)
+class ListSessions:
+    """A user's sessions that are going on."""
+
+    reader: Reader
+
+    def __call__(self, *, user_id: UserId) -> Sequence[SessionLine]:
+        """The newest first."""
+        return self.reader.sessions(user_id)

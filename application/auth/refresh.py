@@ -1,0 +1,77 @@
+"""A client shows its refresh token for a new access token."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from application.auth.audit import Recorder
+from application.ports.access_tokens import AccessTokens
+from application.ports.audit import Happening
+from application.ports.refresh_tokens import KeptRefreshToken, RefreshTokens
+from application.ports.runtime import Clock
+from application.ports.unit_of_work import Begin, Work
+from domain.accounts import REFRESH_GRACE, SESSION_LIFETIME, UNKNOWN_ORIGIN, Origin
+from domain.errors import RefreshTokenInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A token that works for ``expires_in``, and the one to get the next with."""
+
+    token: str
+    expires_in: timedelta
+    refresh_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSession:
+    """Every refresh token is good once. One that is shown again was stolen, from the client or by it: nobody can say
+    who of the two is at the door, so the session ends (RFC 9700, section 4.14.2).
+
+    Only the answer that carried the new token may have been lost: for a moment the old one is good once more, and gets
+    the very token that was lost. If it was not lost but stolen, whoever shows it second is found out.
+    """
+
+    begin: Begin
+    access_tokens: AccessTokens
+    refresh_tokens: RefreshTokens
+    recorder: Recorder
+    clock: Clock
+    token_lifetime: timedelta
+
+    def __call__(self, *, refresh_token: str, origin: Origin = UNKNOWN_ORIGIN) -> Refreshed:
+        """The new tokens; RefreshTokenInvalid, and where it was used before the session has ended."""
+        digest = self.refresh_tokens.digest(refresh_token)
+        successor = self.refresh_tokens.after(refresh_token)
+        now = self.clock()
+        with self.begin() as work:
+            kept = work.refresh_chains.find(digest)
+            if kept is None:
+                raise RefreshTokenInvalid
+            if not self._accept(work, kept, digest, self.refresh_tokens.digest(successor), now):
+                self._end_family(work, kept, now, origin)
+                work.commit()
+                raise RefreshTokenInvalid
+            work.sessions.prolong(kept.session.id, at=now, expires_at=now + SESSION_LIFETIME)
+            work.commit()
+        token = self.access_tokens.issue(kept.session, at=now, lifetime=self.token_lifetime)
+        return Refreshed(token, self.token_lifetime, successor)
+
+    def _accept(self, work: Work, kept: KeptRefreshToken, digest: bytes, successor: bytes, now: datetime) -> bool:
+        if kept.used_at is None:
+            work.refresh_chains.follow(digest, successor, at=now)
+            return True
+        if kept.forgiven or now - kept.used_at > REFRESH_GRACE:
+            return False
+        return work.refresh_chains.forgive(digest, successor)
+
+    def _end_family(self, work: Work, kept: KeptRefreshToken, now: datetime, origin: Origin) -> None:
+        session = kept.session
+        work.sessions.end(session.id, of=session.user_id)
+        self.recorder.note(
+            work,
+            Happening.REFRESH_TOKEN_REUSED,
+            at=now,
+            user_id=session.user_id,
+            session_id=session.id,
+            origin=origin,
+        )

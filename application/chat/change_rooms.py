@@ -1,0 +1,56 @@
+"""Users rename chatrooms, tell the model how to behave in them, and take them away."""
+
+from dataclasses import dataclass
+
+from application.changes import UNCHANGED, Unchanged
+from application.ports.room_list_cache import RoomListCache
+from application.ports.runtime import Clock
+from application.ports.unit_of_work import Begin
+from domain.accounts import UserId
+from domain.chat import Chatroom, ChatroomId
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeChatroom:
+    """Replaces a chatroom's name or system prompt."""
+
+    begin: Begin
+    room_list_cache: RoomListCache
+    clock: Clock
+
+    def __call__(
+        self,
+        *,
+        user_id: UserId,
+        chatroom_id: ChatroomId,
+        name: str | Unchanged = UNCHANGED,
+        system_prompt: str | None | Unchanged = UNCHANGED,
+    ) -> Chatroom:
+        """The chatroom after it. ChatroomNotFound unless it is the user's own; InvalidValue when a text breaks a rule."""
+        now = self.clock()
+        with self.begin() as work:
+            room = work.chatrooms.owned(chatroom_id, by=user_id)
+            changed = room.changed(
+                name=room.name if isinstance(name, Unchanged) else name,
+                system_prompt=room.system_prompt if isinstance(system_prompt, Unchanged) else system_prompt,
+                at=now,
+            )
+            work.chatrooms.change(changed)
+            work.commit()
+        self.room_list_cache.drop(user_id)
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveChatroom:
+    """Takes a chatroom away, with everything that was said in it. A reply that is being written is thrown away."""
+
+    begin: Begin
+    room_list_cache: RoomListCache
+
+    def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
+        """Done; ChatroomNotFound unless it is the user's own."""
+        with self.begin() as work:
+            work.chatrooms.remove(chatroom_id, of=user_id)
+            work.commit()
+        self.room_list_cache.drop(user_id)

@@ -1,0 +1,45 @@
+"""How often something may be done."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+
+class Limit(NamedTuple):
+    """At most ``amount`` in each window of ``per``."""
+
+    name: str
+    amount: int
+    per: timedelta
+
+
+class Charge(NamedTuple):
+    """One more time, for one subject: a user, an address, a number."""
+
+    limit: Limit
+    subject: str
+
+
+class Charged(NamedTuple):
+    """A limit after a charge: how often in this window, and for how many more seconds it lasts."""
+
+    limit: Limit
+    used: int
+    resets_in: int
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether that was once too often."""
+        return self.used > self.limit.amount
+
+    @property
+    def remaining(self) -> int:
+        """How often it may still be done in this window."""
+        return max(self.limit.amount - self.used, 0)
+
+
+class RateLimiter(Protocol):
+    """Counts, across all processes. Never raises: without its server each process counts for itself."""
+
+    def __call__(self, charges: Sequence[Charge]) -> Sequence[Charged]:
+        """Count one for each charge, all in one go, and say how each limit stands."""
