@@ -1,7 +1,8 @@
 """Common passwords, from a list that is shipped.
 
-``common_passwords.txt.gz``: the 8,359 entries with eight or more characters of the list that Django ships (BSD licence),
-made by Royce Williams of passwords that leaked most often; lower case, one a line. 30 KB, read once in six milliseconds.
+``common_passwords.txt.gz``: the 8,359 entries with eight or more characters of the list that Django ships (BSD
+licence), made by Royce Williams of the passwords that leaked most often; lower case, one a line. 30 KB, read once in
+six milliseconds.
 """
 
 import gzip

@@ -105,6 +105,4 @@ def _counters(phone: PhoneNumber, address: str | None, caps: SendCaps) -> list[C
         ("address", address, caps.per_address),
         ("total", "", caps.total),
     ]
-    return [
-        Counter(name, subject, cap) for name, subject, cap in capped if cap is not None and subject is not None
-    ]
+    return [Counter(name, subject, cap) for name, subject, cap in capped if cap is not None and subject is not None]

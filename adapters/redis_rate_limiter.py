@@ -55,9 +55,7 @@ class RedisRateLimiter:
         seconds = int(charge.limit.per.total_seconds())
         number = int(now // seconds)
         subject = hmac.new(self._key, charge.subject.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:24]
-        return _Window(
-            f"{charge.limit.name}:{subject}:{number}", seconds, max(ceil((number + 1) * seconds - now), 1)
-        )
+        return _Window(f"{charge.limit.name}:{subject}:{number}", seconds, max(ceil((number + 1) * seconds - now), 1))
 
     def _count_in_redis(self, windows: Sequence[_Window]) -> Sequence[int] | None:
         if time.monotonic() < self._ask_again_at:

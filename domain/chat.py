@@ -43,7 +43,6 @@ class Chatroom:
             updated_at=at,
         )
 
-
     def changed(self, *, name: str, system_prompt: str | None, at: datetime) -> "Chatroom":
         """The chatroom with other texts; InvalidValue as for a new one."""
         new = Chatroom.opened(id=self.id, by=self.user_id, name=name, system_prompt=system_prompt, at=at)

@@ -118,9 +118,7 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
             sender=settings.twilio_from or "",
             base_url=settings.twilio_api_base,
         )
-    return WebhookOtpDelivery(
-        url=settings.otp_webhook_url or "", secret=settings.otp_webhook_secret.reveal().encode()
-    )
+    return WebhookOtpDelivery(url=settings.otp_webhook_url or "", secret=settings.otp_webhook_secret.reveal().encode())
 
 
 def _nothing_elsewhere(_user_id: UserId) -> None:
@@ -305,9 +303,7 @@ class Inside(containers.DeclarativeContainer):
             room_list_cache=outside.room_list_cache,
             clock=outside.clock,
         ),
-        remove_chatroom=providers.Factory(
-            RemoveChatroom, begin=outside.begin, room_list_cache=outside.room_list_cache
-        ),
+        remove_chatroom=providers.Factory(RemoveChatroom, begin=outside.begin, room_list_cache=outside.room_list_cache),
     )
     billing = providers.Factory(
         Billing,

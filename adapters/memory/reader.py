@@ -12,7 +12,6 @@ from domain.accounts import Principal, SessionId, UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.plans import Allowances, DailyQuota, Plan
 
-
 MAX_SESSIONS = 100
 
 

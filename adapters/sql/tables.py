@@ -81,7 +81,7 @@ audit_events = Table(
     Column("id", Uuid, primary_key=True),
     _moment("at"),
     Column("what", Text, nullable=False),
-    # No foreign keys: an event outlives its user, who is then taken out of it, and writing one must not wait for a lock.
+    # No foreign keys: an event outlives its user, who is then taken out of it, and writing one waits for no lock.
     Column("user_id", Uuid),
     Column("session_id", Uuid),
     Column("phone_digest", Text),

@@ -108,9 +108,7 @@ class ResetPassword:
     clock: Clock
     new_id: NewId
 
-    def __call__(
-        self, *, mobile_number: str, code: str, new_password: str, origin: Origin = UNKNOWN_ORIGIN
-    ) -> None:
+    def __call__(self, *, mobile_number: str, code: str, new_password: str, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Done, or OtpInvalid, OtpLocked, InvalidValue; DependencyDown without the store."""
         phone = self.read_phone_number(mobile_number)
         self.accept_password(new_password, field="newPassword")

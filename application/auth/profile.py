@@ -39,8 +39,8 @@ class ChangeProfile:
         self,
         *,
         principal: Principal,
-        name: str | None | Unchanged = UNCHANGED,
-        email: str | None | Unchanged = UNCHANGED,
+        name: str | Unchanged | None = UNCHANGED,
+        email: str | Unchanged | None = UNCHANGED,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Profile:
         """The profile after it. TokenInvalid when the account was erased since the token was checked."""

@@ -50,6 +50,4 @@ class LimitRequests:
             (limits.per_address, address),
             (limits.logins if is_login else None, address),
         ]
-        return [
-            Charge(limit, subject) for limit, subject in subjects if limit is not None and subject is not None
-        ]
+        return [Charge(limit, subject) for limit, subject in subjects if limit is not None and subject is not None]

@@ -24,9 +24,9 @@ class ChangeChatroom:
         user_id: UserId,
         chatroom_id: ChatroomId,
         name: str | Unchanged = UNCHANGED,
-        system_prompt: str | None | Unchanged = UNCHANGED,
+        system_prompt: str | Unchanged | None = UNCHANGED,
     ) -> Chatroom:
-        """The chatroom after it. ChatroomNotFound unless it is the user's own; InvalidValue when a text breaks a rule."""
+        """The chatroom after it. ChatroomNotFound unless it is the user's own; InvalidValue as for a new one."""
         now = self.clock()
         with self.begin() as work:
             room = work.chatrooms.owned(chatroom_id, by=user_id)

@@ -188,9 +188,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
 
         401 `credentials_invalid`, whatever was wrong; 429 `rate_limited` after ten tries in a quarter of an hour.
         """
-        return _logged_in(
-            auth.log_in(mobile_number=body["mobileNumber"], password=body["password"], origin=origin())
-        )
+        return _logged_in(auth.log_in(mobile_number=body["mobileNumber"], password=body["password"], origin=origin()))
 
     @blp.route("/reset-password", methods=["POST"])
     @blp.arguments(ResetPasswordSchema())

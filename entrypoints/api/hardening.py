@@ -24,7 +24,9 @@ HEADERS = {
 HSTS = "max-age=31536000"
 
 CORS_METHODS = "GET, POST, PATCH, DELETE"
-CORS_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id"
+CORS_REQUEST_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id"
+)
 CORS_ANSWER_HEADERS = (
     "ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Cache, X-Request-Id"
 )

@@ -56,8 +56,12 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return _print_openapi(settings)
         case "migrate" | "migration":
             return _migrate(options, settings)
-    if options.command == "audit":
-        return print_audit(options, settings)
+        case "audit":
+            return print_audit(options, settings)
+    return _serve(options, settings)
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
     if settings.database_url is None or settings.redis_url is None:
         return _misuse("DATABASE_URL and REDIS_URL (or REDIS_HOST) must be set; `make run` brings its own.")
     if options.command == "web":

@@ -89,6 +89,7 @@ def test_the_next_day_there_are_prompts_again(asha: Caller, house: House):
     for _ in range(6):
         asha.say(room)
     house.clock.now = datetime(2026, 3, 3, tzinfo=UTC)
+    asha.token = house.token(ASHA)
     assert body_of(asha.say(room), 202)["quota"]["used"] == 1
 
 

@@ -40,12 +40,14 @@ def test_nothing_has_to_be_set(tmp_path: Path):
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     secrets = {name: bool(value) for name, value in values.items() if isinstance(value, Secret)}
     assert secrets == {
-        "jwt_secret": True,  # generated
         "password_pepper": False,
+        "otp_webhook_secret": False,
+        "twilio_auth_token": False,
         "gemini_api_key": False,
         "stripe_secret_key": False,
     }
-    assert {name: value for name, value in values.items() if name not in secrets} == {
+    assert settings.jwt_secret  # generated
+    assert {name: value for name, value in values.items() if name not in {*secrets, "jwt_secrets"}} == {
         "app_env": "development",
         "host": "127.0.0.1",
         "port": 8000,
@@ -54,8 +56,25 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "redis_url": None,
         "data_dir": tmp_path / ".data",
         "log_level": "info",
+        "access_token": timedelta(minutes=15),
+        "password_hash_cost": 12,
         "otp_delivery": "response",
+        "otp_countries": (),
+        "otp_test_numbers": (),
+        "otp_daily_per_number": 20,
+        "otp_daily_per_prefix": 100,
+        "otp_daily_per_address": 100,
+        "otp_daily_total": 10_000,
+        "otp_webhook_url": None,
+        "twilio_account_sid": None,
+        "twilio_from": None,
+        "twilio_api_base": "https://api.twilio.com",
         "phone_default_region": "IN",
+        "rate_limit_per_user": 3_000,
+        "rate_limit_per_address": 6_000,
+        "rate_limit_logins": 60,
+        "trusted_proxies": (),
+        "cors_origins": frozenset(),
         "llm_provider": "offline",
         "gemini_model": "gemini-flash-latest",
         "gemini_base_url": None,
