@@ -61,7 +61,10 @@ class ServedCountries:
         """Whether the number is of one of the regions."""
         if not self._regions:
             return True
-        number = phonenumbers.parse(phone.e164, None)
+        try:
+            number = phonenumbers.parse(phone.e164, None)
+        except NumberParseException:  # of no country at all
+            return False
         region = phonenumbers.region_code_for_number(number)
         if region is None:  # possible, though assigned to nobody: then the country calling code has to do
             return bool(self._regions & set(phonenumbers.region_codes_for_country_code(number.country_code or 0)))

@@ -30,6 +30,7 @@ class World:
     house: House
     asha: Principal
     asha_token: str
+    asha_refresh_token: str
     ravi: Caller
     guest: Caller
     room: str
@@ -56,7 +57,7 @@ def world() -> World:
     """A room of Asha's with a conversation, a room of Ravi's without, and nothing going on."""
     house = House()
     asha = house.user_with_password(ASHA, PASSWORD)
-    asha_token = house.token(ASHA)
+    login = house.log_in(ASHA)
     ravi = Door(house).log_in(RAVI)
     room = house.room(asha, SECRET)
     house.say(asha, room, SECRET)
@@ -65,7 +66,8 @@ def world() -> World:
     return World(
         house=house,
         asha=asha,
-        asha_token=asha_token,
+        asha_token=login.token,
+        asha_refresh_token=login.refresh_token,
         ravi=ravi,
         guest=Door(house).guest(),
         room=str(room),
@@ -422,6 +424,11 @@ TOKENS: Mapping[str, Callable[[World], str]] = {
     "bytes of Latin-1": lambda _: "\xff\xfe.\xe9.\xfc",
     "UTF-8": lambda world: world.asha_token + "☠".encode().decode("latin-1"),
     "NUL": lambda world: world.asha_token + "\x00",
+    "refresh token": lambda world: world.asha_refresh_token,
+    "key id of nobody": asha_signed(header={"kid": "00000000"}),
+    "key id empty": asha_signed(header={"kid": ""}),
+    "key id a number": asha_signed(header={"kid": 1}),
+    "key id null": asha_signed(header={"kid": None}),
     "user id": lambda world: str(world.asha.user_id),
     "phone number": lambda _: PHONE_OF_NOBODY,
 }

@@ -1,0 +1,280 @@
+"""The contract of erasing a user and of the export of all that is theirs, and of the trail that stays."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from adapters.memory.reader import MemoryAuditReader, MemoryExport
+from adapters.memory.tables import Tables
+from adapters.sql.audit import SqlAuditReader
+from adapters.sql.erasure import ERASURES
+from adapters.sql.export import PARTS, SqlExport
+from adapters.sql.tables import metadata
+from application.ports.audit import AuditReader, Event, Happening
+from application.ports.export import Export
+from domain.accounts import Origin, SessionId, User, UserId
+from domain.errors import TokenInvalid
+from tests.contract.world import ACTIVE, ALLOWANCES, MOMENT, MemoryWorld, SqlWorld, World, a_room, a_session, new_id
+
+DIGEST = "0123456789abcdef01234567"
+HERE = Origin("203.0.113.7", "A phone ☎")
+
+
+def an_event(what: Happening = Happening.LOGGED_IN, **changes: Any) -> Event:
+    return Event(new_id(), MOMENT, what, None, None, None, HERE)._replace(**changes)
+
+
+def note(world: World, *events: Event) -> None:
+    with world.begin() as work:
+        for event in events:
+            work.audit.add(event)
+        work.commit()
+
+
+def lives_a_life(world: World) -> User:
+    """A user who has something in every table."""
+    user = world.user()
+    world.subscribe(user.id, ACTIVE)
+    for name in ("Physics", "Poems"):
+        room = world.room(user, name=name)
+        for _ in range(2):
+            world.ask(room)
+    session = a_session(user, device="A phone")
+    with world.begin() as work:
+        work.usage.spend(user.id, allowances=ALLOWANCES)
+        work.sessions.add(session)
+        work.refresh_chains.start(session.id, str(user.id).encode(), at=MOMENT)
+        work.audit.add(an_event(user_id=user.id, session_id=session.id))
+        work.commit()
+    return user
+
+
+EVERYTHING = {
+    "replies": 4,
+    "messages": 4,
+    "chatrooms": 2,
+    "daily_usage": 1,
+    "subscriptions": 1,
+    "refresh_tokens": 1,
+    "sessions": 1,
+    "audit_events": 1,
+    "users": 1,
+}
+
+
+def erase(world: World, user_id: UserId) -> dict[str, int]:
+    with world.begin() as work:
+        erased = dict(work.erasure.erase(user_id, phone_digest=DIGEST))
+        work.commit()
+    return erased
+
+
+class LeavingContract:
+    """What every implementation of Erasure, Export, AuditTrail and AuditReader does."""
+
+    def test_everything_of_the_user_is_erased_and_counted(self, world: World, export: Export) -> None:
+        user = lives_a_life(world)
+        assert erase(world, user.id) == EVERYTHING
+        assert list(export(user.id)) == []
+        assert world.used(user.id) == 0
+        with world.begin() as work:
+            assert work.users.get(user.id) is None
+            assert work.refresh_chains.find(str(user.id).encode()) is None
+
+    def test_nothing_of_anybody_else_is(self, world: World, export: Export) -> None:
+        user, other = lives_a_life(world), lives_a_life(world)
+        before = list(export(other.id))
+        erase(world, user.id)
+        assert list(export(other.id)) == before
+        assert erase(world, other.id) == EVERYTHING
+
+    def test_erasing_twice_finds_nothing(self, world: World) -> None:
+        user = lives_a_life(world)
+        erase(world, user.id)
+        assert set(erase(world, user.id).values()) == {0}
+
+    def test_an_erasure_that_is_rolled_back_is_none(self, world: World, export: Export) -> None:
+        user = lives_a_life(world)
+        before = list(export(user.id))
+        with world.begin() as work:
+            work.erasure.erase(user.id, phone_digest=DIGEST)
+        assert list(export(user.id)) == before
+
+    def test_who_is_gone_opens_no_chatroom(self, world: World) -> None:
+        user = world.user()
+        erase(world, user.id)
+        with world.begin() as work, pytest.raises(TokenInvalid):
+            work.chatrooms.add(a_room(user))
+
+    def test_a_reply_that_was_being_written_is_nobodys(self, world: World) -> None:
+        user = world.user()
+        world.ask(world.room(user))
+        claimed = world.claim_one()
+        erase(world, user.id)
+        with world.begin() as work:
+            assert not work.replies.release(claimed.claim)
+
+    # The trail
+
+    def test_events_are_read_newest_first(self, world: World, audit: AuditReader) -> None:
+        user = world.user()
+        events = [
+            an_event(Happening.SIGNED_UP, user_id=user.id, phone_digest=DIGEST),
+            an_event(Happening.LOGGED_IN, user_id=user.id, session_id=SessionId(new_id())),
+            an_event(Happening.LOGIN_FAILED, phone_digest=DIGEST, origin=Origin(None, None)),
+        ]
+        note(world, *events)
+        every = list(audit(user_id=None, phone_digests=[], what=None, limit=10))
+        assert every == events[::-1]
+        assert list(audit(user_id=None, phone_digests=[], what=None, limit=2)) == every[:2]
+        assert list(audit(user_id=user.id, phone_digests=[], what=None, limit=10)) == every[1:]
+        assert list(audit(user_id=None, phone_digests=["x", DIGEST], what=None, limit=10)) == [every[0], every[2]]
+        assert list(audit(user_id=None, phone_digests=[], what=Happening.LOGGED_IN, limit=10)) == [every[1]]
+        assert list(audit(user_id=UserId(new_id()), phone_digests=[], what=None, limit=10)) == []
+
+    def test_what_is_rolled_back_did_not_happen(self, world: World, audit: AuditReader) -> None:
+        with world.begin() as work:
+            work.audit.add(an_event())
+        assert list(audit(user_id=None, phone_digests=[], what=None, limit=10)) == []
+
+    def test_of_who_left_only_what_happened_stays(self, world: World, audit: AuditReader) -> None:
+        user, other = world.user(), world.user()
+        note(
+            world,
+            an_event(Happening.LOGIN_FAILED, phone_digest=DIGEST),
+            an_event(Happening.LOGGED_IN, user_id=user.id, session_id=SessionId(new_id())),
+            others := an_event(Happening.LOGGED_OUT, user_id=other.id),
+        )
+        assert erase(world, user.id)["audit_events"] == 2
+        events = list(audit(user_id=None, phone_digests=[], what=None, limit=10))
+        assert events[0] == others
+        assert [event.what for event in events[1:]] == [Happening.LOGGED_IN, Happening.LOGIN_FAILED]
+        for event in events[1:]:
+            assert (event.user_id, event.session_id, event.phone_digest) == (None, None, None)
+            assert event.origin == Origin(None, None)
+
+    # The export
+
+    def test_the_export_holds_everything(self, world: World, export: Export) -> None:
+        user = lives_a_life(world)
+        lives_a_life(world)
+        records = list(export(user.id))
+        assert records[0] == {
+            "type": "account",
+            "id": user.id,
+            "mobileNumber": user.phone.e164,
+            "name": user.name,
+            "email": user.email,
+            "createdAt": user.created_at,
+            "verifiedAt": user.verified_at,
+        }
+        assert types_of(records) == {
+            "account": 1,
+            "subscription": 1,
+            "usage": 1,
+            "session": 1,
+            "securityEvent": 1,
+            "chatroom": 2,
+            "message": 4,
+            "reply": 4,
+        }
+        message = next(record for record in records if record["type"] == "message")
+        assert (message["content"], message["createdAt"]) == ("Why?", MOMENT)
+        assert "password" not in repr(records).lower()
+
+    def test_of_nobody_it_is_empty(self, world: World, export: Export) -> None:
+        assert list(export(UserId(new_id()))) == []
+
+    def test_of_who_has_nothing_it_is_the_account(self, world: World, export: Export) -> None:
+        assert types_of(export(world.user().id)) == {"account": 1}
+
+
+def types_of(records: Iterable[Any]) -> dict[str, int]:
+    return dict(Counter(record["type"] for record in records))
+
+
+class TestMemoryLeaving(LeavingContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+    @pytest.fixture
+    def export(self, memory_world: MemoryWorld) -> Export:
+        return MemoryExport(memory_world._database)
+
+    @pytest.fixture
+    def audit(self, memory_world: MemoryWorld) -> AuditReader:
+        return MemoryAuditReader(memory_world._database)
+
+
+class TestSqlLeaving(LeavingContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world
+
+    @pytest.fixture
+    def export(self, real_world: SqlWorld) -> Export:
+        # Small pages, so that there are several.
+        return SqlExport(real_world.database, rows_per_page=3)
+
+    @pytest.fixture
+    def audit(self, real_world: SqlWorld) -> AuditReader:
+        return SqlAuditReader(real_world.database)
+
+    def test_pages_join_without_a_seam(self, real_world: SqlWorld) -> None:
+        user = real_world.user()
+        room = real_world.room(user)
+        asked = [real_world.ask(room, str(number)) for number in range(7)]
+        for rows in (1, 2, 7, 500):
+            records = list(SqlExport(real_world.database, rows_per_page=rows)(user.id))
+            assert [record["content"] for record in records if record["type"] == "message"] == list("0123456")
+            assert [record["id"] for record in records if record["type"] == "reply"] == [reply.id for reply in asked]
+
+    def test_no_connection_is_held_while_the_client_reads(self, real_world: SqlWorld) -> None:
+        user = lives_a_life(real_world)
+        records = SqlExport(real_world.database, rows_per_page=1)(user.id)
+        next(records)
+        next(records)
+        # SQLAlchemy's own count of what is not in the pool.
+        assert "checked out connections: 0" in real_world.database._engine.pool.status().lower()
+
+
+def leads_to_users() -> set[str]:
+    """Every table that has a column ``user_id``, or whose foreign keys end at the users."""
+    found = {"users"} | {name for name, table in metadata.tables.items() if "user_id" in table.columns}
+    while True:
+        more = {
+            name
+            for name, table in metadata.tables.items()
+            if any(key.column.table.name in found for key in table.foreign_keys)
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
+def test_no_table_with_a_users_id_is_forgotten() -> None:
+    assert leads_to_users() == set(ERASURES), "whoever leaves must be erased from every table: adapters/sql/erasure.py"
+
+
+def test_memory_forgets_no_table_either() -> None:
+    ours = set(Tables.__dataclass_fields__) - {"last_used"}  # a column of the sessions
+    assert ours == set(ERASURES)
+
+
+def test_no_table_is_missing_from_the_export() -> None:
+    # Digests of tokens are no use to anybody. Whoever adds a table says here under which type it is exported.
+    exported = {
+        "users": "account",
+        "subscriptions": "subscription",
+        "daily_usage": "usage",
+        "sessions": "session",
+        "audit_events": "securityEvent",
+        "chatrooms": "chatroom",
+        "messages": "message",
+        "replies": "reply",
+    }
+    assert set(exported) == leads_to_users() - {"refresh_tokens"}
+    assert set(exported.values()) == {part.type for part in PARTS}

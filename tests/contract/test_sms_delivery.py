@@ -1,0 +1,168 @@
+"""Codes by SMS: what a provider is sent, and what a failure of it comes to. Against a server of the test's own."""
+
+import hashlib
+import hmac
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from urllib.parse import parse_qs
+
+import pytest
+from structlog.testing import capture_logs
+
+from adapters.sms_otp_delivery import AT_ONCE, TwilioOtpDelivery, WebhookOtpDelivery
+from application.ports.otp_delivery import OtpDelivery
+from domain.accounts import PhoneNumber
+from domain.errors import DependencyDown
+from domain.one_time_password import Purpose
+from tests.redis_doubles import black_hole, closed_port
+
+ASHA = PhoneNumber("+919876543210")
+SECRET = b"what the sender and we know, 32 bytes and more"
+
+
+@dataclass
+class Provider:
+    """A server that notes what it is sent, and answers as it is told."""
+
+    url: str = ""
+    status: int = 201
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    may_answer: Event = field(default_factory=Event)
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    provider.may_answer.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            provider.requests.append((self.path, dict(self.headers.items()), body))
+            provider.may_answer.wait(10)
+            self.send_response(provider.status)
+            self.send_header("Location", f"{provider.url}/elsewhere")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    provider.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield provider
+    provider.may_answer.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def twilio(base_url: str, sender: str = "+15005550006") -> OtpDelivery:
+    return TwilioOtpDelivery(account_sid="AC1", auth_token="hunter2", sender=sender, base_url=base_url, timeout=0.5)
+
+
+def webhook(base_url: str) -> OtpDelivery:
+    return WebhookOtpDelivery(url=f"{base_url}/sms", secret=SECRET, timeout=0.5)
+
+
+BOTH = pytest.mark.parametrize("delivery_to", [twilio, webhook])
+
+
+@pytest.mark.parametrize(
+    ("sender", "field_of_sender"), [("+15005550006", "From"), ("MG0123456789abcdef", "MessagingServiceSid")]
+)
+def test_twilio_is_sent_a_form(provider: Provider, sender: str, field_of_sender: str) -> None:
+    assert twilio(provider.url, sender).deliver(ASHA, "012345", Purpose.LOGIN) is None
+    [(path, headers, body)] = provider.requests
+    assert path == "/2010-04-01/Accounts/AC1/Messages.json"
+    assert headers["Authorization"] == f"Basic {b64encode(b'AC1:hunter2').decode()}"
+    form = parse_qs(body.decode())
+    assert set(form) == {"To", "Body", field_of_sender}
+    assert (form["To"], form[field_of_sender]) == ([ASHA.e164], [sender])
+    assert "012345" in form["Body"][0]
+
+
+def test_the_webhook_is_sent_signed_json(provider: Provider) -> None:
+    assert webhook(provider.url).deliver(ASHA, "012345", Purpose.PASSWORD_RESET) is None
+    [(path, headers, body)] = provider.requests
+    assert path == "/sms"
+    sent = json.loads(body)
+    assert (sent["mobileNumber"], sent["code"], sent["purpose"]) == (ASHA.e164, "012345", "password_reset")
+    assert "012345" in sent["text"]
+    assert abs(int(headers["X-Timestamp"]) - time.time()) < 60
+    signed = f"{headers['X-Timestamp']}.".encode() + body
+    assert headers["X-Signature"] == f"sha256={hmac.new(SECRET, signed, hashlib.sha256).hexdigest()}"
+
+
+def test_two_posts_have_two_ids(provider: Provider) -> None:
+    delivery = webhook(provider.url)
+    for _ in range(2):
+        delivery.deliver(ASHA, "012345", Purpose.LOGIN)
+    assert len({json.loads(body)["id"] for _, _, body in provider.requests}) == 2
+
+
+@BOTH
+def test_each_purpose_has_its_text(provider: Provider, delivery_to: Callable[[str], OtpDelivery]) -> None:
+    delivery = delivery_to(provider.url)
+    for purpose in Purpose:
+        delivery.deliver(ASHA, "012345", purpose)
+    assert len({body.replace(b"login", b"") for _, _, body in provider.requests}) == len(Purpose)
+
+
+@BOTH
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_any_success_is_one(provider: Provider, delivery_to: Callable[[str], OtpDelivery], status: int) -> None:
+    provider.status = status
+    delivery_to(provider.url).deliver(ASHA, "012345", Purpose.LOGIN)
+
+
+@BOTH
+@pytest.mark.parametrize("status", [302, 400, 401, 404, 429, 500, 503])
+def test_anything_else_was_not_sent(provider: Provider, delivery_to: Callable[[str], OtpDelivery], status: int) -> None:
+    provider.status = status
+    with capture_logs() as lines, pytest.raises(DependencyDown) as failure:
+        delivery_to(provider.url).deliver(ASHA, "012345", Purpose.LOGIN)
+    assert failure.value.dependency == "sms"
+    assert len(provider.requests) == 1  # no redirect is followed, nothing is tried twice
+    told = f"{lines} {failure.value!r} {failure.value.facts()} {failure.value.__cause__!r}"
+    assert str(status) in told
+    assert not any(secret in told for secret in ("012345", "9876543210", "hunter2"))
+
+
+@BOTH
+@pytest.mark.parametrize("down", [closed_port, black_hole])
+def test_nobody_there(
+    delivery_to: Callable[[str], OtpDelivery], down: Callable[[], AbstractContextManager[str]]
+) -> None:
+    with down() as url:
+        began = time.perf_counter()
+        with pytest.raises(DependencyDown):
+            delivery_to(url.replace("redis://", "http://").removesuffix("/0")).deliver(ASHA, "1", Purpose.LOGIN)
+        assert time.perf_counter() - began < 2
+
+
+def test_a_provider_that_hangs_keeps_only_some_of_our_threads(provider: Provider) -> None:
+    provider.may_answer.clear()
+    delivery = WebhookOtpDelivery(url=provider.url, secret=SECRET, timeout=5)
+    threads = [Thread(target=delivery.deliver, args=(ASHA, "1", Purpose.LOGIN)) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    while len(provider.requests) < AT_ONCE:
+        time.sleep(0.01)
+    began = time.perf_counter()
+    with pytest.raises(DependencyDown):
+        delivery.deliver(ASHA, "1", Purpose.LOGIN)
+    assert time.perf_counter() - began < 0.5
+    provider.may_answer.set()
+    for thread in threads:
+        thread.join()
+    delivery.deliver(ASHA, "1", Purpose.LOGIN)

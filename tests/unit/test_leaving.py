@@ -1,0 +1,207 @@
+"""Users change what they say of themselves, take what is theirs, and leave; chatrooms change and go."""
+
+from datetime import timedelta
+
+import pytest
+
+from application.audit import ReadAudit
+from application.ports.audit import Happening
+from domain.chat import ChatroomId
+from domain.errors import ChatroomNotFound, DependencyDown, InvalidValue, TokenInvalid
+from domain.replies import ReplyState
+from tests.builders import ASHA, RAVI, House
+
+
+def test_a_profile_changes_what_was_given_and_nothing_else():
+    house = House()
+    asha = house.user(ASHA)
+    change = house.use_cases.auth.change_profile
+    assert change(principal=asha, name="Asha").name == "Asha"
+    profile = change(principal=asha, email="asha@example.org")
+    assert (profile.name, profile.email, profile.phone) == ("Asha", "asha@example.org", ASHA)
+    assert change(principal=asha).email == "asha@example.org"
+    assert change(principal=asha, name=None).name is None
+
+
+def test_who_was_erased_changes_nothing():
+    house = House()
+    asha = house.user(ASHA)
+    house.use_cases.auth.erase_account(principal=asha)
+    for story in (
+        lambda: house.use_cases.auth.change_profile(principal=asha, name="Asha"),
+        lambda: house.use_cases.auth.erase_account(principal=asha),
+        lambda: house.use_cases.auth.export_account(principal=asha),
+        lambda: house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="Room"),
+    ):
+        with pytest.raises(TokenInvalid):
+            story()
+
+
+def test_who_leaves_is_gone_at_once_and_may_come_back_as_somebody_new():
+    house = House()
+    token = house.token(ASHA)
+    asha = house.use_cases.auth.authenticate(token)
+    house.subscribe(asha)
+    room = house.room(asha)
+    house.say(asha, room, "hi")
+    house.work()
+    erased = house.use_cases.auth.erase_account(principal=asha)
+    assert (erased["users"], erased["chatrooms"], erased["messages"], erased["replies"]) == (1, 1, 1, 1)
+    assert erased["subscriptions"] == erased["sessions"] == erased["daily_usage"] == 1
+    assert house.leaving.left == [asha.user_id]
+    with pytest.raises(TokenInvalid):
+        house.use_cases.auth.authenticate(token)
+    again = house.user(ASHA)
+    assert again.user_id != asha.user_id
+    assert house.use_cases.billing.show_standing(user_id=again.user_id).quota.used == 0
+
+
+def test_nothing_of_anybody_else_goes():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    room = house.room(ravi)
+    house.say(ravi, room, "hi")
+    house.use_cases.auth.erase_account(principal=asha)
+    house.work()
+    assert house.conversation(ravi, room) == [("user", "hi"), ("bot", "echo: hi")]
+
+
+def test_where_the_subscription_cannot_be_cancelled_nothing_is_erased():
+    house = House()
+    asha = house.user(ASHA)
+    house.leaving.failure = DependencyDown("stripe")
+    before = house.database.tables.copy()
+    with pytest.raises(DependencyDown):
+        house.use_cases.auth.erase_account(principal=asha)
+    assert house.database.tables == before
+    house.leaving.failure = None
+    house.use_cases.auth.erase_account(principal=asha)
+
+
+def test_a_reply_that_is_being_written_is_thrown_away():
+    house = House()
+    asha = house.user(ASHA)
+    house.say(asha, house.room(asha), "hi")
+    claimed = house.claim_one()
+    house.use_cases.auth.erase_account(principal=asha)
+    assert house.replying.write(claimed) is None
+    assert house.work() == []
+
+
+def test_the_list_of_chatrooms_leaves_no_page_behind():
+    house = House()
+    asha = house.user(ASHA)
+    house.room(asha)
+    house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=lambda page: b"page")
+    house.use_cases.auth.erase_account(principal=asha)
+    assert house.room_list_cache.get(asha.user_id).page is None
+
+
+def test_what_stays_in_the_trail_is_that_it_happened():
+    house = House()
+    asha = house.user_with_password(ASHA, "the password of Asha")
+    house.use_cases.auth.erase_account(principal=asha)
+    events = list(house.database.tables.audit_events.values())
+    assert Happening.ACCOUNT_ERASED in [event.what for event in events]
+    for event in events:
+        assert (event.user_id, event.session_id, event.phone_digest) == (None, None, None)
+
+
+def test_the_export_is_everything_and_says_so_before_the_first_record():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, "Physics")
+    house.say(asha, room, "hi")
+    house.work()
+    records = list(house.use_cases.auth.export_account(principal=asha))
+    assert [record["type"] for record in records[:1]] == ["account"]
+    assert {"account", "usage", "session", "securityEvent", "chatroom", "message", "reply"} == {
+        record["type"] for record in records
+    }
+    assert [record["content"] for record in records if "content" in record] == ["hi", "echo: hi"]
+
+
+def test_an_operator_finds_what_happened_to_a_number():
+    house = House()
+    house.user(ASHA)
+    house.user(RAVI)
+    recorder = house.use_cases.auth.log_out.recorder
+    request_code = house.use_cases.auth.request_code
+
+    def read(*, user_id, phone_digests, what, limit):
+        from adapters.memory.reader import MemoryAuditReader  # noqa: PLC0415
+
+        return MemoryAuditReader(house.database)(user_id=user_id, phone_digests=phone_digests, what=what, limit=limit)
+
+    audit = ReadAudit(read, request_code.read_phone_number, [recorder.phone_digest])
+    assert [event.what for event in audit(mobile_number="98765 43210")] == [Happening.CODE_SENT]
+    assert len(audit(limit=3)) == 3
+    assert [event.what for event in audit(what=Happening.LOGGED_IN)] == [Happening.LOGGED_IN] * 2
+    with pytest.raises(InvalidValue):
+        audit(mobile_number="not a number")
+
+
+# --- Chatrooms ---
+
+
+def test_a_chatroom_is_renamed_and_the_list_shows_it():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, "Old")
+    chat = house.use_cases.chat
+
+    def names() -> bytes:
+        return chat.list_chatrooms(
+            user_id=asha.user_id, render=lambda page: " ".join(line.name for line in page.rooms).encode()
+        ).page
+
+    assert names() == b"Old"
+    house.clock.advance(timedelta(seconds=1))
+    changed = chat.change_chatroom(user_id=asha.user_id, chatroom_id=room, name=" New ")
+    assert (changed.name, changed.updated_at) == ("New", house.clock())
+    assert changed.created_at < changed.updated_at
+    assert names() == b"New"
+
+
+def test_what_is_not_given_stays_and_none_takes_away():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="Room", system_prompt="Be brief.").id
+    change = house.use_cases.chat.change_chatroom
+    assert change(user_id=asha.user_id, chatroom_id=room, name="Other").system_prompt == "Be brief."
+    changed = change(user_id=asha.user_id, chatroom_id=room, system_prompt=None)
+    assert (changed.name, changed.system_prompt) == ("Other", None)
+
+
+@pytest.mark.parametrize("wrong", [{"name": " "}, {"name": "x" * 101}, {"system_prompt": " "}])
+def test_texts_that_no_chatroom_may_have(wrong: dict[str, str]):
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    with pytest.raises(InvalidValue):
+        house.use_cases.chat.change_chatroom(user_id=asha.user_id, chatroom_id=room, **wrong)
+
+
+def test_a_chatroom_goes_with_everything_in_it():
+    house = House()
+    asha = house.user(ASHA)
+    room, other = house.room(asha), house.room(asha)
+    house.say(asha, room, "hi")
+    house.say(asha, other, "there")
+    house.use_cases.chat.remove_chatroom(user_id=asha.user_id, chatroom_id=room)
+    with pytest.raises(ChatroomNotFound):
+        house.conversation(asha, room)
+    assert house.work() == [ReplyState.DONE]
+    assert len(house.database.tables.messages) == 1
+
+
+def test_foreign_and_missing_chatrooms_are_alike():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    room = house.room(asha)
+    for chatroom_id in (room, ChatroomId(ravi.user_id)):
+        with pytest.raises(ChatroomNotFound):
+            house.use_cases.chat.change_chatroom(user_id=ravi.user_id, chatroom_id=chatroom_id, name="Mine")
+        with pytest.raises(ChatroomNotFound):
+            house.use_cases.chat.remove_chatroom(user_id=ravi.user_id, chatroom_id=chatroom_id)
+    assert house.conversation(asha, room) == []
