@@ -20,6 +20,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Left out, the web server would put its own name here.
+    "Server": "",
 }
 HSTS = "max-age=31536000"
 
