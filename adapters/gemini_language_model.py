@@ -116,7 +116,7 @@ def _failure_of(error: errors.APIError) -> AnswerFailed:
 
 def _retry_delay(error: errors.APIError) -> timedelta | None:
     """The delay of a google.rpc.RetryInfo among the error's details (google.aip.dev/193), else that of the header."""
-    body = error.details.get("error") if isinstance(error.details, dict) else None
+    body = error.details.get("error", error.details) if isinstance(error.details, dict) else None
     details = body.get("details") if isinstance(body, dict) else None
     for detail in details if isinstance(details, list) else []:
         if isinstance(detail, dict) and str(detail.get("@type")).endswith("RetryInfo"):

@@ -35,6 +35,18 @@ class AllowListedJob(Job):
         """The function registered under the job's name; KeyError for any other name."""
         return self.registered[self.func_name or ""]
 
+    @property
+    def success_callback(self) -> None:
+        """None: RQ would import and call this one too."""
+
+    @property
+    def failure_callback(self) -> None:
+        """None: RQ would import and call this one too."""
+
+    @property
+    def stopped_callback(self) -> None:
+        """None: RQ would import and call this one too."""
+
 
 class RqJobQueue:
     """The JobQueue port. Rings that nobody has answered yet are one ring."""
@@ -82,6 +94,9 @@ class _Doorbell(SimpleWorker):
 
     def subscribe(self) -> None:
         """Not to remote commands: nobody sends them, and with Redis away RQ leaves the thread behind that listens."""
+
+    def procline(self, message: str) -> None:
+        """Not shown: the command line goes on saying which of our processes this is."""
 
     def teardown(self) -> None:
         """Sign off, if Redis takes that at once; if not, the registration expires by itself."""
