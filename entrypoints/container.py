@@ -396,7 +396,10 @@ class Outside(containers.DeclarativeContainer):
     before_leaving = providers.Object(_nothing_elsewhere)
     password_hasher = providers.ThreadSafeSingleton(
         lambda settings: BcryptPasswordHasher(
-            pepper=settings.password_pepper.reveal().encode(), cost=settings.password_hash_cost
+            pepper=settings.password_pepper.reveal().encode(),
+            cost=settings.password_hash_cost,
+            # Half of the threads go on serving everybody else, however many log in.
+            places=max(settings.web_threads // 2, 1),
         ),
         settings,
     )

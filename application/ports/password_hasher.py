@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class PasswordHasher(Protocol):
-    """Slow on purpose: never call it inside a unit of work."""
+    """Slow on purpose: never call it inside a unit of work. DependencyDown when too many wait for it already."""
 
     def hash(self, password: str) -> str:
         """A salted hash; two of the same password differ. Takes any length of text."""

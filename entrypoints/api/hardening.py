@@ -48,7 +48,8 @@ def harden(app: Flask, limit_requests: LimitRequests, policy: DoorPolicy) -> Non
         view = app.view_functions.get(request.endpoint or "")
         if needs_login(view) or request.path == "/" or request.path.startswith(UNLIMITED):
             return None
-        is_login = request.method == "POST" and request.path.startswith("/auth/")
+        # A refresh token cannot be guessed, and whole towns refresh from one address.
+        is_login = request.path.startswith("/auth/") and not request.path.startswith("/auth/refresh")
         # For the answer's headers.
         g.charged = limit_requests(user_id=None, address=origin().address, is_login=is_login)
         return None

@@ -196,8 +196,9 @@ def test_who_asks_to_be_let_in_is_counted_more_narrowly():
     guest = door.guest()
     for _ in range(2):
         problem_of(guest.post("/auth/login", {"mobileNumber": ASHA, "password": "x"}), 401, "credentials_invalid")
-    for path in ("/auth/login", "/auth/signup", "/auth/send-otp", "/auth/verify-otp", "/auth/refresh"):
+    for path in ("/auth/login", "/auth/signup", "/auth/send-otp", "/auth/verify-otp"):
         problem_of(guest.post(path, {}), 429, "rate_limited")
+    problem_of(guest.post("/auth/refresh", {"refreshToken": "x"}), 401, "refresh_token_invalid")
     problem_of(guest.get("/user/me"), 401, "token_invalid")
 
 

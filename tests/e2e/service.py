@@ -293,7 +293,7 @@ class Person:
     def logged_in(self, login: dict[str, Any]) -> dict[str, Any]:
         """Keep who it is and the token of a login."""
         self.id, self.token = login["user"]["id"], login["token"]
-        self.service.secrets.add(self.token)
+        self.service.secrets |= {self.token, login["refreshToken"]}
         self.http.headers["Authorization"] = f"Bearer {self.token}"
         return login
 

@@ -11,7 +11,7 @@ import pytest
 from adapters.sql.database import StatementFailed
 from domain.accounts import PhoneNumber
 from domain.chat import ChatroomId
-from domain.errors import ChatroomNotFound, DependencyDown
+from domain.errors import ChatroomNotFound, DependencyDown, TokenInvalid
 from domain.replies import Answer
 from tests.contract.world import POLICY, SqlWorld, a_message, a_room, a_user, new_id, sql_world
 
@@ -37,12 +37,6 @@ def add_user_without_a_date(world: SqlWorld) -> None:
 
 def add_room_without_a_name(world: SqlWorld) -> None:
     world.room(name=BAD, system_prompt=SECRET)
-
-
-def add_room_of_nobody(world: SqlWorld) -> None:
-    room = a_room(a_user(phone=PHONE), name=SECRET)
-    with world.begin() as work:
-        work.chatrooms.add(room)
 
 
 def add_message_twice(world: SqlWorld) -> None:
@@ -74,13 +68,18 @@ def write_after_an_error(world: SqlWorld) -> None:
         work.users.add(a_user(phone=PHONE, name=SECRET))
 
 
+def test_a_room_of_nobody_is_refused_without_its_name(world: SqlWorld) -> None:
+    with pytest.raises(TokenInvalid) as refused, world.begin() as work:
+        work.chatrooms.add(a_room(a_user(phone=PHONE), name=SECRET))
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
 @pytest.mark.parametrize(
     "story",
     [
         add_user_twice,
         add_user_without_a_date,
         add_room_without_a_name,
-        add_room_of_nobody,
         add_message_twice,
         finish_without_an_answer,
         answer_with_too_many_tokens,

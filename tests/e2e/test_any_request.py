@@ -1,0 +1,56 @@
+"""Schemathesis: requests of every shape that the OpenAPI document allows, and many that it does not.
+
+Against the running service: no answer is a 5xx, and every one of them is documented.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.service import Person, Service, running
+
+pytestmark = pytest.mark.real
+
+CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+
+# They end the login that the other requests are made with: they are asked without one.
+ENDS_THE_LOGIN = ("--include-path-regex", r"^/(user/me|auth/logout|auth/sessions/.*|auth/change-password)$")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("any_request")) as started:
+        yield started
+
+
+def assert_withstands(service: Service, *options: str) -> None:
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.base}/openapi.json"),
+            *("--checks", ",".join(CHECKS), "--max-examples", "15", "--seed", "1"),
+            *("--generation-database", "none", "--no-color"),
+            *options,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " passed" in run.stdout, run.stdout
+
+
+def test_with_a_login(service: Service) -> None:
+    token = Person(service).log_in().token
+    _, pattern = ENDS_THE_LOGIN
+    assert_withstands(service, "-H", f"Authorization: Bearer {token}", "--exclude-path-regex", pattern)
+
+
+def test_without_one(service: Service) -> None:
+    assert_withstands(service, *ENDS_THE_LOGIN)
+
+
+def test_nothing_unforeseen_is_in_the_log(service: Service) -> None:
+    assert "unforeseen_error" not in service.said()

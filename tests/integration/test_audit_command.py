@@ -1,0 +1,53 @@
+"""``python -m entrypoints.cli audit``: the operator reads what happened."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from domain.one_time_password import Purpose
+from entrypoints.cli.__main__ import main
+from entrypoints.container import build_web
+from entrypoints.settings import Settings, read_settings
+from tests.builders import ASHA
+
+
+@pytest.fixture
+def settings(clean_database: str, clean_redis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with both servers."""
+    monkeypatch.chdir(tmp_path)
+    given = {"DATABASE_URL": clean_database, "REDIS_URL": clean_redis, "JWT_SECRET": "s" * 32, "LOG_LEVEL": "error"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return read_settings(given)
+
+
+def test_an_operator_reads_what_happened(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    web = build_web(replace(settings, web_threads=2))
+    auth = web.use_cases.auth
+    sent = auth.request_code(mobile_number=ASHA, purpose=Purpose.LOGIN)
+    login = auth.verify_code(mobile_number=ASHA, code=sent.shown or "")
+    web.close()
+
+    def audit(*arguments: str) -> list[dict[str, object]]:
+        assert main(["audit", *arguments]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [event["what"] for event in audit()] == ["logged_in", "code_sent"]
+    assert [event["what"] for event in audit("--phone", "98765 43210")] == ["code_sent"]
+    assert [event["userId"] for event in audit("--user", str(login.user.id))] == [str(login.user.id)]
+    assert audit("--what", "account_erased") == []
+    assert len(audit("--limit", "1")) == 1
+    told = json.dumps(audit())
+    assert not any(secret in told for secret in ("9876543210", sent.shown or "", login.token, login.refresh_token))
+    assert main(["audit", "--phone", "nobody"]) == 1
+    assert "not a phone number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--what", "party"], ["--user", "asha"], ["--limit", "many"]])
+def test_what_is_no_question_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["audit", *wrong])
+    assert refused.value.code == 2
+    assert capsys.readouterr().err
