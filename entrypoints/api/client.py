@@ -1,6 +1,7 @@
 """Who is at the other end: the address that a request comes from, and what the client calls itself."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from flask import Request, g
@@ -10,6 +11,7 @@ from domain.accounts import Origin
 Network = IPv4Network | IPv6Network
 
 DEVICE_MAX_LENGTH = 200
+MAX_AGENT_LENGTH = 1_000
 # A proxy that adds to a list without end is none of ours.
 MAX_HOPS = 32
 # One customer of a provider has at least so much of IPv6 to himself.
@@ -28,10 +30,23 @@ def read_origin(request: Request, trusted_proxies: Sequence[Network]) -> Origin:
     X-Forwarded-For is read from its end, and only as far as each hop was written by a proxy that we trust: whatever
     stands further left, anybody may have written.
     """
-    device = "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))[:DEVICE_MAX_LENGTH]
-    address = _parse(request.remote_addr or "")
+    agent, remote = request.headers.get("User-Agent", ""), request.remote_addr or ""
+    if not trusted_proxies:
+        return _direct(remote, agent)
+    address = _parse(remote)
     if address is not None and _is_trusted(address, trusted_proxies):
         address = _forwarded(request, address, trusted_proxies)
+    return _origin(address, agent)
+
+
+@lru_cache(maxsize=1_024)
+def _direct(remote: str, agent: str) -> Origin:
+    """The same few clients come again and again."""
+    return _origin(_parse(remote), agent)
+
+
+def _origin(address: IPv4Address | IPv6Address | None, agent: str) -> Origin:
+    device = "".join(filter(str.isprintable, agent[:MAX_AGENT_LENGTH]))[:DEVICE_MAX_LENGTH]
     return Origin(_written(address) if address is not None else None, device or None)
 
 

@@ -56,8 +56,7 @@ def harden(app: Flask, limit_requests: LimitRequests, policy: DoorPolicy) -> Non
 
     @app.after_request
     def finish(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+        response.headers.extend(HEADERS)
         is_page = response.mimetype == "text/html"
         response.headers.setdefault("Content-Security-Policy", OWN_PAGE if is_page else NO_PAGE)
         if policy.https_only:

@@ -112,6 +112,25 @@ class TestRedisRateLimiter(RateLimiterContract):
             assert [charged.used for charged in limiter(both)] == [1, 1]
             assert limiter([Charge(THREE, "asha")])[0].used == 2
 
+    def test_of_a_large_limit_a_process_takes_a_share_at_once(self, limiter: RateLimiter, redis: Redis) -> None:
+        large = Charge(Limit("large", 1_000, timedelta(days=1)), "asha")
+        before = int(redis.info("stats")["total_reads_processed"])
+        assert [limiter([large])[0].used for _ in range(100)] == list(range(1, 101))
+        assert int(redis.info("stats")["total_reads_processed"]) - before <= 13
+        other = RedisRateLimiter(redis, key=b"k" * 32)
+        assert other([large])[0].used == 101
+        assert limiter([large])[0].used == 111
+
+    def test_every_share_is_given_out_once(self, limiter: RateLimiter, redis: Redis) -> None:
+        large = Limit("large", 400, timedelta(days=1))
+        others = [limiter, RedisRateLimiter(redis, key=b"k" * 32), RedisRateLimiter(redis, key=b"k" * 32)]
+
+        def ask(one: RateLimiter) -> int:
+            return sum(not one([Charge(large, "asha"), Charge(FIVE, "x")])[0].exceeded for _ in range(100))
+
+        let_in = sum(together(partial(ask, others[number % 3]) for number in range(THREADS)))
+        assert let_in == 400
+
     def test_it_is_one_question_to_redis(self, limiter: RateLimiter, redis: Redis) -> None:
         both = [Charge(THREE, "asha"), Charge(FIVE, "asha")]
         limiter(both)
