@@ -1,6 +1,6 @@
 """One-time passwords: what they are for and how long, how often and how many times they count."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 
@@ -47,5 +47,5 @@ class FixedCode:
     """A number of the operator's own whose code is always the same, up to and with a day (UTC); nothing is sent."""
 
     phone: PhoneNumber
-    code: str
+    code: str = field(repr=False)
     until: date

@@ -17,9 +17,13 @@ FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id
 WHERE r.digest = %(digest)s AND s.ended_at IS NULL AND s.expires_at > now()
 FOR UPDATE
 """
+# What was used a week ago is forgotten: shown again it is refused like any unknown text, and the session goes on.
 FOLLOW = """
 WITH used AS (
     UPDATE refresh_tokens SET used_at = %(at)s WHERE digest = %(digest)s RETURNING session_id
+), forgotten AS (
+    DELETE FROM refresh_tokens old USING used
+    WHERE old.session_id = used.session_id AND old.used_at < %(at)s::timestamptz - interval '7 days'
 )
 INSERT INTO refresh_tokens (digest, session_id, issued_at) SELECT %(successor)s, session_id, %(at)s FROM used
 """

@@ -29,6 +29,11 @@ ADD_SESSION = """
 INSERT INTO sessions (id, user_id, method, started_at, expires_at, device, last_used_at)
 VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(device)s, %(started_at)s)
 """
+# Nobody asks for what ended a month ago; its refresh tokens go with it.
+FORGET_SESSIONS = """
+DELETE FROM sessions
+WHERE user_id = %(user_id)s AND LEAST(ended_at, expires_at) < now() - interval '30 days'
+"""
 END_SESSIONS = """
 UPDATE sessions SET ended_at = now()
 WHERE user_id = %(user_id)s AND ended_at IS NULL AND id IS DISTINCT FROM %(but)s
@@ -124,6 +129,7 @@ class SqlSessions:
                 "device": session.device,
             },
         )
+        self._cursor.execute(FORGET_SESSIONS, {"user_id": session.user_id})
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
         """End a user's sessions, except ``but``."""

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -193,3 +194,31 @@ class TestSqlRefreshChains(RefreshChainsContract):
     @pytest.fixture
     def world(self, real_world: SqlWorld) -> World:
         return real_world
+
+    def test_what_was_used_long_ago_is_forgotten(self, real_world: SqlWorld) -> None:
+        begun(real_world)
+        tokens = [b"first", b"second", b"third", b"fourth"]
+        for day, (used, successor) in enumerate(pairwise(tokens)):
+            with real_world.begin() as work:
+                work.refresh_chains.follow(used, successor, at=MOMENT + timedelta(days=4 * day))
+                work.commit()
+        with real_world.begin() as work:
+            found = [work.refresh_chains.find(token) is not None for token in tokens]
+        assert found == [False, True, True, True]
+
+    def test_what_ended_long_ago_goes_with_its_tokens_at_the_next_login(self, real_world: SqlWorld) -> None:
+        user = real_world.user()
+        begun(real_world, user)
+        over = begun(real_world, user, b"over")
+        ended = begun(real_world, user, b"ended")
+        with real_world.database.read() as cursor:
+            cursor.execute("UPDATE sessions SET expires_at = now() - interval '31 days' WHERE id = %s", (over.id,))
+            cursor.execute("UPDATE sessions SET ended_at = now() - interval '31 days' WHERE id = %s", (ended.id,))
+        begun(real_world, None, b"of somebody else")
+        with real_world.database.read() as cursor:
+            cursor.execute("SELECT count(*) FROM sessions WHERE user_id = %s", (user.id,))
+            assert cursor.fetchone() == (3,)
+        begun(real_world, user, b"new")
+        with real_world.database.read() as cursor:
+            cursor.execute("SELECT convert_from(digest, 'utf8') FROM refresh_tokens ORDER BY 1")
+            assert [digest for (digest,) in cursor.fetchall()] == ["first", "new", "of somebody else"]
