@@ -272,7 +272,9 @@ class Inside(containers.DeclarativeContainer):
             room_list_cache=outside.room_list_cache,
             recorder=recorder,
         ),
-        export_account=providers.Factory(ExportAccount, export=outside.export, recorder=recorder),
+        export_account=providers.Factory(
+            ExportAccount, export=outside.export, rate_limiter=outside.rate_limiter, recorder=recorder
+        ),
         limit_requests=providers.Factory(
             LimitRequests, rate_limiter=outside.rate_limiter, limits=outside.request_limits
         ),

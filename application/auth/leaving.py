@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
 
 from application.auth.audit import Recorder
 from application.ports.audit import Happening
 from application.ports.export import Export, Record
 from application.ports.leaving import LeavingHook
+from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.room_list_cache import RoomListCache
 from application.ports.unit_of_work import Begin
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal
 from domain.errors import TokenInvalid
+
+# It reads everything a user has; once is meant to be enough.
+EXPORTS = Limit("export", 10, timedelta(hours=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,17 @@ class ExportAccount:
     """Gives a user all that is theirs."""
 
     export: Export
+    rate_limiter: RateLimiter
     recorder: Recorder
 
     def __call__(self, *, principal: Principal, origin: Origin = UNKNOWN_ORIGIN) -> Iterator[Record]:
-        """Record by record, the account first. TokenInvalid when the account was erased since the token was checked.
+        """Record by record, the account first. RateLimited; TokenInvalid when the account is gone.
 
         What can be refused is refused before the first record.
         """
+        [charged] = self.rate_limiter([Charge(EXPORTS, str(principal.user_id))])
+        if charged.exceeded:
+            raise charged.refusal()
         records = self.export(principal.user_id)
         account = next(records, None)
         if account is None:

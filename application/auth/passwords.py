@@ -15,7 +15,7 @@ from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin
 from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, Principal, User, UserId, check_password
-from domain.errors import CredentialsInvalid, InvalidValue, RateLimited, ReauthenticationNeeded, TokenInvalid
+from domain.errors import CredentialsInvalid, InvalidValue, ReauthenticationNeeded, TokenInvalid
 from domain.one_time_password import Purpose
 
 # Passwords tried for one number, right or wrong. Who has used them up still has the one-time password.
@@ -49,12 +49,7 @@ class CountPasswordTry:
             return
         if charged.used == PASSWORD_TRIES.amount + 1:  # once is enough for the operator to know
             self.recorder.note_alone(Happening.LOGIN_LIMITED, phone=phone, origin=origin)
-        raise RateLimited(
-            policy=PASSWORD_TRIES.name,
-            limit=PASSWORD_TRIES.amount,
-            window=int(PASSWORD_TRIES.per.total_seconds()),
-            retry_after=charged.resets_in,
-        )
+        raise charged.refusal()
 
 
 @dataclass(frozen=True, slots=True)

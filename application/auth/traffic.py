@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from application.ports.rate_limiter import Charge, Charged, Limit, RateLimiter
 from domain.accounts import UserId
-from domain.errors import RateLimited
 
 
 class RequestLimits(NamedTuple):
@@ -35,12 +34,7 @@ class LimitRequests:
         charged = self.rate_limiter(charges)
         nearest = min(charged, key=lambda one: one.limit.amount - one.used)
         if nearest.exceeded:
-            raise RateLimited(
-                policy=nearest.limit.name,
-                limit=nearest.limit.amount,
-                window=int(nearest.limit.per.total_seconds()),
-                retry_after=nearest.resets_in,
-            )
+            raise nearest.refusal()
         return nearest
 
     def _charges(self, user_id: UserId | None, address: str | None, *, is_login: bool) -> Sequence[Charge]:

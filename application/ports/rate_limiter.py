@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
+from domain.errors import RateLimited
+
 
 class Limit(NamedTuple):
     """At most ``amount`` in each window of ``per``."""
@@ -36,6 +38,15 @@ class Charged(NamedTuple):
     def remaining(self) -> int:
         """How often it may still be done in this window."""
         return max(self.limit.amount - self.used, 0)
+
+    def refusal(self) -> RateLimited:
+        """The error to raise when it is exceeded."""
+        return RateLimited(
+            policy=self.limit.name,
+            limit=self.limit.amount,
+            window=int(self.limit.per.total_seconds()),
+            retry_after=self.resets_in,
+        )
 
 
 class RateLimiter(Protocol):

@@ -7,7 +7,7 @@ import pytest
 from application.audit import ReadAudit
 from application.ports.audit import Happening
 from domain.chat import ChatroomId
-from domain.errors import ChatroomNotFound, DependencyDown, InvalidValue, TokenInvalid
+from domain.errors import ChatroomNotFound, DependencyDown, InvalidValue, RateLimited, TokenInvalid
 from domain.replies import ReplyState
 from tests.builders import ASHA, RAVI, House
 
@@ -119,6 +119,16 @@ def test_the_export_is_everything_and_says_so_before_the_first_record():
         record["type"] for record in records
     }
     assert [record["content"] for record in records if "content" in record] == ["hi", "echo: hi"]
+
+
+def test_ten_exports_an_hour_are_enough():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    for _ in range(10):
+        house.use_cases.auth.export_account(principal=asha)
+    with pytest.raises(RateLimited):
+        house.use_cases.auth.export_account(principal=asha)
+    house.use_cases.auth.export_account(principal=ravi)
 
 
 def test_an_operator_finds_what_happened_to_a_number():
