@@ -12,14 +12,16 @@ import httpx
 import orjson
 import structlog
 
+from application.ports.otp_delivery import NotDelivered
 from domain.accounts import PhoneNumber
-from domain.errors import DependencyDown
 from domain.one_time_password import Purpose
 
 TIMEOUT_SECONDS = 5.0
 # A provider that hangs keeps this many threads of a web process at the most; the rest go on serving.
 AT_ONCE = 4
 SENT = range(200, 300)
+# What ends before the request has left.
+NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 TEXTS = {
     Purpose.LOGIN: "{code} is your code for logging in. Do not tell it to anybody.",
@@ -39,24 +41,24 @@ class _Post:
         self._turn = BoundedSemaphore(AT_ONCE)
 
     def __call__(self, url: str, **request: Any) -> None:
-        """Sent, or DependencyDown."""
+        """Sent, or NotDelivered."""
         if not self._turn.acquire(blocking=False):
-            raise self._failed("busy")
+            raise self._failed("busy", surely=True)
         try:
             # The body of the answer is not waited for: the status says all.
             with self._client.stream("POST", url, **request) as response:
                 status = response.status_code
         except httpx.HTTPError as error:
             # Its text and its cause may name the address; the request holds the code.
-            raise self._failed(type(error).__name__) from None
+            raise self._failed(type(error).__name__, surely=isinstance(error, NEVER_ARRIVED)) from None
         finally:
             self._turn.release()
         if status not in SENT:
-            raise self._failed(f"status {status}")
+            raise self._failed(f"status {status}", surely=True)
 
-    def _failed(self, reason: str) -> DependencyDown:
-        log.error("sms_not_sent", provider=self._provider, reason=reason)
-        return DependencyDown("sms", retry_after=5)
+    def _failed(self, reason: str, *, surely: bool) -> NotDelivered:
+        log.error("sms_not_sent", provider=self._provider, reason=reason, surely=surely)
+        return NotDelivered(surely=surely)
 
 
 class TwilioOtpDelivery:

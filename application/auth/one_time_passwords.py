@@ -8,7 +8,7 @@ from application.auth.admission import admit
 from application.auth.audit import Recorder
 from application.auth.sessions import LoggedIn, StartSession
 from application.ports.audit import Happening
-from application.ports.otp_delivery import OtpDelivery
+from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.otp_sends import OtpSends
 from application.ports.otp_store import OtpStore
 from application.ports.phone_numbers import ReadPhoneNumber
@@ -31,7 +31,7 @@ class SentCode:
 
 @dataclass(frozen=True, slots=True)
 class SendCode:
-    """Puts a code on its way, within the day's caps. A send that fails leaves everything as it was."""
+    """Puts a code on its way, within the day's caps. A send that fails leaves the code before it, and no cool-down."""
 
     otp_store: OtpStore
     otp_sends: OtpSends
@@ -49,10 +49,12 @@ class SendCode:
             raise
         try:
             return self.otp_delivery.deliver(phone, code, purpose)
-        except DependencyDown:
-            self.otp_sends.give_back(phone, address, self.caps)
+        except NotDelivered as failure:
             self.otp_store.withdraw(phone, purpose)
-            raise
+            # What may have been sent may have to be paid for: a provider that is slow must not undo the ceiling.
+            if failure.surely:
+                self.otp_sends.give_back(phone, address, self.caps)
+            raise DependencyDown("otp_delivery", retry_after=5) from None
 
 
 @dataclass(frozen=True, slots=True)

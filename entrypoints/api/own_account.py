@@ -85,7 +85,9 @@ def own_account_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
     def export_account(principal: Principal) -> Response:
         """All that is yours, one JSON object a line.
 
-        At most ten times an hour. The last line is `{"type": "end", "records": n}`; without it the rest is missing, and you should ask again.
+        At most ten times an hour.
+
+        The last line is `{"type": "end", "records": n}`; without it the rest is missing, and you should ask again.
         """
         records = auth.export_account(principal=principal, origin=origin())
         return Response(

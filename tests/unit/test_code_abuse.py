@@ -6,7 +6,7 @@ import pytest
 
 from application.auth.traffic import LimitRequests, RequestLimits
 from application.ports.audit import Happening
-from application.ports.otp_delivery import OtpDelivery
+from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.rate_limiter import Limit
 from domain.accounts import Origin, PhoneNumber
 from domain.errors import (
@@ -115,9 +115,13 @@ def test_a_code_that_a_cap_refused_changes_nothing():
 class Broken:
     """An OtpDelivery whose provider is down."""
 
+    def __init__(self, *, surely: bool) -> None:
+        """``surely``: says for sure that nothing was sent."""
+        self._surely = surely
+
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
         """Not sent."""
-        raise DependencyDown("sms", retry_after=5)
+        raise NotDelivered(surely=self._surely)
 
 
 def with_delivery(house: House, delivery: OtpDelivery):
@@ -138,16 +142,30 @@ def test_a_send_that_fails_burns_neither_code_nor_cool_down_nor_cap():
     request(house)
     code = house.outbox.last_code()
     house.clock.advance(timedelta(minutes=1))
-    broken = with_delivery(house, Broken())
+    broken = with_delivery(house, Broken(surely=True))
     for _ in range(10):
         with pytest.raises(DependencyDown) as failure:
             broken(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
-        assert failure.value.dependency == "sms"
+        assert (failure.value.dependency, failure.value.retry_after) == ("otp_delivery", 5)
     mended = with_delivery(house, house.outbox)
     verify(house, code)
     mended(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
     with pytest.raises(OtpResendTooSoon):
         mended(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
+
+
+def test_what_may_have_been_sent_counts_though_nothing_else_is_burnt():
+    house = House()
+    request(house)
+    code = house.outbox.last_code()
+    house.clock.advance(timedelta(minutes=1))
+    silent = with_delivery(house, Broken(surely=False))
+    for _ in range(2):  # and one that was sent
+        with pytest.raises(DependencyDown):
+            silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
+    with pytest.raises(OtpSendsExhausted):
+        silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
+    verify(house, code)
 
 
 def test_codes_go_to_the_countries_that_are_served():
