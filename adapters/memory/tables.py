@@ -7,6 +7,7 @@ from datetime import date, datetime
 from threading import RLock
 from uuid import UUID
 
+from application.ports.idempotency import Accepted
 from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
 from domain.billing import Subscription
@@ -23,6 +24,7 @@ class ReplyRow:
     available_at: datetime
     deadline: datetime
     attempt: int = 0
+    run: int = 0
     lease_token: UUID | None = None
     lease_until: datetime | None = None
     content: str | None = None
@@ -32,6 +34,7 @@ class ReplyRow:
     output_tokens: int | None = None
     failure: FailureReason | None = None
     finished_at: datetime | None = None
+    stop_requested: bool = False
 
     @property
     def unfinished(self) -> bool:
@@ -42,6 +45,15 @@ class ReplyRow:
     def due_at(self) -> datetime:
         """When somebody may claim it."""
         return self.lease_until or self.available_at
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A row of the idempotency keys."""
+
+    fingerprint: bytes
+    accepted: Accepted
+    created_at: datetime
 
 
 @dataclass(slots=True)
@@ -55,6 +67,7 @@ class Tables:
     messages: dict[MessageId, Message] = field(default_factory=dict)
     replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
     daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
+    idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """A snapshot that may be changed without changing this one."""

@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
 from adapters.sql.database import Database
+from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.replies import SqlReplies
 from adapters.sql.users import SqlSessions, SqlUsers
 
@@ -24,6 +25,7 @@ class SqlWork:
         self.messages = SqlMessages(cursor)
         self.replies = SqlReplies(cursor)
         self.usage = SqlUsage(cursor)
+        self.idempotency_keys = SqlIdempotencyKeys(cursor)
 
     def commit(self) -> None:
         """COMMIT."""

@@ -1,7 +1,9 @@
 """A user sends a message, and is promised a reply."""
 
+import hashlib
 from dataclasses import dataclass
 
+from application.ports.idempotency import Accepted
 from application.ports.job_queue import JobQueue
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin
@@ -13,11 +15,12 @@ from domain.replies import QueuedReply, ReplyId, ReplyPolicy
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """An accepted message, the reply it will get, and the quota after it."""
+    """An accepted message, the reply it will get, and the quota after it. ``repeated``: accepted earlier."""
 
-    message: Message
-    reply: QueuedReply
+    message_id: MessageId
+    reply_id: ReplyId
     quota: DailyQuota
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +34,36 @@ class SendMessage:
     allowances: Allowances
     policy: ReplyPolicy
 
-    def __call__(self, *, sender: UserId, chatroom_id: ChatroomId, text: str) -> SentMessage:
-        """What was accepted. ChatroomNotFound, QuotaExhausted, InvalidValue: nothing was accepted or charged."""
+    def __call__(
+        self, *, sender: UserId, chatroom_id: ChatroomId, text: str, idempotency_key: str | None = None
+    ) -> SentMessage:
+        """What was accepted; with the key of an earlier request, what that one was answered.
+
+        ChatroomNotFound, QuotaExhausted, TooManyUnfinishedReplies, BacklogFull, InvalidValue, IdempotencyKeyReused,
+        IdempotencyKeyInUse: nothing was accepted or charged.
+        """
         message = Message.from_user(
-            id=MessageId(self.new_id()),
-            sender=sender,
-            chatroom_id=chatroom_id,
-            text=text,
-            at=self.clock(),
+            id=MessageId(self.new_id()), sender=sender, chatroom_id=chatroom_id, text=text, at=self.clock()
         )
+        fingerprint = hashlib.sha256(f"{chatroom_id}\n{text}".encode()).digest()
         with self.begin() as work:
+            if idempotency_key is not None:
+                earlier = work.idempotency_keys.recall(sender, idempotency_key, fingerprint=fingerprint)
+                if earlier is not None:
+                    return SentMessage(*earlier, repeated=True)
             work.chatrooms.assert_owned(chatroom_id, by=sender)
+            work.replies.assert_room_for_more(sender, policy=self.policy)
             quota = work.usage.spend(sender, allowances=self.allowances)
-            reply = QueuedReply.to(message, id=ReplyId(self.new_id()), charged_on=quota.day, policy=self.policy)
             work.messages.add(message)
+            reply = QueuedReply.to(
+                message, id=ReplyId(self.new_id()), quota=quota, at=message.created_at, policy=self.policy
+            )
             work.replies.add(reply)
+            accepted = Accepted(message.id, reply.id, quota)
+            if idempotency_key is not None:
+                work.idempotency_keys.remember(
+                    sender, idempotency_key, fingerprint=fingerprint, accepted=accepted
+                )
             work.commit()
         self.job_queue.ring()
-        return SentMessage(message, reply, quota)
+        return SentMessage(*accepted)

