@@ -106,5 +106,5 @@ $(VENV)/.created:
 
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created
 	@$(PY) -m venv --clear .venv-lock
-	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'
+	@.venv-lock/bin/python -m pip install -qq --disable-pip-version-check 'uv==$(UV_VERSION)'
 	@touch $@

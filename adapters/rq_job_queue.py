@@ -1,17 +1,23 @@
 """The doorbell: an RQ job that says "answer what is due", and nothing else."""
 
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import structlog
-from redis import Redis
+from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import Queue, SimpleWorker
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 QUEUE = "replies"
 ANSWER_DUE = "answer_due_replies"
+SIGN_OFF_SECONDS = 0.25
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +53,16 @@ class RqJobQueue:
 
 
 class _Doorbell(SimpleWorker):
-    """RQ's worker in this process, without a fork: a ring takes milliseconds, the replies run elsewhere."""
+    """RQ's worker in this process, without a fork: a ring takes milliseconds, the replies run elsewhere.
+
+    Nothing here waits long for Redis: a process that is told to stop has replies to hand back. RQ's own patience with a
+    Redis that went silent is seven minutes.
+    """
+
+    dequeue_timeout = 2
+    connection_timeout = 3
+    # After an outage the sweeper does the work until the bell is heard again.
+    max_connection_wait_time = 2.0
 
     told_to_stop = False
 
@@ -56,6 +71,21 @@ class _Doorbell(SimpleWorker):
         # RQ's ``work`` returns in the same way when Redis goes away: this tells the two apart.
         self.told_to_stop = True
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def set_shutdown_requested_date(self) -> None:
+        """Not kept: a signal handler does not wait for Redis."""
+
+    def subscribe(self) -> None:
+        """Not to remote commands: nobody sends them, and with Redis away RQ leaves the thread behind that listens."""
+
+    def teardown(self) -> None:
+        """Sign off, if Redis takes that at once; if not, the registration expires by itself."""
+        pool = self.connection.connection_pool
+        brief = {"socket_timeout": SIGN_OFF_SECONDS, "socket_connect_timeout": SIGN_OFF_SECONDS}
+        with Redis.from_pool(
+            ConnectionPool(connection_class=pool.connection_class, **(pool.connection_kwargs | brief))
+        ) as self.connection:
+            super().teardown()  # type: ignore[no-untyped-call]
 
 
 def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
@@ -68,19 +98,36 @@ def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
         type("RegisteredJob", (AllowListedJob,), {"registered": {ANSWER_DUE: answer_due}}),
     )
     worker: _Doorbell | None = None
+    # One attempt; RQ makes the next one itself.
+    redis.set_retry(Retry(NoBackoff(), 0))
     try:
-        # Only one queue: with several, RQ takes a job in a way that loses it if the worker dies at that moment.
-        queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=job_class)
-        worker = _Doorbell(
-            [queue],
-            connection=redis,
-            job_class=job_class,
-            serializer=JSONSerializer,
-            log_job_description=False,
-        )
-        worker.work(logging_level="WARNING")
+        with _handlers_kept():
+            # Only one queue: with several, RQ takes a job in a way that loses it if the worker dies at that moment.
+            queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=job_class)
+            worker = _Doorbell(
+                [queue],
+                connection=redis,
+                job_class=job_class,
+                serializer=JSONSerializer,
+                log_job_description=False,
+            )
+            worker.work(logging_level="WARNING")
     except RedisError as error:
         log.warning("doorbell_lost", error=type(error).__name__)
+    except StopRequested:
+        pass  # the signal came when RQ's ``work`` had just returned
     finally:
         redis.close()
     return worker is not None and worker.told_to_stop
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Puts the signal handlers back: RQ's own, left in place, would raise in whatever runs after it."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)

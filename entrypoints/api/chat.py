@@ -22,7 +22,7 @@ from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
-from entrypoints.api.schemas import QuotaSchema, Schema, described, quota_json
+from entrypoints.api.schemas import QueryInteger, QueryUuid, QuotaSchema, Schema, described, quota_json
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
@@ -131,19 +131,19 @@ class SentMessageSchema(Schema):
 class RoomsQuerySchema(Schema):
     """A page of chatrooms."""
 
-    limit = ma.fields.Integer(load_default=DEFAULT_ROOMS_PER_PAGE, validate=ma.validate.Range(1, MAX_PER_PAGE))
-    cursor = ma.fields.UUID(metadata=described("From the `Link` of the last page"))
+    limit = QueryInteger(load_default=DEFAULT_ROOMS_PER_PAGE, validate=ma.validate.Range(1, MAX_PER_PAGE))
+    cursor = QueryUuid(metadata=described("From the `Link` of the last page"))
 
 
 class ConversationQuerySchema(Schema):
     """A page of messages."""
 
-    limit = ma.fields.Integer(
+    limit = QueryInteger(
         load_default=DEFAULT_TURNS_PER_PAGE * 2,
         validate=ma.validate.Range(1, MAX_PER_PAGE),
         metadata=described("Messages and replies together; a message always comes with its reply"),
     )
-    cursor = ma.fields.UUID(metadata=described("The `nextCursor` of the last page"))
+    cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
 
 
 def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:

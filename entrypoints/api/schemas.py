@@ -1,6 +1,8 @@
 """Pieces of the API's shapes that several resources use. They document; the views write the same by hand."""
 
+import re
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
 
@@ -19,6 +21,29 @@ class Schema(ma.Schema):
         """marshmallow's options."""
 
         unknown = ma.EXCLUDE
+
+
+# int() and UUID() also take spaces, underscores, braces, and the digits of every script.
+PLAIN_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+PLAIN_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+class QueryInteger(ma.fields.Integer):
+    """A whole number in a query, written as JSON would."""
+
+    def _validated(self, value: Any) -> int:
+        if not PLAIN_NUMBER.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class QueryUuid(ma.fields.UUID):
+    """A UUID in a query, in its canonical form (RFC 9562)."""
+
+    def _validated(self, value: Any) -> UUID:
+        if not PLAIN_UUID.fullmatch(value):
+            raise self.make_error("invalid_uuid")
+        return super()._validated(value)
 
 
 class MessageOnlySchema(Schema):

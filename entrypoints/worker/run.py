@@ -16,8 +16,9 @@ from application.use_cases import Replying
 from domain.errors import DependencyDown
 from entrypoints.worker.loop import ReplyLoop
 
-# How long replies that are being written may take after SIGTERM before they are handed back to other workers.
-GRACE_SECONDS = 10.0
+# How long replies that are being written may take after SIGTERM before they are handed back to other workers. Whoever
+# sends it, our supervisor or a container engine, kills after ten seconds, and the handing back takes its time as well.
+GRACE_SECONDS = 6.0
 REDIS_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -65,10 +66,10 @@ def _listen_until_stopped(worker: WorkerParts, loop: ReplyLoop) -> None:
         except DependencyDown:
             log.warning("database_unavailable")  # the sweeper goes on looking
 
+    # While it listens RQ puts its own in their place. A second signal does nothing more.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     while not stopped.is_set():
-        # Ours between two attempts to listen; RQ puts its own in place while it listens.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
         if worker.listen(answer_due):
             return
         stopped.wait(REDIS_RETRY_SECONDS)

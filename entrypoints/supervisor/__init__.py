@@ -1,0 +1,1 @@
+"""What `make run` needs around the service: child processes, and the embedded real servers."""

@@ -1,0 +1,204 @@
+"""What `make run` does: everything from an empty directory to a service that answers."""
+
+import contextlib
+import http.client
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from entrypoints.supervisor import ports
+from entrypoints.supervisor.children import ChildSpec, inherited_environment
+from entrypoints.supervisor.embedded import Servers, start_postgres, start_valkey
+from entrypoints.supervisor.errors import StopRequested, SupervisorError
+from entrypoints.supervisor.inbox import SignalInbox
+from entrypoints.supervisor.locks import sole_user_of
+from entrypoints.supervisor.postgres import why_postgres_does_not_answer
+from entrypoints.supervisor.processes import Supervisor
+from entrypoints.supervisor.valkey import why_redis_does_not_answer
+
+_PORT_FREE_WITHIN = 3.0
+_EXTERNAL_ANSWERS_WITHIN = 10.0
+_READY_WITHIN = 90.0
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with)
+
+
+class RunSettings(Protocol):
+    """The part of the settings that matters here."""
+
+    @property
+    def host(self) -> str:
+        """Where the web server listens."""
+
+    @property
+    def port(self) -> int:
+        """On which port."""
+
+    @property
+    def database_url(self) -> str | None:
+        """A Postgres to use; None for the embedded one."""
+
+    @property
+    def redis_url(self) -> str | None:
+        """A Redis to use; None for the embedded Valkey."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the embedded servers keep their data (absolute)."""
+
+    @property
+    def llm_provider(self) -> str:
+        """Which model answers: "gemini" or "offline"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """The programs of the service. Each finds the servers by DATABASE_URL and REDIS_URL."""
+
+    migrate: tuple[str, ...] = (sys.executable, "-m", "entrypoints.cli", "migrate")
+    web: tuple[str, ...] = (sys.executable, "-m", "entrypoints.cli", "web")
+    worker: tuple[str, ...] = (sys.executable, "-m", "entrypoints.cli", "worker")
+
+
+def up(settings: RunSettings, commands: Commands | None = None) -> int:
+    """Run the whole service until SIGINT, SIGTERM or SIGHUP; then stop every process of it.
+
+    Returns the exit status: 0 if it was asked to stop, 1 (and a message on stderr) if something
+    that may well happen went wrong. A second request to stop ends the stopping quickly.
+    """
+    with SignalInbox.open() as inbox:
+        try:
+            with sole_user_of(settings.data_dir):
+                _run(Supervisor(inbox, _say), settings, commands or Commands())
+        except StopRequested:
+            _say("stopped")
+        except (SupervisorError, OSError) as fault:  # OSError: a full disk, for one
+            _write(sys.stderr, f"cannot run: {fault}")
+            return 1
+    return 0
+
+
+def _run(supervisor: Supervisor, settings: RunSettings, commands: Commands) -> None:
+    started = time.monotonic()
+    try:
+        _await_free_port(supervisor, settings)
+        servers = _servers(supervisor, settings)
+        environment = inherited_environment(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
+        _migrate(supervisor, commands.migrate, environment)
+        _start_service(supervisor, settings, commands, environment)
+        for line in _welcome(settings, time.monotonic() - started):
+            _say(line)
+        supervisor.keep_running()
+    finally:
+        supervisor.stop()
+
+
+def _servers(supervisor: Supervisor, settings: RunSettings) -> Servers:
+    database_url, redis_url = settings.database_url, settings.redis_url
+    if database_url is None:
+        database_url = start_postgres(supervisor, settings.data_dir)
+    else:
+        _await_external(supervisor, "DATABASE_URL", database_url, why_postgres_does_not_answer)
+    if redis_url is None:
+        redis_url = start_valkey(supervisor, settings.data_dir)
+    else:
+        _await_external(supervisor, "REDIS_URL", redis_url, why_redis_does_not_answer)
+    return Servers(database_url, redis_url)
+
+
+def _await_external(supervisor: Supervisor, setting: str, url: str, why_not: Callable[[str], str | None]) -> None:
+    deadline = time.monotonic() + _EXTERNAL_ANSWERS_WITHIN
+    told = False
+    while (reason := why_not(url)) is not None:
+        if time.monotonic() > deadline:
+            raise SupervisorError(f"the server that {setting} names does not answer: {reason}")
+        if not told:
+            _say(f"waiting for the server that {setting} names …")
+            told = True
+        supervisor.pause(0.2)
+
+
+def _await_free_port(supervisor: Supervisor, settings: RunSettings) -> None:
+    # A moment of patience: the web server of a run that was just killed may be still ending.
+    deadline = time.monotonic() + _PORT_FREE_WITHIN
+    while reason := ports.why_not(settings.host, settings.port):
+        if time.monotonic() > deadline:
+            raise SupervisorError(
+                f"port {settings.port} on {settings.host} cannot be used ({reason}); set PORT to another one"
+            )
+        supervisor.pause(0.1)
+
+
+def _migrate(supervisor: Supervisor, command: tuple[str, ...], environment: dict[str, str]) -> None:
+    started = time.monotonic()
+    _say("migrating the database …")
+    spec = ChildSpec(role="migrate", command=command, environment=environment)
+    if status := supervisor.run(spec):
+        raise SupervisorError(f"the migration failed (status {status})")
+    _say(f"the database is up to date ({time.monotonic() - started:.1f} s)")
+
+
+def _start_service(
+    supervisor: Supervisor,
+    settings: RunSettings,
+    commands: Commands,
+    environment: dict[str, str],
+) -> None:
+    _say("starting web and worker …")
+    web = ChildSpec(
+        role="web",
+        command=commands.web,
+        environment=environment,
+        ready=lambda: _is_ready(settings),
+        ready_within=_READY_WITHIN,
+    )
+    supervisor.start(web, ChildSpec(role="worker", command=commands.worker, environment=environment))
+
+
+def _is_ready(settings: RunSettings) -> bool:
+    return all(_status(settings, path) == 200 for path in ("/health/live", "/health/ready"))
+
+
+def _status(settings: RunSettings, path: str) -> int | None:
+    """The HTTP status of a path of the web server, None if it does not answer."""
+    # http.client, since urllib would go through a proxy of the environment.
+    connection = http.client.HTTPConnection(_address(settings.host), settings.port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _welcome(settings: RunSettings, elapsed: float) -> list[str]:
+    host = _address(settings.host)
+    base = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    model = "Gemini answers."
+    if settings.llm_provider == "offline":
+        model = "The offline model answers, since no GEMINI_API_KEY is set."
+    lines = [f"ready after {elapsed:.1f} s. {model}", f"  API            {base}"]
+    lines.append(f"  documentation  {base}/docs")
+    if _status(settings, "/app") in (200, 301, 302, 307, 308):
+        lines.append(f"  app            {base}/app")
+    return [*lines, "  Ctrl-C stops everything."]
+
+
+def _address(host: str) -> str:
+    """Where to reach a server that listens on `host`."""
+    return _EVERYWHERE.get(host, host)
+
+
+def _say(line: str) -> None:
+    _write(sys.stdout, f"[run] {line}")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # Nobody reads any more (`make run | head`): no reason to let go of the children.
+    encoding = stream.encoding or "utf-8"
+    with contextlib.suppress(OSError):
+        # Not every terminal has an ellipsis, and a path may hold anything.
+        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
