@@ -15,7 +15,6 @@ from domain.replies import Answer, AnswerFailed, FailureReason
 # Cut short, but an answer (ai.google.dev/api/generate-content#FinishReason). CONTINUATION would be another request's
 # worth of text, which nobody has paid for.
 TRUNCATED = frozenset({types.FinishReason.MAX_TOKENS, types.FinishReason.CONTINUATION})
-CLOSE_WITHIN = timedelta(seconds=2)
 # What the SDK and its HTTP library raise besides APIError when there is no answer of the API's shape: no connection or
 # a cut one, no JSON (ValueError), JSON of another shape (pydantic's ValueError and, from the SDK's own code, the rest).
 NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError)
@@ -38,6 +37,8 @@ class GeminiLanguageModel:
                 api_version="v1beta",
                 # Without this the SDK answers a refused connection with a sleep of 1 to 10 s and a second request.
                 retry_options=types.HttpRetryOptions(attempts=1),
+                # The SDK's own is a subclass of ClientSession, of which aiohttp warns.
+                aiohttp_client=self._calls.http,
             ),
         )
 
@@ -55,7 +56,7 @@ class GeminiLanguageModel:
 
     def close(self) -> None:
         """Close the connections and end the thread. Calls still running fail."""
-        self._calls.close(self._client.aio.aclose(), within=CLOSE_WITHIN)
+        self._calls.close(self._client.aio.aclose)
         self._client.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:

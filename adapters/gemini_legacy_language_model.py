@@ -3,7 +3,8 @@ deprecated-generative-ai-python). Needs the extra ``legacy-gemini``: 218 MB, and
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -15,39 +16,38 @@ with warnings.catch_warnings():
     # It warns that it is at its end, and what it builds upon of other things that will end.
     warnings.simplefilter("ignore")
     import google.generativeai as genai
-    from google.api_core import exceptions
+    from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
     from google.generativeai.client import get_default_generative_client
     from google.protobuf import json_format
+    from requests.adapters import HTTPAdapter
 
 FINISH = genai.protos.Candidate.FinishReason
 # What the SDK and its HTTP library (requests, whose errors are OSErrors) raise when there is no answer of the API's
-# shape; StopIteration when the answer is an empty array.
-NO_ANSWER = (
-    exceptions.GoogleAPIError,
-    json_format.Error,
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    StopIteration,
-)
+# shape.
+NO_ANSWER = (json_format.Error, GoogleAPIError, OSError, ValueError, TypeError, AttributeError, LookupError)
+CONNECTIONS = 256
 
 
 class GeminiLegacyLanguageModel:
     """The LanguageModel port.
 
     The SDK blocks, so each call has a thread. One that is over before its call is left behind: it ends with the next
-    piece, or when nothing has come for as long as the call might have taken. Pieces come one late: the SDK reads ahead.
+    piece, or when nothing has come for as long as the call might have taken.
+
+    Below its ``GenerativeModel``, which gives each piece only when it has the next, the SDK's client is used directly.
     """
 
     def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
-        """The SDK knows one key and one ``base_url`` per process; those given last are used."""
+        """The SDK knows one key and one ``base_url`` at a time; those given last are the next adapter's, too."""
         self._model = model
         options = {"api_endpoint": base_url} if base_url else {}
         genai.configure(api_key=api_key, transport="rest", client_options=options)
-        # Made here, or the first two calls would race to make it.
-        self._client = get_default_generative_client()
+        self._client: Any = get_default_generative_client()
+        # By default ten connections are kept and each call beyond opens one and logs a warning. The SDK has no option for
+        # it; at the end of its life, its private names will not change any more.
+        session = self._client.transport._session  # noqa: SLF001
+        session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
+        session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
         """See the port."""
@@ -66,24 +66,30 @@ class GeminiLegacyLanguageModel:
     def _answer(self, prompt: Prompt, within: timedelta, delivery: Delivery) -> Answer:
         answer = _Reading(self._model, Pieces(delivery))
         try:
-            for chunk in self._chunks(prompt, within):
-                if delivery.over:
-                    raise AnswerStopped
-                answer.read(chunk)
-        except exceptions.GoogleAPICallError as error:  # `from None`: the SDK's text may quote the prompt
+            # The time is per read. By default the SDK goes on trying for ten minutes, whatever the time is.
+            chunks = self._client.stream_generate_content(
+                _request_for(self._model, prompt), timeout=max(within.total_seconds(), 0.001), retry=None
+            )
+            with _closed_unless_read(chunks):
+                for chunk in chunks:
+                    if delivery.over:
+                        raise AnswerStopped
+                    answer.read(chunk)
+        except GoogleAPICallError as error:  # `from None`: the SDK's text may quote the prompt
             raise answer.failure_by(error) from None
         except NO_ANSWER:
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
         return answer.finished()
 
-    def _chunks(self, prompt: Prompt, within: timedelta) -> Any:
-        model = genai.GenerativeModel(self._model, system_instruction=prompt.system)
-        return model.generate_content(
-            _contents_of(prompt),
-            stream=True,
-            # The time is per read. By default the SDK goes on trying for ten minutes, whatever the time is.
-            request_options={"timeout": max(within.total_seconds(), 0.001), "retry": None},
-        )
+
+@contextmanager
+def _closed_unless_read(chunks: Any) -> Iterator[None]:
+    """Closes it unless the answer was read to its end, in which case it can be used again."""
+    try:
+        yield
+    except BaseException:
+        chunks.cancel()
+        raise
 
 
 class _Reading:
@@ -127,9 +133,7 @@ class _Reading:
         )
 
     def failure_by(self, error: Any) -> AnswerFailed:
-        # Without a response it is the SDK's own "400", for an answer it could not read. In mid-stream an error says
-        # nothing about the request, which had been accepted.
-        if error.response is None or self._pieces:
+        if error.response is None:
             return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
         headers: Mapping[str, str] = error.response.headers
         return AnswerFailed(
@@ -144,10 +148,18 @@ def _body_of(response: Any) -> Any:
         return None
 
 
-def _contents_of(prompt: Prompt) -> list[dict[str, Any]]:
+def _request_for(model: str, prompt: Prompt) -> Any:
     contents = []
     for exchange in prompt.history:
-        contents.append({"role": "user", "parts": [exchange.prompt]})
-        contents.append({"role": "model", "parts": [exchange.answer]})
-    contents.append({"role": "user", "parts": [prompt.text]})
-    return contents
+        contents.append(_content("user", exchange.prompt))
+        contents.append(_content("model", exchange.answer))
+    contents.append(_content("user", prompt.text))
+    return genai.protos.GenerateContentRequest(
+        model=model if "/" in model else f"models/{model}",
+        contents=contents,
+        system_instruction={"parts": [{"text": prompt.system}]} if prompt.system else None,
+    )
+
+
+def _content(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"text": text}]}

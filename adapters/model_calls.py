@@ -17,6 +17,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+import aiohttp
+
 from application.ports.language_model import AnswerStopped, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -29,6 +31,7 @@ STATUSES = {
     503: FailureReason.MODEL_BUSY,
 }
 FIRST_SERVER_ERROR = 500
+CLOSE_WITHIN = 2.0
 
 
 class Delivery:
@@ -95,15 +98,16 @@ Call = Callable[[Delivery], Coroutine[Any, Any, Answer]]
 class CallLoop:
     """An event loop in a thread of its own, where an adapter's calls run: hundreds at once, each ended at any moment.
 
-    Between calls the thread sleeps in the kernel.
+    Between calls the thread sleeps in the kernel. ``http`` is the session for calls on this loop.
     """
 
     def __init__(self, name: str) -> None:
-        """Start the thread."""
+        """Start the thread and open the session, which connects to nothing yet."""
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
+        self.http: aiohttp.ClientSession = asyncio.run_coroutine_threadsafe(_new_session(), self._loop).result()
 
     def write(self, call: Call, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
         """What ``call`` returns or raises; cancelled if time or ``stop`` comes first. As LanguageModel.write."""
@@ -125,26 +129,34 @@ class CallLoop:
         except RuntimeError:  # the loop is closed
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], *, within: timedelta) -> Any:
-        """What it returns; for setting up and clearing away."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(within.total_seconds())
-
-    def close(self, finally_: Coroutine[Any, Any, None], *, within: timedelta) -> None:
-        """End the running calls, then ``finally_``, then the thread. To be called once."""
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """End the running calls, which fail, then do what is ``last``, then end the thread."""
+        if self._loop.is_closed():
+            return
+        closed = asyncio.run_coroutine_threadsafe(self._clear_away(last), self._loop)
         try:
-            self.run(self._clear_away(finally_), within=within)
+            closed.result(CLOSE_WITHIN)
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(within.total_seconds())
+            self._thread.join(CLOSE_WITHIN)
             if not self._loop.is_running():
                 self._loop.close()
 
-    async def _clear_away(self, finally_: Coroutine[Any, Any, None]) -> None:
+    async def _clear_away(self, last: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
         for task in (running := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await finally_
+        if last is not None:
+            await last()
+        await self.http.close()
         await self._loop.shutdown_asyncgens()
+
+
+async def _new_session() -> aiohttp.ClientSession:
+    # The deadline is kept by the waiting thread, the number of calls at once by the worker.
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None), trust_env=True
+    )
 
 
 @dataclass(slots=True)

@@ -15,8 +15,6 @@ from adapters.model_calls import CallLoop, Delivery, Pieces, reason_of, retry_af
 from application.ports.language_model import Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
-SET_UP_WITHIN = timedelta(seconds=10)
-CLOSE_WITHIN = timedelta(seconds=2)
 LONGEST_LINE = 1_000_000
 # What aiohttp raises without an answer, and what an answer that is not JSON or of another shape makes of our reading.
 NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, IndexError)
@@ -33,7 +31,6 @@ class OpenAiCompatibleLanguageModel:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._calls = CallLoop("openai-compatible")
-        self._session: aiohttp.ClientSession = self._calls.run(_new_session(), within=SET_UP_WITHIN)
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
         """See the port."""
@@ -43,13 +40,13 @@ class OpenAiCompatibleLanguageModel:
 
     def close(self) -> None:
         """Close the connections and end the thread. Calls still running fail."""
-        self._calls.close(self._session.close(), within=CLOSE_WITHIN)
+        self._calls.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
         answer = _Reading(self._model, Pieces(delivery))
         body = orjson.dumps(self._request_for(prompt))
         try:
-            async with self._session.post(self._url, data=body, headers=self._headers) as response:
+            async with self._calls.http.post(self._url, data=body, headers=self._headers) as response:
                 if response.status != 200:
                     raise AnswerFailed(reason_of(response.status), retry_after=retry_after(response.headers))
                 async for data in _data_of(response.content):
@@ -114,13 +111,6 @@ class _Reading:
         if self._pieces or not isinstance(status, int):
             return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
         return AnswerFailed(reason_of(status))
-
-
-async def _new_session() -> aiohttp.ClientSession:
-    # The deadline is the waiting thread's (adapters/model_calls.py), the number of calls at once the worker's.
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None), trust_env=True
-    )
 
 
 async def _data_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Thread
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -123,14 +123,15 @@ class RedisReplyListener:
             entries = self._redis.xrange(_stream(reply_id))
         except RedisError:
             return []
-        return [_decode(fields[b"piece"]) for _, fields in entries]
+        # Typed for every way to call it; as called here it gives pairs of an id and its fields.
+        return [_decode(fields[b"piece"]) for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)]
 
     def _feed_for_ever(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._listeners)
             try:
-                with self._redis.pubsub(ignore_subscribe_messages=False) as pubsub:
+                with self._redis.pubsub() as pubsub:  # type: ignore[no-untyped-call]
                     self._feed(pubsub)
             except RedisError as error:
                 log.warning("listeners_cut_off", error=type(error).__name__)
@@ -145,7 +146,7 @@ class RedisReplyListener:
             if new := wanted - asked_for:
                 pubsub.subscribe(*new)
             if gone := asked_for - wanted:
-                pubsub.unsubscribe(*gone)
+                pubsub.unsubscribe(*gone)  # type: ignore[no-untyped-call]
             asked_for = wanted
             if not wanted:
                 return

@@ -53,8 +53,8 @@ RETRYABLE = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE
 class AnswerFailed(Exception):
     """The language model gave no answer.
 
-    ``retry_after`` is the provider's own wish, where it had one. ``asked`` False: the provider was not even asked, since
-    it is known to be down; then nothing was tried and no attempt is used up.
+    ``retry_after`` is the provider's own wish, where it had one. ``asked`` False: the provider was not even asked,
+    since it is known to be down; then nothing was tried and no attempt is used up.
     """
 
     def __init__(self, reason: FailureReason, *, retry_after: timedelta | None = None, asked: bool = True) -> None:

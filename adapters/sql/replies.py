@@ -36,9 +36,9 @@ SELECT (SELECT count(*) FROM (
 """
 # Claims are made one after the other, so that what one sees is what the last one did. Held until the commit.
 TAKE_TURN_TO_CLAIM = "SELECT pg_advisory_xact_lock(7364202602)"
-# The window keeps the cost of a claim from growing with the backlog. Users who are at their limit are left out before it
-# is cut, so that one who floods does not fill it. The conditions stand again in the UPDATE: a worker may be finishing,
-# at this moment, a reply whose lease has run out.
+# The window keeps the cost of a claim from growing with the backlog. Users who are at their limit are left out before
+# it is cut, so that one who floods does not fill it. The conditions stand again in the UPDATE: at this moment a worker
+# may be finishing a reply whose lease has run out.
 CLAIM_DUE = """
 WITH busy AS MATERIALIZED (
     SELECT user_id, count(*) AS running FROM replies
@@ -62,7 +62,8 @@ WITH busy AS MATERIALIZED (
     SELECT id FROM fair WHERE nth <= %(user_concurrency)s ORDER BY priority, due_at, id LIMIT %(limit)s
 )
 UPDATE replies
-SET state = 'running', attempt = attempt + 1, run = run + 1, lease_token = gen_random_uuid(), lease_until = now() + %(lease)s,
+SET state = 'running', attempt = attempt + 1, run = run + 1,
+    lease_token = gen_random_uuid(), lease_until = now() + %(lease)s,
     started_at = COALESCE(replies.started_at, now())
 FROM chosen, messages, chatrooms
 WHERE replies.id = chosen.id AND messages.id = replies.message_id AND chatrooms.id = replies.chatroom_id
@@ -178,20 +179,7 @@ class SqlReplies:
                 "lease": policy.lease,
             },
         )
-        return [
-            ClaimedReply(Claim(reply_id, token), message_id, chatroom_id, attempt, run, prompt, system_prompt, seconds_left)
-            for (
-                reply_id,
-                token,
-                message_id,
-                chatroom_id,
-                attempt,
-                run,
-                prompt,
-                system_prompt,
-                seconds_left,
-            ) in self._cursor.fetchall()
-        ]
+        return [ClaimedReply(Claim(reply_id, token), *columns) for reply_id, token, *columns in self._cursor.fetchall()]
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
         """RUNNING -> DONE."""

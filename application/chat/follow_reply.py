@@ -71,9 +71,7 @@ class FollowReply:
     read_entry: ReadEntry
     listener: ReplyListener
 
-    def __call__(
-        self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START
-    ) -> Iterator[Event]:
+    def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Iterator[Event]:
         """Everything after ``after``, to the end. MessageNotFound is raised here, not while iterating."""
         entry = self.read_entry(user_id=user_id, entry_id=entry_id)
         return self._events(user_id, entry.turn.reply_id, after)
@@ -139,7 +137,7 @@ class ReadOn:
         turns: int,
         within: timedelta = timedelta(),
     ) -> Sequence[Turn]:
-        """The turn of ``after`` and the later ones, oldest first; ChatroomNotFound unless the chatroom is the user's."""
+        """The turn of ``after`` and the later ones, oldest first. ChatroomNotFound."""
         until = self.clock() + within
         while True:
             found = self.reader.turns_from(user_id, chatroom_id, entry_id=after, turns=turns)

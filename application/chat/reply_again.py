@@ -72,18 +72,14 @@ class AskAgain:
                 raise otherwise
             work.replies.assert_room_for_more(user_id, policy=self.policy)
             quota = work.usage.spend(user_id, allowances=self.allowances)
-            reply = QueuedReply.to(
-                message, id=ReplyId(self.new_id()), quota=quota, at=self.clock(), policy=self.policy
-            )
+            reply = QueuedReply.to(message, id=ReplyId(self.new_id()), quota=quota, at=self.clock(), policy=self.policy)
             work.replies.add(reply)
             work.commit()
         self.job_queue.ring()
-        return SentMessage(message.id, reply.id, quota)
+        return SentMessage(message, reply.id, quota)
 
 
-def _newest_reply(
-    work: Work, user_id: UserId, entry_id: MessageId | ReplyId
-) -> tuple[Message, ReplyId, ReplyState]:
+def _newest_reply(work: Work, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState]:
     found = work.messages.of(user_id, entry_id)
     if found is None:
         raise MessageNotFound

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from application.ports.idempotency import Accepted
 from application.ports.job_queue import JobQueue
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import Begin, Work
 from domain.accounts import UserId
 from domain.chat import ChatroomId, Message, MessageId
+from domain.errors import ChatroomNotFound
 from domain.plans import Allowances, DailyQuota
 from domain.replies import QueuedReply, ReplyId, ReplyPolicy
 
@@ -17,7 +18,7 @@ from domain.replies import QueuedReply, ReplyId, ReplyPolicy
 class SentMessage:
     """An accepted message, the reply it will get, and the quota after it. ``repeated``: accepted earlier."""
 
-    message_id: MessageId
+    message: Message
     reply_id: ReplyId
     quota: DailyQuota
     repeated: bool = False
@@ -50,7 +51,7 @@ class SendMessage:
             if idempotency_key is not None:
                 earlier = work.idempotency_keys.recall(sender, idempotency_key, fingerprint=fingerprint)
                 if earlier is not None:
-                    return SentMessage(*earlier, repeated=True)
+                    return _repeated(work, sender, earlier)
             work.chatrooms.assert_owned(chatroom_id, by=sender)
             work.replies.assert_room_for_more(sender, policy=self.policy)
             quota = work.usage.spend(sender, allowances=self.allowances)
@@ -59,11 +60,16 @@ class SendMessage:
                 message, id=ReplyId(self.new_id()), quota=quota, at=message.created_at, policy=self.policy
             )
             work.replies.add(reply)
-            accepted = Accepted(message.id, reply.id, quota)
             if idempotency_key is not None:
-                work.idempotency_keys.remember(
-                    sender, idempotency_key, fingerprint=fingerprint, accepted=accepted
-                )
+                accepted = Accepted(message.id, reply.id, quota)
+                work.idempotency_keys.remember(sender, idempotency_key, fingerprint=fingerprint, accepted=accepted)
             work.commit()
         self.job_queue.ring()
-        return SentMessage(*accepted)
+        return SentMessage(message, reply.id, quota)
+
+
+def _repeated(work: Work, sender: UserId, earlier: Accepted) -> SentMessage:
+    found = work.messages.of(sender, earlier.message_id)
+    if found is None:  # deleted together with its chatroom, and the key with it, since it was recalled
+        raise ChatroomNotFound
+    return SentMessage(found[0], earlier.reply_id, earlier.quota, repeated=True)

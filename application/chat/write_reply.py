@@ -87,9 +87,7 @@ class AskModel:
         if budget == 0:
             return ()
         kept: list[Exchange] = []
-        for turn in self.reader.history(
-            reply.chatroom_id, before=reply.message_id, turns=MAX_HISTORY_TURNS
-        ):
+        for turn in self.reader.history(reply.chatroom_id, before=reply.message_id, turns=MAX_HISTORY_TURNS):
             budget -= len(turn.prompt) + len(turn.answer)
             if budget < 0:
                 break
@@ -114,9 +112,7 @@ class StoreOutcome:
             work.commit()
         if state is not ReplyState.QUEUED:
             characters = len(outcome.text) if isinstance(outcome, Answer) else 0
-            self.feed.publish(
-                reply.claim.reply_id, Piece(Position(reply.run, characters), "", final=True)
-            )
+            self.feed.publish(reply.claim.reply_id, Piece(Position(reply.run, characters), "", final=True))
         return state
 
     def _store(self, work: Work, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:

@@ -22,7 +22,8 @@ class IdempotencyKeys(Protocol):
     def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
         """What the key was accepted with; None when it is new: then it is this unit of work's alone until it ends.
 
-        IdempotencyKeyReused when it came with another fingerprint, IdempotencyKeyInUse while another unit of work has it.
+        IdempotencyKeyReused when it came with another fingerprint; IdempotencyKeyInUse while another unit of work has
+        it.
         """
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:

@@ -63,12 +63,10 @@ class AnswerStopped(Exception):
 class LanguageModel(Protocol):
     """Answers prompts. Safe to call from many threads at once."""
 
-    def write(
-        self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]
-    ) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
         """The answer to ``prompt``, its pieces given to ``on_piece`` as they come; joined they are its text.
 
-        ``on_piece`` is called in the calling thread or another, never twice at once, and not after this returned or raised.
+        ``on_piece`` is called in the calling thread or another, never twice at once, and not after this has ended.
         AnswerFailed; AnswerStopped soon after ``stop`` was requested. Whatever the provider does, this ends ``within``
         that time, all in all.
         """

@@ -21,8 +21,8 @@ from domain.replies import (
 class Replies(Protocol):
     """Replies on their way from QUEUED to a final state. Times are the database's clock.
 
-    ``finish``, ``postpone``, ``fail``, ``stop`` and ``release`` act only while ``claim`` holds the lease; they say False
-    or None when another worker has been given the reply since, and then nothing was written.
+    ``finish``, ``postpone``, ``fail``, ``stop`` and ``release`` act only while ``claim`` holds the lease; they say
+    False or None when another worker has been given the reply since, and then nothing was written.
     """
 
     def add(self, reply: QueuedReply) -> None:
@@ -35,9 +35,11 @@ class Replies(Protocol):
         """Take up to ``limit`` replies that are due and mark them RUNNING, each with a fresh fencing token.
 
         Due: QUEUED and available, or RUNNING with a lease that ran out; with attempts left and before the deadline; no
-        earlier reply of the same chatroom unfinished; fewer than ``policy.user_concurrency`` of the user running. Urgent
-        ones first, then the oldest. However many workers claim at once, these limits hold. The attempt is counted here,
-        before the model is called: a message that kills its worker must not be tried for ever.
+        earlier reply of the same chatroom unfinished; fewer than ``policy.user_concurrency`` of the user running.
+        Urgent ones first, then the oldest. However many workers claim at once, these limits hold.
+
+        The attempt is counted here, before the model is called: a message that kills its worker must not be tried for
+        ever.
         """
 
     def finish(self, claim: Claim, answer: Answer) -> bool:

@@ -13,12 +13,14 @@ from entrypoints.api.auth import auth_blueprint
 from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.chat import chat_blueprint
 from entrypoints.api.home import home_blueprint
+from entrypoints.api.messages import messages_blueprint
 from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.request_id import HEADER, request_id
 from entrypoints.api.responses import to_json
 from entrypoints.api.security import SCHEME, Guard
 from entrypoints.api.subscriptions import subscriptions_blueprint
 from entrypoints.api.users import users_blueprint
+from entrypoints.api.waiting import Places
 
 DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwords, chatrooms, a daily free quota.
 
@@ -29,8 +31,8 @@ missing id give the same 404. Members of a body that are not documented are igno
 log = structlog.get_logger("http")
 
 
-def create_app(use_cases: UseCases) -> Flask:
-    """The application over ``use_cases``. Several can live in one process."""
+def create_app(use_cases: UseCases, *, working_requests: int = 8) -> Flask:
+    """The application over ``use_cases``, which works on so many requests at once. Several can live in one process."""
     app = Flask("gemini-chat-backend", static_folder=None)
     app.config.update(
         API_TITLE="Gemini-style chat backend",
@@ -45,10 +47,13 @@ def create_app(use_cases: UseCases) -> Flask:
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     register_problems(app)
     guard = Guard(use_cases.auth.authenticate)
+    places = Places(working_requests)
+    places.watch(app)
     for blueprint in (
         auth_blueprint(use_cases.auth, guard),
         users_blueprint(use_cases.auth, use_cases.billing, guard),
-        chat_blueprint(use_cases.chat, guard),
+        chat_blueprint(use_cases.chat, guard, places),
+        messages_blueprint(use_cases.chat, guard),
         subscriptions_blueprint(use_cases.billing, guard),
         home_blueprint(use_cases.check_readiness),
     ):

@@ -40,9 +40,7 @@ class _Running:
 class ReplyLoop:
     """Writes replies until it is stopped."""
 
-    def __init__(
-        self, replying: Replying, presence: WorkerPresence, job_queue: JobQueue, *, concurrency: int
-    ) -> None:
+    def __init__(self, replying: Replying, presence: WorkerPresence, job_queue: JobQueue, *, concurrency: int) -> None:
         """At most ``concurrency`` replies are being written at any moment."""
         self._replying = replying
         self._presence = presence
