@@ -14,23 +14,36 @@ class LibPhoneNumberReader:
 
     def __init__(self, *, default_region: str, only_valid: bool) -> None:
         """``default_region``: ISO 3166 code. ``only_valid``: also refuse what is possible but assigned to nobody."""
+        if default_region not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"PHONE_DEFAULT_REGION={default_region} is not a region with telephone numbers")
         self._default_region = default_region
-        self._accepts = phonenumbers.is_valid_number if only_valid else phonenumbers.is_possible_number
+        # What is assigned to somebody is meant rather than what only could be, whichever reading it comes from: so a
+        # number that is good in production is the same number in development.
+        self._acceptable = (
+            [phonenumbers.is_valid_number]
+            if only_valid
+            else [phonenumbers.is_valid_number, phonenumbers.is_possible_number]
+        )
 
     def __call__(self, text: str) -> PhoneNumber:
         """The number in E.164; InvalidValue when no reading of the text is acceptable."""
         if len(text) <= MAX_LENGTH:
-            for reading in (text, f"+{text.strip()}"):
-                number = self._parse(reading)
-                if number is not None:
-                    return number
+            readings = [self._parse(reading) for reading in (text, f"+{text.strip()}")]
+            for accepts in self._acceptable:
+                for number in readings:
+                    if number is not None and accepts(number):
+                        return PhoneNumber(_e164(number))
         raise InvalidValue("mobileNumber", "not a phone number")
 
-    def _parse(self, text: str) -> PhoneNumber | None:
+    def _parse(self, text: str) -> phonenumbers.PhoneNumber | None:
         try:
             number = phonenumbers.parse(text, self._default_region)
+            # Of a row of zeros libphonenumber takes away some each time it reads it.
+            is_canonical = _e164(phonenumbers.parse(_e164(number), None)) == _e164(number)
         except NumberParseException:
             return None
-        if number.extension or not self._accepts(number):
-            return None
-        return PhoneNumber(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+        return number if is_canonical and not number.extension else None
+
+
+def _e164(number: phonenumbers.PhoneNumber) -> str:
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)

@@ -66,6 +66,11 @@ class _Doorbell(SimpleWorker):
 
     told_to_stop = False
 
+    def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+        """Register in Redis; a signal that comes meanwhile is not missed."""
+        self._install_signal_handlers()  # type: ignore[no-untyped-call]
+        super().bootstrap(*args, **kwargs)
+
     def request_stop(self, signum: Any, frame: Any) -> None:
         """SIGINT or SIGTERM: finish the ring at hand, then return from ``work``."""
         # RQ's ``work`` returns in the same way when Redis goes away: this tells the two apart.
@@ -115,7 +120,7 @@ def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
     except RedisError as error:
         log.warning("doorbell_lost", error=type(error).__name__)
     except StopRequested:
-        pass  # the signal came when RQ's ``work`` had just returned
+        pass  # the signal came while RQ's ``work`` was being entered or left
     finally:
         redis.close()
     return worker is not None and worker.told_to_stop

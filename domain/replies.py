@@ -49,6 +49,9 @@ class FailureReason(StrEnum):
 # What trying again cannot change is not tried again.
 RETRYABLE = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE})
 
+# Two seconds doubled so often are a day: more than any deadline, and no overflow however many attempts are allowed.
+MAX_DOUBLINGS = 16
+
 
 class AnswerFailed(Exception):
     """The language model gave no answer.
@@ -182,9 +185,9 @@ class ReplyPolicy:
             return GiveUp(failure.reason)
         if failure.asked and reply.attempt >= self.max_attempts:
             return GiveUp(failure.reason)
-        backoff: timedelta = self.first_backoff * 2 ** (reply.attempt - 1)
+        backoff: timedelta = self.first_backoff * 2 ** min(reply.attempt - 1, MAX_DOUBLINGS)
         delay = max(failure.retry_after or timedelta(), backoff if failure.asked else self.first_backoff)
         # A wait that ends after the deadline can only end in failure: say so now.
-        if delay.total_seconds() >= reply.seconds_left:
+        if delay >= timedelta(seconds=reply.seconds_left):
             return GiveUp(failure.reason)
         return TryAgain(delay, counted=failure.asked)

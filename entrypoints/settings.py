@@ -6,7 +6,7 @@ Every variable stands in ``VARIABLES``; the README's table and ``.env.example`` 
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -111,8 +111,9 @@ class Settings:
     port: int
     web_threads: int
     stream_threads: int
-    database_url: str | None
-    redis_url: str | None
+    # They may hold passwords.
+    database_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
     data_dir: Path
     log_level: str
     jwt_secret: Secret
@@ -279,7 +280,10 @@ class _Reading:
         if in_production:
             self.faults.append("JWT_SECRET is required in production")
             return Secret("")
-        return self._attempt("DATA_DIR cannot be written", lambda: _kept_secret(data_dir), Secret(""))
+        kept = self._attempt("DATA_DIR cannot be written", lambda: _kept_secret(data_dir), None)
+        if kept is not None and len(kept.reveal().encode()) < SECRET_MIN_BYTES:
+            self.faults.append(f"{data_dir / 'jwt_secret'} is damaged; delete it, and everybody logs in again")
+        return kept or Secret("")
 
     def otp_delivery(self, *, in_production: bool) -> str:
         value = self.choice("OTP_DELIVERY", "response", {"response", "console"})

@@ -101,6 +101,10 @@ class ChangePassword:
             raise ReauthenticationNeeded
         password_hash = self.password_hasher.hash(new_password)
         with self.begin() as work:
+            current = work.users.get(user.id)
+            # Who has reset the password while the slow hashes ran has the last word, not who knew the old one.
+            if current is None or current.password_hash != user.password_hash:
+                raise ReauthenticationNeeded
             work.users.set_password(user.id, password_hash)
             work.sessions.end_all(user.id, but=principal.session_id)
             work.commit()

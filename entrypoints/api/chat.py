@@ -24,7 +24,7 @@ from entrypoints.api.entries import (
     EntrySchema,
     SentMessageSchema,
     entry_path,
-    rate_limit_headers,
+    quota_headers,
     reply_json,
     sent_json,
     turns_json,
@@ -257,7 +257,7 @@ def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
             text=body["message"],
             idempotency_key=headers.get("Idempotency-Key"),
         )
-        location = {"Location": entry_path(sent.reply_id), **rate_limit_headers(sent.quota)}
+        location = {"Location": entry_path(sent.reply_id), **quota_headers(sent.quota)}
         if sent.repeated:
             location["Idempotent-Replayed"] = "true"
         reply = _reply_within(chat, principal, sent)

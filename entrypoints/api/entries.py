@@ -1,7 +1,6 @@
 """Messages and replies as clients see them."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +10,8 @@ from application.chat.send_message import SentMessage
 from application.ports.reader import Entry, Turn
 from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
+from entrypoints.api.responses import rate_limit_headers
 from entrypoints.api.schemas import QuotaSchema, Schema, described, quota_json
-
-SECONDS_PER_DAY = 86_400
 
 # What a failure means to the person who reads it.
 FAILURE_DETAILS = {
@@ -152,12 +150,8 @@ def sent_json(sent: SentMessage, reply: dict[str, Any] | None = None) -> dict[st
     }
 
 
-def rate_limit_headers(quota: DailyQuota) -> dict[str, str]:
-    """draft-ietf-httpapi-ratelimit-headers: what the plan allows, what is left, and for how many seconds."""
-    if quota.limit is None:
+def quota_headers(quota: DailyQuota) -> dict[str, str]:
+    """What is left of the day, where the plan has a daily limit."""
+    if quota.limit is None or quota.remaining is None:
         return {}
-    seconds = max(int((quota.resets_at - datetime.now(UTC)).total_seconds()), 0)
-    return {
-        "RateLimit-Policy": f'"daily";q={quota.limit};w={SECONDS_PER_DAY}',
-        "RateLimit": f'"daily";r={quota.remaining};t={seconds}',
-    }
+    return rate_limit_headers(limit=quota.limit, remaining=quota.remaining, resets_at=quota.resets_at)

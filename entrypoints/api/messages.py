@@ -21,7 +21,7 @@ from entrypoints.api.entries import (
     SentMessageSchema,
     entry_json,
     entry_path,
-    rate_limit_headers,
+    quota_headers,
     reply_json,
     sent_json,
 )
@@ -117,7 +117,7 @@ def messages_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
 
 
 def _asked_again(sent: SentMessage) -> Response:
-    headers = {"Location": entry_path(sent.reply_id), **rate_limit_headers(sent.quota)}
+    headers = {"Location": entry_path(sent.reply_id), **quota_headers(sent.quota)}
     return json_response(sent_json(sent), 202, headers)
 
 

@@ -1,8 +1,7 @@
 """Errors as problem+json (RFC 9457): ``type``, ``title``, ``status``, ``detail``, ``code``, ``requestId`` and facts."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from math import ceil
+from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
@@ -14,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from domain import errors
 from domain.errors import DomainError, InvalidValue
 from entrypoints.api.request_id import request_id
-from entrypoints.api.responses import to_json
+from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
 from entrypoints.api.schemas import Schema
 
 PROBLEM_JSON = "application/problem+json"
@@ -114,6 +113,8 @@ def domain_problem(error: DomainError) -> Response:
     wait = _seconds_to_wait(error)
     if wait is not None:
         headers["Retry-After"] = str(wait)
+    if isinstance(error, errors.QuotaExhausted):
+        headers |= rate_limit_headers(limit=error.limit, remaining=0, resets_at=error.resets_at)
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return problem(status, error.code, error.title, headers=headers, **facts)
@@ -167,7 +168,7 @@ def _seconds_to_wait(error: DomainError) -> int | None:
     if isinstance(retry_after := facts.get("retry_after"), int):
         return retry_after
     if isinstance(resets_at := facts.get("resets_at"), datetime):
-        return max(ceil((resets_at - datetime.now(UTC)).total_seconds()), 1)
+        return seconds_until(resets_at)
     return None
 
 

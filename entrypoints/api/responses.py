@@ -6,6 +6,8 @@ tests hold every answer to its schema.
 
 import hashlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import orjson
@@ -14,6 +16,8 @@ from flask import Response, request
 JSON = "application/json"
 # Clients may keep it and must ask each time; nobody in between may keep it.
 REVALIDATE = "private, no-cache"
+
+SECONDS_PER_DAY = 86_400
 
 
 def to_json(payload: Any) -> bytes:
@@ -39,3 +43,16 @@ def tagged_response(body: bytes, tag: str, headers: Mapping[str, str] | None = N
     response.headers["ETag"] = f'W/"{tag}"'
     response.headers["Cache-Control"] = REVALIDATE
     return response
+
+
+def seconds_until(moment: datetime) -> int:
+    """How many whole seconds to wait for ``moment``; at least one."""
+    return max(ceil((moment - datetime.now(UTC)).total_seconds()), 1)
+
+
+def rate_limit_headers(*, limit: int, remaining: int, resets_at: datetime) -> dict[str, str]:
+    """draft-ietf-httpapi-ratelimit-headers: what the plan allows, what is left, and for how many seconds."""
+    return {
+        "RateLimit-Policy": f'"daily";q={limit};w={SECONDS_PER_DAY}',
+        "RateLimit": f'"daily";r={remaining};t={seconds_until(resets_at)}',
+    }

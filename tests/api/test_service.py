@@ -1,0 +1,45 @@
+"""/, /health, /problems: the service itself."""
+
+import pytest
+
+from domain.errors import DomainError
+from entrypoints.api.problems import HTTP_PROBLEMS, leaves, status_of
+from tests.api.door import Caller, body_of
+from tests.builders import House
+
+
+def test_home_says_where_to_go(guest: Caller):
+    body = body_of(guest.get("/"))
+    assert body["message"] == "Home Route"
+    for link in body["links"].values():
+        with guest.get(link) as answer:
+            assert answer.status_code == 200
+
+
+def test_liveness_asks_for_nothing(guest: Caller, house: House):
+    house.database_probe.on = house.redis_probe.on = house.worker_presence.on = False
+    assert body_of(guest.get("/health/live")) == {"status": "ok"}
+
+
+def test_ready(guest: Caller):
+    assert body_of(guest.get("/health/ready")) == {"status": "ok", "degraded": []}
+
+
+@pytest.mark.parametrize(("probe", "name"), [("redis_probe", "redis"), ("worker_presence", "workers")])
+def test_degraded_is_still_ready(guest: Caller, house: House, probe: str, name: str):
+    getattr(house, probe).on = False
+    assert body_of(guest.get("/health/ready")) == {"status": "degraded", "degraded": [name]}
+
+
+def test_not_ready_without_the_database(guest: Caller, house: House):
+    house.database_probe.on = False
+    assert body_of(guest.get("/health/ready"), 503) == {"status": "unavailable", "degraded": ["database"]}
+
+
+def test_every_problem_is_described(guest: Caller):
+    answer = guest.get("/problems")
+    assert answer.mimetype == "text/markdown"
+    for leaf in leaves(DomainError):
+        assert f"## {leaf.code}\n\n{status_of(leaf)}: {leaf.title}." in answer.text
+    for code, _ in HTTP_PROBLEMS.values():
+        assert answer.text.count(f"## {code}\n") == 1

@@ -1,0 +1,264 @@
+"""The whole application on fakes, so that a test reads like a story.
+
+    house = House()
+    asha = house.user("+919876543210")
+    room = house.room(asha)
+    house.say(asha, room, "hi")
+    house.work()
+    assert house.conversation(asha, room) == [("user", "hi"), ("bot", "echo: hi")]
+
+Wired by the same ``Inside`` as the running service; only what is outside is of memory.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from dependency_injector import containers, providers
+
+from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.memory.doubles import CountingIds, Outbox, PlainPasswordHasher, ScriptedLanguageModel, SettableClock
+from adapters.memory.reader import MemoryReader
+from adapters.memory.stores import MemoryJobQueue, MemoryOtpStore, MemoryRoomListCache
+from adapters.memory.tables import MemoryDatabase, ReplyRow
+from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
+from adapters.phone_numbers import LibPhoneNumberReader
+from application.auth.sessions import LoggedIn
+from application.chat.send_message import SentMessage
+from application.use_cases import Replying, UseCases
+from domain.accounts import PhoneNumber, Principal
+from domain.billing import Subscription, SubscriptionStatus
+from domain.chat import ChatroomId
+from domain.errors import DependencyDown, OtpResendTooSoon
+from domain.one_time_password import Purpose
+from domain.plans import Allowance, Allowances, Plan
+from domain.replies import ClaimedReply, ReplyPolicy, ReplyState
+from entrypoints.container import Inside
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+SIGNING_KEY = b"a key that only the tests know, and everybody may"
+
+ASHA = "+919876543210"
+RAVI = "+919876543211"
+
+
+class Switch:
+    """A Probe, and a WorkerPresence: tells whether it is ``on``."""
+
+    def __init__(self) -> None:
+        """Begin on."""
+        self.on = True
+        self.announced = 0
+
+    def __call__(self) -> bool:
+        """Whether it is on."""
+        return self.on
+
+    def announce(self) -> None:
+        """Note that a worker has shown itself."""
+        self.announced += 1
+
+
+class SwitchedUnitsOfWork:
+    """The Begin port; DependencyDown while the database is switched off."""
+
+    def __init__(self, database: MemoryDatabase, switch: Switch) -> None:
+        """Open units of work on ``database`` while ``switch`` is on."""
+        self._begin = MemoryUnitsOfWork(database)
+        self._switch = switch
+
+    def __call__(self) -> AbstractContextManager[MemoryWork]:
+        """A unit of work."""
+        if not self._switch.on:
+            raise DependencyDown("database")
+        return self._begin()
+
+
+class SwitchedReader:
+    """The Reader port; DependencyDown while the database is switched off."""
+
+    def __init__(self, database: MemoryDatabase, switch: Switch) -> None:
+        """Read from ``database`` while ``switch`` is on."""
+        self._reader = MemoryReader(database)
+        self._switch = switch
+
+    def __getattr__(self, question: str) -> Any:
+        """One of the reader's questions."""
+        if not self._switch.on:
+            raise DependencyDown("database")
+        return getattr(self._reader, question)
+
+
+class ShowingOutbox(Outbox):
+    """As OTP_DELIVERY=response: shows the code to whoever asked."""
+
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+        """Keep the code, and show it."""
+        super().deliver(phone, code, purpose)
+        return code
+
+
+class CountingCodes:
+    """The NewCode port: 100001, 100002, …, so that 000000 is always a wrong one."""
+
+    def __init__(self) -> None:
+        """Begin at 1."""
+        self._count = count(1)
+
+    def __call__(self, digits: int) -> str:
+        """The next code."""
+        return f"1{next(self._count):0{digits - 1}d}"
+
+
+class MemoryOutside(containers.DeclarativeContainer):
+    """Everything that ``Inside`` needs, in memory."""
+
+    now = providers.Dependency(instance_of=datetime)
+    allowances = providers.Dependency(instance_of=Mapping)  # type: ignore[type-abstract]
+    reply_policy = providers.Dependency(instance_of=ReplyPolicy)
+    otp_delivery = providers.Dependency(instance_of=Outbox)
+
+    clock = providers.Singleton(SettableClock, now)
+    new_id = providers.Singleton(CountingIds)
+    new_code = providers.Singleton(CountingCodes)
+
+    database = providers.Singleton(MemoryDatabase, clock)
+    database_probe = providers.Singleton(Switch)
+    begin = providers.Singleton(SwitchedUnitsOfWork, database, database_probe)
+    reader = providers.Singleton(SwitchedReader, database, database_probe)
+
+    redis_probe = providers.Singleton(Switch)
+    worker_presence = providers.Singleton(Switch)
+    otp_store = providers.Singleton(MemoryOtpStore, clock)
+    room_list_cache = providers.Singleton(MemoryRoomListCache)
+    job_queue = providers.Singleton(MemoryJobQueue)
+
+    access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
+    password_hasher = providers.Singleton(PlainPasswordHasher)
+    read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
+    language_model = providers.Singleton(ScriptedLanguageModel)
+
+
+class House:
+    """The application, its people and the hands of its worker. Time stands still until ``clock`` is moved."""
+
+    def __init__(
+        self,
+        *,
+        basic_daily_prompts: int = 5,
+        allowances: Allowances | None = None,
+        reply_policy: ReplyPolicy | None = None,
+        now: datetime = NOW,
+        shows_codes: bool = False,
+    ) -> None:
+        """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development."""
+        self.policy = reply_policy or ReplyPolicy()
+        self.outbox: Outbox = ShowingOutbox() if shows_codes else Outbox()
+        outside = MemoryOutside(
+            now=now,
+            allowances=allowances or {Plan.BASIC: Allowance(basic_daily_prompts), Plan.PRO: Allowance(None)},
+            reply_policy=self.policy,
+            otp_delivery=self.outbox,
+        )
+        self.clock: SettableClock = outside.clock()
+        self.model: ScriptedLanguageModel = outside.language_model()
+        self.database: MemoryDatabase = outside.database()
+        self.begin: SwitchedUnitsOfWork = outside.begin()
+        self.job_queue: MemoryJobQueue = outside.job_queue()
+        self.otp_store: MemoryOtpStore = outside.otp_store()
+        self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
+        # Switch one off, and the dependency is down; only the database's also stops what needs it.
+        self.database_probe: Switch = outside.database_probe()
+        self.redis_probe: Switch = outside.redis_probe()
+        self.worker_presence: Switch = outside.worker_presence()
+        inside = Inside(outside=outside)
+        self.use_cases: UseCases = inside.use_cases()
+        self.replying: Replying = inside.replying()
+
+    # --- People ---
+
+    def code(self, phone: str, purpose: Purpose = Purpose.LOGIN) -> str:
+        """A code that was just sent to ``phone``; where one was sent a moment ago, time moves on until it may be."""
+        request_code = self.use_cases.auth.request_code
+        try:
+            request_code(mobile_number=phone, purpose=purpose)
+        except OtpResendTooSoon as too_soon:
+            self.clock.advance(timedelta(seconds=too_soon.retry_after))
+            request_code(mobile_number=phone, purpose=purpose)
+        return self.outbox.last_code()
+
+    def log_in(self, phone: str) -> LoggedIn:
+        """Log in by one-time password; a new number becomes an account."""
+        return self.use_cases.auth.verify_code(mobile_number=phone, code=self.code(phone))
+
+    def token(self, phone: str) -> str:
+        """The token of a new login by one-time password."""
+        return self.log_in(phone).token
+
+    def user(self, phone: str) -> Principal:
+        """Somebody who has just logged in by one-time password."""
+        return self.use_cases.auth.authenticate(self.token(phone))
+
+    def user_with_password(self, phone: str, password: str) -> Principal:
+        """Somebody who has just logged in by one-time password, and has a password too."""
+        principal = self.user(phone)
+        self.use_cases.auth.change_password(principal=principal, new_password=password)
+        return principal
+
+    def subscribe(self, principal: Principal, status: SubscriptionStatus = SubscriptionStatus.ACTIVE) -> None:
+        """Give somebody a subscription: with ``ACTIVE`` they are Pro."""
+        ends = self.clock() + timedelta(days=30)
+        self.database.tables.subscriptions[principal.user_id] = Subscription(status, ends, cancel_at_period_end=False)
+
+    # --- Rooms and messages ---
+
+    def room(self, principal: Principal, name: str = "Room") -> ChatroomId:
+        """A new chatroom."""
+        return self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name).id
+
+    def say(self, principal: Principal, room: ChatroomId, text: str) -> SentMessage:
+        """Send a message."""
+        return self.use_cases.chat.send_message(sender=principal.user_id, chatroom_id=room, text=text)
+
+    def conversation(self, principal: Principal, room: ChatroomId) -> list[tuple[str, str]]:
+        """Who said what: ``("user", text)``, then ``("bot", text)``, or the state and the failure of the reply."""
+        said = []
+        for turn in self.use_cases.chat.read_chatroom(user_id=principal.user_id, chatroom_id=room).turns:
+            said.append(("user", turn.content))
+            if turn.reply_state is ReplyState.DONE:
+                said.append(("bot", turn.reply_content or ""))
+            else:
+                said.append((turn.reply_state.value, turn.failure.value if turn.failure else ""))
+        return said
+
+    def reply(self, sent: SentMessage) -> ReplyRow:
+        """The row of the reply to a message."""
+        return self.database.tables.replies[sent.reply.id]
+
+    def used(self, principal: Principal) -> int:
+        """How many of today's prompts somebody has used."""
+        return self.use_cases.billing.show_standing(user_id=principal.user_id).quota.used
+
+    # --- The worker ---
+
+    def claim(self, limit: int = 100) -> list[ClaimedReply]:
+        """Take what is due, and write none of it."""
+        return list(self.replying.claim(limit=limit))
+
+    def claim_one(self) -> ClaimedReply:
+        """Take the only reply that is due."""
+        [claimed] = self.claim()
+        return claimed
+
+    def work(self) -> list[ReplyState | None]:
+        """Claim and write everything due, until nothing is; what each attempt came to."""
+        states = []
+        while claimed := self.claim():
+            states += [self.replying.write(reply) for reply in claimed]
+        return states
+
+    def sweep(self) -> int:
+        """Fail what nobody may try any more; how many that were."""
+        return self.replying.fail_hopeless()

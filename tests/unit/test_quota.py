@@ -1,0 +1,146 @@
+"""Five prompts a UTC day on Basic, as many as they like on Pro."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from domain.billing import PAID_FOR, Subscription, SubscriptionStatus
+from domain.errors import QuotaExhausted
+from domain.plans import DailyQuota, Plan
+from tests.builders import ASHA, NOW, RAVI, House
+
+MIDNIGHT = datetime(2026, 3, 3, tzinfo=UTC)
+
+
+def accepted(house: House, who, room, times: int) -> int:
+    """How many of so many messages were accepted."""
+    count = 0
+    for _ in range(times):
+        try:
+            house.say(who, room, "hi")
+        except QuotaExhausted:
+            continue
+        count += 1
+    return count
+
+
+def test_the_sixth_prompt_of_a_day_is_refused_and_told_when_to_come_back():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    remaining = [house.say(asha, room, "hi").quota.remaining for _ in range(5)]
+    assert remaining == [4, 3, 2, 1, 0]
+    with pytest.raises(QuotaExhausted) as refused:
+        house.say(asha, room, "hi")
+    assert refused.value.facts() == {"limit": 5, "used": 5, "resets_at": MIDNIGHT}
+    assert house.used(asha) == 5
+
+
+def test_answers_do_not_count():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    accepted(house, asha, room, 5)
+    house.work()
+    assert house.used(asha) == 5
+
+
+def test_everybody_has_their_own_quota():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    assert accepted(house, asha, house.room(asha), 6) == 5
+    assert accepted(house, ravi, house.room(ravi), 6) == 5
+
+
+def test_all_rooms_of_a_user_share_one():
+    house = House()
+    asha = house.user(ASHA)
+    assert accepted(house, asha, house.room(asha), 3) == 3
+    assert accepted(house, asha, house.room(asha), 3) == 2
+
+
+def test_the_day_ends_at_midnight_utc():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    house.clock.now = MIDNIGHT - timedelta(microseconds=1)
+    assert accepted(house, asha, room, 6) == 5
+    house.clock.now = MIDNIGHT
+    assert house.used(asha) == 0
+    assert accepted(house, asha, room, 6) == 5
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7])
+def test_the_limit_is_what_the_settings_say(limit: int):
+    house = House(basic_daily_prompts=limit)
+    asha = house.user(ASHA)
+    assert accepted(house, asha, house.room(asha), 10) == limit
+
+
+def test_fifty_at_once_get_exactly_five():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    with ThreadPoolExecutor(50) as threads:
+        counts = list(threads.map(lambda _: accepted(house, asha, room, 1), range(50)))
+    assert sum(counts) == 5
+    assert house.used(asha) == 5
+    assert len(house.database.tables.replies) == 5
+
+
+# --- Pro ---
+
+
+@pytest.mark.parametrize("status", list(SubscriptionStatus))
+def test_only_what_is_paid_for_is_pro(status: SubscriptionStatus):
+    house = House()
+    asha = house.user(ASHA)
+    house.subscribe(asha, status)
+    pro = status in {"active", "trialing"}
+    assert accepted(house, asha, house.room(asha), 20) == (20 if pro else 5)
+    standing = house.use_cases.billing.show_standing(user_id=asha.user_id)
+    assert standing.plan is (Plan.PRO if pro else Plan.BASIC)
+    assert standing.subscription is not None
+    assert standing.subscription.status is status
+    assert standing.quota.remaining == (None if pro else 0)
+
+
+def test_the_plan_counts_from_the_moment_it_changes_not_from_the_login():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    assert accepted(house, asha, room, 6) == 5
+    house.subscribe(asha)
+    assert accepted(house, asha, room, 6) == 6
+    house.subscribe(asha, SubscriptionStatus.CANCELED)
+    assert accepted(house, asha, room, 6) == 0
+    standing = house.use_cases.billing.show_standing(user_id=asha.user_id)
+    assert (standing.quota.used, standing.quota.remaining) == (11, 0)
+
+
+def test_who_never_subscribed_is_basic():
+    house = House()
+    standing = house.use_cases.billing.show_standing(user_id=house.user(ASHA).user_id)
+    assert standing == (Plan.BASIC, None, DailyQuota(NOW.date(), 0, 5))
+
+
+@pytest.mark.parametrize(("used", "limit", "remaining"), [(0, 5, 5), (5, 5, 0), (9, 5, 0), (9, None, None)])
+def test_what_remains_is_never_less_than_nothing(used: int, limit: int | None, remaining: int | None):
+    assert DailyQuota(NOW.date(), used, limit).remaining == remaining
+
+
+@pytest.mark.parametrize(
+    ("day", "resets_at"),
+    [
+        (date(2026, 12, 31), datetime(2027, 1, 1, tzinfo=UTC)),
+        (date(2028, 2, 28), datetime(2028, 2, 29, tzinfo=UTC)),
+    ],
+)
+def test_the_next_midnight_may_be_in_another_month(day: date, resets_at: datetime):
+    assert DailyQuota(day, 0, 5).resets_at == resets_at
+
+
+def test_pro_is_paid_for():
+    plans = {status: Subscription(status, None, cancel_at_period_end=False).plan for status in SubscriptionStatus}
+    assert {status for status, plan in plans.items() if plan is Plan.PRO} == PAID_FOR

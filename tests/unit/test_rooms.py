@@ -1,0 +1,214 @@
+"""Users open chatrooms, list them and read them; nobody else's."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from application.chat.rooms import DEFAULT_ROOMS_PER_PAGE
+from application.ports.reader import RoomPage
+from domain.accounts import Principal
+from domain.chat import ChatroomId
+from domain.errors import ChatroomNotFound, InvalidValue
+from tests.builders import ASHA, RAVI, House
+
+
+def render(page: RoomPage) -> bytes:
+    return "\n".join(room.name for room in page.rooms).encode()
+
+
+def listed(house: House, who: Principal, **which) -> tuple[list[str], bool]:
+    """The names, and whether they came from the cache."""
+    rooms = house.use_cases.chat.list_chatrooms(user_id=who.user_id, render=render, **which)
+    return rooms.page.decode().split("\n") if rooms.page else [], rooms.from_cache
+
+
+def test_the_newest_room_comes_first():
+    house = House()
+    asha = house.user(ASHA)
+    for name in ("one", "two", "three"):
+        house.room(asha, name)
+    assert listed(house, asha) == (["three", "two", "one"], False)
+
+
+def test_everybody_sees_their_own_rooms():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    house.room(asha, "hers")
+    assert listed(house, ravi) == ([], False)
+    assert listed(house, asha) == (["hers"], False)
+
+
+def test_the_second_look_comes_from_the_cache():
+    house = House()
+    asha = house.user(ASHA)
+    house.room(asha, "one")
+    assert [listed(house, asha) for _ in range(2)] == [(["one"], False), (["one"], True)]
+
+
+def test_an_empty_list_is_cached_too():
+    house = House()
+    asha = house.user(ASHA)
+    assert [listed(house, asha) for _ in range(2)] == [([], False), ([], True)]
+
+
+def test_a_new_room_shows_at_once_and_leaves_the_lists_of_others_cached():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    house.room(asha, "one")
+    for who in (asha, ravi):
+        listed(house, who)
+    house.room(asha, "two")
+    assert listed(house, asha) == (["two", "one"], False)
+    assert listed(house, asha) == (["two", "one"], True)
+    assert listed(house, ravi) == ([], True)
+
+
+def test_a_room_that_was_refused_is_no_reason_to_forget():
+    house = House()
+    asha = house.user(ASHA)
+    listed(house, asha)
+    with pytest.raises(InvalidValue):
+        house.room(asha, " ")
+    assert listed(house, asha) == ([], True)
+
+
+def test_a_list_that_was_read_before_a_room_was_opened_is_not_kept_after_it():
+    house = House()
+    asha = house.user(ASHA)
+
+    def slow_render(page: RoomPage) -> bytes:
+        house.room(asha, "opened while the list was being rendered")
+        return render(page)
+
+    stale = house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=slow_render)
+    assert stale.page == b""
+    assert listed(house, asha) == (["opened while the list was being rendered"], False)
+
+
+def test_the_same_with_a_list_that_was_cached_before():
+    house = House()
+    asha = house.user(ASHA)
+    listed(house, asha)
+    house.room(asha, "one")
+
+    def slow_render(page: RoomPage) -> bytes:
+        house.room(asha, "two")
+        return render(page)
+
+    house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=slow_render)
+    assert listed(house, asha) == (["two", "one"], False)
+
+
+def test_pages_follow_one_another_and_only_the_usual_first_one_is_cached():
+    house = House()
+    asha = house.user(ASHA)
+    ids = [house.room(asha, name) for name in "abcde"]
+    assert listed(house, asha, limit=2) == (["e", "d"], False)
+    assert listed(house, asha, limit=2) == (["e", "d"], False)
+    assert listed(house, asha, limit=2, before=ids[3]) == (["c", "b"], False)
+    assert listed(house, asha, before=ids[1]) == (["a"], False)
+    assert listed(house, asha) == (["e", "d", "c", "b", "a"], False)
+
+
+def test_a_page_says_where_the_next_begins():
+    house = House()
+    asha = house.user(ASHA)
+    ids = [house.room(asha) for _ in range(DEFAULT_ROOMS_PER_PAGE)]
+    pages: list[RoomPage] = []
+
+    def keep(page: RoomPage) -> bytes:
+        pages.append(page)
+        return b""
+
+    for limit in (DEFAULT_ROOMS_PER_PAGE - 1, DEFAULT_ROOMS_PER_PAGE):
+        house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=keep, limit=limit)
+    assert [page.next_before for page in pages] == [ids[1], None]
+
+
+# --- Opening ---
+
+
+def test_a_room_keeps_its_name_without_the_space_around_it():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="  Tea \n", system_prompt="Be brief.")
+    assert (room.name, room.system_prompt, room.created_at) == ("Tea", "Be brief.", house.clock())
+    assert house.database.tables.chatrooms[room.id] == room
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("name", {"name": ""}),
+        ("name", {"name": " \t\n"}),
+        ("name", {"name": "x" * 101}),
+        ("systemPrompt", {"name": "Tea", "system_prompt": " "}),
+        ("systemPrompt", {"name": "Tea", "system_prompt": "x" * 4_001}),
+    ],
+)
+def test_a_text_that_breaks_a_rule_opens_nothing(field: str, given: dict[str, str]):
+    house = House()
+    asha = house.user(ASHA)
+    with pytest.raises(InvalidValue) as refused:
+        house.use_cases.chat.open_chatroom(user_id=asha.user_id, **given)
+    assert refused.value.field == field
+    assert not house.database.tables.chatrooms
+
+
+# --- Reading ---
+
+
+def test_a_foreign_room_and_a_missing_one_look_alike():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    hers, missing = house.room(asha), ChatroomId(UUID(int=10**9))
+    refusals = []
+    for room in (hers, missing):
+        for ask in (lambda room: house.conversation(ravi, room), lambda room: house.say(ravi, room, "hi")):
+            with pytest.raises(ChatroomNotFound) as refused:
+                ask(room)
+            refusals.append(refused.value.facts())
+    assert refusals == [{}] * 4
+    assert house.used(ravi) == 0
+    assert house.conversation(asha, hers) == []
+
+
+def test_a_reply_shows_as_soon_as_it_is_stored():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    house.say(asha, room, "hi")
+    assert house.conversation(asha, room) == [("user", "hi"), ("queued", "")]
+    claimed = house.claim_one()
+    assert house.conversation(asha, room) == [("user", "hi"), ("running", "")]
+    house.replying.write(claimed)
+    assert house.conversation(asha, room) == [("user", "hi"), ("bot", "echo: hi")]
+
+
+def test_a_long_conversation_comes_in_pages_oldest_first_within_each():
+    house = House(basic_daily_prompts=10)
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    for number in range(5):
+        house.say(asha, room, str(number))
+    read = house.use_cases.chat.read_chatroom
+    pages = [read(user_id=asha.user_id, chatroom_id=room, turns=2)]
+    while pages[-1].next_before is not None:
+        pages.append(read(user_id=asha.user_id, chatroom_id=room, turns=2, before=pages[-1].next_before))
+    assert [[turn.content for turn in page.turns] for page in pages] == [["3", "4"], ["1", "2"], ["0"]]
+
+
+def test_a_cache_that_holds_nothing_costs_only_time():
+    house = House()
+    asha = house.user(ASHA)
+    house.room(asha, "one")
+
+    class NoCache(type(house.room_list_cache)):  # type: ignore[misc]
+        def put(self, user_id, page, *, version) -> None:
+            """Forget it at once, as without a server."""
+
+    list_chatrooms = replace(house.use_cases.chat.list_chatrooms, room_list_cache=NoCache())
+    for _ in range(2):
+        rooms = list_chatrooms(user_id=asha.user_id, render=render)
+        assert (rooms.page, rooms.from_cache) == (b"one", False)

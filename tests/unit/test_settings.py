@@ -1,0 +1,231 @@
+"""What the environment may say, and what is said of what it may not."""
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from entrypoints.settings import Secret, SettingsError, inherited_environment, load_settings, read_settings
+
+LONG = "0123456789abcdef0123456789abcdef"
+
+IN_PRODUCTION = {
+    "APP_ENV": "production",
+    "DATABASE_URL": "postgresql://user:hunter2@db.internal/chat",
+    "REDIS_URL": "rediss://:hunter2@redis.internal:6379/0",
+    "JWT_SECRET": LONG,
+    "OTP_DELIVERY": "console",
+    "GEMINI_API_KEY": "hunter2-gemini",
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generated secret and the .env file are those of an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+def faults(**given: str) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        read_settings(given)
+    return refused.value.faults
+
+
+def test_nothing_has_to_be_set(tmp_path: Path):
+    settings = read_settings({})
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    secrets = {name: bool(value) for name, value in values.items() if isinstance(value, Secret)}
+    assert secrets == {
+        "jwt_secret": True,  # generated
+        "password_pepper": False,
+        "gemini_api_key": False,
+        "stripe_secret_key": False,
+    }
+    assert {name: value for name, value in values.items() if name not in secrets} == {
+        "app_env": "development",
+        "host": "127.0.0.1",
+        "port": 8000,
+        "web_threads": 8,
+        "database_url": None,
+        "redis_url": None,
+        "data_dir": tmp_path / ".data",
+        "log_level": "info",
+        "otp_delivery": "response",
+        "phone_default_region": "IN",
+        "llm_provider": "offline",
+        "gemini_model": "gemini-flash-latest",
+        "gemini_base_url": None,
+        "stripe_price_id": None,
+        "stripe_webhook_secrets": (),
+        "stripe_api_base": None,
+        "basic_daily_prompts": 5,
+        "reply_lease": timedelta(seconds=60),
+        "reply_max_attempts": 3,
+        "reply_deadline": timedelta(seconds=300),
+        "worker_concurrency": 100,
+        "room_list_cache": timedelta(seconds=300),
+    }
+
+
+def test_production_needs_five_things():
+    settings = read_settings(IN_PRODUCTION)
+    assert settings.in_production
+    assert settings.llm_provider == "gemini"
+    assert settings.jwt_secret.reveal() == LONG
+
+
+@pytest.mark.parametrize("lacking", sorted(IN_PRODUCTION.keys() - {"APP_ENV"}))
+def test_production_lacking_one_of_them_is_refused(lacking: str):
+    [fault] = faults(**{name: value for name, value in IN_PRODUCTION.items() if name != lacking})
+    assert lacking in fault
+
+
+def test_codes_in_the_answers_are_refused_in_production():
+    [fault] = faults(**{**IN_PRODUCTION, "OTP_DELIVERY": "response"})
+    assert "OTP_DELIVERY" in fault
+
+
+def test_production_may_say_that_it_has_no_model():
+    assert read_settings({**IN_PRODUCTION, "GEMINI_API_KEY": "", "LLM_PROVIDER": "offline"}).llm_provider == "offline"
+
+
+def test_all_faults_are_told_at_once():
+    wrong = {
+        "APP_ENV": "staging",
+        "PORT": "http",
+        "DATABASE_URL": "mysql://root:hunter2@db/chat",
+        "REDIS_URL": "hunter2@redis:6379",
+        "LOG_LEVEL": "loud",
+        "JWT_SECRET": "hunter2",
+        "OTP_DELIVERY": "pigeon",
+        "LLM_PROVIDER": "gemini",
+        "GEMINI_BASE_URL": "ftp://hunter2@proxy",
+        "BASIC_DAILY_PROMPTS": "-1",
+        "REPLY_MAX_ATTEMPTS": "0",
+    }
+    told = faults(**wrong)
+    assert len(told) == len(wrong)
+    for name in wrong:
+        assert sum(fault.startswith(name) for fault in told) == 1
+    assert "hunter2" not in str(SettingsError(told))
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "8e3", "８０００", "8000.0", "9" * 5_000, "0x50"])
+def test_a_port_is_a_whole_number_in_range(port: str):
+    [fault] = faults(PORT=port)
+    assert fault == "PORT must be a whole number from 1 to 65535"
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\t"])
+def test_blank_is_unset(blank: str):
+    settings = read_settings({"PORT": blank, "GEMINI_API_KEY": blank, "REDIS_HOST": blank, "APP_ENV": blank})
+    assert (settings.port, settings.llm_provider, settings.redis_url) == (8000, "offline", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"REDIS_HOST": "cache"}, "redis://cache:6379/0"),
+        ({"REDIS_HOST": "cache", "REDIS_PORT": "6380"}, "redis://cache:6380/0"),
+        ({"REDIS_HOST": "[::1]"}, "redis://[::1]:6379/0"),
+        ({"REDIS_HOST": "cache", "REDIS_URL": "redis://other/1"}, "redis://other/1"),
+        ({"REDIS_PORT": "6380"}, None),
+    ],
+)
+def test_redis_is_named_by_url_or_by_host_and_port(given: dict[str, str], url: str | None):
+    assert read_settings(given).redis_url == url
+
+
+def test_a_key_chooses_gemini_unless_the_provider_is_named():
+    assert read_settings({"GEMINI_API_KEY": "k"}).llm_provider == "gemini"
+    assert read_settings({"GEMINI_API_KEY": "k", "LLM_PROVIDER": "offline"}).llm_provider == "offline"
+
+
+def test_several_webhook_secrets():
+    found = read_settings({"STRIPE_WEBHOOK_SECRET": " whsec_1, whsec_2 ,,"}).stripe_webhook_secrets
+    assert [secret.reveal() for secret in found] == ["whsec_1", "whsec_2"]
+
+
+def test_no_secret_shows_itself():
+    secrets = {
+        "JWT_SECRET": "hunter2" * 5,
+        "PASSWORD_PEPPER": "hunter2",
+        "GEMINI_API_KEY": "hunter2",
+        "STRIPE_SECRET_KEY": "hunter2",
+        "STRIPE_WEBHOOK_SECRET": "hunter2,hunter2",
+    }
+    settings = read_settings(secrets)
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in f"{settings.jwt_secret}"
+    assert settings.gemini_api_key.reveal() == "hunter2"
+
+
+def test_nor_does_a_password_in_a_url():
+    settings = read_settings(IN_PRODUCTION)
+    assert settings.database_url == IN_PRODUCTION["DATABASE_URL"]
+    assert "hunter2" not in repr(settings)
+
+
+# --- The secret that is generated in development ---
+
+
+def test_the_generated_secret_is_kept_for_the_next_start_and_for_nobody_else(tmp_path: Path):
+    given = {"DATA_DIR": str(tmp_path / "new" / "data")}
+    first, second = read_settings(given), read_settings(given)
+    assert first.jwt_secret.reveal() == second.jwt_secret.reveal()
+    assert len(first.jwt_secret.reveal()) >= 32
+    [file] = first.data_dir.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_processes_that_start_at_once_agree_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Each stands for a process: the draft is named after the process.
+    ids = iter(range(1, 100))
+    monkeypatch.setattr("os.getpid", lambda: next(ids))
+    given = {"DATA_DIR": str(tmp_path / "data")}
+    with ThreadPoolExecutor(8) as processes:
+        found = set(processes.map(lambda _: read_settings(given).jwt_secret.reveal(), range(8)))
+    assert len(found) == 1
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["jwt_secret"]
+
+
+def test_none_is_generated_where_one_is_given_or_required(tmp_path: Path):
+    read_settings({"JWT_SECRET": LONG})
+    faults(APP_ENV="production")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_a_fault(tmp_path: Path):
+    (tmp_path / "file").touch()
+    [fault] = faults(DATA_DIR=str(tmp_path / "file"))
+    assert fault.startswith("DATA_DIR cannot be written")
+
+
+def test_a_kept_secret_that_was_damaged_is_a_fault_and_not_a_weak_key(tmp_path: Path):
+    (tmp_path / "jwt_secret").write_text("cut sho")
+    [fault] = faults(DATA_DIR=str(tmp_path))
+    assert "jwt_secret" in fault
+    assert "cut sho" not in fault
+
+
+# --- The environment and .env ---
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / ".env").write_text("PORT=8001\nWEB_THREADS=3\nLOG_LEVEL\n# HOST=example\n")
+    monkeypatch.setenv("PORT", "8002")
+    for name in ("WEB_THREADS", "HOST", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    settings = load_settings()
+    assert (settings.port, settings.web_threads, settings.host) == (8002, 3, "127.0.0.1")
+
+
+def test_children_inherit_a_copy():
+    environment = inherited_environment()
+    assert environment == dict(os.environ)
+    environment["ONLY_FOR_THE_CHILD"] = "1"
+    assert "ONLY_FOR_THE_CHILD" not in os.environ

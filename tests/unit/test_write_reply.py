@@ -1,0 +1,367 @@
+"""Workers answer what was accepted: one reply each, or one clear failure that costs nothing."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState
+from tests.builders import ASHA, RAVI, House
+
+SECONDS = timedelta(seconds=1)
+POLICY = ReplyPolicy(lease=60 * SECONDS, max_attempts=3, deadline=300 * SECONDS, first_backoff=2 * SECONDS)
+
+BUSY = FailureReason.MODEL_BUSY
+PERMANENT = [
+    FailureReason.MODEL_REJECTED_REQUEST,
+    FailureReason.MODEL_NOT_FOUND,
+    FailureReason.REFUSED,
+    FailureReason.EMPTY_ANSWER,
+]
+
+
+class Story:
+    """One message that waits for its reply."""
+
+    def __init__(self, policy: ReplyPolicy = POLICY) -> None:
+        """Accept the message."""
+        self.house = House(reply_policy=policy)
+        self.asha = self.house.user(ASHA)
+        self.room = self.house.room(self.asha)
+        self.sent = self.house.say(self.asha, self.room, "hi")
+
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """What is said, or not, after the message."""
+        return self.house.conversation(self.asha, self.room)[1]
+
+    @property
+    def used(self) -> int:
+        """How many prompts the message has cost."""
+        return self.house.used(self.asha)
+
+
+def test_the_answer_is_stored_with_what_is_known_of_it():
+    story = Story()
+    story.house.model.will(Answer("Hello!", "gemini-x", input_tokens=3, output_tokens=2, truncated=True))
+    story.house.clock.advance(SECONDS)
+    assert story.house.work() == [ReplyState.DONE]
+    conversation = story.house.use_cases.chat.read_chatroom(user_id=story.asha.user_id, chatroom_id=story.room)
+    [turn] = conversation.turns
+    assert (turn.reply_content, turn.model, turn.input_tokens, turn.output_tokens, turn.truncated, turn.failure) == (
+        "Hello!",
+        "gemini-x",
+        3,
+        2,
+        True,
+        None,
+    )
+    assert turn.finished_at == story.house.clock()
+    assert story.used == 1
+
+
+def test_a_message_is_answered_once():
+    story = Story()
+    story.house.work()
+    assert story.house.work() == []
+    assert story.house.model.prompts == ["hi"]
+
+
+def test_what_one_worker_has_another_does_not_get():
+    story = Story()
+    assert len(story.house.claim()) == 1
+    assert story.house.claim() == []
+
+
+# --- Failures ---
+
+
+@pytest.mark.parametrize("reason", PERMANENT)
+def test_what_trying_again_cannot_change_fails_at_once_and_costs_nothing(reason: FailureReason):
+    story = Story()
+    story.house.model.will(AnswerFailed(reason))
+    assert story.house.work() == [ReplyState.FAILED]
+    assert story.outcome == ("failed", reason.value)
+    assert story.used == 0
+
+
+@pytest.mark.parametrize("reason", [BUSY, FailureReason.MODEL_UNREACHABLE])
+def test_what_may_pass_is_tried_again_after_a_while(reason: FailureReason):
+    story = Story()
+    story.house.model.will(AnswerFailed(reason))
+    assert story.house.work() == [ReplyState.QUEUED]
+    assert story.outcome == ("queued", "")
+    assert story.used == 1
+    story.house.clock.advance(2 * SECONDS)
+    assert story.house.work() == [ReplyState.DONE]
+    assert story.outcome == ("bot", "echo: hi")
+    assert story.used == 1
+
+
+def test_the_wait_doubles_and_the_last_attempt_is_the_last():
+    story = Story()
+    story.house.model.will(*[AnswerFailed(BUSY)] * 3)
+    assert story.house.work() == [ReplyState.QUEUED]
+    story.house.clock.advance(2 * SECONDS - timedelta(microseconds=1))
+    assert story.house.work() == []
+    story.house.clock.advance(timedelta(microseconds=1))
+    assert story.house.work() == [ReplyState.QUEUED]
+    story.house.clock.advance(3 * SECONDS)
+    assert story.house.work() == []
+    story.house.clock.advance(SECONDS)
+    assert story.house.work() == [ReplyState.FAILED]
+    assert story.outcome == ("failed", "model_busy")
+    assert story.used == 0
+    assert len(story.house.model.prompts) == 3
+
+
+def test_the_providers_own_wish_is_waited_for():
+    story = Story()
+    story.house.model.will(AnswerFailed(BUSY, retry_after=30 * SECONDS))
+    story.house.work()
+    story.house.clock.advance(29 * SECONDS)
+    assert story.house.work() == []
+    story.house.clock.advance(SECONDS)
+    assert story.house.work() == [ReplyState.DONE]
+
+
+def test_a_wait_past_the_deadline_is_a_failure_now():
+    story = Story()
+    story.house.model.will(AnswerFailed(BUSY, retry_after=300 * SECONDS))
+    assert story.house.work() == [ReplyState.FAILED]
+    assert story.outcome == ("failed", "model_busy")
+    assert story.used == 0
+
+
+def test_a_message_nobody_came_for_fails_at_its_deadline():
+    story = Story()
+    story.house.clock.advance(300 * SECONDS - timedelta(microseconds=1))
+    assert story.house.sweep() == 0
+    story.house.clock.advance(timedelta(microseconds=1))
+    assert story.house.claim() == []
+    assert story.house.sweep() == 1
+    assert story.outcome == ("failed", "deadline_exceeded")
+    assert story.used == 0
+    assert story.house.sweep() == 0
+    assert story.used == 0
+
+
+def test_a_failed_message_gives_its_prompt_back_to_the_day_that_paid():
+    story = Story(replace(POLICY, deadline=timedelta(days=1)))
+    story.house.clock.advance(timedelta(hours=23))
+    story.house.say(story.asha, story.house.room(story.asha), "of the next day")
+    story.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    assert story.house.work() == [ReplyState.FAILED, ReplyState.DONE]
+    assert sorted(story.house.database.tables.daily_usage.values()) == [0, 1]
+    assert story.used == 1
+
+
+def test_a_prompt_given_back_may_be_spent_again():
+    house = House(basic_daily_prompts=1)
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    house.say(asha, room, "first")
+    house.model.will(AnswerFailed(FailureReason.REFUSED))
+    house.work()
+    house.say(asha, room, "second")
+    house.work()
+    assert house.conversation(asha, room) == [
+        ("user", "first"),
+        ("failed", "refused"),
+        ("user", "second"),
+        ("bot", "echo: second"),
+    ]
+
+
+# --- Workers die, stop and come back ---
+
+
+def test_the_reply_of_a_worker_that_died_goes_to_another_when_its_lease_runs_out():
+    story = Story()
+    story.house.claim_one()
+    story.house.clock.advance(60 * SECONDS - timedelta(microseconds=1))
+    assert story.house.work() == []
+    story.house.clock.advance(timedelta(microseconds=1))
+    assert story.house.sweep() == 0
+    assert story.house.claim_one().attempt == 2
+
+
+def test_a_message_that_kills_its_worker_is_tried_three_times_and_costs_nothing():
+    story = Story()
+    for attempt in (1, 2, 3):
+        assert story.house.claim_one().attempt == attempt
+        story.house.clock.advance(60 * SECONDS)
+    assert story.house.claim() == []
+    assert story.house.sweep() == 1
+    assert story.outcome == ("failed", "attempts_exhausted")
+    assert story.used == 0
+    assert story.house.model.prompts == []
+
+
+def test_an_error_nobody_foresaw_counts_as_a_death():
+    story = Story()
+    story.house.model.will(RuntimeError("a bug"))
+    claimed = story.house.claim_one()
+    with pytest.raises(RuntimeError):
+        story.house.replying.write(claimed)
+    assert story.outcome == ("running", "")
+    story.house.clock.advance(60 * SECONDS)
+    assert story.house.work() == [ReplyState.DONE]
+    assert story.used == 1
+
+
+@pytest.mark.parametrize(
+    "too_late", [Answer("too late", "zombie"), AnswerFailed(BUSY), AnswerFailed(FailureReason.REFUSED)]
+)
+def test_a_worker_that_was_thought_dead_writes_nothing(too_late: Answer | AnswerFailed):
+    story = Story()
+    zombie = story.house.claim_one()
+    story.house.clock.advance(60 * SECONDS)
+    heir = story.house.claim_one()
+    story.house.model.will(too_late)
+    assert story.house.replying.write(zombie) is None
+    assert story.outcome == ("running", "")
+    assert story.house.replying.write(heir) is ReplyState.DONE
+    story.house.model.will(too_late)
+    assert story.house.replying.write(zombie) is None
+    assert story.outcome == ("bot", "echo: hi")
+    assert story.used == 1
+
+
+def test_nor_does_it_undo_or_refund_again_what_the_sweeper_failed():
+    story = Story()
+    zombie = story.house.claim_one()
+    story.house.clock.advance(300 * SECONDS)
+    assert story.house.sweep() == 1
+    story.house.say(story.asha, story.house.room(story.asha), "another")
+    for late in (AnswerFailed(FailureReason.REFUSED), Answer("too late", "zombie")):
+        story.house.model.will(late)
+        assert story.house.replying.write(zombie) is None
+    assert story.outcome == ("failed", "deadline_exceeded")
+    assert story.used == 1  # the other message
+
+
+def test_a_slow_worker_may_still_finish_what_nobody_else_was_given():
+    story = Story()
+    claimed = story.house.claim_one()
+    story.house.clock.advance(61 * SECONDS)
+    assert story.house.replying.write(claimed) is ReplyState.DONE
+
+
+def test_handing_back_does_not_count_as_an_attempt():
+    story = Story()
+    for _ in range(5):
+        claimed = story.house.claim_one()
+        assert claimed.attempt == 1
+        story.house.replying.release(claimed)
+    assert story.outcome == ("queued", "")
+    assert story.house.work() == [ReplyState.DONE]
+
+
+def test_who_has_handed_back_writes_nothing_and_hands_nothing_else_back():
+    story = Story()
+    stopped = story.house.claim_one()
+    story.house.replying.release(stopped)
+    assert story.house.replying.write(stopped) is None
+    heir = story.house.claim_one()
+    story.house.replying.release(stopped)
+    assert story.outcome == ("running", "")
+    assert story.house.replying.write(heir) is ReplyState.DONE
+
+
+# --- Order and fairness ---
+
+
+def test_one_room_is_answered_in_order_one_at_a_time():
+    story = Story()
+    story.house.say(story.asha, story.room, "and then")
+    first = story.house.claim_one()
+    assert first.prompt == "hi"
+    assert story.house.claim() == []
+    story.house.replying.write(first)
+    assert story.house.claim_one().prompt == "and then"
+
+
+def test_a_reply_that_waits_for_its_next_attempt_holds_up_its_room_only():
+    story = Story()
+    story.house.say(story.asha, story.room, "and then")
+    elsewhere = story.house.room(story.asha)
+    story.house.say(story.asha, elsewhere, "elsewhere")
+    story.house.model.will(AnswerFailed(BUSY))
+    assert story.house.work() == [ReplyState.QUEUED, ReplyState.DONE]
+    assert story.house.conversation(story.asha, elsewhere) == [("user", "elsewhere"), ("bot", "echo: elsewhere")]
+    story.house.clock.advance(2 * SECONDS)
+    assert story.house.work() == [ReplyState.DONE, ReplyState.DONE]
+    assert story.house.model.prompts == ["hi", "elsewhere", "hi", "and then"]
+
+
+def test_after_a_failure_the_room_goes_on():
+    story = Story()
+    story.house.say(story.asha, story.room, "and then")
+    story.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    assert story.house.work() == [ReplyState.FAILED, ReplyState.DONE]
+    assert story.house.conversation(story.asha, story.room) == [
+        ("user", "hi"),
+        ("failed", "refused"),
+        ("user", "and then"),
+        ("bot", "echo: and then"),
+    ]
+
+
+def test_no_more_are_taken_than_were_asked_for_and_the_oldest_first():
+    story = Story()
+    ravi = story.house.user(RAVI)
+    story.house.say(ravi, story.house.room(ravi), "me too")
+    [first] = story.house.claim(limit=1)
+    [second] = story.house.claim(limit=1)
+    assert [first.prompt, second.prompt] == ["hi", "me too"]
+
+
+def test_a_sweep_fails_all_that_is_hopeless_in_batches():
+    house = House(basic_daily_prompts=250)
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    for number in range(250):
+        house.say(asha, room, str(number))
+    house.clock.advance(timedelta(minutes=5))
+    assert [house.sweep() for _ in range(4)] == [100, 100, 50, 0]
+    assert house.used(asha) == 0
+
+
+# --- While the model thinks ---
+
+
+def test_the_service_goes_on_while_the_model_thinks():
+    story = Story()
+
+    class ThinkingModel:
+        def answer(self, prompt: str, *, within: timedelta) -> Answer:
+            # In another thread: this one could enter its own transaction again.
+            with ThreadPoolExecutor(1) as somebody:
+                somebody.submit(story.house.say, story.asha, story.room, "are you there?").result(timeout=10)
+            return Answer("I was thinking.", "slow")
+
+    write = replace(story.house.replying.write, language_model=ThinkingModel())
+    assert write(story.house.claim_one()) is ReplyState.DONE
+    assert story.house.conversation(story.asha, story.room) == [
+        ("user", "hi"),
+        ("bot", "I was thinking."),
+        ("user", "are you there?"),
+        ("queued", ""),
+    ]
+
+
+def test_the_model_gets_less_time_than_the_lease_and_no_more_than_is_left():
+    given = []
+
+    class HurriedModel:
+        def answer(self, prompt: str, *, within: timedelta) -> Answer:
+            given.append(within)
+            return Answer("quick", "hurried")
+
+    for waited in (0, 280):
+        story = Story()
+        story.house.clock.advance(waited * SECONDS)
+        replace(story.house.replying.write, language_model=HurriedModel())(story.house.claim_one())
+    assert given == [48 * SECONDS, 20 * SECONDS]
