@@ -21,12 +21,13 @@ from dependency_injector import containers, providers
 from adapters.jwt_access_tokens import JwtAccessTokens
 from adapters.memory.doubles import CountingIds, Outbox, PlainPasswordHasher, ScriptedLanguageModel, SettableClock
 from adapters.memory.reader import MemoryReader
-from adapters.memory.stores import MemoryJobQueue, MemoryOtpStore, MemoryRoomListCache
+from adapters.memory.stores import MemoryJobQueue, MemoryOtpStore, MemoryReplyStream, MemoryRoomListCache
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
 from adapters.phone_numbers import LibPhoneNumberReader
 from application.auth.sessions import LoggedIn
 from application.chat.send_message import SentMessage
+from application.ports.language_model import Stop
 from application.use_cases import Replying, UseCases
 from domain.accounts import PhoneNumber, Principal
 from domain.billing import Subscription, SubscriptionStatus
@@ -118,11 +119,13 @@ class MemoryOutside(containers.DeclarativeContainer):
     now = providers.Dependency(instance_of=datetime)
     allowances = providers.Dependency(instance_of=Mapping)  # type: ignore[type-abstract]
     reply_policy = providers.Dependency(instance_of=ReplyPolicy)
+    history_tokens = providers.Dependency(instance_of=int)
     otp_delivery = providers.Dependency(instance_of=Outbox)
 
     clock = providers.Singleton(SettableClock, now)
     new_id = providers.Singleton(CountingIds)
     new_code = providers.Singleton(CountingCodes)
+    pause = providers.Singleton(lambda clock: lambda seconds: clock.advance(timedelta(seconds=seconds)), clock)
 
     database = providers.Singleton(MemoryDatabase, clock)
     database_probe = providers.Singleton(Switch)
@@ -134,6 +137,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     otp_store = providers.Singleton(MemoryOtpStore, clock)
     room_list_cache = providers.Singleton(MemoryRoomListCache)
     job_queue = providers.Singleton(MemoryJobQueue)
+    reply_feed = reply_listener = providers.Singleton(MemoryReplyStream)
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
     password_hasher = providers.Singleton(PlainPasswordHasher)
@@ -150,6 +154,7 @@ class House:
         basic_daily_prompts: int = 5,
         allowances: Allowances | None = None,
         reply_policy: ReplyPolicy | None = None,
+        history_tokens: int = 0,
         now: datetime = NOW,
         shows_codes: bool = False,
     ) -> None:
@@ -160,6 +165,7 @@ class House:
             now=now,
             allowances=allowances or {Plan.BASIC: Allowance(basic_daily_prompts), Plan.PRO: Allowance(None)},
             reply_policy=self.policy,
+            history_tokens=history_tokens,
             otp_delivery=self.outbox,
         )
         self.clock: SettableClock = outside.clock()
@@ -167,6 +173,7 @@ class House:
         self.database: MemoryDatabase = outside.database()
         self.begin: SwitchedUnitsOfWork = outside.begin()
         self.job_queue: MemoryJobQueue = outside.job_queue()
+        self.stream: MemoryReplyStream = outside.reply_feed()
         self.otp_store: MemoryOtpStore = outside.otp_store()
         self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
         # Switch one off, and the dependency is down; only the database's also stops what needs it.
@@ -235,7 +242,7 @@ class House:
 
     def reply(self, sent: SentMessage) -> ReplyRow:
         """The row of the reply to a message."""
-        return self.database.tables.replies[sent.reply.id]
+        return self.database.tables.replies[sent.reply_id]
 
     def used(self, principal: Principal) -> int:
         """How many of today's prompts somebody has used."""
@@ -252,13 +259,18 @@ class House:
         [claimed] = self.claim()
         return claimed
 
+    def write(self, reply: ClaimedReply, *, stop: Stop | None = None) -> ReplyState | None:
+        """Ask the model for a claimed reply and store what came of it: the state that leaves it in."""
+        outcome = self.replying.ask_model(reply, stop=stop or Stop())
+        return self.replying.store_outcome(reply, outcome)
+
     def work(self) -> list[ReplyState | None]:
         """Claim and write everything due, until nothing is; what each attempt came to."""
         states = []
         while claimed := self.claim():
-            states += [self.replying.write(reply) for reply in claimed]
+            states += [self.write(reply) for reply in claimed]
         return states
 
     def sweep(self) -> int:
         """Fail what nobody may try any more; how many that were."""
-        return self.replying.fail_hopeless()
+        return self.replying.sweep()

@@ -69,7 +69,7 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
         held = self.holds(claimed)
         self.house.model.will(outcome)
         try:
-            state = self.house.replying.write(claimed)
+            state = self.house.write(claimed)
         except RuntimeError:
             assert isinstance(outcome, RuntimeError)
         else:
@@ -139,7 +139,7 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
             assert answered == (row.state is ReplyState.DONE, row.state is ReplyState.DONE, True)
         self.only_what_has_not_failed_is_charged()
         for claimed in self.claims:
-            assert self.house.replying.write(claimed) is None
+            assert self.house.write(claimed) is None
         self.what_has_ended_stays_as_it_is()
         self.only_what_has_not_failed_is_charged()
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.chat import ChatroomId, MessageId
 from domain.replies import (
     RETRYABLE,
     AnswerFailed,
@@ -27,7 +28,16 @@ BUSY = FailureReason.MODEL_BUSY
 
 def claimed(attempt: int = 1, seconds_left: float = 300.0) -> ClaimedReply:
     claim = Claim(ReplyId(UUID(int=1)), UUID(int=2))
-    return ClaimedReply(claim, attempt, prompt="hi", seconds_left=seconds_left)
+    return ClaimedReply(
+        claim=claim,
+        message_id=MessageId(UUID(int=2)),
+        chatroom_id=ChatroomId(UUID(int=3)),
+        attempt=attempt,
+        run=attempt,
+        prompt="hi",
+        system_prompt=None,
+        seconds_left=seconds_left,
+    )
 
 
 def busy(retry_after: float | None = None) -> AnswerFailed:

@@ -209,7 +209,7 @@ def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_b
         here.model.answers.release()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.RUNNING: 1}  # the late answer of the stopped one was not taken
-        assert here.house.replying.write(other) is ReplyState.DONE
+        assert here.house.write(other) is ReplyState.DONE
 
 
 def test_stopping_with_the_database_down_ends_all_the_same():

@@ -204,7 +204,7 @@ def test_an_error_nobody_foresaw_counts_as_a_death():
     story.house.model.will(RuntimeError("a bug"))
     claimed = story.house.claim_one()
     with pytest.raises(RuntimeError):
-        story.house.replying.write(claimed)
+        story.house.write(claimed)
     assert story.outcome == ("running", "")
     story.house.clock.advance(60 * SECONDS)
     assert story.house.work() == [ReplyState.DONE]
@@ -220,11 +220,11 @@ def test_a_worker_that_was_thought_dead_writes_nothing(too_late: Answer | Answer
     story.house.clock.advance(60 * SECONDS)
     heir = story.house.claim_one()
     story.house.model.will(too_late)
-    assert story.house.replying.write(zombie) is None
+    assert story.house.write(zombie) is None
     assert story.outcome == ("running", "")
-    assert story.house.replying.write(heir) is ReplyState.DONE
+    assert story.house.write(heir) is ReplyState.DONE
     story.house.model.will(too_late)
-    assert story.house.replying.write(zombie) is None
+    assert story.house.write(zombie) is None
     assert story.outcome == ("bot", "echo: hi")
     assert story.used == 1
 
@@ -237,7 +237,7 @@ def test_nor_does_it_undo_or_refund_again_what_the_sweeper_failed():
     story.house.say(story.asha, story.house.room(story.asha), "another")
     for late in (AnswerFailed(FailureReason.REFUSED), Answer("too late", "zombie")):
         story.house.model.will(late)
-        assert story.house.replying.write(zombie) is None
+        assert story.house.write(zombie) is None
     assert story.outcome == ("failed", "deadline_exceeded")
     assert story.used == 1  # the other message
 
@@ -246,7 +246,7 @@ def test_a_slow_worker_may_still_finish_what_nobody_else_was_given():
     story = Story()
     claimed = story.house.claim_one()
     story.house.clock.advance(61 * SECONDS)
-    assert story.house.replying.write(claimed) is ReplyState.DONE
+    assert story.house.write(claimed) is ReplyState.DONE
 
 
 def test_handing_back_does_not_count_as_an_attempt():
@@ -263,11 +263,11 @@ def test_who_has_handed_back_writes_nothing_and_hands_nothing_else_back():
     story = Story()
     stopped = story.house.claim_one()
     story.house.replying.release(stopped)
-    assert story.house.replying.write(stopped) is None
+    assert story.house.write(stopped) is None
     heir = story.house.claim_one()
     story.house.replying.release(stopped)
     assert story.outcome == ("running", "")
-    assert story.house.replying.write(heir) is ReplyState.DONE
+    assert story.house.write(heir) is ReplyState.DONE
 
 
 # --- Order and fairness ---
@@ -279,7 +279,7 @@ def test_one_room_is_answered_in_order_one_at_a_time():
     first = story.house.claim_one()
     assert first.prompt == "hi"
     assert story.house.claim() == []
-    story.house.replying.write(first)
+    story.house.write(first)
     assert story.house.claim_one().prompt == "and then"
 
 
