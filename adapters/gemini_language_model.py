@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import copy
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 from google import genai
@@ -64,7 +65,7 @@ class GeminiLanguageModel:
         try:
             # To its end, although the finish reason comes before: only then is the connection used again.
             async for chunk in await self._client.aio.models.generate_content_stream(
-                model=self.model, contents=_contents_of(prompt), config=_config_of(prompt)
+                model=self.model, contents=prompt.text, config=_config_of(prompt)
             ):
                 answer.read(chunk)
         except errors.APIError as error:  # `from None`: the SDK's text may quote the prompt
@@ -121,8 +122,19 @@ class _Reading:
         return AnswerFailed(reason, retry_after=retry_info(error.details) or retry_after(headers))
 
 
-def _contents_of(prompt: Prompt) -> list[types.ContentUnion]:
-    contents: list[types.ContentUnion] = []
+def _config_of(prompt: Prompt) -> types.GenerateContentConfig:
+    return types.GenerateContentConfig(
+        system_instruction=prompt.system,
+        # Both are on by default: requests of the SDK's own, after the one that was asked for.
+        automatic_continuation=False,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        http_options=types.HttpOptions(extra_body={"contents": _contents_of(prompt)}) if prompt.history else None,
+    )
+
+
+def _contents_of(prompt: Prompt) -> list[dict[str, Any]]:
+    # As the API takes it, past the SDK's models: twenty exchanges as ``contents=`` cost it 5 ms, so 0.2.
+    contents = []
     for exchange in prompt.history:
         contents.append(_content("user", exchange.prompt))
         contents.append(_content("model", exchange.answer))
@@ -130,14 +142,5 @@ def _contents_of(prompt: Prompt) -> list[types.ContentUnion]:
     return contents
 
 
-def _content(role: str, text: str) -> types.Content:
-    return types.Content(role=role, parts=[types.Part(text=text)])
-
-
-def _config_of(prompt: Prompt) -> types.GenerateContentConfig:
-    return types.GenerateContentConfig(
-        system_instruction=prompt.system,
-        # Both are on by default: requests of the SDK's own, after the one that was asked for.
-        automatic_continuation=False,
-        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-    )
+def _content(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"text": text}]}

@@ -43,8 +43,8 @@ class GeminiLegacyLanguageModel:
         options = {"api_endpoint": base_url} if base_url else {}
         genai.configure(api_key=api_key, transport="rest", client_options=options)
         self._client: Any = get_default_generative_client()
-        # By default ten connections are kept and each call beyond opens one and logs a warning. The SDK has no option for
-        # it; at the end of its life, its private names will not change any more.
+        # By default ten connections are kept, and each call beyond opens one and logs a warning. The SDK has no option
+        # for it; at the end of its life, its private names will not change any more.
         session = self._client.transport._session  # noqa: SLF001
         session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
         session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))

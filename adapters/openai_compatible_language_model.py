@@ -1,7 +1,8 @@
 """Any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, LM Studio, OpenAI itself
 (developers.openai.com/api/reference/resources/chat, docs.ollama.com/api/openai-compatibility).
 
-Over aiohttp and not by the openai SDK: see docs/decisions/0003.
+Over aiohttp, which is there for Gemini: a call costs 0.6 ms of CPU, by the openai SDK 2 (on aiohttp) or 3 (on
+httpx), and the process takes 30 MB instead of 63.
 """
 
 from collections.abc import AsyncIterator, Callable

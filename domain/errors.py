@@ -21,8 +21,8 @@ DomainError
 │   ├── ReplyNotFailed
 │   └── ReplyNotDone
 ├── TooMuch            too often, too many                     (429)
-│   ├── QuotaExhausted
 │   ├── TooManyUnfinishedReplies
+│   ├── QuotaExhausted
 │   ├── OtpResendTooSoon
 │   └── OtpLocked
 └── Unavailable        something it needs is down              (503)

@@ -29,7 +29,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """What came before is void: another run of the reply has begun."""
+    """What came before is void: another run of the reply has begun, or nothing of it was kept."""
 
     position: Position
 
@@ -175,13 +175,13 @@ def _leaves_a_gap(seen: Position, piece: Piece) -> bool:
 
 
 def _ending(seen: Position, entry: Entry) -> Iterator[Event]:
-    """What is left of a finished reply for a listener at ``seen``: all of it, if what was heard is of another run."""
+    """What is left of a finished reply for a listener at ``seen``: all of it, if what was heard is not what is kept."""
     turn = entry.turn
     text = turn.reply_content or ""
-    begin = seen if seen.run == turn.run else Position(turn.run, 0)
+    end = Position(turn.run, len(text))
+    begin = seen if seen.run == turn.run and seen <= end else Position(turn.run, 0)
     if begin is not seen and seen != START:
         yield Reset(begin)
-    end = Position(turn.run, max(len(text), begin.characters))
     if text[begin.characters :]:
         yield Delta(end, text[begin.characters :])
     yield Ended(end, entry)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
 from application.ports.reader import Reader
@@ -162,10 +163,14 @@ class ReleaseReply:
     begin: Begin
 
     def __call__(self, reply: ClaimedReply) -> None:
-        """The reply is due again at once, and this attempt does not count."""
+        """The reply is due again at once, and this attempt does not count; one that is to be stopped ends here."""
         with self.begin() as work:
-            if work.replies.release(reply.claim):
-                work.commit()
+            if not work.replies.postpone(reply.claim, delay=timedelta(), counted=False):
+                charge = work.replies.stop(reply.claim, partial="")
+                if charge is None:  # fenced
+                    return
+                work.usage.refund(charge)
+            work.commit()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from application.ports.language_model import Stop
 from application.ports.worker_presence import WorkerPresence
 from application.use_cases import Replying
 from domain.errors import DependencyDown
-from domain.replies import ClaimedReply, ReplyId
+from domain.replies import AnswerFailed, Claim, ClaimedReply, FailureReason
 
 SWEEP_SECONDS = 1.0
-# While replies are being written: how soon a user's wish to stop one is seen.
+# How soon a user's wish to stop a reply that is being written is seen.
 STOPS_SECONDS = 0.4
 # Claims are not made more often than this: under load each takes several replies.
 BETWEEN_CLAIMS_SECONDS = 0.005
@@ -47,7 +47,8 @@ class ReplyLoop:
         self._job_queue = job_queue
         self._concurrency = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="reply")
-        self._running: dict[ReplyId, _Running] = {}
+        # By claim: a reply whose lease ran out may be here twice, and the second time is what counts.
+        self._running: dict[Claim, _Running] = {}
         self._changed = Condition()
         self._look = Event()
         self._stopping = Event()
@@ -58,6 +59,7 @@ class ReplyLoop:
 
     def start(self) -> None:
         """Begin to look for work: now, at every ring, and every second."""
+        self._look.set()
         for keeper in self._keepers:
             keeper.start()
 
@@ -67,12 +69,13 @@ class ReplyLoop:
 
     def stop(self, *, grace_seconds: float) -> None:
         """Take nothing more, wait for what is being written, and hand back what is not finished in time."""
+        until = time.monotonic() + grace_seconds
         self._stopping.set()
         self._look.set()
         for keeper in self._keepers:
-            keeper.join(grace_seconds)
+            keeper.join(max(until - time.monotonic(), 0))
         with self._changed:
-            self._changed.wait_for(lambda: not self._running, timeout=grace_seconds)
+            self._changed.wait_for(lambda: not self._running, timeout=max(until - time.monotonic(), 0))
             unfinished = [running.reply for running in self._running.values()]
         for reply in unfinished:
             self._hand_back(reply)
@@ -108,24 +111,30 @@ class ReplyLoop:
         for reply in replies:
             running = _Running(reply)
             with self._changed:
-                self._running[reply.claim.reply_id] = running
+                self._running[reply.claim] = running
             self._threads.submit(self._write, running)
 
     def _write(self, running: _Running) -> None:
         reply = running.reply
-        reply_id = reply.claim.reply_id
-        with structlog.contextvars.bound_contextvars(reply_id=str(reply_id), attempt=reply.attempt):
+        with structlog.contextvars.bound_contextvars(reply_id=str(reply.claim.reply_id), attempt=reply.attempt):
             try:
-                outcome = self._replying.ask_model(reply, stop=running.stop)
-                self._store(reply, outcome)
+                self._store(reply, self._ask(running))
             except Exception:
                 # Its lease will run out, and the attempt was counted: it is tried again, or fails clearly.
                 log.exception("reply_not_written")
             finally:
                 with self._changed:
-                    self._running.pop(reply_id, None)
+                    self._running.pop(reply.claim, None)
                     self._changed.notify_all()
                 self._look.set()
+
+    def _ask(self, running: _Running) -> Outcome:
+        try:
+            return self._replying.ask_model(running.reply, stop=running.stop)
+        except DependencyDown:
+            # What was said before cannot be read, and the model was not asked: no attempt is used up.
+            log.warning("database_unavailable")
+            return AnswerFailed(FailureReason.MODEL_UNREACHABLE, asked=False)
 
     def _store(self, reply: ClaimedReply, outcome: Outcome) -> None:
         """Store the outcome, also if the database is down for a moment: the model has done its work."""
@@ -151,7 +160,7 @@ class ReplyLoop:
                     swept_at = time.monotonic()
                     self._sweep()
                 self._pass_stops_on()
-                wait = STOPS_SECONDS if self._running else SWEEP_SECONDS
+                wait = STOPS_SECONDS
             except DependencyDown:
                 log.warning("database_unavailable")
                 wait = min(max(wait, RETRY_SECONDS) * 2, RETRY_AT_MOST_SECONDS)
@@ -167,9 +176,13 @@ class ReplyLoop:
 
     def _pass_stops_on(self) -> None:
         with self._changed:
-            running = dict(self._running)
-        for reply_id in self._replying.find_stops(running) if running else ():
-            running[reply_id].stop.request()
+            running = list(self._running.values())
+        if not running:
+            return
+        stops = set(self._replying.find_stops([one.reply.claim.reply_id for one in running]))
+        for one in running:
+            if one.reply.claim.reply_id in stops:
+                one.stop.request()
 
     def _hand_back(self, reply: ClaimedReply) -> None:
         try:

@@ -130,10 +130,20 @@ class FakeGemini:
         """What GEMINI_BASE_URL should say."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many connections were opened so far."""
+        return self._server.connections
+
     def will(self, *outcomes: Outcome) -> None:
         """Append to the script."""
         with self.lock:
             self._script.extend(outcomes)
+
+    def reset_script(self) -> None:
+        """Forget what was going to happen, not what did."""
+        with self.lock:
+            self._script.clear()
 
     def reset(self) -> None:
         """Forget script and calls."""
@@ -422,7 +432,7 @@ def _error(status: int, message: str, retry_after: float | None = None) -> dict[
     """An error as google.aip.dev/193 has it."""
     error: dict[str, Any] = {"code": status, "message": message, "status": _STATUS_NAMES.get(status, "UNKNOWN")}
     if retry_after is not None:
-        retry_info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{retry_after:g}s"}
+        retry_info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{retry_after:.3f}s"}
         error["details"] = [{"@type": "type.googleapis.com/google.rpc.Help", "links": []}, retry_info]
     return {"error": error}
 

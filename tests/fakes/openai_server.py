@@ -35,7 +35,7 @@ class FakeOpenAi(FakeGemini):
 class _OpenAiHandler(_Handler):
     last_event = b"data: [DONE]\n\n"
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the name http.server calls
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         if self.path.startswith("/control/"):
             self._control(self.path.removeprefix("/control/"), body)

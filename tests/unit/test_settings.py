@@ -43,6 +43,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "jwt_secret": True,  # generated
         "password_pepper": False,
         "gemini_api_key": False,
+        "openai_api_key": False,
         "stripe_secret_key": False,
     }
     assert {name: value for name, value in values.items() if name not in secrets} == {
@@ -50,6 +51,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "host": "127.0.0.1",
         "port": 8000,
         "web_threads": 8,
+        "stream_threads": 600,
         "database_url": None,
         "redis_url": None,
         "data_dir": tmp_path / ".data",
@@ -58,7 +60,11 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "phone_default_region": "IN",
         "llm_provider": "offline",
         "gemini_model": "gemini-flash-latest",
+        "gemini_fallback_models": ("gemini-flash-lite-latest",),
         "gemini_base_url": None,
+        "openai_base_url": None,
+        "openai_model": None,
+        "history_tokens": 8000,
         "stripe_price_id": None,
         "stripe_webhook_secrets": (),
         "stripe_api_base": None,
@@ -66,6 +72,9 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "reply_lease": timedelta(seconds=60),
         "reply_max_attempts": 3,
         "reply_deadline": timedelta(seconds=300),
+        "user_concurrent_replies": 2,
+        "user_backlog_replies": 100,
+        "backlog_replies": 10_000,
         "worker_concurrency": 100,
         "room_list_cache": timedelta(seconds=300),
     }
@@ -143,6 +152,24 @@ def test_redis_is_named_by_url_or_by_host_and_port(given: dict[str, str], url: s
 def test_a_key_chooses_gemini_unless_the_provider_is_named():
     assert read_settings({"GEMINI_API_KEY": "k"}).llm_provider == "gemini"
     assert read_settings({"GEMINI_API_KEY": "k", "LLM_PROVIDER": "offline"}).llm_provider == "offline"
+
+
+def test_each_provider_needs_what_it_cannot_do_without():
+    assert faults(LLM_PROVIDER="gemini-legacy") == ["LLM_PROVIDER=gemini-legacy needs GEMINI_API_KEY"]
+    wanted = "LLM_PROVIDER=openai-compatible needs OPENAI_BASE_URL and OPENAI_MODEL"
+    assert faults(LLM_PROVIDER="openai-compatible", OPENAI_MODEL="llama") == [wanted]
+    assert faults(LLM_PROVIDER="openai-compatible", OPENAI_BASE_URL="http://localhost:11434/v1") == [wanted]
+    settings = read_settings(
+        {"LLM_PROVIDER": "openai-compatible", "OPENAI_BASE_URL": "http://localhost:11434/v1", "OPENAI_MODEL": "llama"}
+    )
+    assert (settings.llm_provider, settings.openai_model) == ("openai-compatible", "llama")
+
+
+@pytest.mark.parametrize(
+    ("given", "names"), [("a", ("a",)), (" a, b ,,c ", ("a", "b", "c")), ("", ()), (" , ", ())]
+)
+def test_the_models_to_fall_back_to_keep_their_order(given: str, names: tuple[str, ...]):
+    assert read_settings({"GEMINI_FALLBACK_MODELS": given}).gemini_fallback_models == names
 
 
 def test_several_webhook_secrets():
