@@ -91,22 +91,20 @@ def _provider(settings: Settings) -> LanguageModel:
             model=settings.openai_model or "",
             api_key=settings.openai_api_key.reveal() or None,
         )
-    names = [settings.gemini_model, *settings.gemini_fallback_models]
+    key, url = settings.gemini_api_key.reveal(), settings.gemini_base_url
     if settings.llm_provider == "gemini-legacy":
         from adapters.gemini_legacy_language_model import GeminiLegacyLanguageModel  # noqa: PLC0415
 
-        return _in_order(GeminiLegacyLanguageModel, names, settings)
+        names = (settings.gemini_model, *settings.gemini_fallback_models)
+        models: list[LanguageModel] = [
+            GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url) for name in names
+        ]
+        return LanguageModelFallback(models, clock=system_clock)
     from adapters.gemini_language_model import GeminiLanguageModel  # noqa: PLC0415
 
-    return _in_order(GeminiLanguageModel, names, settings)
-
-
-def _in_order(adapter: Callable[..., LanguageModel], names: Sequence[str], settings: Settings) -> LanguageModel:
-    models = [
-        adapter(api_key=settings.gemini_api_key.reveal(), model=name, base_url=settings.gemini_base_url)
-        for name in names
-    ]
-    return LanguageModelFallback(models, clock=system_clock)
+    first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url)
+    others = map(first.with_model, settings.gemini_fallback_models)
+    return LanguageModelFallback([first, *others], clock=system_clock)
 
 
 def _key_for(use: str, settings: Settings) -> bytes:
