@@ -35,6 +35,18 @@ class AllowListedJob(Job):
         """The function registered under the job's name; KeyError for any other name."""
         return self.registered[self.func_name or ""]
 
+    @property
+    def success_callback(self) -> None:
+        """None: RQ would import and call this one too."""
+
+    @property
+    def failure_callback(self) -> None:
+        """None: RQ would import and call this one too."""
+
+    @property
+    def stopped_callback(self) -> None:
+        """None: RQ would import and call this one too."""
+
 
 class RqJobQueue:
     """The JobQueue port. Rings that nobody has answered yet are one ring."""

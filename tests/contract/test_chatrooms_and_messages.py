@@ -1,0 +1,127 @@
+"""The contracts of the chatrooms and of the messages."""
+
+from datetime import timedelta
+
+import pytest
+
+from domain.chat import ChatroomId
+from domain.errors import ChatroomNotFound
+from domain.replies import QueuedReply, ReplyId
+from tests.contract.world import MOMENT, POLICY, MemoryWorld, SqlWorld, World, a_message, a_room, new_id, shown
+
+TEXTS = [
+    "Why?",
+    "",
+    " \n\t",
+    "नमस्ते 👩🏽‍🚀 \u202e\u200b",
+    "'; DROP TABLE messages; -- %s %(id)s \\",
+    "x" * 16_000,
+    "\ufffd\U0010ffff",
+]
+
+
+class ChatroomsContract:
+    """What every implementation of Chatrooms does."""
+
+    @pytest.mark.parametrize("text", TEXTS, ids=shown)
+    def test_comes_back_unchanged(self, world: World, text: str) -> None:
+        room = world.room(name=text, system_prompt=text, updated_at=MOMENT + timedelta(microseconds=1))
+        found = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert found is not None
+        assert (found.id, found.name, found.system_prompt) == (room.id, text, text)
+        assert (found.created_at, found.updated_at) == (room.created_at, room.updated_at)
+        assert found.created_at.utcoffset() == timedelta(0)
+
+    def test_no_system_prompt_is_not_an_empty_one(self, world: World) -> None:
+        room = world.room(system_prompt=None)
+        found = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert found is not None
+        assert found.system_prompt is None
+
+    def test_ones_own_is_ones_own(self, world: World) -> None:
+        room = world.room()
+        with world.begin() as work:
+            work.chatrooms.assert_owned(room.id, by=room.user_id)
+
+    def test_a_new_one_is_owned_before_the_commit(self, world: World) -> None:
+        user = world.user()
+        room = a_room(user)
+        with world.begin() as work:
+            work.chatrooms.add(room)
+            work.chatrooms.assert_owned(room.id, by=user.id)
+
+    def test_a_foreign_one_and_a_missing_one_are_alike(self, world: World) -> None:
+        room = world.room()
+        stranger = world.user()
+        with pytest.raises(ChatroomNotFound) as foreign, world.begin() as work:
+            work.chatrooms.assert_owned(room.id, by=stranger.id)
+        with pytest.raises(ChatroomNotFound) as missing, world.begin() as work:
+            work.chatrooms.assert_owned(ChatroomId(new_id()), by=stranger.id)
+        assert foreign.value.facts() == missing.value.facts()
+        assert str(foreign.value) == str(missing.value)
+
+
+class MessagesContract:
+    """What every implementation of Messages does."""
+
+    @pytest.mark.parametrize("text", TEXTS, ids=shown)
+    def test_comes_back_unchanged(self, world: World, text: str) -> None:
+        room = world.room()
+        message = a_message(room, text, created_at=MOMENT)
+        reply = QueuedReply.to(message, id=ReplyId(new_id()), charged_on=world.today(), policy=POLICY)
+        with world.begin() as work:
+            work.messages.add(message)
+            work.replies.add(reply)
+            work.commit()
+        found = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert found is not None
+        (turn,) = found.turns
+        assert (turn.message_id, turn.content, turn.sent_at) == (message.id, text, MOMENT)
+        assert turn.sent_at.utcoffset() == timedelta(0)
+        # The worker asks exactly what the user sent.
+        assert world.claim_one().prompt == text
+
+    def test_there_is_none_without_its_chatroom(self, world: World) -> None:
+        nowhere = a_room(world.user())
+        with pytest.raises(ChatroomNotFound), world.begin() as work:
+            work.messages.add(a_message(nowhere))
+
+
+class TestMemoryChatrooms(ChatroomsContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+
+class TestSqlChatrooms(ChatroomsContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world
+
+    def test_an_owned_one_cannot_vanish_before_the_end(self, real_world: SqlWorld) -> None:
+        room = real_world.room()
+        deletable = "SELECT 1 FROM chatrooms WHERE id = %(id)s FOR UPDATE SKIP LOCKED"
+        with real_world.begin() as work:
+            work.chatrooms.assert_owned(room.id, by=room.user_id)
+            assert real_world._rows(deletable, id=room.id) == []
+        assert real_world._rows(deletable, id=room.id) == [(1,)]
+
+    def test_many_may_post_to_one_at_the_same_time(self, real_world: SqlWorld) -> None:
+        room = real_world.room()
+        with real_world.begin() as one, real_world.begin() as other:
+            one.chatrooms.assert_owned(room.id, by=room.user_id)
+            other.chatrooms.assert_owned(room.id, by=room.user_id)
+            one.messages.add(a_message(room))
+            other.messages.add(a_message(room))
+
+
+class TestMemoryMessages(MessagesContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+
+class TestSqlMessages(MessagesContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world

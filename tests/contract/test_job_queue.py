@@ -1,0 +1,215 @@
+"""The contract of the doorbell, and what a planted job cannot do."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Callback, Queue
+from rq.job import JobStatus
+from rq.serializers import DefaultSerializer, JSONSerializer
+
+from adapters.memory.stores import MemoryJobQueue
+from adapters.redis_connection import connect, connect_for_rq
+from adapters.rq_job_queue import ANSWER_DUE, QUEUE, RqJobQueue, listen
+from application.ports.job_queue import JobQueue
+from tests.concurrency import eventually, together
+from tests.contract import planted
+from tests.redis_doubles import DOWN, closed_port
+
+
+class JobQueueContract:
+    """What every implementation of JobQueue does."""
+
+    def test_rings_and_never_raises(self, job_queue: JobQueue, rings: Callable[[], int]) -> None:
+        assert rings() == 0
+        job_queue.ring()
+        assert rings() >= 1
+
+
+class TestMemoryJobQueue(JobQueueContract):
+    @pytest.fixture
+    def job_queue(self) -> MemoryJobQueue:
+        return MemoryJobQueue()
+
+    @pytest.fixture
+    def rings(self, job_queue: MemoryJobQueue) -> Callable[[], int]:
+        return lambda: job_queue.rings
+
+
+class Listener:
+    """Listens in this thread, and tells this process to stop once it has heard enough."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis_url = redis_url
+        self.heard = 0
+
+    def listen(self, *, until: int, meanwhile: Callable[[], object] | None = None) -> bool:
+        """Listen for ``until`` rings; ``meanwhile`` runs in a thread once we listen. What ``listen`` returned."""
+
+        def answer_due() -> None:
+            self.heard += 1
+            if self.heard == until:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        def when_listening(action: Callable[[], object]) -> None:
+            with connect(self._redis_url) as redis:
+                assert eventually(lambda: redis.scard("rq:workers") == 1)
+                action()
+
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(when_listening, meanwhile) if meanwhile is not None else None
+            stopped = listen(connect_for_rq(self._redis_url), answer_due=answer_due)
+            if done is not None:
+                done.result()
+        return stopped
+
+
+class TestRqJobQueue(JobQueueContract):
+    @pytest.fixture
+    def redis(self, clean_redis: str) -> Iterator[Redis]:
+        with connect(clean_redis) as redis:
+            yield redis
+
+    @pytest.fixture
+    def job_queue(self, redis: Redis) -> RqJobQueue:
+        return RqJobQueue(redis)
+
+    @pytest.fixture
+    def rings(self, redis: Redis) -> Callable[[], int]:
+        return lambda: int(redis.llen(f"rq:queue:{QUEUE}"))
+
+    @pytest.fixture
+    def listener(self, clean_redis: str) -> Iterator[Listener]:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        handlers = [signal.getsignal(number) for number in numbers]
+        yield Listener(clean_redis)
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+
+    @pytest.fixture
+    def rq_queue(self, redis: Redis) -> Queue:
+        """RQ's own queue of the same name, as somebody else would write to it."""
+        return Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+
+    def test_a_ring_wakes_whoever_listens(self, job_queue: JobQueue, listener: Listener) -> None:
+        assert listener.listen(until=1, meanwhile=job_queue.ring)
+        assert listener.heard == 1
+
+    def test_a_ring_waits_for_whoever_comes(self, job_queue: JobQueue, listener: Listener) -> None:
+        job_queue.ring()
+        assert listener.listen(until=1)
+
+    def test_it_rings_again_and_again(self, job_queue: JobQueue, listener: Listener) -> None:
+        def ring_when_it_was_heard() -> None:
+            job_queue.ring()
+            assert eventually(lambda: listener.heard == 1)
+            job_queue.ring()
+            assert eventually(lambda: listener.heard == 2)
+            job_queue.ring()
+
+        assert listener.listen(until=3, meanwhile=ring_when_it_was_heard)
+        assert listener.heard == 3
+
+    def test_rings_that_nobody_has_answered_are_one(self, job_queue: JobQueue, rings: Callable[[], int]) -> None:
+        for _ in range(10):
+            job_queue.ring()
+        assert rings() == 1
+
+    def test_rings_of_many_at_once_are_few(self, job_queue: JobQueue, rings: Callable[[], int], redis: Redis) -> None:
+        together([job_queue.ring] * 16)
+        assert 1 <= rings() <= 16
+        assert redis.scard("rq:queues") == 1
+
+    def test_an_answered_ring_leaves_nothing_behind(
+        self, job_queue: JobQueue, listener: Listener, redis: Redis
+    ) -> None:
+        job_queue.ring()
+        assert listener.listen(until=1)
+        assert list(redis.scan_iter("rq:job:*")) == []
+        assert redis.scard("rq:workers") == 0
+
+    def test_one_whose_answer_fails_goes_on_listening(self, job_queue: JobQueue, clean_redis: str) -> None:
+        heard = 0
+
+        def answer_due() -> None:
+            nonlocal heard
+            heard += 1
+            if heard == 1:
+                job_queue.ring()
+                raise RuntimeError("the database went away")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        job_queue.ring()
+        assert listen(connect_for_rq(clean_redis), answer_due=answer_due)
+        assert heard == 2
+
+    # A ring carries no data, and whoever can write to Redis cannot make a worker run anything else.
+
+    def test_a_ring_says_nothing_of_anybody(self, job_queue: JobQueue, rq_queue: Queue) -> None:
+        job_queue.ring()
+        (job,) = rq_queue.jobs
+        assert (job.func_name, list(job.args), job.kwargs, job.description) == (ANSWER_DUE, [], {}, ANSWER_DUE)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "os.system",
+            "subprocess.call",
+            "builtins.exec",
+            "tests.contract.planted.touch",
+            "adapters.rq_job_queue.listen",
+            "",
+            "func",
+            "registered.get",
+        ],
+    )
+    def test_a_planted_job_is_not_executed(
+        self, name: str, rq_queue: Queue, listener: Listener, tmp_path: Path
+    ) -> None:
+        trace = tmp_path / "trace"
+        argument = str(trace) if name.endswith("touch") else f"touch {trace}"
+        job = rq_queue.enqueue_call(name, args=[argument], failure_ttl=60)
+        rq_queue.enqueue_call(ANSWER_DUE)
+        assert listener.listen(until=1)
+        assert not trace.exists()
+        assert job.get_status() is JobStatus.FAILED
+
+    def test_the_callbacks_of_a_planted_job_are_not_executed(self, rq_queue: Queue, listener: Listener) -> None:
+        callback = Callback("tests.contract.planted.leave_a_trace")
+        planted.TRACES.clear()
+        rq_queue.enqueue_call("os.system", args=["true"], on_failure=callback, on_success=callback)
+        rq_queue.enqueue_call(ANSWER_DUE, on_failure=callback, on_success=callback)
+        assert listener.listen(until=1)
+        assert planted.TRACES == []
+
+    def test_a_planted_pickle_is_not_opened(
+        self, rq_queue: Queue, listener: Listener, redis: Redis, tmp_path: Path
+    ) -> None:
+        trace = tmp_path / "trace"
+
+        class Bomb:
+            def __reduce__(self) -> tuple[object, ...]:
+                return (planted.touch, (str(trace),))
+
+        Queue(QUEUE, connection=redis, serializer=DefaultSerializer).enqueue_call(ANSWER_DUE, args=[Bomb()])
+        rq_queue.enqueue_call(ANSWER_DUE)
+        assert listener.listen(until=1)
+        assert not trace.exists()
+
+
+@pytest.mark.parametrize("down", DOWN)
+def test_without_redis_a_ring_is_lost_and_nothing_else(down: Callable[[], AbstractContextManager[str]]) -> None:
+    with down() as url, connect(url) as redis:
+        RqJobQueue(redis).ring()
+
+
+def test_without_redis_nobody_listens_and_is_not_told_to_stop() -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with closed_port() as url:
+        assert not listen(connect_for_rq(url), answer_due=lambda: None)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers

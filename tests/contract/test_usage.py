@@ -1,0 +1,156 @@
+"""The contract of the daily use."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from domain.accounts import UserId
+from domain.billing import SubscriptionStatus
+from domain.errors import QuotaExhausted
+from domain.plans import Allowance, Allowances, DailyQuota, Plan
+from domain.replies import Charge
+from tests.concurrency import at_once, together
+from tests.contract.world import ACTIVE, ALLOWANCES, THREADS, MemoryWorld, SqlWorld, World
+
+
+def spend(world: World, user_id: UserId, allowances: Allowances = ALLOWANCES) -> DailyQuota:
+    with world.begin() as work:
+        quota = work.usage.spend(user_id, allowances=allowances)
+        work.commit()
+    return quota
+
+
+def refund(world: World, charge: Charge) -> None:
+    with world.begin() as work:
+        work.usage.refund(charge)
+        work.commit()
+
+
+def limited_to(daily_prompts: int) -> Allowances:
+    return {Plan.BASIC: Allowance(daily_prompts), Plan.PRO: Allowance(None)}
+
+
+class UsageContract:
+    """What every implementation of Usage does."""
+
+    def test_counts_up_to_the_limit_and_then_refuses(self, world: World) -> None:
+        user = world.user()
+        today = world.today()
+        assert [spend(world, user.id) for _ in range(5)] == [DailyQuota(today, used, 5) for used in range(1, 6)]
+        with pytest.raises(QuotaExhausted) as refusal:
+            spend(world, user.id)
+        midnight = datetime.combine(today + timedelta(days=1), time(), tzinfo=UTC)
+        assert refusal.value.facts() == {"limit": 5, "used": 5, "resets_at": midnight}
+        assert world.used(user.id) == 5
+
+    def test_however_many_try_at_once_exactly_the_limit_wins(self, world: World) -> None:
+        user = world.user()
+        results = at_once([lambda: spend(world, user.id)] * (3 * THREADS))
+        won = [result.used for result in results if isinstance(result, DailyQuota)]
+        assert sorted(won) == [1, 2, 3, 4, 5]
+        assert all(isinstance(result, DailyQuota | QuotaExhausted) for result in results)
+        assert world.used(user.id) == 5
+
+    def test_a_prompt_whose_work_is_rolled_back_costs_nothing(self, world: World) -> None:
+        user = world.user()
+        for _ in range(9):
+            with world.begin() as work:
+                assert work.usage.spend(user.id, allowances=ALLOWANCES).used == 1
+        assert world.used(user.id) == 0
+
+    def test_users_do_not_share(self, world: World) -> None:
+        one, other = world.user(), world.user()
+        spend(world, one.id)
+        assert spend(world, other.id).used == 1
+
+    def test_one_given_back_can_be_spent_again(self, world: World) -> None:
+        user = world.user()
+        quotas = [spend(world, user.id) for _ in range(5)]
+        refund(world, Charge(user.id, quotas[-1].day))
+        assert world.used(user.id) == 4
+        assert spend(world, user.id).used == 5
+
+    def test_nothing_is_given_back_to_a_day_that_was_not_charged(self, world: World) -> None:
+        user = world.user()
+        refund(world, Charge(user.id, world.today()))
+        assert world.used(user.id) == 0
+        assert spend(world, user.id).used == 1
+        refund(world, Charge(user.id, world.today() - timedelta(days=1)))
+        assert world.used(user.id) == 1
+
+    def test_never_less_than_nothing_is_used(self, world: World) -> None:
+        user = world.user()
+        spend(world, user.id)
+        for _ in range(3):
+            refund(world, Charge(user.id, world.today()))
+        assert world.used(user.id) == 0
+
+    def test_a_new_day_begins_at_nothing(self, world: World) -> None:
+        user = world.user()
+        for _ in range(5):
+            spend(world, user.id)
+        world.pass_a_day()
+        assert world.used(user.id) == 0
+        assert spend(world, user.id) == DailyQuota(world.today(), 1, 5)
+
+    def test_yesterdays_refund_does_not_count_today(self, world: World) -> None:
+        user = world.user()
+        spend(world, user.id)
+        world.pass_a_day()
+        spend(world, user.id)
+        refund(world, Charge(user.id, world.today() - timedelta(days=1)))
+        assert world.used(user.id) == 1
+
+    @pytest.mark.parametrize("status", SubscriptionStatus)
+    def test_only_what_is_paid_for_is_without_limit(self, world: World, status: SubscriptionStatus) -> None:
+        user = world.user()
+        world.subscribe(user.id, replace(ACTIVE, status=status))
+        limit = None if status in {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING} else 5
+        assert spend(world, user.id) == DailyQuota(world.today(), 1, limit)
+
+    def test_pro_goes_on_past_the_limit_of_basic(self, world: World) -> None:
+        user = world.user()
+        world.subscribe(user.id, ACTIVE)
+        results = together([lambda: spend(world, user.id)] * THREADS)
+        assert sorted(result.used for result in results) == [*range(1, THREADS + 1)]
+
+    def test_the_plan_is_that_of_the_moment(self, world: World) -> None:
+        user = world.user()
+        for _ in range(5):
+            spend(world, user.id)
+        world.subscribe(user.id, ACTIVE)
+        assert spend(world, user.id) == DailyQuota(world.today(), 6, None)
+        world.subscribe(user.id, replace(ACTIVE, status=SubscriptionStatus.CANCELED))
+        with pytest.raises(QuotaExhausted) as refusal:
+            spend(world, user.id)
+        assert (refusal.value.limit, refusal.value.used) == (5, 6)
+
+    def test_a_limit_of_nothing_allows_nothing(self, world: World) -> None:
+        user = world.user()
+        with pytest.raises(QuotaExhausted) as refusal:
+            spend(world, user.id, limited_to(0))
+        assert (refusal.value.limit, refusal.value.used) == (0, 0)
+        assert world.used(user.id) == 0
+        spend(world, user.id)
+        with pytest.raises(QuotaExhausted):
+            spend(world, user.id, limited_to(0))
+
+    def test_a_limit_that_was_raised_counts_at_once(self, world: World) -> None:
+        user = world.user()
+        assert spend(world, user.id, limited_to(1)).remaining == 0
+        with pytest.raises(QuotaExhausted):
+            spend(world, user.id, limited_to(1))
+        assert spend(world, user.id, limited_to(2)) == DailyQuota(world.today(), 2, 2)
+
+
+class TestMemoryUsage(UsageContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+
+class TestSqlUsage(UsageContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world

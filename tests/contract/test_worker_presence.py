@@ -1,0 +1,57 @@
+"""The contract of the workers' presence and of the look whether Redis is there. Both have one implementation."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from redis import Redis
+
+from adapters.redis_connection import RedisProbe, connect
+from adapters.redis_worker_presence import KEY, RedisWorkerPresence
+from application.ports.worker_presence import WorkerPresence
+from tests.concurrency import eventually
+from tests.redis_doubles import DOWN
+
+
+class TestRedisWorkerPresence:
+    @pytest.fixture
+    def redis(self, clean_redis: str) -> Iterator[Redis]:
+        with connect(clean_redis) as redis:
+            yield redis
+
+    @pytest.fixture
+    def presence(self, redis: Redis) -> WorkerPresence:
+        return RedisWorkerPresence(redis)
+
+    def test_nobody_is_there_at_first(self, presence: WorkerPresence) -> None:
+        assert not presence()
+
+    def test_who_announces_itself_is_there(self, presence: WorkerPresence, redis: Redis) -> None:
+        presence.announce()
+        assert presence()
+        assert RedisWorkerPresence(redis)()
+
+    def test_for_ten_seconds_from_the_last_time(self, presence: WorkerPresence, redis: Redis) -> None:
+        presence.announce()
+        redis.pexpire(KEY, 1_000)
+        presence.announce()
+        assert 1_000 < int(redis.pttl(KEY)) <= 10_000
+
+    def test_who_was_silent_for_longer_is_not(self, presence: WorkerPresence, redis: Redis) -> None:
+        presence.announce()
+        redis.pexpire(KEY, 1)
+        assert eventually(lambda: not presence())
+        presence.announce()
+        assert presence()
+
+    def test_redis_is_there(self, redis: Redis) -> None:
+        assert RedisProbe(redis)()
+
+
+@pytest.mark.parametrize("down", DOWN)
+def test_without_redis_nobody_is_there_and_nothing_raises(down: Callable[[], AbstractContextManager[str]]) -> None:
+    with down() as url, connect(url) as redis:
+        presence = RedisWorkerPresence(redis)
+        presence.announce()
+        assert not presence()
+        assert not RedisProbe(redis)()

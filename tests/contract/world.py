@@ -1,0 +1,285 @@
+"""A database of either kind, its time, and people and rooms to fill it with."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from adapters.memory.doubles import SettableClock
+from adapters.memory.reader import MemoryReader
+from adapters.memory.tables import MemoryDatabase, Tables
+from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
+from adapters.sql.database import Database, make_engine
+from adapters.sql.reader import SqlReader
+from adapters.sql.unit_of_work import SqlUnitsOfWork, SqlWork
+from adapters.system_runtime import Uuid7Ids
+from application.ports.reader import Reader
+from application.ports.unit_of_work import Begin, Work
+from domain.accounts import LoginMethod, PhoneNumber, Session, SessionId, User, UserId
+from domain.billing import Subscription, SubscriptionStatus
+from domain.chat import Chatroom, ChatroomId, Message, MessageId
+from domain.errors import DependencyDown
+from domain.plans import Allowance, Allowances, Plan
+from domain.replies import ClaimedReply, FailureReason, QueuedReply, ReplyId, ReplyPolicy, ReplyState
+
+# Microseconds, and a time of day that no rounding leaves alone.
+MOMENT = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)
+ALLOWANCES: Allowances = {Plan.BASIC: Allowance(5), Plan.PRO: Allowance(None)}
+POLICY = ReplyPolicy(
+    lease=timedelta(seconds=60), max_attempts=3, deadline=timedelta(seconds=300), first_backoff=timedelta(seconds=2)
+)
+ACTIVE = Subscription(SubscriptionStatus.ACTIVE, MOMENT + timedelta(days=30), cancel_at_period_end=False)
+THREADS = 16
+
+new_id = Uuid7Ids()
+_phones = count(9_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFacts:
+    """What a test wants to know of a reply's row."""
+
+    state: ReplyState
+    attempt: int
+    leased: bool
+    content: str | None
+    failure: FailureReason | None
+    finished: bool
+
+
+class World(ABC):
+    """One implementation of the transactional ports and the reader, with time in the test's hands."""
+
+    begin: Begin
+    reader: Reader
+
+    @abstractmethod
+    def today(self) -> date:
+        """The UTC day of the database."""
+
+    @abstractmethod
+    def pass_time(self, by: timedelta) -> None:
+        """Make everything that is due, leased or valid for a while older."""
+
+    @abstractmethod
+    def pass_a_day(self) -> None:
+        """Make what was used today the use of yesterday."""
+
+    @abstractmethod
+    def subscribe(self, user_id: UserId, subscription: Subscription) -> None:
+        """Give a user a subscription."""
+
+    @abstractmethod
+    def reply(self, reply_id: ReplyId) -> ReplyFacts:
+        """A reply as it is stored."""
+
+    @abstractmethod
+    def break_commit(self, work: Work) -> None:
+        """Make the commit of ``work`` fail."""
+
+    def used(self, user_id: UserId) -> int:
+        """The prompts a user has used today."""
+        return self.reader.standing(user_id, allowances=ALLOWANCES).quota.used
+
+    def user(self, **changes: Any) -> User:
+        """A user who is stored."""
+        user = a_user(**changes)
+        with self.begin() as work:
+            work.users.add(user)
+            work.commit()
+        return user
+
+    def room(self, user: User | None = None, **changes: Any) -> Chatroom:
+        """A chatroom that is stored."""
+        room = a_room(user or self.user(), **changes)
+        with self.begin() as work:
+            work.chatrooms.add(room)
+            work.commit()
+        return room
+
+    def ask(
+        self, room: Chatroom, text: str = "Why?", *, policy: ReplyPolicy = POLICY, charged_on: date | None = None
+    ) -> QueuedReply:
+        """A message that is stored, with its reply queued."""
+        message = a_message(room, text)
+        reply = QueuedReply.to(message, id=ReplyId(new_id()), charged_on=charged_on or self.today(), policy=policy)
+        with self.begin() as work:
+            work.messages.add(message)
+            work.replies.add(reply)
+            work.commit()
+        return reply
+
+    def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY) -> list[ClaimedReply]:
+        """Claim what is due."""
+        with self.begin() as work:
+            claimed = list(work.replies.claim_due(limit=limit, policy=policy))
+            work.commit()
+        return claimed
+
+    def claim_one(self, policy: ReplyPolicy = POLICY) -> ClaimedReply:
+        """Claim the one reply that is due."""
+        (claimed,) = self.claim(policy=policy)
+        return claimed
+
+
+def a_user(**changes: Any) -> User:
+    """A user nobody has stored yet, with a number of their own."""
+    user = User(
+        id=UserId(new_id()),
+        phone=PhoneNumber(f"+91{next(_phones)}"),
+        name="Asha",
+        email="asha@example.org",
+        password_hash="$2b$…",
+        created_at=MOMENT,
+        verified_at=None,
+    )
+    return replace(user, **changes)
+
+
+def a_session(user: User, **changes: Any) -> Session:
+    """A login that nobody has stored yet."""
+    now = datetime.now(UTC)
+    session = Session(SessionId(new_id()), user.id, LoginMethod.OTP, now, now + timedelta(days=1))
+    return replace(session, **changes)
+
+
+def a_room(user: User, **changes: Any) -> Chatroom:
+    """A chatroom nobody has stored yet."""
+    room = Chatroom(ChatroomId(new_id()), user.id, "Physics", None, MOMENT, MOMENT)
+    return replace(room, **changes)
+
+
+def a_message(room: Chatroom, text: str = "Why?", **changes: Any) -> Message:
+    """A message nobody has stored yet."""
+    message = Message(MessageId(new_id()), room.id, room.user_id, text, MOMENT)
+    return replace(message, **changes)
+
+
+class MemoryWorld(World):
+    """In memory."""
+
+    def __init__(self) -> None:
+        """Begin empty, at the machine's time: sessions are made with it."""
+        self._clock = SettableClock(datetime.now(UTC))
+        self._database = MemoryDatabase(self._clock)
+        self.begin = MemoryUnitsOfWork(self._database)
+        self.reader = MemoryReader(self._database)
+
+    def today(self) -> date:
+        """The clock's day."""
+        return self._clock().date()
+
+    def pass_time(self, by: timedelta) -> None:
+        """Move the clock."""
+        self._clock.advance(by)
+
+    def pass_a_day(self) -> None:
+        """Move the rows, as in SQL, so that the day of the test stays the same."""
+        usage = self._database.tables.daily_usage
+        moved = {(user_id, day - timedelta(days=1)): used for (user_id, day), used in usage.items()}
+        usage.clear()
+        usage.update(moved)
+
+    def subscribe(self, user_id: UserId, subscription: Subscription) -> None:
+        """Put the row."""
+        self._database.tables.subscriptions[user_id] = subscription
+
+    def reply(self, reply_id: ReplyId) -> ReplyFacts:
+        """Read the row."""
+        row = self._database.tables.replies[reply_id]
+        return ReplyFacts(
+            row.state, row.attempt, row.lease_token is not None, row.content, row.failure, row.finished_at is not None
+        )
+
+    def break_commit(self, work: Work) -> None:
+        """Give it a database that fails."""
+        assert isinstance(work, MemoryWork)
+        work._database = _BrokenDatabase(self._clock)
+
+
+class _BrokenDatabase(MemoryDatabase):
+    def commit(self, tables: Tables) -> None:
+        raise DependencyDown("database")
+
+
+class SqlWorld(World):
+    """In PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        """Use an empty database."""
+        self.database = database
+        self.begin = SqlUnitsOfWork(database)
+        self.reader = SqlReader(database)
+
+    def today(self) -> date:
+        """The server's day."""
+        day: date = self._rows("SELECT (now() AT TIME ZONE 'utc')::date")[0][0]
+        return day
+
+    def pass_time(self, by: timedelta) -> None:
+        """Shift the rows: the server's clock is not ours to move."""
+        self._run(
+            "UPDATE replies SET available_at = available_at - %(by)s, deadline = deadline - %(by)s,"
+            " lease_until = lease_until - %(by)s",
+            by=by,
+        )
+        self._run("UPDATE sessions SET expires_at = expires_at - %(by)s", by=by)
+
+    def pass_a_day(self) -> None:
+        """Shift the rows."""
+        self._run("UPDATE daily_usage SET day = day - 1")
+
+    def subscribe(self, user_id: UserId, subscription: Subscription) -> None:
+        """Insert the row."""
+        self._run(
+            "INSERT INTO subscriptions (user_id, status, current_period_end, cancel_at_period_end)"
+            " VALUES (%(user_id)s, %(status)s, %(end)s, %(cancel)s)"
+            " ON CONFLICT (user_id) DO UPDATE SET status = %(status)s, current_period_end = %(end)s,"
+            " cancel_at_period_end = %(cancel)s",
+            user_id=user_id,
+            status=subscription.status.value,
+            end=subscription.current_period_end,
+            cancel=subscription.cancel_at_period_end,
+        )
+
+    def reply(self, reply_id: ReplyId) -> ReplyFacts:
+        """Select the row."""
+        ((state, attempt, leased, content, failure, finished),) = self._rows(
+            "SELECT state, attempt, lease_token IS NOT NULL, content, failure, finished_at IS NOT NULL"
+            " FROM replies WHERE id = %(id)s",
+            id=reply_id,
+        )
+        reason = FailureReason(failure) if failure else None
+        return ReplyFacts(ReplyState(state), attempt, leased, content, reason, finished)
+
+    def break_commit(self, work: Work) -> None:
+        """End its connection."""
+        assert isinstance(work, SqlWork)
+        self._run("SELECT pg_terminate_backend(%(pid)s, 5000)", pid=work._connection.info.backend_pid)
+
+    def _run(self, statement: str, **values: Any) -> None:
+        with self.database.read() as cursor:
+            cursor.execute(statement, values)
+
+    def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        with self.database.read() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+
+
+@contextmanager
+def sql_world(database_url: str) -> Iterator[SqlWorld]:
+    """A world with connections for all threads of a test."""
+    database = Database(make_engine(database_url, pool_size=THREADS + 2, application_name="tests"))
+    try:
+        yield SqlWorld(database)
+    finally:
+        database.close()
+
+
+def shown(text: str) -> str:
+    """A text as the id of a test."""
+    return ascii(text[:16]) + (f" of {len(text)}" if len(text) > 16 else "")

@@ -1,0 +1,27 @@
+"""People who use the service."""
+
+from itertools import count
+
+from application.auth.sessions import LoggedIn
+from application.use_cases import UseCases
+from domain.accounts import UserId
+from domain.one_time_password import Purpose
+
+_numbers = count(9_100_000_000)
+
+
+def a_mobile_number() -> str:
+    """A number nobody has used yet."""
+    return f"+91{next(_numbers)}"
+
+
+def log_in(use_cases: UseCases, mobile_number: str) -> LoggedIn:
+    """Log in with a one-time password."""
+    sent = use_cases.auth.request_code(mobile_number=mobile_number, purpose=Purpose.LOGIN)
+    assert sent.shown is not None
+    return use_cases.auth.verify_code(mobile_number=mobile_number, code=sent.shown)
+
+
+def somebody(use_cases: UseCases) -> UserId:
+    """A user who has logged in."""
+    return log_in(use_cases, a_mobile_number()).user.id

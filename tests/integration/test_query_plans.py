@@ -1,0 +1,108 @@
+"""The statements that run all the time read what they need and not the whole table."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from adapters.sql import reader, replies
+from tests.servers import new_database
+
+FINISHED, UNFINISHED = 50_000, 200
+
+FILL = f"""
+INSERT INTO users (id, phone, created_at)
+    SELECT gen_random_uuid(), '+9198' || lpad(n::text, 8, '0'), now() FROM generate_series(1, 100) n;
+INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
+    SELECT gen_random_uuid(), users.id, 'room', now(), now() FROM users, generate_series(1, 20);
+INSERT INTO messages (id, chatroom_id, content, created_at)
+    SELECT gen_random_uuid(), room.id, 'why', now()
+    FROM generate_series(1, {FINISHED // 2_000}), (SELECT id FROM chatrooms) room;
+INSERT INTO replies (id, message_id, chatroom_id, user_id, state, attempt, available_at, deadline, charged_on, content,
+                     created_at, finished_at)
+    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', 1, now() - interval '1 day',
+           now() - interval '1 day', current_date, 'because', now(), now()
+    FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id;
+INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, created_at)
+    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'queued', now() - interval '1 second',
+           now() + interval '5 minutes', current_date, now()
+    FROM (SELECT * FROM messages LIMIT {UNFINISHED}) m JOIN chatrooms c ON c.id = m.chatroom_id;
+"""
+
+Plan = Callable[[str, dict[str, Any]], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def cursor(database_server: str) -> Iterator[Cursor]:
+    """A database with much that is finished and little that is not."""
+    with new_database(database_server) as url:
+        connection = psycopg2.connect(url)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(FILL)
+            cursor.execute("VACUUM ANALYZE")
+            yield cursor
+        connection.close()
+
+
+@pytest.fixture
+def plan(cursor: Cursor) -> Plan:
+    """All nodes of the plan of a statement."""
+
+    def explain(statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", values)
+        row = cursor.fetchone()
+        assert row is not None
+        document = json.loads(row[0]) if isinstance(row[0], str) else row[0]
+        return list(nodes_of(document[0]["Plan"]))
+
+    return explain
+
+
+def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from nodes_of(child)
+
+
+def whole_tables_read(nodes: list[dict[str, Any]]) -> set[str]:
+    return {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+
+
+def indexes_read(nodes: list[dict[str, Any]]) -> set[str]:
+    return {node["Index Name"] for node in nodes if "Index Name" in node}
+
+
+def test_claiming_reads_only_what_is_unfinished(plan: Plan) -> None:
+    nodes = plan(replies.CLAIM_DUE, {"limit": 10, "max_attempts": 3, "lease": timedelta(seconds=60)})
+    assert whole_tables_read(nodes) == set()
+    assert "ix_replies_due" in indexes_read(nodes)
+
+
+def test_sweeping_reads_only_what_is_unfinished(plan: Plan) -> None:
+    values = {"limit": 100, "max_attempts": 3, "deadline_exceeded": "x", "attempts_exhausted": "y"}
+    nodes = plan(replies.FAIL_HOPELESS, values)
+    assert whole_tables_read(nodes) == set()
+    assert indexes_read(nodes) & {"ix_replies_due", "ix_replies_unfinished"}
+
+
+def test_a_conversation_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
+    cursor.execute("SELECT id, user_id FROM chatrooms LIMIT 1")
+    row = cursor.fetchone()
+    assert row is not None
+    values = {"chatroom_id": row[0], "user_id": row[1], "before": None, "limit": 26}
+    nodes = plan(reader.CONVERSATION, values)
+    assert whole_tables_read(nodes) == set()
+
+
+def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
+    cursor.execute("SELECT id FROM users LIMIT 1")
+    row = cursor.fetchone()
+    assert row is not None
+    nodes = plan(reader.ROOMS, {"user_id": row[0], "before": None, "limit": 51})
+    assert whole_tables_read(nodes) == set()
+    assert indexes_read(nodes) == {"ix_chatrooms_user_id_id"}
