@@ -97,6 +97,8 @@ class RedisReplyListener:
         """Listen through ``redis``, on one connection however many listeners there are."""
         self._redis = redis
         self._listeners: dict[bytes, list[_Listener]] = {}
+        # What Redis has confirmed: who comes second to a reply has nothing to wait for.
+        self._subscribed: set[bytes] = set()
         self._changed = Condition()
         Thread(target=self._feed_for_ever, name="reply-listener", daemon=True).start()
 
@@ -107,6 +109,8 @@ class RedisReplyListener:
         listener = _Listener()
         with self._changed:
             self._listeners.setdefault(channel, []).append(listener)
+            if channel in self._subscribed:
+                listener.subscribed.set()
             self._changed.notify()
         try:
             listener.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
@@ -124,7 +128,8 @@ class RedisReplyListener:
         except RedisError:
             return []
         # Typed for every way to call it; as called here it gives pairs of an id and its fields.
-        return [_decode(fields[b"piece"]) for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)]
+        fields = [fields for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)]
+        return [piece for piece in map(_decode, (one.get(b"piece", b"") for one in fields)) if piece is not None]
 
     def _feed_for_ever(self) -> None:
         while True:
@@ -135,6 +140,8 @@ class RedisReplyListener:
                     self._feed(pubsub)
             except RedisError as error:
                 log.warning("listeners_cut_off", error=type(error).__name__)
+                with self._changed:
+                    self._subscribed.clear()
                 time.sleep(RECONNECT_SECONDS)
 
     def _feed(self, pubsub: PubSub) -> None:
@@ -143,6 +150,7 @@ class RedisReplyListener:
         while True:
             with self._changed:
                 wanted = set(self._listeners)
+                self._subscribed &= wanted
             if new := wanted - asked_for:
                 pubsub.subscribe(*new)
             if gone := asked_for - wanted:
@@ -155,15 +163,16 @@ class RedisReplyListener:
                 self._pass_on(message)
 
     def _pass_on(self, message: dict[str, Any]) -> None:
+        channel = message["channel"]
         with self._changed:
-            listeners = list(self._listeners.get(message["channel"], ()))
+            listeners = list(self._listeners.get(channel, ()))
+            if listeners and message["type"] == "subscribe":
+                self._subscribed.add(channel)
         if message["type"] == "subscribe":
             for listener in listeners:
                 listener.subscribed.set()
-        elif message["type"] == "message":
-            piece = _decode(message["data"])
+        elif message["type"] == "message" and (piece := _decode(message["data"])) is not None:
             for listener in listeners:
-                listener.subscribed.set()
                 listener.pieces.put(piece)
 
 
@@ -179,6 +188,10 @@ def _encode(piece: Piece) -> bytes:
     return orjson.dumps([piece.end.run, piece.end.characters, piece.text, piece.final])
 
 
-def _decode(data: bytes) -> Piece:
-    run, characters, text, final = orjson.loads(data)
+def _decode(data: bytes) -> Piece | None:
+    """None for what is no piece of ours: it must not end the thread that feeds everybody."""
+    try:
+        run, characters, text, final = orjson.loads(data)
+    except (ValueError, TypeError):
+        return None
     return Piece(Position(run, characters), text, final)

@@ -1,6 +1,6 @@
-"""A model that thinks for a while: Gemini's streaming API with a fixed latency, cheap enough not to be what is measured.
+"""A model that thinks for a while: Gemini's streaming API with a fixed latency, cheap enough not to disturb.
 
-    python bench/model_server.py PORT SECONDS
+python bench/model_server.py PORT SECONDS
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What one worker process does: throughput with a backlog, and latency when idle. The model takes a second.
 
-    make bench-replies
+make bench-replies
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """What the benches stand on: embedded servers, a model, and processes whose CPU and memory are read from the kernel."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import psutil
 import psycopg2
 
 from adapters.sql.migrate import upgrade
+from entrypoints.supervisor.children import inherited_environment
 from entrypoints.supervisor.embedded import embedded_servers
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ def stage() -> Iterator[Stage]:
         upgrade(servers.database_url)
         model_port = free_port()
         environment = {
-            **os.environ,
+            **inherited_environment(),
             "DATABASE_URL": servers.database_url,
             "REDIS_URL": servers.redis_url,
             "DATA_DIR": directory,

@@ -49,7 +49,7 @@ VARIABLES = (
     Variable("LLM_PROVIDER", "by GEMINI_API_KEY", "`gemini`, `gemini-legacy`, `openai-compatible`, `offline`"),
     Variable("GEMINI_API_KEY", "", "key of the Gemini API"),
     Variable("GEMINI_MODEL", "gemini-flash-latest", "model that answers"),
-    Variable("GEMINI_FALLBACK_MODELS", "gemini-flash-lite-latest", "what answers when it is gone, in order, with commas"),
+    Variable("GEMINI_FALLBACK_MODELS", "gemini-flash-lite-latest", "what answers when it is gone; several with commas"),
     Variable("GEMINI_BASE_URL", "Google's", "another server that speaks the Gemini API"),
     Variable("OPENAI_BASE_URL", "", "such as `http://localhost:11434/v1`, for `openai-compatible`"),
     Variable("OPENAI_API_KEY", "", "its key, if it wants one"),
@@ -153,11 +153,6 @@ def load_settings() -> Settings:
     """The settings of this process: the environment, and for what it lacks the file ``.env``. SettingsError."""
     from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     return read_settings({**from_file, **os.environ})
-
-
-def inherited_environment() -> dict[str, str]:
-    """The environment to hand on to a child process."""
-    return dict(os.environ)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -164,7 +164,9 @@ class MemoryReplies:
 
     def add(self, reply: QueuedReply) -> None:
         """Queue a new reply, due at once."""
+        earlier = (row.run for row in self._rows.values() if row.queued.message_id == reply.message_id)
         self._rows[reply.id] = ReplyRow(
+            run=max(earlier, default=0),
             queued=reply,
             state=ReplyState.QUEUED,
             available_at=self._now,
@@ -257,7 +259,7 @@ class MemoryReplies:
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         """Which of these are marked to be stopped."""
-        return [reply_id for reply_id in reply_ids if self._rows[reply_id].stop_requested]
+        return [row.queued.id for row in map(self._rows.get, reply_ids) if row is not None and row.stop_requested]
 
     def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
         """Fail what nobody may try any more."""

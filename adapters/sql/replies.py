@@ -20,10 +20,12 @@ from domain.replies import (
     ReplyState,
 )
 
+# Runs go on from those of the message's earlier replies: a position in one of them is never one in this.
 ADD = """
-INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, available_at, deadline, charged_on,
+INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, run, available_at, deadline, charged_on,
                      created_at)
-VALUES (%(id)s, %(message_id)s, %(chatroom_id)s, %(user_id)s, 'queued', %(priority)s, now(),
+VALUES (%(id)s, %(message_id)s, %(chatroom_id)s, %(user_id)s, 'queued', %(priority)s,
+        COALESCE((SELECT max(run) FROM replies WHERE message_id = %(message_id)s), 0), now(),
         now() + %(answer_within)s, %(charged_on)s, %(created_at)s)
 """
 # Counted no further than the limits: a full backlog costs no more than that to see.

@@ -9,7 +9,7 @@ from application.ports.reply_stream import START, Piece, Position, ReplyListener
 from application.ports.runtime import Clock, Pause
 from domain.accounts import UserId
 from domain.chat import ChatroomId, MessageId
-from domain.errors import ChatroomNotFound, MessageNotFound
+from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.replies import ReplyId
 
 # How long nothing may come before the database is asked whether the reply has ended without a word. It is what keeps a
@@ -74,6 +74,8 @@ class FollowReply:
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Iterator[Event]:
         """Everything after ``after``, to the end. MessageNotFound is raised here, not while iterating."""
         entry = self.read_entry(user_id=user_id, entry_id=entry_id)
+        if entry.turn.reply_state.final:
+            return _ending(after, entry)
         return self._events(user_id, entry.turn.reply_id, after)
 
     def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Iterator[Event]:
@@ -86,8 +88,8 @@ class FollowReply:
                     seen = event.position
                     yield event
                 if ended or not pieces:
-                    entry = self.read_entry(user_id=user_id, entry_id=reply_id)
-                    if entry.turn.reply_state.final:
+                    entry = self._finished(user_id, reply_id)
+                    if entry is not None:
                         yield from _ending(seen, entry)
                         return
                     yield Silence()
@@ -95,6 +97,14 @@ class FollowReply:
                 pieces = [piece] if piece else []
                 if piece and _leaves_a_gap(seen, piece):
                     pieces = [*self.listener.published(reply_id), piece]
+
+    def _finished(self, user_id: UserId, reply_id: ReplyId) -> Entry | None:
+        """The reply if it has ended. A database that is down for a moment cuts nobody off: it is asked again."""
+        try:
+            entry = self.read_entry(user_id=user_id, entry_id=reply_id)
+        except DependencyDown:
+            return None
+        return entry if entry.turn.reply_state.final else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +153,8 @@ class ReadOn:
             found = self.reader.turns_from(user_id, chatroom_id, entry_id=after, turns=turns)
             if found is None:
                 raise ChatroomNotFound
-            fresh = [turn for turn in found if turn.reply_id > after]
+            # The first is the turn of ``after``: there may be another reply in it. The others are later.
+            fresh = [turn for nth, turn in enumerate(found) if nth > 0 or turn.reply_id > after]
             left = until - self.clock()
             if left <= timedelta() or any(turn.reply_state.final for turn in fresh):
                 return found

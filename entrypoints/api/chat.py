@@ -1,5 +1,6 @@
 """/chatroom: chatrooms and sending messages."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from flask import Response
 
 from application.chat.rooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
 from application.chat.send_message import SentMessage
-from application.ports.reader import RoomPage
+from application.ports.reader import RoomPage, Turn
 from application.use_cases import Chat
 from domain.accounts import Principal
 from domain.chat import (
@@ -19,8 +20,10 @@ from domain.chat import (
     ChatroomId,
     MessageId,
 )
+from domain.errors import DependencyDown
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.entries import (
+    AnsweredMessageSchema,
     EntrySchema,
     SentMessageSchema,
     entry_path,
@@ -217,7 +220,7 @@ def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
         With `after` and `wait`, the answer comes as soon as a reply after that entry is finished, or when the time is
         up: ask again with the last finished entry. The newest page without either.
         """
-        if query["after"] is None:
+        if "after" not in query:
             return _page_before(chat, principal, query, chatroom_id)
         after = MessageId(query["after"])
         with places.given_up():
@@ -228,7 +231,7 @@ def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
                 turns=_turns(query["limit"]) + 1,
                 within=min(timedelta(seconds=query["wait"]), MAX_WAIT),
             )
-        entries = [entry for entry in turns_json(chatroom_id, turns) if entry["id"] > after]
+        entries = _entries_after(after, chatroom_id, turns)
         return json_response({"messages": entries[: query["limit"]], "nextCursor": None})
 
     @blp.route("/<uuid:chatroom_id>/message", methods=["POST"])
@@ -238,7 +241,7 @@ def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
     @blp.response(202, SentMessageSchema, description="Accepted: the reply comes later", headers=SENT_HEADERS)
     @blp.alt_response(
         201,
-        schema=SentMessageSchema,
+        schema=AnsweredMessageSchema,
         description="Accepted, and the reply is finished: with `Prefer: wait=N`",
         headers=SENT_HEADERS,
         success=True,
@@ -260,17 +263,8 @@ def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
         location = {"Location": entry_path(sent.reply_id), **quota_headers(sent.quota)}
         if sent.repeated:
             location["Idempotent-Replayed"] = "true"
-        reply = _reply_within(chat, principal, sent)
+        reply = _reply_within(preferred_wait(), chat, places, sent)
         return json_response(sent_json(sent, reply), 201 if reply else 202, location)
-
-    def _reply_within(chat: Chat, principal: Principal, sent: SentMessage) -> dict[str, Any] | None:
-        """The reply if it is finished within the time that the client prefers to wait."""
-        within = preferred_wait()
-        if not within:
-            return None
-        with places.given_up():
-            entry = chat.wait_for_reply(user_id=principal.user_id, reply_id=sent.reply_id, within=within)
-        return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
 
     return blp
 
@@ -299,11 +293,32 @@ def _page_before(chat: Chat, principal: Principal, query: Body, chatroom_id: UUI
         user_id=principal.user_id,
         chatroom_id=ChatroomId(chatroom_id),
         turns=_turns(query["limit"]),
-        before=MessageId(query["before"]) if query["before"] else None,
+        before=query.get("before"),
     )
     return json_response(
         {"messages": turns_json(chatroom_id, conversation.turns), "nextCursor": conversation.next_before}
     )
+
+
+def _entries_after(after: MessageId, chatroom_id: UUID, turns: Sequence[Turn]) -> list[Body]:
+    """Of the first turn, which is that of ``after``, only what is newer; of the others everything.
+
+    A newer reply to an older message stands with it: ids alone are not in the order of the conversation.
+    """
+    first = [entry for entry in turns_json(chatroom_id, turns[:1]) if entry["id"] > after]
+    return first + turns_json(chatroom_id, turns[1:])
+
+
+def _reply_within(within: timedelta, chat: Chat, places: Places, sent: SentMessage) -> Body | None:
+    """The reply if it is finished within the time that the client prefers to wait."""
+    if not within:
+        return None
+    try:
+        with places.given_up():
+            entry = chat.wait_for_reply(user_id=sent.message.user_id, reply_id=sent.reply_id, within=within)
+    except DependencyDown:
+        return None  # the message is accepted, and nobody should send it again
+    return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
 
 
 def _turns(entries: int) -> int:

@@ -79,6 +79,12 @@ class SentMessageSchema(Schema):
     links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
 
 
+class AnsweredMessageSchema(SentMessageSchema):
+    """An accepted message and its finished reply."""
+
+    reply = ma.fields.Nested(EntrySchema, required=True)
+
+
 def entry_path(entry_id: UUID) -> str:
     """Where an entry is."""
     return f"/message/{entry_id}"

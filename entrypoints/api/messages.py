@@ -38,7 +38,7 @@ client left off: while it is being written, on any device, and afterwards.
 | event | data |
 |---|---|
 | `delta` | `{"text": …}`: more of the reply |
-| `reset` | `{}`: forget the text so far, the reply is being written anew |
+| `reset` | `{}`: forget the text so far, the reply is being written anew, or nothing of it is kept |
 | `done`, `failed`, `cancelled` | the finished reply as in `GET /message/{id}`; the stream ends |
 
 A comment comes at least every few seconds. The stream ends by itself."""

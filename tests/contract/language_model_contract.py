@@ -283,9 +283,11 @@ class LanguageModelContract(ABC):
         if self.keeps_connections:
             assert {call.connection for call in server.calls} == {1}
 
+
+class ClosingContract:
+    """Of models whose calls end at once when they are closed."""
+
     def test_closed_in_mid_call_the_call_fails(self, server: FakeGemini, model: Any):
-        if not hasattr(model, "close") or not self.ends_calls_at_once:
-            pytest.skip("calls end by their time only")
         server.will(Outcome("hang"))
         failures: list[AnswerFailed] = []
         caller = Thread(target=lambda: failures.append(failure_of(model)))

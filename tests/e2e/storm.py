@@ -4,7 +4,7 @@
 
 Clients keep a ledger of every request with an Idempotency-Key and repeat what they got no answer to. What must hold in
 the end: each accepted message has exactly one reply or one clear failure; no key was accepted twice; the quota is what
-was answered; each answer is that of its own prompt; clients saw 2xx, 409, 429, 503 or a cut connection, and nothing else.
+was answered; each answer is that of its own prompt; clients saw 2xx, 409, 429, 503 or a cut connection, and no more.
 """
 
 import argparse
@@ -128,6 +128,7 @@ class Faults:
             self.flush_redis,
             self.kill_redis,
             self.stop_redis,
+            self.kill_postgres,
             self.cut_all_database_connections,
             self.let_the_model_fail,
         ]
@@ -165,6 +166,10 @@ class Faults:
         """A black hole for a while."""
         with self._stopped(self._service.find("valkey-server")):
             time.sleep(self._chance.uniform(0.5, 2.0))
+
+    def kill_postgres(self) -> None:
+        """kill -9; the supervisor starts it again, and what was committed is there."""
+        self._kill(self._service.find("postgres"))
 
     def cut_all_database_connections(self) -> None:
         """pg_terminate_backend on everything."""
@@ -276,9 +281,9 @@ def report(service: Service, ledger: Ledger) -> None:
     """The ledger's figures."""
     states = dict(service.query("SELECT state, count(*) FROM replies GROUP BY state"))
     tried_again = service.query("SELECT count(*) FROM replies WHERE attempt > 1")[0][0]
-    print(f"letters accepted: {len(ledger.letters)}; replies: {states}, {tried_again} of them tried more than once")
-    print(f"clients saw: {dict(ledger.answers)}")
-    print(f"faults: {dict(ledger.faults)}")
+    print(f"letters accepted: {len(ledger.letters)}; replies: {states}, {tried_again} of them tried more than once")  # noqa: T201
+    print(f"clients saw: {dict(ledger.answers)}")  # noqa: T201
+    print(f"faults: {dict(ledger.faults)}")  # noqa: T201
 
 
 def main() -> None:
@@ -287,7 +292,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
-    print(f"seed {options.seed}")
+    print(f"seed {options.seed}")  # noqa: T201
     with tempfile.TemporaryDirectory() as directory:
         storm(Path(directory), seconds=options.minutes * 60, seed=options.seed)
 

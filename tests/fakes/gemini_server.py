@@ -56,6 +56,7 @@ Kind = Literal[
     "reset",  # the connection is reset instead of an answer
     # of streams only:
     "stall",  # all pieces but the last, then no byte, until the caller or the server goes away
+    "pause",  # all pieces but the last, which comes when ``go_on`` is set, in the test's own process
     "withheld",  # some pieces, then the rest is withheld: finish reason SAFETY
     "broken",  # some pieces, then an error of ``status``
     "cut",  # some pieces, then the connection ends in the middle of the next
@@ -111,6 +112,7 @@ class FakeGemini:
         self.calls: list[Call] = []
         self.hang_ups = 0  # of callers who were seen to leave before the end
         self.stopping = Event()
+        self.go_on = Event()
         self.lock = Lock()
         self._script: list[Outcome] = []
         self._server = _Server(("127.0.0.1", port), self)
@@ -147,6 +149,7 @@ class FakeGemini:
 
     def reset(self) -> None:
         """Forget script and calls."""
+        self.go_on.clear()
         with self.lock:
             self._script.clear()
             self.calls.clear()
@@ -316,6 +319,8 @@ class _Handler(BaseHTTPRequestHandler):
         if outcome.kind == "broken":
             objects.append(self.error_body(outcome.status, "scripted", outcome.retry_after))
         for index, piece in enumerate(objects):
+            if outcome.kind == "pause" and index == len(objects) - 1:
+                self._be_silent(until=self.server.gemini.go_on)
             text = json.dumps(piece)
             whole = f"data: {text}\r\n\r\n" if form == "sse" else ("[" if index == 0 else ",\r\n") + text
             for part in _drops(whole.encode(), outcome):
@@ -333,9 +338,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._chunk(last)
             self._chunk(b"")
 
-    def _be_silent(self) -> None:
+    def _be_silent(self, until: Event | None = None) -> None:
         self.close_connection = True
         while not self.server.gemini.stopping.wait(0.02):
+            if until is not None and until.is_set():
+                return
             with contextlib.suppress(BlockingIOError):
                 if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
                     raise ConnectionAbortedError

@@ -78,7 +78,8 @@ def indexes_read(nodes: list[dict[str, Any]]) -> set[str]:
 
 
 def test_claiming_reads_only_what_is_unfinished(plan: Plan) -> None:
-    nodes = plan(replies.CLAIM_DUE, {"limit": 10, "max_attempts": 3, "lease": timedelta(seconds=60)})
+    values = {"limit": 10, "window": 90, "max_attempts": 3, "user_concurrency": 2, "lease": timedelta(seconds=60)}
+    nodes = plan(replies.CLAIM_DUE, values)
     assert whole_tables_read(nodes) == set()
     assert "ix_replies_due" in indexes_read(nodes)
 

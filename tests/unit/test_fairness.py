@@ -181,13 +181,11 @@ def test_the_plan_counts_from_the_moment_of_sending():
 def test_the_bounds_hold_whatever_is_sent_and_claimed(rooms: list[tuple[int, int]], limits: list[int], allowed: int):
     house = open_house(user_concurrency=allowed)
     people = [house.user(phone) for phone in (ASHA, RAVI, MIRA)]
-    for who, each in rooms:
-        flood(house, people[who], rooms=1, each=each)
+    for nth, each in rooms:
+        flood(house, people[nth], rooms=1, each=each)
     for limit in limits:
         assert len(house.claim(limit)) <= limit
-        running = [
-            row.queued for row in house.database.tables.replies.values() if row.state is ReplyState.RUNNING
-        ]
+        running = [row.queued for row in house.database.tables.replies.values() if row.state is ReplyState.RUNNING]
         assert max(Counter(reply.user_id for reply in running).values(), default=0) <= allowed
         assert max(Counter(reply.chatroom_id for reply in running).values(), default=0) <= 1
     # And nobody is left out who could be served.

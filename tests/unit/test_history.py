@@ -124,7 +124,10 @@ def test_so_many_turns_and_no_more():
     assert [turn.prompt for turn in story.asked().history] == [str(n) for n in range(2, MAX_HISTORY_TURNS + 2)]
 
 
-@given(turns=st.lists(st.tuples(st.text("x", min_size=1, max_size=30), st.text("y", max_size=30)), max_size=6), tokens=st.integers(1, 30))
+@given(
+    turns=st.lists(st.tuples(st.text("x", min_size=1, max_size=30), st.text("y", max_size=30)), max_size=6),
+    tokens=st.integers(1, 30),
+)
 def test_it_is_the_longest_end_of_the_conversation_that_fits(turns: list[tuple[str, str]], tokens: int):
     story = Story(history_tokens=tokens)
     for prompt, answer in turns:

@@ -1,6 +1,5 @@
 """What the environment may say, and what is said of what it may not."""
 
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.settings import Secret, SettingsError, inherited_environment, load_settings, read_settings
+from entrypoints.settings import Secret, SettingsError, load_settings, read_settings
 
 LONG = "0123456789abcdef0123456789abcdef"
 
@@ -165,9 +164,7 @@ def test_each_provider_needs_what_it_cannot_do_without():
     assert (settings.llm_provider, settings.openai_model) == ("openai-compatible", "llama")
 
 
-@pytest.mark.parametrize(
-    ("given", "names"), [("a", ("a",)), (" a, b ,,c ", ("a", "b", "c")), ("", ()), (" , ", ())]
-)
+@pytest.mark.parametrize(("given", "names"), [("a", ("a",)), (" a, b ,,c ", ("a", "b", "c")), ("", ()), (" , ", ())])
 def test_the_models_to_fall_back_to_keep_their_order(given: str, names: tuple[str, ...]):
     assert read_settings({"GEMINI_FALLBACK_MODELS": given}).gemini_fallback_models == names
 
@@ -249,10 +246,3 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
         monkeypatch.delenv(name, raising=False)
     settings = load_settings()
     assert (settings.port, settings.web_threads, settings.host) == (8002, 3, "127.0.0.1")
-
-
-def test_children_inherit_a_copy():
-    environment = inherited_environment()
-    assert environment == dict(os.environ)
-    environment["ONLY_FOR_THE_CHILD"] = "1"
-    assert "ONLY_FOR_THE_CHILD" not in os.environ

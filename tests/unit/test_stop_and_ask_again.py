@@ -1,13 +1,15 @@
 """A user stops a reply, or asks for another one to the same message."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from application.ports.language_model import Stop
 from domain.accounts import Principal
-from domain.chat import ChatroomId
+from domain.chat import ChatroomId, MessageId
 from domain.errors import (
     BacklogFull,
     DependencyDown,
@@ -18,7 +20,7 @@ from domain.errors import (
     ReplyNotFailed,
     TooManyUnfinishedReplies,
 )
-from domain.replies import Answer, AnswerFailed, ClaimedReply, FailureReason, ReplyPolicy, ReplyState
+from domain.replies import Answer, AnswerFailed, ClaimedReply, FailureReason, ReplyId, ReplyPolicy, ReplyState
 from tests.builders import ASHA, RAVI, House
 
 SECONDS = timedelta(seconds=1)
@@ -72,9 +74,9 @@ def failed() -> Story:
     return story
 
 
-def done(**options: int) -> Story:
+def done(*, basic_daily_prompts: int = 5) -> Story:
     """The message was answered."""
-    story = Story(**options)
+    story = Story(basic_daily_prompts=basic_daily_prompts)
     story.house.model.will(Answer("first", "scripted"))
     assert story.house.work() == [ReplyState.DONE]
     return story
@@ -276,7 +278,8 @@ def test_older_replies_stay_readable():
     story.house.work()
     third = story.house.regenerate(story.asha, story.sent.message.id)
     replies = [story.sent.reply_id, second.reply_id, third.reply_id]
-    shown = {entry_id: story.house.entry(story.asha, entry_id) for entry_id in (*replies, story.sent.message.id)}
+    ids: list[MessageId | ReplyId] = [*replies, story.sent.message.id]
+    shown = {entry_id: story.house.entry(story.asha, entry_id) for entry_id in ids}
     assert all(entry.replies == replies for entry in shown.values())
     assert [shown[reply].turn.reply_content for reply in replies] == ["first", "second", None]
     assert [shown[reply].turn.reply_id for reply in replies] == replies
@@ -410,11 +413,13 @@ def somebody_else(story: Story) -> tuple[Principal, ChatroomId]:
 def test_nobody_touches_the_replies_of_another_or_learns_of_them(story):
     told = story()
     ravi, room = somebody_else(told)
-    nowhere = told.sent.message.id.__class__(int=1 << 90)
+    nowhere = MessageId(UUID(int=1 << 90))
     before = told.house.database.tables
-    for ask in (told.house.cancel, told.house.retry, told.house.regenerate, told.house.entry, told.house.follow):
+    asks: list[Callable[[Principal, MessageId | ReplyId], object]]
+    asks = [told.house.cancel, told.house.retry, told.house.regenerate, told.house.entry, told.house.follow]
+    for ask in asks:
         # A room's id is no entry's either.
-        for entry_id in (told.sent.message.id, told.sent.reply_id, nowhere, room):
+        for entry_id in (told.sent.message.id, told.sent.reply_id, nowhere, MessageId(room)):
             with pytest.raises(MessageNotFound):
                 ask(ravi, entry_id)
     assert told.house.database.tables == before

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Semaphore, Thread
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from application.chat.write_reply import AskModel, FindStops, StoreOutcome
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
+from application.ports.reader import Reader
 from domain.errors import DependencyDown
 from domain.replies import Answer, ReplyPolicy, ReplyState
 from entrypoints.worker import loop as worker_loop
@@ -98,8 +100,10 @@ class Shop:
         return ReplyLoop(
             replace(
                 replying,
-                ask_model=Telling(replying.ask_model, failed=self.written),
-                store_outcome=Telling(replying.store_outcome, done=self.written, failed=self.not_stored),
+                ask_model=cast("AskModel", Telling(replying.ask_model, failed=self.written)),
+                store_outcome=cast(
+                    "StoreOutcome", Telling(replying.store_outcome, done=self.written, failed=self.not_stored)
+                ),
             ),
             self.house.worker_presence,
             self.house.job_queue,
@@ -239,7 +243,8 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
     with shop() as here:
         replying = here.house.replying
         here.house.replying = replace(
-            replying, ask_model=replace(replying.ask_model, reader=ReaderOfAnotherDay(), history_tokens=100)
+            replying,
+            ask_model=replace(replying.ask_model, reader=cast("Reader", ReaderOfAnotherDay()), history_tokens=100),
         )
         loop = here.make_loop(1)
         here.loop.stop(grace_seconds=PATIENCE)
@@ -304,7 +309,8 @@ def test_a_full_worker_rings_for_another_one():
 def test_nobody_is_asked_about_stops_while_nothing_runs():
     asked: list[Collection[object]] = []
     with shop() as here:
-        here.loop._replying = replace(here.house.replying, find_stops=lambda running: asked.append(running) or [])  # type: ignore[arg-type,func-returns-value]
+        find_stops = cast("FindStops", asked.append)
+        here.loop._replying = replace(here.house.replying, find_stops=find_stops)
         here.loop._pass_stops_on()
         assert asked == []
 

@@ -14,7 +14,16 @@ from adapters.offline_language_model import OfflineLanguageModel
 from adapters.openai_compatible_language_model import OpenAiCompatibleLanguageModel
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
-from tests.contract.language_model_contract import KEY, LONG, MODEL, LanguageModelContract, Listener, ask, failure_of
+from tests.contract.language_model_contract import (
+    KEY,
+    LONG,
+    MODEL,
+    ClosingContract,
+    LanguageModelContract,
+    Listener,
+    ask,
+    failure_of,
+)
 from tests.fakes.gemini_server import FakeGemini, Outcome
 from tests.fakes.openai_server import FakeOpenAi
 
@@ -39,7 +48,7 @@ class GeminiContract(LanguageModelContract):
         assert failure_of(model).retry_after == timedelta(seconds=21.5)
 
 
-class TestGemini(GeminiContract):
+class TestGemini(GeminiContract, ClosingContract):
     """google-genai."""
 
     @pytest.fixture
@@ -63,8 +72,7 @@ class TestGeminiLegacy(GeminiContract):
 
     @pytest.fixture
     def model(self, server: FakeGemini) -> Iterator[Any]:
-        """The adapter, where its extra is installed."""
-        pytest.importorskip("googleapiclient", reason="needs the extra legacy-gemini")
+        """The adapter."""
         from adapters.gemini_legacy_language_model import GeminiLegacyLanguageModel  # noqa: PLC0415
 
         model = GeminiLegacyLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
@@ -72,7 +80,7 @@ class TestGeminiLegacy(GeminiContract):
         model.close()
 
 
-class TestOpenAiCompatible(LanguageModelContract):
+class TestOpenAiCompatible(LanguageModelContract, ClosingContract):
     """Ollama, vLLM and their kind."""
 
     @pytest.fixture
