@@ -19,7 +19,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --univer
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker (Ctrl-C stops it)
@@ -50,6 +50,14 @@ format: $(VENV)/.dev ## format the code and repair what ruff can repair
 openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare with
 	$(PY) -m entrypoints.cli openapi > tests/api/openapi.json.new
 	mv tests/api/openapi.json.new tests/api/openapi.json
+
+.PHONY: storm
+storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
+	$(PY) -m tests.e2e.storm --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
+
+.PHONY: bench-replies
+bench-replies: $(VENV)/.dev ## what one worker process does; see bench/README.md
+	PYTHONPATH=. $(PY) bench/replies.py
 
 .PHONY: migration
 migration: $(VENV)/.embedded ## write a migration from what the tables have become: name="add x"

@@ -7,4 +7,8 @@ from entrypoints.settings import load_settings
 
 settings = load_settings()
 configure_logs(settings.log_level)
-app = create_app(build_web(settings).use_cases, working_requests=settings.web_threads)
+app = create_app(
+    build_web(settings).use_cases,
+    working_requests=settings.web_threads,
+    waiting_requests=settings.stream_threads,
+)

@@ -29,7 +29,8 @@ FROM m JOIN c ON c.id = m.chatroom_id
 """
 DONE = "SELECT count(*) FROM replies WHERE state = 'done'"
 SPAN = "SELECT EXTRACT(EPOCH FROM max(finished_at) - min(started_at))::float FROM replies"
-LATENCIES = "SELECT EXTRACT(EPOCH FROM finished_at - available_at)::float FROM replies WHERE state = 'done'"
+LATENCIES = "SELECT EXTRACT(EPOCH FROM finished_at - available_at)::float FROM replies ORDER BY id OFFSET %s"
+WARM_UP = 5
 
 
 def throughput(here: Stage, replies: int, concurrency: int) -> None:
@@ -57,12 +58,12 @@ def latency(here: Stage, messages: int) -> None:
     with ExitStack() as processes:
         client = _client(here, processes, "+919000000001")
         room = client.post("/chatroom", json={"name": "bench"}).json()["id"]
-        for _ in range(messages):
+        for _ in range(WARM_UP + messages):
             answer = client.post(
                 f"/chatroom/{room}/message", json={"message": "What do you think?"}, headers={"Prefer": "wait=10"}
             )
             assert answer.status_code == 201, answer.text
-    added = [(row[0] - MODEL_SECONDS) * 1000 for row in here.query(LATENCIES)]
+    added = [(row[0] - MODEL_SECONDS) * 1000 for row in here.query(LATENCIES, WARM_UP)]
     print(
         f"idle, {messages} messages: accepted -> stored, beyond the model's own time: "
         f"p50 {percentile(added, 0.5):.1f} ms, p99 {percentile(added, 0.99):.1f} ms"

@@ -22,7 +22,6 @@ from adapters.redis_room_list_cache import RedisRoomListCache
 from adapters.redis_worker_presence import RedisWorkerPresence
 from adapters.rq_job_queue import RqJobQueue, listen
 from adapters.sql.database import Database, make_engine
-from adapters.sql.migrate import new_migration, upgrade
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitsOfWork
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock, system_pause
@@ -45,8 +44,6 @@ from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ReplyPolicy
 from entrypoints.settings import Settings
 from entrypoints.worker.run import WorkerParts
-
-__all__ = ["build_web", "build_worker", "new_migration", "upgrade"]
 
 # Until there are refresh tokens a login lasts a day; a session that is ended stops working at once all the same.
 SESSION_LIFETIME = timedelta(days=1)
@@ -360,3 +357,18 @@ def build_worker(settings: Settings) -> WorkerParts:
         close=outside.database().close,
         concurrency=settings.worker_concurrency,
     )
+
+
+def upgrade(database_url: str) -> None:
+    """Bring a database to the newest schema."""
+    # Imported here: Alembic takes 10 MB, which web and worker have no use for.
+    from adapters.sql import migrate  # noqa: PLC0415
+
+    migrate.upgrade(database_url)
+
+
+def new_migration(database_url: str, message: str) -> None:
+    """Write a migration from the newest one to what the tables have become."""
+    from adapters.sql import migrate  # noqa: PLC0415
+
+    migrate.new_migration(database_url, message)

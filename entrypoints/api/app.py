@@ -31,8 +31,11 @@ missing id give the same 404. Members of a body that are not documented are igno
 log = structlog.get_logger("http")
 
 
-def create_app(use_cases: UseCases, *, working_requests: int = 8) -> Flask:
-    """The application over ``use_cases``, which works on so many requests at once. Several can live in one process."""
+def create_app(use_cases: UseCases, *, working_requests: int = 8, waiting_requests: int = 600) -> Flask:
+    """The application over ``use_cases``, which works on so many requests at once and lets so many others wait.
+
+    Several can live in one process.
+    """
     app = Flask("gemini-chat-backend", static_folder=None)
     app.config.update(
         API_TITLE="Gemini-style chat backend",
@@ -47,13 +50,13 @@ def create_app(use_cases: UseCases, *, working_requests: int = 8) -> Flask:
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     register_problems(app)
     guard = Guard(use_cases.auth.authenticate)
-    places = Places(working_requests)
+    places = Places(working_requests, waiting_requests)
     places.watch(app)
     for blueprint in (
         auth_blueprint(use_cases.auth, guard),
         users_blueprint(use_cases.auth, use_cases.billing, guard),
         chat_blueprint(use_cases.chat, guard, places),
-        messages_blueprint(use_cases.chat, guard),
+        messages_blueprint(use_cases.chat, guard, places),
         subscriptions_blueprint(use_cases.billing, guard),
         home_blueprint(use_cases.check_readiness),
     ):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
+from werkzeug.exceptions import ServiceUnavailable
 
 from application.chat.rooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
 from application.chat.send_message import SentMessage
@@ -316,7 +317,7 @@ def _reply_within(within: timedelta, chat: Chat, places: Places, sent: SentMessa
     try:
         with places.given_up():
             entry = chat.wait_for_reply(user_id=sent.message.user_id, reply_id=sent.reply_id, within=within)
-    except DependencyDown:
+    except (DependencyDown, ServiceUnavailable):
         return None  # the message is accepted, and nobody should send it again
     return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
 

@@ -28,6 +28,7 @@ from entrypoints.api.entries import (
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
 from entrypoints.api.schemas import Schema
 from entrypoints.api.security import Guard
+from entrypoints.api.waiting import Places
 
 # Listeners try again after so long when the connection breaks.
 RECONNECT_MILLISECONDS = 1_000
@@ -50,7 +51,7 @@ class CancelledSchema(Schema):
     reply = ma.fields.Nested(PromisedReplySchema, required=True)
 
 
-def messages_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
+def messages_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
     """Everything below /message. An id is a message's, then its newest reply is meant, or a reply's own."""
     blp = JsonBlueprint("message", __name__, url_prefix="/message", description="Messages and replies")
 
@@ -70,11 +71,13 @@ def messages_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
     def follow_reply(principal: Principal, entry_id: UUID) -> Response:
         """Watch a reply being written."""
         events = chat.follow_reply(user_id=principal.user_id, entry_id=MessageId(entry_id), after=_last_position())
-        return Response(
-            _server_sent(events),
-            mimetype="text/event-stream",
-            # nginx and its like would hold the pieces back.
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        return places.kept_open(
+            Response(
+                _server_sent(events),
+                mimetype="text/event-stream",
+                # nginx and its like would hold the pieces back.
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
         )
 
     @blp.route("/<uuid:entry_id>/cancel", methods=["POST"])

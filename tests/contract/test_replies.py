@@ -120,6 +120,7 @@ def claimed_meanwhile(
     assert claim.reply_id == reply.id
     world.pass_time(A_LEASE)
     with ThreadPoolExecutor(1) as thread, world.begin() as work:
+        assert isinstance(work, SqlWork)
         # What it finds due now it must look at again when it gets the row.
         theirs: Future[list[ClaimedReply]] = Future()
         yield work, claim, theirs

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from adapters import redis_reply_stream
 from adapters.memory.stores import MemoryReplyStream
@@ -271,7 +272,7 @@ class TestRedisReplyStream(ReplyStreamContract):
         assert runs == [*range(201 - len(runs), 201)]
         assert 10 <= len(runs) < 200  # Redis throws away whole blocks
         (key,) = redis.scan_iter("reply:*")
-        assert 0 < cast("int", redis.ttl(key)) <= redis_reply_stream.KEEP_SECONDS
+        assert 0 < redis.ttl(key) <= redis_reply_stream.KEEP_SECONDS
 
     def test_one_connection_feeds_all(self, feed: ReplyFeed, listener: ReplyListener, redis: Redis) -> None:
         replies = [ReplyId(new_id()) for _ in range(50)]
@@ -428,7 +429,7 @@ def channels(redis: Redis) -> list[bytes]:
 def _channels_or_none(redis: Redis) -> int | None:
     try:
         return len(channels(redis))
-    except redis_reply_stream.RedisError:
+    except RedisError:
         return None
 
 

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
@@ -245,7 +246,7 @@ def settle(service: Service, ledger: Ledger) -> None:
     until("all is well again", lambda: service.readiness() == (200, []))
     for letter in ledger.letters:
         if letter.message_id is None:
-            until("the letter is accepted", lambda letter=letter: post(letter, ledger))
+            until("the letter is accepted", partial(post, letter, ledger))
     deadline = time.monotonic() + CALM_SECONDS
     while service.query("SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT 1"):
         assert time.monotonic() < deadline, "replies are left unfinished"

@@ -149,7 +149,7 @@ def test_after_the_end(service, gemini, person):
     assert [event.name for event in events_of(person, reply, after=whole[-1].id)] == ["done"]
     for nonsense in ("", "1", "-", "x-y", "1-" + "9" * 30, "-1-5", "١-١"):
         headers = {"Last-Event-ID": nonsense.encode()}
-        answer = person.http.get(f"/message/{reply}/stream", headers=headers)  # type: ignore[arg-type]
+        answer = person.http.get(f"/message/{reply}/stream", headers=headers)
         assert answer.status_code == 200
         assert answer.text.count("event: done") == 1
     # Also when Redis has forgotten all about it.
