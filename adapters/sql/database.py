@@ -35,7 +35,7 @@ def sqlalchemy_url(database_url: str) -> str:
 
 def make_engine(database_url: str, *, pool_size: int, application_name: str) -> Engine:
     """An engine whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s."""
-    engine = create_engine(
+    return create_engine(
         sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
@@ -54,9 +54,6 @@ def make_engine(database_url: str, *, pool_size: int, application_name: str) -> 
             "tcp_user_timeout": 10000,
         },
     )
-    event.listen(engine, "checkout", _ping_if_it_rested)
-    event.listen(engine, "checkin", _note_the_time)
-    return engine
 
 
 class StatementFailed(Exception):
@@ -77,6 +74,9 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         """Use ``engine``'s pool; nothing is connected yet."""
         self._engine = engine
+        self._broke_at = time.monotonic()
+        event.listen(engine, "checkout", self._ping_if_in_doubt)
+        event.listen(engine, "checkin", _note_the_time)
 
     @contextmanager
     def read(self) -> Iterator[Cursor]:
@@ -118,6 +118,7 @@ class Database:
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             # A statement that was cancelled or lost a deadlock leaves a connection that is as good as before.
             if pooled.driver_connection is not None and pooled.driver_connection.closed:
+                self._broke_at = time.monotonic()
                 pooled.invalidate(error)
             raise DependencyDown("database") from None
         except psycopg2.Error as error:
@@ -131,19 +132,21 @@ class Database:
         except (DBAPIError, psycopg2.Error, PoolTimeout):
             raise DependencyDown("database") from None
 
+    def _ping_if_in_doubt(self, connection: Any, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        # The pool's own pre-ping asks every time, a round trip each. It is enough to ask a connection that rested for a
+        # while, and every one that rested when another turned out to be broken: the server may have been restarted.
+        rested_since = entry.info.get("rested_since")
+        if rested_since is None:
+            return
+        if rested_since > self._broke_at and time.monotonic() - rested_since < PING_AFTER_SECONDS:
+            return
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error as error:
+            raise DisconnectionError from error  # the pool then makes a new connection
+
 
 def _note_the_time(_connection: Any, entry: ConnectionPoolEntry) -> None:
     entry.info["rested_since"] = time.monotonic()
-
-
-def _ping_if_it_rested(connection: Any, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
-    # The pool's own pre-ping asks every time, a round trip each; a server that restarts is seen soon enough like this.
-    rested_since = entry.info.get("rested_since")
-    if rested_since is None or time.monotonic() - rested_since < PING_AFTER_SECONDS:
-        return
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except psycopg2.Error as error:
-        raise DisconnectionError from error  # the pool then makes a new connection

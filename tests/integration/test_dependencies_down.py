@@ -137,7 +137,7 @@ class TestWhenConnectionsAreCut:
 
         return cut
 
-    def test_each_is_noticed_once_and_replaced(self, world: World, cut: Callable[[], None]) -> None:
+    def test_the_first_is_noticed_and_all_are_replaced(self, world: World, cut: Callable[[], None]) -> None:
         for ask in (self._read, self._write):
             cut()
             noticed: list[str] = []
@@ -146,7 +146,7 @@ class TestWhenConnectionsAreCut:
                     ask(world)
                 except DependencyDown as down:
                     noticed.append(down.dependency)
-            assert len(noticed) <= CONNECTIONS
+            assert len(noticed) <= 1
             assert set(noticed) <= {"database"}
             for _ in range(2 * CONNECTIONS):
                 ask(world)
