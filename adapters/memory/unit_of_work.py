@@ -240,14 +240,6 @@ class MemoryReplies:
             return None
         return self._end(row, state=ReplyState.CANCELLED, content=partial or None)
 
-    def release(self, claim: Claim) -> bool:
-        """RUNNING -> QUEUED, the attempt not counted."""
-        row = self._held(claim)
-        if row is None:
-            return False
-        self._put(row, state=ReplyState.QUEUED, available_at=self._now, attempt=row.attempt - 1)
-        return True
-
     def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
         """Cancel what is QUEUED, mark what is RUNNING."""
         row = self._rows[reply_id]

@@ -101,11 +101,6 @@ SET state = 'cancelled', content = NULLIF(%(partial)s, ''), finished_at = now(),
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 RETURNING user_id, charged_on
 """
-RELEASE = """
-UPDATE replies
-SET state = 'queued', attempt = attempt - 1, available_at = now(), lease_token = NULL, lease_until = NULL
-WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
-"""
 LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
 CANCEL_QUEUED = """
 UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s
@@ -175,7 +170,7 @@ class SqlReplies:
             CLAIM_DUE,
             {
                 "limit": limit,
-                "window": 4 * limit + 50,
+                "window": 4 * limit + policy.user_backlog,
                 "max_attempts": policy.max_attempts,
                 "user_concurrency": policy.user_concurrency,
                 "lease": policy.lease,
@@ -206,10 +201,6 @@ class SqlReplies:
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
         """RUNNING -> CANCELLED."""
         return self._charges()[0] if self._guarded(STOP, claim, partial=partial) else None
-
-    def release(self, claim: Claim) -> bool:
-        """RUNNING -> QUEUED, the attempt not counted."""
-        return self._guarded(RELEASE, claim)
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
         """Cancel what is QUEUED, mark what is RUNNING."""

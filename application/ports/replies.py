@@ -21,7 +21,7 @@ from domain.replies import (
 class Replies(Protocol):
     """Replies on their way from QUEUED to a final state. Times are the database's clock.
 
-    ``finish``, ``postpone``, ``fail``, ``stop`` and ``release`` act only while ``claim`` holds the lease; they say
+    ``finish``, ``postpone``, ``fail`` and ``stop`` act only while ``claim`` holds the lease; they say
     False or None when another worker has been given the reply since, and then nothing was written.
     """
 
@@ -53,9 +53,6 @@ class Replies(Protocol):
 
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
         """RUNNING -> CANCELLED with what there is of the answer; its charge, to be given back if that is nothing."""
-
-    def release(self, claim: Claim) -> bool:
-        """Hand it back untried, the attempt not counted, due at once: RUNNING -> QUEUED."""
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
         """Cancel a reply that is QUEUED: the charge to give back. One that is RUNNING is marked for its worker to stop.

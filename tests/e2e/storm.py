@@ -4,7 +4,8 @@
 
 Clients keep a ledger of every request with an Idempotency-Key and repeat what they got no answer to. What must hold in
 the end: each accepted message has exactly one reply or one clear failure; no key was accepted twice; the quota is what
-was answered; each answer is that of its own prompt; clients saw 2xx, 409, 429, 503 or a cut connection, and no more.
+was answered; each answer is that of its own prompt; whoever watched saw all of it; what people stopped is stopped, and
+keeps what there was of it; clients saw 2xx, 409, 429, 503 or a cut connection, and no more.
 """
 
 import argparse
@@ -27,12 +28,15 @@ import psycopg2
 import redis
 
 from tests.e2e.service import Person, Service, lives, running, until
+from tests.e2e.streams import Watcher
 from tests.fakes.gemini_server import FakeGemini, Outcome
 
 LEASE_SECONDS = 2
 ATTEMPTS = 4
 EXPECTED = frozenset({200, 201, 202, 409, 429, 503})
 CALM_SECONDS = 120.0
+# How many of the letters.
+WATCHED, STOPPED = 0.2, 0.1
 
 SETTINGS = {
     "GEMINI_API_KEY": "x",
@@ -55,6 +59,8 @@ class Letter:
     key: str = field(default_factory=lambda: str(uuid4()))
     message_id: str | None = None
     reply_id: str | None = None
+    stopped: bool = False
+    watcher: Watcher | None = None
 
 
 @dataclass
@@ -64,6 +70,7 @@ class Ledger:
     letters: list[Letter] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    complaints: list[str] = field(default_factory=list)
 
 
 class Sender(Thread):
@@ -79,13 +86,36 @@ class Sender(Thread):
 
     def run(self) -> None:
         """Until it is calm."""
+        try:
+            self._send_until_calm()
+        except Exception as broken_promise:
+            # In a thread nobody would hear of it.
+            self._ledger.complaints.append(f"{type(broken_promise).__name__}: {broken_promise}")
+            raise
+
+    def _send_until_calm(self) -> None:
         while not self._calm.is_set():
             room = self._chance.choice(self._rooms)
             letter = Letter(self._person, room, f"storm {uuid4()}")
             self._ledger.letters.append(letter)
             while not post(letter, self._ledger) and not self._calm.wait(0.1):
                 pass
+            self._go_on_with(letter)
             self._calm.wait(self._chance.uniform(0.0, 0.2))
+
+    def _go_on_with(self, letter: Letter) -> None:
+        """Some are watched, and some are stopped again."""
+        if letter.reply_id is None:
+            return
+        if self._chance.random() < WATCHED:
+            letter.watcher = Watcher(letter.person, letter.reply_id)
+        if self._chance.random() < STOPPED:
+            self._calm.wait(self._chance.uniform(0.0, 0.5))
+            letter.stopped = True  # whether or not the answer to this comes back
+            with contextlib.suppress(httpx.TransportError):
+                answer = letter.person.http.post(f"/message/{letter.reply_id}/cancel", timeout=15)
+                self._ledger.answers[f"cancel: {answer.status_code}"] += 1
+                assert answer.status_code in EXPECTED, f"{answer.status_code}: {answer.text}"
 
 
 def post(letter: Letter, ledger: Ledger) -> bool:
@@ -187,6 +217,8 @@ class Faults:
             Outcome("safety"),
             Outcome("broken"),
             Outcome("hang"),
+            Outcome("stall"),
+            Outcome("drip", interval=0.001),
         ]
         self._gemini.will(*self._chance.sample(kinds, 3))
 
@@ -220,6 +252,8 @@ def storm(directory: Path, *, seconds: float, seed: int, people: int = 6) -> Led
     ):
         senders = [Person(service).log_in() for _ in range(people)]
         rooms = {person.number: [person.room, person.open_room("Other")] for person in senders}
+        # It takes over what the other one was given, is stopped with, and wakes up with too late.
+        second_worker = service.another_worker()
         calm = Event()
         threads = [Sender(person, rooms[person.number], ledger, calm) for person in senders]
         for thread in threads:
@@ -234,6 +268,9 @@ def storm(directory: Path, *, seconds: float, seed: int, people: int = 6) -> Led
         calm.set()
         for thread in threads:
             thread.join(CALM_SECONDS)
+            assert not thread.is_alive(), "a request has no end"
+        assert not ledger.complaints, ledger.complaints
+        assert lives(second_worker), "it was not killed, and is gone"
         gemini.reset_script()
         settle(service, ledger)
         check(service, ledger, gemini)
@@ -267,13 +304,19 @@ def check(service: Service, ledger: Ledger, gemini: FakeGemini) -> None:
     for message_id, reply_id, state, prompt, answer, attempts, refunded in replies:
         assert reply_id == accepted[message_id].reply_id
         assert prompt == accepted[message_id].text
-        assert state in {"done", "failed"}, f"{reply_id} is {state}"
+        assert state in {"done", "failed"} or (state == "cancelled" and accepted[message_id].stopped), state
         assert attempts <= ATTEMPTS
-        assert refunded == (state == "failed"), f"{reply_id}: {state}, refunded: {refunded}"
+        assert refunded == (answer is None), f"{reply_id}: {state}, refunded: {refunded}"
         if state == "done":
             assert answer == f"echo: {prompt}", "an answer to another prompt, or half of one"
+        else:
+            assert f"echo: {prompt}".startswith(answer or ""), "half of an answer to another prompt"
+        watcher = accepted[message_id].watcher
+        if watcher is not None:
+            assert watcher.end().name == state
+            assert watcher.text == (answer or ""), f"{reply_id}: who watched saw {watcher.text!r}, kept is {answer!r}"
     used = service.query("SELECT COALESCE(sum(used), 0) FROM daily_usage")[0][0]
-    assert used == sum(row[2] == "done" for row in replies), "the quota is not what was answered"
+    assert used == sum(row[4] is not None for row in replies), "the quota is not what was answered"
     asked = Counter(call.prompt for call in gemini.calls)
     assert max(asked.values(), default=0) <= ATTEMPTS, "the model was asked too often"
 
@@ -283,6 +326,8 @@ def report(service: Service, ledger: Ledger) -> None:
     states = dict(service.query("SELECT state, count(*) FROM replies GROUP BY state"))
     tried_again = service.query("SELECT count(*) FROM replies WHERE attempt > 1")[0][0]
     print(f"letters accepted: {len(ledger.letters)}; replies: {states}, {tried_again} of them tried more than once")  # noqa: T201
+    watched = [letter.watcher for letter in ledger.letters if letter.watcher]
+    print(f"watched: {len(watched)}, over {sum(watcher.connections for watcher in watched)} connections")  # noqa: T201
     print(f"clients saw: {dict(ledger.answers)}")  # noqa: T201
     print(f"faults: {dict(ledger.faults)}")  # noqa: T201
 

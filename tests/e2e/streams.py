@@ -14,6 +14,10 @@ from tests.e2e.service import Person, until
 ENDINGS = frozenset({"done", "failed", "cancelled"})
 
 
+class NotNow(Exception):
+    """The service says 503: something it needs is down at this moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSent:
     """One event."""
@@ -46,6 +50,8 @@ def stream(person: Person, entry_id: str, *, after: str | None = None) -> Iterat
         person.service.http(person.token) as http,
         http.stream("GET", f"/message/{entry_id}/stream", headers=headers) as answer,
     ):
+        if answer.status_code == 503:
+            raise NotNow
         assert answer.status_code == 200, answer.read()
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         yield server_sent(answer.iter_lines())
@@ -96,7 +102,7 @@ class Watcher:
                     for event in events:
                         if event is not None:
                             self._take(event)
-            except httpx.TransportError:
+            except (httpx.TransportError, NotNow):
                 return False
             return bool(self.names) and self.names[-1] in ENDINGS
 
