@@ -19,7 +19,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --univer
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker (Ctrl-C stops it)
@@ -51,6 +51,14 @@ openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare 
 	$(PY) -m entrypoints.cli openapi > tests/api/openapi.json.new
 	mv tests/api/openapi.json.new tests/api/openapi.json
 
+.PHONY: storm
+storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
+	$(PY) -m tests.e2e.storm --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
+
+.PHONY: bench-replies
+bench-replies: $(VENV)/.dev ## what one worker process does; see bench/README.md
+	PYTHONPATH=. $(PY) bench/replies.py
+
 .PHONY: migration
 migration: $(VENV)/.embedded ## write a migration from what the tables have become: name="add x"
 	@test -n "$(name)" || { echo 'Say what it does: make migration name="add x to y"' >&2; exit 2; }
@@ -58,7 +66,7 @@ migration: $(VENV)/.embedded ## write a migration from what the tables have beco
 
 .PHONY: lock
 lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (UPGRADE=--upgrade: newest)
-	$(UV_COMPILE) --extra embedded --extra dev --output-file requirements/dev.txt >/dev/null
+	$(UV_COMPILE) --extra embedded --extra legacy-gemini --extra dev --output-file requirements/dev.txt >/dev/null
 # The smaller sets start from the pins of the whole, so that no set contradicts another.
 	cp requirements/dev.txt requirements/embedded.txt
 	cp requirements/dev.txt requirements/runtime.txt

@@ -15,4 +15,6 @@ app = create_app(
         cors_origins=settings.cors_origins,
         https_only=settings.in_production,
     ),
+    working_requests=settings.web_threads,
+    waiting_requests=settings.stream_threads,
 )

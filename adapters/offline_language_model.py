@@ -1,7 +1,9 @@
 """A stand-in for the model that needs no account and says that it is one."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
+from application.ports.language_model import AnswerStopped, Prompt, Stop
 from domain.replies import Answer
 
 MODEL = "offline"
@@ -11,14 +13,21 @@ QUOTED_CHARACTERS = 280
 class OfflineLanguageModel:
     """Answers at once, the same to the same prompt, so that the whole service can be tried without a key."""
 
-    def answer(self, prompt: str, *, within: timedelta) -> Answer:
-        """Says what it is and what it was told."""
-        words = prompt.split()
-        quoted = " ".join(words)
-        if len(quoted) > QUOTED_CHARACTERS:
-            quoted = quoted[: QUOTED_CHARACTERS - 1] + "…"
-        text = (
-            "I am the offline stand-in of this chat backend, not Gemini: set GEMINI_API_KEY to hear the real model. "
-            f"You wrote {len(words)} {'word' if len(words) == 1 else 'words'}: “{quoted}”"
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+        """Says what it is and what it was told, sentence by sentence."""
+        words = prompt.text.split()
+        pieces = (
+            "I am the offline stand-in of this chat backend, not Gemini: set GEMINI_API_KEY to hear the real model. ",
+            f"You wrote {len(words)} {'word' if len(words) == 1 else 'words'}: ",
+            f"“{_quotation(' '.join(words))}”",
         )
+        for piece in pieces:
+            if stop.requested:
+                raise AnswerStopped
+            on_piece(piece)
+        text = "".join(pieces)
         return Answer(text, MODEL, input_tokens=len(words), output_tokens=len(text.split()))
+
+
+def _quotation(text: str) -> str:
+    return text if len(text) <= QUOTED_CHARACTERS else text[: QUOTED_CHARACTERS - 1] + "…"

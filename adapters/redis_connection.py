@@ -1,11 +1,12 @@
 """How this service talks to Redis: briefly, or not at all."""
 
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 TIMEOUT_SECONDS = 0.25
+MAX_CONNECTIONS = 64
 
 
 def connect(redis_url: str) -> Redis:
@@ -13,13 +14,16 @@ def connect(redis_url: str) -> Redis:
 
     redis-py's own default is ten attempts, and it would send a whole MULTI/EXEC again.
     """
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         redis_url,
+        # More than ever work at once; whoever finds none waits rather than being refused.
+        max_connections=MAX_CONNECTIONS,
+        timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
     )
+    return Redis(connection_pool=pool)
 
 
 def connect_for_rq(redis_url: str) -> Redis:

@@ -1,6 +1,7 @@
 """The machine's clock, its ids and its chance."""
 
 import secrets
+import time
 from datetime import UTC, datetime
 from threading import Lock
 from uuid import UUID
@@ -27,6 +28,11 @@ class Uuid7Ids:
             # The library counts within a millisecond; a clock that is set back would still give a smaller one.
             self._last = max(uuid7().int, self._last + 1)
             return UUID(int=self._last)
+
+
+def system_pause(seconds: float) -> None:
+    """Sleep."""
+    time.sleep(seconds)
 
 
 def random_code(digits: int) -> str:

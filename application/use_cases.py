@@ -13,9 +13,11 @@ from application.auth.sign_up import SignUp
 from application.auth.traffic import LimitRequests
 from application.billing.standing import ShowStanding
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
+from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
+from application.chat.reply_again import AskAgain, CancelReply
 from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.send_message import SendMessage
-from application.chat.write_reply import ClaimReplies, FailHopelessReplies, ReleaseReply, WriteReply
+from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
 from application.readiness import CheckReadiness
 
 
@@ -51,6 +53,12 @@ class Chat:
     send_message: SendMessage
     change_chatroom: ChangeChatroom
     remove_chatroom: RemoveChatroom
+    cancel_reply: CancelReply
+    ask_again: AskAgain
+    read_entry: ReadEntry
+    read_on: ReadOn
+    wait_for_reply: WaitForReply
+    follow_reply: FollowReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +73,11 @@ class Replying:
     """What workers do: all that their door receives."""
 
     claim: ClaimReplies
-    write: WriteReply
+    ask_model: AskModel
+    store_outcome: StoreOutcome
+    find_stops: FindStops
     release: ReleaseReply
-    fail_hopeless: FailHopelessReplies
+    sweep: Sweep
 
 
 @dataclass(frozen=True, slots=True)

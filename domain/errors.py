@@ -2,7 +2,8 @@
 
 DomainError
 ├── Invalid            what was sent cannot be accepted        (422 at the HTTP door)
-│   └── InvalidValue
+│   ├── InvalidValue
+│   └── IdempotencyKeyReused
 ├── Unauthenticated    who is asking is not proven             (401)
 │   ├── TokenInvalid
 │   ├── TokenExpired
@@ -13,17 +14,24 @@ DomainError
 │   └── ReauthenticationNeeded
 ├── NotFound           it does not exist, or not for the asker (404)
 │   ├── ChatroomNotFound
+│   ├── MessageNotFound
 │   └── SessionNotFound
 ├── Conflict           it contradicts what is already there    (409)
-│   └── PhoneTaken
+│   ├── PhoneTaken
+│   ├── IdempotencyKeyInUse
+│   ├── ReplyFinished
+│   ├── ReplyNotFailed
+│   └── ReplyNotDone
 ├── TooMuch            too often, too many                     (429)
+│   ├── TooManyUnfinishedReplies
 │   ├── QuotaExhausted
 │   ├── OtpResendTooSoon
 │   ├── OtpLocked
 │   ├── OtpSendsExhausted
 │   └── RateLimited
 └── Unavailable        something it needs is down              (503)
-    └── DependencyDown
+    ├── DependencyDown
+    └── BacklogFull
 
 A kind says what sort of refusal it is; a leaf has a stable ``code`` and carries facts, never sentences for a
 screen and never an HTTP status. The doors turn kinds into statuses and facts into members of a problem.
@@ -87,6 +95,14 @@ class InvalidValue(Invalid):
 
 
 @dataclass(eq=False)
+class IdempotencyKeyReused(Invalid):
+    """The Idempotency-Key came with another request before; keys are kept for 24 hours."""
+
+    code: ClassVar[str] = "idempotency_key_reused"
+    title: ClassVar[str] = "The Idempotency-Key belongs to another request"
+
+
+@dataclass(eq=False)
 class TokenInvalid(Unauthenticated):
     """The access token is missing, malformed, forged, or its session has ended."""
 
@@ -144,6 +160,14 @@ class ChatroomNotFound(NotFound):
 
 
 @dataclass(eq=False)
+class MessageNotFound(NotFound):
+    """No such message or reply among the caller's own."""
+
+    code: ClassVar[str] = "message_not_found"
+    title: ClassVar[str] = "There is no such message"
+
+
+@dataclass(eq=False)
 class SessionNotFound(NotFound):
     """No such session among the caller's own that are going on."""
 
@@ -157,6 +181,48 @@ class PhoneTaken(Conflict):
 
     code: ClassVar[str] = "phone_taken"
     title: ClassVar[str] = "The mobile number is already registered"
+
+
+@dataclass(eq=False)
+class IdempotencyKeyInUse(Conflict):
+    """The request with this Idempotency-Key is being worked on at this moment; ask again in a second."""
+
+    code: ClassVar[str] = "idempotency_key_in_use"
+    title: ClassVar[str] = "The same request is being worked on"
+
+
+@dataclass(eq=False)
+class ReplyFinished(Conflict):
+    """The reply is done, failed or cancelled: there is nothing left to cancel."""
+
+    code: ClassVar[str] = "reply_finished"
+    title: ClassVar[str] = "The reply is finished"
+
+
+@dataclass(eq=False)
+class ReplyNotFailed(Conflict):
+    """Only the newest reply to a message can be retried, and only when it failed or was cancelled."""
+
+    code: ClassVar[str] = "reply_not_failed"
+    title: ClassVar[str] = "The reply has not failed"
+
+
+@dataclass(eq=False)
+class ReplyNotDone(Conflict):
+    """Only the newest reply to a message can be regenerated, and only when it is done."""
+
+    code: ClassVar[str] = "reply_not_done"
+    title: ClassVar[str] = "The reply is not done"
+
+
+@dataclass(eq=False)
+class TooManyUnfinishedReplies(TooMuch):
+    """So many of the user's replies are unfinished that no more are accepted. ``retry_after`` is in seconds."""
+
+    code: ClassVar[str] = "too_many_unfinished_replies"
+    title: ClassVar[str] = "Too many of your replies are unfinished"
+    limit: int
+    retry_after: int = 5
 
 
 @dataclass(eq=False)
@@ -217,3 +283,12 @@ class DependencyDown(Unavailable):
     title: ClassVar[str] = "A part of the service is not available"
     dependency: str
     retry_after: int = 2
+
+
+@dataclass(eq=False)
+class BacklogFull(Unavailable):
+    """So many replies wait that no more are accepted from anybody. ``retry_after`` is in seconds."""
+
+    code: ClassVar[str] = "backlog_full"
+    title: ClassVar[str] = "Too many messages wait for a reply"
+    retry_after: int = 10

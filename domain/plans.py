@@ -27,11 +27,12 @@ Allowances = Mapping[Plan, Allowance]
 
 @dataclass(frozen=True, slots=True)
 class DailyQuota:
-    """How many prompts of a UTC day are used, of how many."""
+    """How many prompts of a UTC day are used, of how many the plan gives."""
 
     day: date
     used: int
     limit: int | None
+    plan: Plan = Plan.BASIC
 
     @property
     def remaining(self) -> int | None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from domain.accounts import UserId
 from domain.chat import ChatroomId, Message, MessageId
+from domain.plans import DailyQuota, Plan
 
 ReplyId = NewType("ReplyId", UUID)
 
@@ -25,6 +26,11 @@ class ReplyState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether it stays so."""
+        return self not in {ReplyState.QUEUED, ReplyState.RUNNING}
 
 
 class FailureReason(StrEnum):
@@ -48,13 +54,18 @@ MAX_DOUBLINGS = 16
 
 
 class AnswerFailed(Exception):
-    """The language model gave no answer. ``retry_after`` is the provider's own wish, where it had one."""
+    """The language model gave no answer.
 
-    def __init__(self, reason: FailureReason, *, retry_after: timedelta | None = None) -> None:
+    ``retry_after`` is the provider's own wish, where it had one. ``asked`` False: the provider was not even asked,
+    since it is known to be down; then nothing was tried and no attempt is used up.
+    """
+
+    def __init__(self, reason: FailureReason, *, retry_after: timedelta | None = None, asked: bool = True) -> None:
         """Keep the reason; no text of the provider, which may quote the prompt."""
         super().__init__(reason.value)
         self.reason = reason
         self.retry_after = retry_after
+        self.asked = asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +90,22 @@ class QueuedReply:
     charged_on: date
     created_at: datetime
     answer_within: timedelta
+    urgent: bool
 
     @classmethod
-    def to(cls, message: Message, *, id: ReplyId, charged_on: date, policy: "ReplyPolicy") -> "QueuedReply":
-        """The reply that ``message`` will get, or fail to get, within the policy's deadline."""
+    def to(
+        cls, message: Message, *, id: ReplyId, quota: DailyQuota, at: datetime, policy: "ReplyPolicy"
+    ) -> "QueuedReply":
+        """A reply that ``message`` will get, or fail to get, within the policy's deadline; ``quota`` paid for it."""
         return cls(
             id=id,
             message_id=message.id,
             chatroom_id=message.chatroom_id,
             user_id=message.user_id,
-            charged_on=charged_on,
-            created_at=message.created_at,
+            charged_on=quota.day,
+            created_at=at,
             answer_within=policy.deadline,
+            urgent=quota.plan is Plan.PRO,
         )
 
 
@@ -104,11 +119,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedReply:
-    """A reply handed to one worker. ``attempt`` counts from 1, this one included."""
+    """A reply handed to one worker.
+
+    ``attempt`` counts from 1, this one included; an attempt that was handed back does not count. ``run`` counts every
+    claim: texts of two runs are two texts. ``seconds_left`` to the deadline.
+    """
 
     claim: Claim
+    message_id: MessageId
+    chatroom_id: ChatroomId
     attempt: int
+    run: int
     prompt: str
+    system_prompt: str | None
     seconds_left: float
 
 
@@ -122,9 +145,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """The attempt failed and another may succeed after ``delay``."""
+    """The attempt failed and another may succeed after ``delay``. ``counted`` False: it was no attempt at all."""
 
     delay: timedelta
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +160,20 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class ReplyPolicy:
-    """How long and how often a reply is tried.
+    """How long and how often a reply is tried, and how many at once.
 
     ``lease``: how long a worker that went silent keeps a reply from the others. ``deadline``: after which an
-    unanswered message has failed. ``first_backoff`` doubles with each attempt.
+    unanswered message has failed. ``first_backoff`` doubles with each attempt. ``user_concurrency``: running replies of
+    one user. ``user_backlog``, ``backlog``: unfinished replies of one user, and of all, beyond which none is accepted.
     """
 
     lease: timedelta = timedelta(seconds=60)
     max_attempts: int = 3
     deadline: timedelta = timedelta(seconds=300)
     first_backoff: timedelta = timedelta(seconds=2)
+    user_concurrency: int = 2
+    user_backlog: int = 100
+    backlog: int = 10_000
 
     def time_for_the_model(self, reply: ClaimedReply) -> timedelta:
         """What a call may take in all: it must end well before the lease and not after the deadline."""
@@ -155,11 +183,11 @@ class ReplyPolicy:
         """What to do when attempt number ``reply.attempt`` has failed."""
         if failure.reason not in RETRYABLE:
             return GiveUp(failure.reason)
-        if reply.attempt >= self.max_attempts:
+        if failure.asked and reply.attempt >= self.max_attempts:
             return GiveUp(failure.reason)
         backoff: timedelta = self.first_backoff * 2 ** min(reply.attempt - 1, MAX_DOUBLINGS)
-        delay = max(failure.retry_after or timedelta(), backoff)
+        delay = max(failure.retry_after or timedelta(), backoff if failure.asked else self.first_backoff)
         # A wait that ends after the deadline can only end in failure: say so now.
         if delay >= timedelta(seconds=reply.seconds_left):
             return GiveUp(failure.reason)
-        return TryAgain(delay)
+        return TryAgain(delay, counted=failure.asked)

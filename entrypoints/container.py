@@ -13,6 +13,8 @@ from adapters.common_passwords import ListedCommonPasswords
 from adapters.hmac_phone_digest import HmacPhoneDigest
 from adapters.hmac_refresh_tokens import HmacRefreshTokens
 from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.language_model_breaker import LanguageModelBreaker
+from adapters.language_model_fallback import LanguageModelFallback
 from adapters.offline_language_model import OfflineLanguageModel
 from adapters.otp_delivery import ConsoleOtpDelivery, ResponseOtpDelivery
 from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
@@ -20,16 +22,16 @@ from adapters.redis_connection import RedisProbe, connect, connect_for_rq
 from adapters.redis_otp_sends import RedisOtpSends
 from adapters.redis_otp_store import RedisOtpStore
 from adapters.redis_rate_limiter import RedisRateLimiter
+from adapters.redis_reply_stream import RedisReplyFeed, RedisReplyListener
 from adapters.redis_room_list_cache import RedisRoomListCache
 from adapters.redis_worker_presence import RedisWorkerPresence
 from adapters.rq_job_queue import RqJobQueue, listen
 from adapters.sql.audit import SqlAuditReader
 from adapters.sql.database import Database, make_engine
 from adapters.sql.export import SqlExport
-from adapters.sql.migrate import new_migration, upgrade
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitsOfWork
-from adapters.system_runtime import Uuid7Ids, random_code, system_clock
+from adapters.system_runtime import Uuid7Ids, random_code, system_clock, system_pause
 from application.audit import ReadAudit
 from application.auth.audit import Recorder
 from application.auth.leaving import EraseAccount, ExportAccount
@@ -43,9 +45,11 @@ from application.auth.sign_up import SignUp
 from application.auth.traffic import LimitRequests, RequestLimits
 from application.billing.standing import ShowStanding
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
+from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
+from application.chat.reply_again import AskAgain, CancelReply
 from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.send_message import SendMessage
-from application.chat.write_reply import ClaimReplies, FailHopelessReplies, ReleaseReply, WriteReply
+from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
 from application.ports.language_model import LanguageModel
 from application.ports.otp_delivery import OtpDelivery
 from application.ports.rate_limiter import Limit
@@ -58,7 +62,8 @@ from domain.replies import ReplyPolicy
 from entrypoints.settings import Secret, Settings
 from entrypoints.worker.run import WorkerParts
 
-__all__ = ["build_audit", "build_web", "build_worker", "new_migration", "upgrade"]
+# Beside one for each request that is worked on: streams look at the database now and then.
+STREAM_CONNECTIONS = 4
 
 # Connections of a worker: its replies need one for a few milliseconds at the beginning and at the end.
 WORKER_CONNECTIONS = 8
@@ -75,6 +80,9 @@ def reply_policy_of(settings: Settings) -> ReplyPolicy:
         lease=settings.reply_lease,
         max_attempts=settings.reply_max_attempts,
         deadline=settings.reply_deadline,
+        user_concurrency=settings.user_concurrent_replies,
+        user_backlog=settings.user_backlog_replies,
+        backlog=settings.backlog_replies,
     )
 
 
@@ -128,14 +136,33 @@ def _nothing_elsewhere(_user_id: UserId) -> None:
 def _language_model(settings: Settings) -> LanguageModel:
     if settings.llm_provider == "offline":
         return OfflineLanguageModel()
-    # Imported here: the SDK takes half a second and 50 MB, which no other process should pay.
+    return LanguageModelBreaker(_provider(settings), clock=system_clock)
+
+
+def _provider(settings: Settings) -> LanguageModel:
+    # Imported here: an SDK takes half a second and 50 MB, which no other process should pay.
+    if settings.llm_provider == "openai-compatible":
+        from adapters.openai_compatible_language_model import OpenAiCompatibleLanguageModel  # noqa: PLC0415
+
+        return OpenAiCompatibleLanguageModel(
+            base_url=settings.openai_base_url or "",
+            model=settings.openai_model or "",
+            api_key=settings.openai_api_key.reveal() or None,
+        )
+    key, url = settings.gemini_api_key.reveal(), settings.gemini_base_url
+    if settings.llm_provider == "gemini-legacy":
+        from adapters.gemini_legacy_language_model import GeminiLegacyLanguageModel  # noqa: PLC0415
+
+        names = (settings.gemini_model, *settings.gemini_fallback_models)
+        models: list[LanguageModel] = [
+            GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url) for name in names
+        ]
+        return LanguageModelFallback(models, clock=system_clock)
     from adapters.gemini_language_model import GeminiLanguageModel  # noqa: PLC0415
 
-    return GeminiLanguageModel(
-        api_key=settings.gemini_api_key.reveal(),
-        model=settings.gemini_model,
-        base_url=settings.gemini_base_url,
-    )
+    first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url)
+    others = map(first.with_model, settings.gemini_fallback_models)
+    return LanguageModelFallback([first, *others], clock=system_clock)
 
 
 def _key_for(use: str, settings: Settings) -> bytes:
@@ -279,6 +306,10 @@ class Inside(containers.DeclarativeContainer):
             LimitRequests, rate_limiter=outside.rate_limiter, limits=outside.request_limits
         ),
     )
+    read_entry = providers.Factory(ReadEntry, reader=outside.reader)
+    wait_for_reply = providers.Factory(
+        WaitForReply, read_entry=read_entry, listener=outside.reply_listener, clock=outside.clock
+    )
     chat = providers.Factory(
         Chat,
         open_chatroom=providers.Factory(
@@ -306,6 +337,26 @@ class Inside(containers.DeclarativeContainer):
             clock=outside.clock,
         ),
         remove_chatroom=providers.Factory(RemoveChatroom, begin=outside.begin, room_list_cache=outside.room_list_cache),
+        cancel_reply=providers.Factory(CancelReply, begin=outside.begin),
+        ask_again=providers.Factory(
+            AskAgain,
+            begin=outside.begin,
+            job_queue=outside.job_queue,
+            clock=outside.clock,
+            new_id=outside.new_id,
+            allowances=outside.allowances,
+            policy=outside.reply_policy,
+        ),
+        read_entry=read_entry,
+        read_on=providers.Factory(
+            ReadOn,
+            reader=outside.reader,
+            wait_for_reply=wait_for_reply,
+            clock=outside.clock,
+            pause=outside.pause,
+        ),
+        wait_for_reply=wait_for_reply,
+        follow_reply=providers.Factory(FollowReply, read_entry=read_entry, listener=outside.reply_listener),
     )
     billing = providers.Factory(
         Billing,
@@ -326,14 +377,20 @@ class Inside(containers.DeclarativeContainer):
     replying = providers.Factory(
         Replying,
         claim=providers.Factory(ClaimReplies, begin=outside.begin, policy=outside.reply_policy),
-        write=providers.Factory(
-            WriteReply,
-            begin=outside.begin,
+        ask_model=providers.Factory(
+            AskModel,
+            reader=outside.reader,
             language_model=outside.language_model,
+            feed=outside.reply_feed,
             policy=outside.reply_policy,
+            history_tokens=outside.history_tokens,
         ),
+        store_outcome=providers.Factory(
+            StoreOutcome, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy
+        ),
+        find_stops=providers.Factory(FindStops, begin=outside.begin),
         release=providers.Factory(ReleaseReply, begin=outside.begin),
-        fail_hopeless=providers.Factory(FailHopelessReplies, begin=outside.begin, policy=outside.reply_policy),
+        sweep=providers.Factory(Sweep, begin=outside.begin, policy=outside.reply_policy),
     )
 
 
@@ -347,6 +404,7 @@ class Outside(containers.DeclarativeContainer):
     clock = providers.Object(system_clock)
     new_id = providers.ThreadSafeSingleton(Uuid7Ids)
     new_code = providers.Object(random_code)
+    pause = providers.Object(system_pause)
 
     database = providers.ThreadSafeSingleton(
         lambda settings, size, name: Database(
@@ -372,6 +430,8 @@ class Outside(containers.DeclarativeContainer):
     )
     worker_presence = providers.ThreadSafeSingleton(RedisWorkerPresence, redis)
     job_queue = providers.ThreadSafeSingleton(RqJobQueue, redis)
+    reply_feed = providers.ThreadSafeSingleton(RedisReplyFeed, redis)
+    reply_listener = providers.ThreadSafeSingleton(RedisReplyListener, redis)
 
     access_tokens = providers.ThreadSafeSingleton(
         lambda settings: JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets)), settings
@@ -416,6 +476,7 @@ class Outside(containers.DeclarativeContainer):
 
     allowances = providers.ThreadSafeSingleton(allowances_of, settings)
     reply_policy = providers.ThreadSafeSingleton(reply_policy_of, settings)
+    history_tokens = settings.provided.history_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,8 +489,7 @@ class Web:
 
 def build_web(settings: Settings) -> Web:
     """The use cases of a web process, built to the last leaf: wrong wiring dies here, at the start."""
-    # One connection a request at a time, and one for the probes.
-    outside = Outside(settings=settings, connections=settings.web_threads + 1, application_name="web")
+    outside = Outside(settings=settings, connections=settings.web_threads + STREAM_CONNECTIONS, application_name="web")
     return Web(Inside(outside=outside).use_cases(), outside.database().close)
 
 
@@ -454,7 +514,23 @@ def build_worker(settings: Settings) -> WorkerParts:
     return WorkerParts(
         replying=Inside(outside=outside).replying(),
         presence=outside.worker_presence(),
+        job_queue=outside.job_queue(),
         listen=listen_for_rings,
         close=outside.database().close,
         concurrency=settings.worker_concurrency,
     )
+
+
+def upgrade(database_url: str) -> None:
+    """Bring a database to the newest schema."""
+    # Imported here: Alembic takes 10 MB, which web and worker have no use for.
+    from adapters.sql import migrate  # noqa: PLC0415
+
+    migrate.upgrade(database_url)
+
+
+def new_migration(database_url: str, message: str) -> None:
+    """Write a migration from the newest one to what the tables have become."""
+    from adapters.sql import migrate  # noqa: PLC0415
+
+    migrate.new_migration(database_url, message)

@@ -34,6 +34,7 @@ OTP_DELIVERY_NEEDS = {
 DEVELOPMENT = "development"
 PRODUCTION = "production"
 SECRET_MIN_BYTES = 32
+LLM_PROVIDERS = {"gemini", "gemini-legacy", "openai-compatible", "offline"}
 
 
 class Variable(NamedTuple):
@@ -49,6 +50,7 @@ VARIABLES = (
     Variable("HOST", "127.0.0.1", "address the web server listens on"),
     Variable("PORT", "8000", "port the web server listens on"),
     Variable("WEB_THREADS", "8", "requests one web process works on at once"),
+    Variable("STREAM_THREADS", "600", "requests one web process lets wait at once: streams and long polls"),
     Variable("DATABASE_URL", "embedded server", "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`"),
     Variable("REDIS_URL", "embedded server", "Redis or Valkey, `redis://[:password@]host:6379[/0]`"),
     Variable("REDIS_HOST", "", "host of Redis, in place of REDIS_URL"),
@@ -78,10 +80,15 @@ VARIABLES = (
     Variable("RATE_LIMIT_LOGINS", "60", "requests a minute of one IP address to log in or sign up; 0: no limit"),
     Variable("TRUSTED_PROXIES", "", "our own proxies' addresses or networks, with commas: their X-Forwarded-For holds"),
     Variable("CORS_ORIGINS", "", "origins whose pages may call the API, with commas"),
-    Variable("LLM_PROVIDER", "by GEMINI_API_KEY", "`gemini` or `offline`; unset: `gemini` if there is a key"),
+    Variable("LLM_PROVIDER", "by GEMINI_API_KEY", "`gemini`, `gemini-legacy`, `openai-compatible`, `offline`"),
     Variable("GEMINI_API_KEY", "", "key of the Gemini API"),
     Variable("GEMINI_MODEL", "gemini-flash-latest", "model that answers"),
+    Variable("GEMINI_FALLBACK_MODELS", "gemini-flash-lite-latest", "what answers when it is gone; several with commas"),
     Variable("GEMINI_BASE_URL", "Google's", "another server that speaks the Gemini API"),
+    Variable("OPENAI_BASE_URL", "", "such as `http://localhost:11434/v1`, for `openai-compatible`"),
+    Variable("OPENAI_API_KEY", "", "its key, if it wants one"),
+    Variable("OPENAI_MODEL", "", "model that answers there"),
+    Variable("HISTORY_TOKENS", "8000", "how much of the conversation goes with a prompt; 0: nothing"),
     Variable("STRIPE_SECRET_KEY", "", "key of the Stripe API"),
     Variable("STRIPE_PRICE_ID", "", "price of the Pro plan"),
     Variable("STRIPE_WEBHOOK_SECRET", "", "signing secret of the webhook endpoint; several with commas"),
@@ -90,6 +97,9 @@ VARIABLES = (
     Variable("REPLY_LEASE_SECONDS", "60", "how long a worker that went silent keeps a reply from the others"),
     Variable("REPLY_MAX_ATTEMPTS", "3", "how often the model is asked for one reply"),
     Variable("REPLY_DEADLINE_SECONDS", "300", "after which an unanswered message has failed"),
+    Variable("USER_CONCURRENT_REPLIES", "2", "replies of one user that are written at once"),
+    Variable("USER_BACKLOG_REPLIES", "100", "unfinished replies of one user beyond which no message is accepted: 429"),
+    Variable("BACKLOG_REPLIES", "10000", "unfinished replies of all users beyond which no message is accepted: 503"),
     Variable("WORKER_CONCURRENCY", "100", "replies one worker process writes at once"),
     Variable("ROOM_LIST_CACHE_SECONDS", "300", "how long a list of chatrooms is cached"),
 )  # fmt: skip
@@ -134,6 +144,7 @@ class Settings:
     host: str
     port: int
     web_threads: int
+    stream_threads: int
     # They may hold passwords.
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
@@ -165,7 +176,12 @@ class Settings:
     llm_provider: str
     gemini_api_key: Secret
     gemini_model: str
+    gemini_fallback_models: tuple[str, ...]
     gemini_base_url: str | None
+    openai_base_url: str | None
+    openai_api_key: Secret
+    openai_model: str | None
+    history_tokens: int
     stripe_secret_key: Secret
     stripe_price_id: str | None
     stripe_webhook_secrets: tuple[Secret, ...]
@@ -174,6 +190,9 @@ class Settings:
     reply_lease: timedelta
     reply_max_attempts: int
     reply_deadline: timedelta
+    user_concurrent_replies: int
+    user_backlog_replies: int
+    backlog_replies: int
     worker_concurrency: int
     room_list_cache: timedelta
 
@@ -197,11 +216,6 @@ def load_settings() -> Settings:
     """The settings of this process: the environment, and for what it lacks the file ``.env``. SettingsError."""
     from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     return read_settings({**from_file, **os.environ})
-
-
-def inherited_environment() -> dict[str, str]:
-    """The environment to hand on to a child process."""
-    return dict(os.environ)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -230,6 +244,7 @@ class _Reading:
             host=self.text("HOST") or "127.0.0.1",
             port=self.number("PORT", 8000, 1, 65535),
             web_threads=self.number("WEB_THREADS", 8, 1, 1000),
+            stream_threads=self.number("STREAM_THREADS", 600, 1, 10_000),
             database_url=self.url("DATABASE_URL", {"postgres", "postgresql", "postgresql+psycopg2"}),
             redis_url=self.redis_url(),
             data_dir=data_dir,
@@ -260,7 +275,12 @@ class _Reading:
             llm_provider=self.llm_provider(gemini_api_key, in_production=in_production),
             gemini_api_key=gemini_api_key,
             gemini_model=self.text("GEMINI_MODEL") or "gemini-flash-latest",
+            gemini_fallback_models=self.names("GEMINI_FALLBACK_MODELS", "gemini-flash-lite-latest"),
             gemini_base_url=self.url("GEMINI_BASE_URL", {"http", "https"}),
+            openai_base_url=self.url("OPENAI_BASE_URL", {"http", "https"}),
+            openai_api_key=self.secret("OPENAI_API_KEY"),
+            openai_model=self.text("OPENAI_MODEL"),
+            history_tokens=self.number("HISTORY_TOKENS", 8000, 0, 10_000_000),
             stripe_secret_key=self.secret("STRIPE_SECRET_KEY"),
             stripe_price_id=self.text("STRIPE_PRICE_ID"),
             stripe_webhook_secrets=self.secrets("STRIPE_WEBHOOK_SECRET"),
@@ -269,6 +289,9 @@ class _Reading:
             reply_lease=self.seconds("REPLY_LEASE_SECONDS", 60, 1, 3600),
             reply_max_attempts=self.number("REPLY_MAX_ATTEMPTS", 3, 1, 100),
             reply_deadline=self.seconds("REPLY_DEADLINE_SECONDS", 300, 1, 86_400),
+            user_concurrent_replies=self.number("USER_CONCURRENT_REPLIES", 2, 1, 1000),
+            user_backlog_replies=self.number("USER_BACKLOG_REPLIES", 100, 1, 1_000_000),
+            backlog_replies=self.number("BACKLOG_REPLIES", 10_000, 1, 10_000_000),
             worker_concurrency=self.number("WORKER_CONCURRENCY", 100, 1, 1000),
             room_list_cache=self.seconds("ROOM_LIST_CACHE_SECONDS", 300, 1, 86_400),
         )
@@ -318,6 +341,10 @@ class _Reading:
                 # The value is not shown: it holds a code.
                 self.faults.append("OTP_TEST_NUMBERS must be like +919999999999:123456:2026-12-31, with commas between")
         return tuple(found)
+
+    def names(self, name: str, default: str) -> tuple[str, ...]:
+        parts = (part.strip() for part in self._environment.get(name, default).split(","))
+        return tuple(part for part in parts if part)
 
     def choice(self, name: str, default: str, allowed: set[str]) -> str:
         value = self.text(name) or default
@@ -384,9 +411,11 @@ class _Reading:
         return value
 
     def llm_provider(self, key: Secret, *, in_production: bool) -> str:
-        value = self.choice("LLM_PROVIDER", "gemini" if key else "offline", {"gemini", "offline"})
-        if value == "gemini" and not key:
-            self.faults.append("LLM_PROVIDER=gemini needs GEMINI_API_KEY")
+        value = self.choice("LLM_PROVIDER", "gemini" if key else "offline", LLM_PROVIDERS)
+        if value in {"gemini", "gemini-legacy"} and not key:
+            self.faults.append(f"LLM_PROVIDER={value} needs GEMINI_API_KEY")
+        if value == "openai-compatible" and not (self.text("OPENAI_BASE_URL") and self.text("OPENAI_MODEL")):
+            self.faults.append("LLM_PROVIDER=openai-compatible needs OPENAI_BASE_URL and OPENAI_MODEL")
         if value == "offline" and in_production and self.text("LLM_PROVIDER") is None:
             self.faults.append("GEMINI_API_KEY is required in production, or LLM_PROVIDER=offline")
         return value

@@ -21,8 +21,9 @@ def serve(settings: Settings) -> int:
         interface=Interfaces.WSGI,
         address=settings.host,
         port=settings.port,
-        # Threads, since a request mostly waits for PostgreSQL; granian warns that they are more than cores.
-        blocking_threads=settings.web_threads,
+        # Every open stream keeps a thread; how many requests are worked on at once the application bounds. Granian
+        # warns that they are more than cores.
+        blocking_threads=settings.web_threads + settings.stream_threads,
         http=HTTPModes.http1,
         websockets=False,
         log_level=LogLevels.error,

@@ -10,8 +10,9 @@
 Wired by the same ``Inside`` as the running service; only what is outside is of memory.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -36,6 +37,7 @@ from adapters.memory.stores import (
     MemoryOtpSends,
     MemoryOtpStore,
     MemoryRateLimiter,
+    MemoryReplyStream,
     MemoryRoomListCache,
 )
 from adapters.memory.tables import MemoryDatabase, ReplyRow
@@ -43,15 +45,19 @@ from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
 from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
 from application.auth.sessions import LoggedIn
 from application.auth.traffic import RequestLimits
+from application.chat.follow_reply import Event
 from application.chat.send_message import SentMessage
+from application.ports.language_model import Stop
+from application.ports.reader import Entry
+from application.ports.reply_stream import START, Listening, Piece, Position
 from application.use_cases import Replying, UseCases
 from domain.accounts import PhoneNumber, Principal
 from domain.billing import Subscription, SubscriptionStatus
-from domain.chat import ChatroomId
+from domain.chat import ChatroomId, MessageId
 from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
-from domain.replies import ClaimedReply, ReplyPolicy, ReplyState
+from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState
 from entrypoints.container import Inside
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -129,17 +135,71 @@ class CountingCodes:
         return f"1{next(self._count):0{digits - 1}d}"
 
 
+class Meanwhile:
+    """The Pause port: whoever waits sees the next thing happen that the test has planned, or else the time pass."""
+
+    def __init__(self, clock: SettableClock) -> None:
+        """Nothing is planned; time passes on ``clock``."""
+        self._clock = clock
+        self._plan: deque[Callable[[], object]] = deque()
+
+    def plan(self, *steps: Callable[[], object]) -> None:
+        """Let one of these happen each time that somebody waits."""
+        self._plan.extend(steps)
+
+    def __call__(self, seconds: float) -> None:
+        """Wait."""
+        if self._plan:
+            self._plan.popleft()()
+        else:
+            self._clock.advance(timedelta(seconds=seconds))
+
+
+class ListeningMeanwhile:
+    """The Listening port: nobody really waits."""
+
+    def __init__(self, listening: Listening, meanwhile: Meanwhile) -> None:
+        """Listen to what ``listening`` hears."""
+        self._listening = listening
+        self._meanwhile = meanwhile
+
+    def next(self, *, within: float) -> Piece | None:
+        """The next piece: one that is there, or that comes of what happens meanwhile."""
+        piece = self._listening.next(within=0)
+        if piece is None:
+            self._meanwhile(within)
+            piece = self._listening.next(within=0)
+        return piece
+
+
+class MeanwhileStream(MemoryReplyStream):
+    """The ReplyFeed and the ReplyListener port, for one thread."""
+
+    def __init__(self, meanwhile: Meanwhile) -> None:
+        """Begin empty."""
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    @contextmanager
+    def listen(self, reply_id: ReplyId) -> Iterator[Listening]:  # type: ignore[override]
+        """Listen to what is published from now on."""
+        with super().listen(reply_id) as listening:
+            yield ListeningMeanwhile(listening, self._meanwhile)
+
+
 class MemoryOutside(containers.DeclarativeContainer):
     """Everything that ``Inside`` needs, in memory."""
 
     now = providers.Dependency(instance_of=datetime)
     allowances = providers.Dependency(instance_of=Mapping)  # type: ignore[type-abstract]
     reply_policy = providers.Dependency(instance_of=ReplyPolicy)
+    history_tokens = providers.Dependency(instance_of=int)
     otp_delivery = providers.Dependency(instance_of=Outbox)
 
     clock = providers.Singleton(SettableClock, now)
     new_id = providers.Singleton(CountingIds)
     new_code = providers.Singleton(CountingCodes)
+    pause = providers.Singleton(Meanwhile, clock)
 
     database = providers.Singleton(MemoryDatabase, clock)
     database_probe = providers.Singleton(Switch)
@@ -151,6 +211,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     otp_store = providers.Singleton(MemoryOtpStore, clock)
     room_list_cache = providers.Singleton(MemoryRoomListCache)
     job_queue = providers.Singleton(MemoryJobQueue)
+    reply_feed = reply_listener = providers.Singleton(MeanwhileStream, pause)
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
     access_token_lifetime = providers.Object(timedelta(minutes=15))
@@ -179,6 +240,7 @@ class House:
         basic_daily_prompts: int = 5,
         allowances: Allowances | None = None,
         reply_policy: ReplyPolicy | None = None,
+        history_tokens: int = 0,
         now: datetime = NOW,
         shows_codes: bool = False,
         request_limits: RequestLimits = RequestLimits(),  # noqa: B008 - a value
@@ -193,6 +255,7 @@ class House:
             now=now,
             allowances=allowances or {Plan.BASIC: Allowance(basic_daily_prompts), Plan.PRO: Allowance(None)},
             reply_policy=self.policy,
+            history_tokens=history_tokens,
             otp_delivery=self.outbox,
             request_limits=request_limits,
             otp_caps=otp_caps,
@@ -204,6 +267,8 @@ class House:
         self.database: MemoryDatabase = outside.database()
         self.begin: SwitchedUnitsOfWork = outside.begin()
         self.job_queue: MemoryJobQueue = outside.job_queue()
+        self.meanwhile: Meanwhile = outside.pause()
+        self.stream: MeanwhileStream = outside.reply_feed()
         self.otp_store: MemoryOtpStore = outside.otp_store()
         self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
         self.leaving: RecordingLeavingHook = outside.before_leaving()
@@ -252,13 +317,38 @@ class House:
 
     # --- Rooms and messages ---
 
-    def room(self, principal: Principal, name: str = "Room") -> ChatroomId:
+    def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
         """A new chatroom."""
-        return self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name).id
+        room = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
+        return room.id
 
-    def say(self, principal: Principal, room: ChatroomId, text: str) -> SentMessage:
+    def say(self, principal: Principal, room: ChatroomId, text: str, *, key: str | None = None) -> SentMessage:
         """Send a message."""
-        return self.use_cases.chat.send_message(sender=principal.user_id, chatroom_id=room, text=text)
+        return self.use_cases.chat.send_message(
+            sender=principal.user_id, chatroom_id=room, text=text, idempotency_key=key
+        )
+
+    def cancel(self, principal: Principal, entry_id: MessageId | ReplyId) -> ReplyState:
+        """Stop a reply; what state that leaves it in."""
+        return self.use_cases.chat.cancel_reply(user_id=principal.user_id, entry_id=entry_id)[1]
+
+    def retry(self, principal: Principal, entry_id: MessageId | ReplyId) -> SentMessage:
+        """Ask again after a failure."""
+        return self.use_cases.chat.ask_again.retry(user_id=principal.user_id, entry_id=entry_id)
+
+    def regenerate(self, principal: Principal, entry_id: MessageId | ReplyId) -> SentMessage:
+        """Ask for another reply."""
+        return self.use_cases.chat.ask_again.regenerate(user_id=principal.user_id, entry_id=entry_id)
+
+    def entry(self, principal: Principal, entry_id: MessageId | ReplyId) -> Entry:
+        """One message or one reply, as its owner reads it."""
+        return self.use_cases.chat.read_entry(user_id=principal.user_id, entry_id=entry_id)
+
+    def follow(
+        self, principal: Principal, entry_id: MessageId | ReplyId, *, after: Position = START
+    ) -> Iterator[Event]:
+        """Watch a reply being written."""
+        return self.use_cases.chat.follow_reply(user_id=principal.user_id, entry_id=entry_id, after=after)
 
     def conversation(self, principal: Principal, room: ChatroomId) -> list[tuple[str, str]]:
         """Who said what: ``("user", text)``, then ``("bot", text)``, or the state and the failure of the reply."""
@@ -273,7 +363,7 @@ class House:
 
     def reply(self, sent: SentMessage) -> ReplyRow:
         """The row of the reply to a message."""
-        return self.database.tables.replies[sent.reply.id]
+        return self.database.tables.replies[sent.reply_id]
 
     def used(self, principal: Principal) -> int:
         """How many of today's prompts somebody has used."""
@@ -290,13 +380,18 @@ class House:
         [claimed] = self.claim()
         return claimed
 
+    def write(self, reply: ClaimedReply, *, stop: Stop | None = None) -> ReplyState | None:
+        """Ask the model for a claimed reply and store what came of it: the state that leaves it in."""
+        outcome = self.replying.ask_model(reply, stop=stop or Stop())
+        return self.replying.store_outcome(reply, outcome)
+
     def work(self) -> list[ReplyState | None]:
         """Claim and write everything due, until nothing is; what each attempt came to."""
         states = []
         while claimed := self.claim():
-            states += [self.replying.write(reply) for reply in claimed]
+            states += [self.write(reply) for reply in claimed]
         return states
 
     def sweep(self) -> int:
         """Fail what nobody may try any more; how many that were."""
-        return self.replying.fail_hopeless()
+        return self.replying.sweep()

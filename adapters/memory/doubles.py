@@ -1,12 +1,17 @@
 """Stand-ins that a test scripts: model, password hasher, delivery, ids and time."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
+from application.ports.language_model import AnswerStopped, Prompt, Stop
 from domain.accounts import PhoneNumber, UserId
 from domain.one_time_password import Purpose
 from domain.replies import Answer
+
+# A piece of an answer, something that happens between two pieces, or the end of it all.
+Step = str | Callable[[], object] | Exception
 
 
 class ScriptedLanguageModel:
@@ -14,20 +19,39 @@ class ScriptedLanguageModel:
 
     def __init__(self) -> None:
         """Begin without a script."""
-        self.prompts: list[str] = []
-        self._script: list[Answer | Exception] = []
+        self.prompts: list[Prompt] = []
+        self._lock = Lock()
+        self._script: list[Answer | Exception | Sequence[Step]] = []
 
-    def will(self, *outcomes: Answer | Exception) -> None:
-        """Answer the next calls with these, one each."""
-        self._script.extend(outcomes)
+    def will(self, *outcomes: Answer | Exception | Sequence[Step]) -> None:
+        """Answer the next calls with these, one each; a list: in pieces, one after the other."""
+        with self._lock:
+            self._script.extend(outcomes)
 
-    def answer(self, prompt: str, *, within: timedelta) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
         """The next outcome of the script."""
-        self.prompts.append(prompt)
-        outcome = self._script.pop(0) if self._script else Answer(f"echo: {prompt}", "scripted")
+        with self._lock:
+            self.prompts.append(prompt)
+            outcome = self._script.pop(0) if self._script else Answer(f"echo: {prompt.text}", "scripted")
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        said = _play([outcome.text] if isinstance(outcome, Answer) else outcome, stop, on_piece)
+        return outcome if isinstance(outcome, Answer) else Answer(said, "scripted")
+
+
+def _play(steps: Sequence[Step], stop: Stop, on_piece: Callable[[str], None]) -> str:
+    said = []
+    for step in steps:
+        if stop.requested:
+            raise AnswerStopped
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, str):
+            on_piece(step)
+            said.append(step)
+        else:
+            step()
+    return "".join(said)
 
 
 class PlainPasswordHasher:

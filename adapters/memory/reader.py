@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.audit import Event, Happening
 from application.ports.export import Record
-from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
+from application.ports.language_model import Exchange
+from application.ports.reader import Conversation, Entry, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
 from domain.accounts import Principal, SessionId, UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.plans import Allowances, DailyQuota, Plan
+from domain.replies import ReplyId, ReplyState
 
 MAX_SESSIONS = 100
 
@@ -69,7 +71,7 @@ class MemoryReader:
         plan = subscription.plan if subscription else Plan.BASIC
         today = self._database.clock().astimezone(UTC).date()
         used = tables.daily_usage.get((user_id, today), 0)
-        return Standing(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts))
+        return Standing(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts, plan))
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
         """A page of chatrooms, newest first."""
@@ -93,17 +95,7 @@ class MemoryReader:
         room = tables.chatrooms.get(chatroom_id)
         if room is None or room.user_id != user_id:
             return None
-        newest_reply = {
-            row.queued.message_id: row for row in sorted(tables.replies.values(), key=lambda row: row.queued.id)
-        }
-        messages = sorted(
-            (
-                message
-                for message in tables.messages.values()
-                if message.chatroom_id == chatroom_id and (before is None or message.id < before)
-            ),
-            key=lambda message: message.id,
-        )
+        messages = [message for message in self._messages(chatroom_id) if before is None or message.id < before]
         page = messages[-turns:]
         return Conversation(
             room.id,
@@ -111,9 +103,52 @@ class MemoryReader:
             room.system_prompt,
             room.created_at,
             room.updated_at,
-            [_turn(message, newest_reply[message.id]) for message in page],
+            [_turn(message, self._replies(message.id)[-1]) for message in page],
             page[0].id if len(messages) > turns else None,
         )
+
+    def turns_from(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
+    ) -> Sequence[Turn] | None:
+        """The turn of the entry and those after it, oldest first."""
+        room = self._database.tables.chatrooms.get(chatroom_id)
+        if room is None or room.user_id != user_id:
+            return None
+        first = self._message_id_of(entry_id)
+        page = [message for message in self._messages(chatroom_id) if message.id >= first][:turns]
+        return [_turn(message, self._replies(message.id)[-1]) for message in page]
+
+    def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
+        """The turn of a message or of one of its replies."""
+        message = self._database.tables.messages.get(self._message_id_of(entry_id))
+        if message is None or message.user_id != user_id:
+            return None
+        replies = self._replies(message.id)
+        shown = next((row for row in replies if row.queued.id == entry_id), replies[-1])
+        return Entry(message.chatroom_id, _turn(message, shown), [row.queued.id for row in replies])
+
+    def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
+        """The answered turns before a message, newest first."""
+        earlier = [message for message in self._messages(chatroom_id) if message.id < before]
+        newest = [(message, self._replies(message.id)[-1]) for message in reversed(earlier)]
+        answered = [
+            Exchange(message.content, reply.content or "")
+            for message, reply in newest
+            if reply.state is ReplyState.DONE
+        ]
+        return answered[:turns]
+
+    def _message_id_of(self, entry_id: MessageId | ReplyId) -> MessageId:
+        reply = self._database.tables.replies.get(cast("ReplyId", entry_id))
+        return reply.queued.message_id if reply else cast("MessageId", entry_id)
+
+    def _messages(self, chatroom_id: ChatroomId) -> list[Message]:
+        messages = self._database.tables.messages.values()
+        return sorted((one for one in messages if one.chatroom_id == chatroom_id), key=lambda one: one.id)
+
+    def _replies(self, message_id: MessageId) -> list[ReplyRow]:
+        rows = self._database.tables.replies.values()
+        return sorted((row for row in rows if row.queued.message_id == message_id), key=lambda row: row.queued.id)
 
 
 def _turn(message: Message, reply: ReplyRow) -> Turn:
@@ -123,6 +158,7 @@ def _turn(message: Message, reply: ReplyRow) -> Turn:
         sent_at=message.created_at,
         reply_id=reply.queued.id,
         reply_state=reply.state,
+        run=reply.run,
         reply_content=reply.content,
         reply_created_at=reply.queued.created_at,
         finished_at=reply.finished_at,

@@ -1,19 +1,23 @@
 """The ports that Redis serves, in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
+from queue import Empty, SimpleQueue
 from threading import Lock
 from uuid import uuid4
 
 from application.ports.rate_limiter import Charge, Charged
+from application.ports.reply_stream import Piece
 from application.ports.room_list_cache import Lookup
 from application.ports.runtime import Clock
 from domain.accounts import PhoneNumber, UserId
 from domain.errors import OtpInvalid, OtpLocked, OtpResendTooSoon, OtpSendsExhausted
 from domain.one_time_password import OtpPolicy, Purpose, SendCaps
+from domain.replies import ReplyId
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,53 @@ class MemoryJobQueue:
     def ring(self) -> None:
         """Note that a worker was wanted."""
         self.rings += 1
+
+
+class _MemoryListening:
+    """The Listening port."""
+
+    def __init__(self) -> None:
+        self.pieces: SimpleQueue[Piece] = SimpleQueue()
+
+    def next(self, *, within: float) -> Piece | None:
+        """The next piece, or None when none came ``within`` seconds."""
+        with suppress(Empty):
+            return self.pieces.get(timeout=within)
+        return None
+
+
+class MemoryReplyStream:
+    """The ReplyFeed and the ReplyListener port."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._lock = Lock()
+        self._published: dict[ReplyId, list[Piece]] = {}
+        self._listeners: dict[ReplyId, list[_MemoryListening]] = {}
+
+    def publish(self, reply_id: ReplyId, piece: Piece) -> None:
+        """Let listeners have the piece."""
+        with self._lock:
+            self._published.setdefault(reply_id, []).append(piece)
+            for listener in self._listeners.get(reply_id, ()):
+                listener.pieces.put(piece)
+
+    @contextmanager
+    def listen(self, reply_id: ReplyId) -> Iterator[_MemoryListening]:
+        """Listen to what is published from now on."""
+        listener = _MemoryListening()
+        with self._lock:
+            self._listeners.setdefault(reply_id, []).append(listener)
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._listeners[reply_id].remove(listener)
+
+    def published(self, reply_id: ReplyId) -> list[Piece]:
+        """What was published up to now."""
+        with self._lock:
+            return list(self._published.get(reply_id, ()))
 
 
 def _whole_seconds(until: datetime, now: datetime) -> int:

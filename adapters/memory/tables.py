@@ -8,6 +8,7 @@ from threading import RLock
 from uuid import UUID
 
 from application.ports.audit import Event
+from application.ports.idempotency import Accepted
 from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
 from domain.billing import Subscription
@@ -24,6 +25,7 @@ class ReplyRow:
     available_at: datetime
     deadline: datetime
     attempt: int = 0
+    run: int = 0
     lease_token: UUID | None = None
     lease_until: datetime | None = None
     content: str | None = None
@@ -33,6 +35,7 @@ class ReplyRow:
     output_tokens: int | None = None
     failure: FailureReason | None = None
     finished_at: datetime | None = None
+    stop_requested: bool = False
 
     @property
     def unfinished(self) -> bool:
@@ -55,6 +58,15 @@ class RefreshTokenRow:
     forgiven: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A row of the idempotency keys."""
+
+    fingerprint: bytes
+    accepted: Accepted
+    created_at: datetime
+
+
 @dataclass(slots=True)
 class Tables:
     """Frozen rows by key; a shallow copy is a snapshot."""
@@ -69,6 +81,7 @@ class Tables:
     last_used: dict[SessionId, datetime] = field(default_factory=dict)
     refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
     audit_events: dict[UUID, Event] = field(default_factory=dict)
+    idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """A snapshot that may be changed without changing this one."""

@@ -1,18 +1,27 @@
 """The transactional ports in memory."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from adapters.memory.tables import MemoryDatabase, RefreshTokenRow, ReplyRow, Tables
+from adapters.memory.tables import KeyRow, MemoryDatabase, RefreshTokenRow, ReplyRow, Tables
 from application.ports.audit import Event
+from application.ports.idempotency import Accepted
 from application.ports.refresh_tokens import KeptRefreshToken
 from domain.accounts import UNKNOWN_ORIGIN, PhoneNumber, Session, SessionId, User, UserId
-from domain.chat import Chatroom, ChatroomId, Message
-from domain.errors import ChatroomNotFound, PhoneTaken, TokenInvalid
+from domain.chat import Chatroom, ChatroomId, Message, MessageId
+from domain.errors import (
+    BacklogFull,
+    ChatroomNotFound,
+    IdempotencyKeyReused,
+    PhoneTaken,
+    TokenInvalid,
+    TooManyUnfinishedReplies,
+)
 from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import (
     Answer,
@@ -21,6 +30,7 @@ from domain.replies import (
     ClaimedReply,
     FailureReason,
     QueuedReply,
+    ReplyId,
     ReplyPolicy,
     ReplyState,
 )
@@ -155,6 +165,7 @@ class MemoryErasure:
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
         sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id}
         mine: dict[str, Callable[[Any, Any], bool]] = {
+            "idempotency_keys": lambda key, _: key[0] == user_id,
             "replies": lambda _, row: row.queued.user_id == user_id,
             "messages": lambda _, message: message.chatroom_id in rooms,
             "chatrooms": lambda key, _: key in rooms,
@@ -230,6 +241,18 @@ class MemoryMessages:
             raise ChatroomNotFound
         self._tables.messages[message.id] = message
 
+    def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
+        """The message of an entry, and its newest reply."""
+        reply = self._tables.replies.get(cast("ReplyId", entry_id))
+        message = self._tables.messages.get(reply.queued.message_id if reply else cast("MessageId", entry_id))
+        if message is None or message.user_id != user_id:
+            return None
+        newest = max(
+            (row for row in self._tables.replies.values() if row.queued.message_id == message.id),
+            key=lambda row: row.queued.id,
+        )
+        return message, newest.queued.id, newest.state
+
 
 class MemoryUsage:
     """The Usage port."""
@@ -247,9 +270,9 @@ class MemoryUsage:
         key = (user_id, self._today)
         used = self._tables.daily_usage.get(key, 0)
         if limit is not None and used >= limit:
-            raise DailyQuota(self._today, used, limit).exhausted()
+            raise DailyQuota(self._today, used, limit, plan).exhausted()
         self._tables.daily_usage[key] = used + 1
-        return DailyQuota(self._today, used + 1, limit)
+        return DailyQuota(self._today, used + 1, limit, plan)
 
     def refund(self, charge: Charge) -> None:
         """Give one prompt back."""
@@ -270,21 +293,41 @@ class MemoryReplies:
 
     def add(self, reply: QueuedReply) -> None:
         """Queue a new reply, due at once."""
+        earlier = (row.run for row in self._rows.values() if row.queued.message_id == reply.message_id)
         self._rows[reply.id] = ReplyRow(
+            run=max(earlier, default=0),
             queued=reply,
             state=ReplyState.QUEUED,
             available_at=self._now,
             deadline=self._now + reply.answer_within,
         )
 
+    def assert_room_for_more(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
+        """TooManyUnfinishedReplies or BacklogFull when a backlog is full."""
+        unfinished = [row for row in self._rows.values() if row.unfinished]
+        if sum(row.queued.user_id == user_id for row in unfinished) >= policy.user_backlog:
+            raise TooManyUnfinishedReplies(limit=policy.user_backlog)
+        if len(unfinished) >= policy.backlog:
+            raise BacklogFull
+
     def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         """Take up to ``limit`` due replies, each with a fresh fencing token."""
         # Whether an earlier one is unfinished is asked of the state before this claim, as one SQL statement does.
         due = sorted(
             (row for row in self._rows.values() if self._is_due(row, policy)),
-            key=lambda row: (row.due_at, row.queued.id),
+            key=lambda row: (not row.queued.urgent, row.due_at, row.queued.id),
         )
-        return [self._claim(row, policy) for row in due[:limit]]
+        running = Counter(
+            row.queued.user_id
+            for row in self._rows.values()
+            if row.state is ReplyState.RUNNING and row.due_at > self._now
+        )
+        claimed: list[ClaimedReply] = []
+        for row in due:
+            if len(claimed) < limit and running[row.queued.user_id] < policy.user_concurrency:
+                running[row.queued.user_id] += 1
+                claimed.append(self._claim(row, policy))
+        return claimed
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
         """RUNNING -> DONE."""
@@ -303,41 +346,58 @@ class MemoryReplies:
         )
         return True
 
-    def postpone(self, claim: Claim, *, delay: timedelta) -> bool:
+    def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:
         """RUNNING -> QUEUED, due later."""
         row = self._held(claim)
-        if row is None:
+        if row is None or row.stop_requested:
             return False
-        self._put(row, state=ReplyState.QUEUED, available_at=self._now + delay)
+        attempt = row.attempt if counted else row.attempt - 1
+        self._put(row, state=ReplyState.QUEUED, available_at=self._now + delay, attempt=attempt)
         return True
 
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
         """RUNNING -> FAILED."""
         row = self._held(claim)
-        return None if row is None else self._fail(row, reason)
+        if row is None:
+            return None
+        return self._end(row, state=ReplyState.FAILED, failure=reason)
 
-    def release(self, claim: Claim) -> bool:
-        """RUNNING -> QUEUED, the attempt not counted."""
+    def stop(self, claim: Claim, *, partial: str) -> Charge | None:
+        """RUNNING -> CANCELLED."""
         row = self._held(claim)
         if row is None:
-            return False
-        self._put(row, state=ReplyState.QUEUED, available_at=self._now, attempt=row.attempt - 1)
-        return True
+            return None
+        return self._end(row, state=ReplyState.CANCELLED, content=partial or None)
+
+    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+        """Cancel what is QUEUED, mark what is RUNNING."""
+        row = self._rows[reply_id]
+        if row.state is ReplyState.QUEUED:
+            return self._end(row, state=ReplyState.CANCELLED)
+        if row.state is ReplyState.RUNNING:
+            self._rows[reply_id] = replace(row, stop_requested=True)
+        return row.state
+
+    def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
+        """Which of these are marked to be stopped."""
+        return [row.queued.id for row in map(self._rows.get, reply_ids) if row is not None and row.stop_requested]
 
     def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
         """Fail what nobody may try any more."""
         hopeless = [row for row in self._rows.values() if self._is_hopeless(row, policy)]
-        return [
-            self._fail(
-                row,
-                FailureReason.DEADLINE_EXCEEDED if row.deadline <= self._now else FailureReason.ATTEMPTS_EXHAUSTED,
-            )
-            for row in hopeless[:limit]
-        ]
+        return [self._give_up(row) for row in hopeless[:limit]]
+
+    def _give_up(self, row: ReplyRow) -> Charge:
+        if row.stop_requested:
+            return self._end(row, state=ReplyState.CANCELLED)
+        late = row.deadline <= self._now
+        reason = FailureReason.DEADLINE_EXCEEDED if late else FailureReason.ATTEMPTS_EXHAUSTED
+        return self._end(row, state=ReplyState.FAILED, failure=reason)
 
     def _is_due(self, row: ReplyRow, policy: ReplyPolicy) -> bool:
         return (
             row.unfinished
+            and not row.stop_requested
             and row.due_at <= self._now < row.deadline
             and row.attempt < policy.max_attempts
             and not any(
@@ -353,7 +413,7 @@ class MemoryReplies:
             return row.deadline <= self._now
         if row.state is not ReplyState.RUNNING or row.due_at > self._now:
             return False
-        return row.attempt >= policy.max_attempts or row.deadline <= self._now
+        return row.attempt >= policy.max_attempts or row.deadline <= self._now or row.stop_requested
 
     def _claim(self, row: ReplyRow, policy: ReplyPolicy) -> ClaimedReply:
         claim = Claim(row.queued.id, uuid4())
@@ -361,11 +421,20 @@ class MemoryReplies:
             row,
             state=ReplyState.RUNNING,
             attempt=row.attempt + 1,
+            run=row.run + 1,
             lease_token=claim.lease_token,
             lease_until=self._now + policy.lease,
         )
-        prompt = self._tables.messages[row.queued.message_id].content
-        return ClaimedReply(claim, row.attempt + 1, prompt, (row.deadline - self._now).total_seconds())
+        return ClaimedReply(
+            claim=claim,
+            message_id=row.queued.message_id,
+            chatroom_id=row.queued.chatroom_id,
+            attempt=row.attempt + 1,
+            run=row.run + 1,
+            prompt=self._tables.messages[row.queued.message_id].content,
+            system_prompt=self._tables.chatrooms[row.queued.chatroom_id].system_prompt,
+            seconds_left=(row.deadline - self._now).total_seconds(),
+        )
 
     def _held(self, claim: Claim) -> ReplyRow | None:
         row = self._rows.get(claim.reply_id)
@@ -377,9 +446,41 @@ class MemoryReplies:
         """Leave RUNNING: whatever changes, the lease is over."""
         self._rows[row.queued.id] = replace(row, lease_token=None, lease_until=None, **changes)  # type: ignore[arg-type]
 
-    def _fail(self, row: ReplyRow, reason: FailureReason) -> Charge:
-        self._put(row, state=ReplyState.FAILED, failure=reason, finished_at=self._now)
+    def _end(self, row: ReplyRow, **changes: object) -> Charge:
+        self._put(row, finished_at=self._now, **changes)
         return Charge(row.queued.user_id, row.queued.charged_on)
+
+
+class MemoryIdempotencyKeys:
+    """The IdempotencyKeys port. One unit of work at a time: a key is never in use by another."""
+
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        """Work on ``tables``; ``now`` is the time of the transaction."""
+        self._keys = tables.idempotency_keys
+        self._now = now
+
+    def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
+        """What the key was accepted with; None when it is new."""
+        row = self._keys.get((user_id, key))
+        if row is None or self._is_old(row):
+            return None
+        if row.fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        return row.accepted
+
+    def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
+        """Keep what was accepted."""
+        self._keys[(user_id, key)] = KeyRow(fingerprint, accepted, self._now)
+
+    def forget_old(self, *, limit: int) -> int:
+        """Forget keys older than 24 hours."""
+        old = [key for key, row in self._keys.items() if self._is_old(row)][:limit]
+        for key in old:
+            del self._keys[key]
+        return len(old)
+
+    def _is_old(self, row: KeyRow) -> bool:
+        return row.created_at <= self._now - timedelta(hours=24)
 
 
 class MemoryWork:
@@ -399,6 +500,7 @@ class MemoryWork:
         self.refresh_chains = MemoryRefreshChains(tables, now)
         self.audit = MemoryAuditTrail(tables)
         self.erasure = MemoryErasure(tables)
+        self.idempotency_keys = MemoryIdempotencyKeys(tables, now)
 
     def commit(self) -> None:
         """Make it all true."""

@@ -5,10 +5,10 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
 from domain.accounts import UserId
-from domain.chat import Chatroom, ChatroomId, Message
+from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid
 from domain.plans import Allowances, DailyQuota
-from domain.replies import Charge
+from domain.replies import Charge, ReplyId, ReplyState
 
 ADD_CHATROOM = """
 INSERT INTO chatrooms (id, user_id, name, system_prompt, created_at, updated_at)
@@ -48,6 +48,16 @@ LEFT JOIN daily_usage u ON u.user_id = %(user_id)s AND u.day = today.day
 REFUND = """
 UPDATE daily_usage SET used = used - 1 WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
 """
+
+
+LOCK_MESSAGE_OF = """
+SELECT m.id, m.chatroom_id, m.content, m.created_at
+FROM messages m
+JOIN chatrooms c ON c.id = m.chatroom_id AND c.user_id = %(user_id)s
+WHERE m.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
+FOR UPDATE OF m
+"""
+NEWEST_REPLY = "SELECT id, state FROM replies WHERE message_id = %(message_id)s ORDER BY id DESC LIMIT 1"
 
 
 class SqlChatrooms:
@@ -130,6 +140,19 @@ class SqlMessages:
         except ForeignKeyViolation as error:
             raise ChatroomNotFound from error
 
+    def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
+        """The message of an entry, locked, and its newest reply."""
+        self._cursor.execute(LOCK_MESSAGE_OF, {"user_id": user_id, "entry_id": entry_id})
+        row = self._cursor.fetchone()
+        if row is None:
+            return None
+        message_id, chatroom_id, content, created_at = row
+        # Looked up after the lock was given: another unit of work may have added a reply meanwhile.
+        self._cursor.execute(NEWEST_REPLY, {"message_id": message_id})
+        newest = self._cursor.fetchone()
+        assert newest is not None  # noqa: S101 - a message is never without a reply
+        return Message(message_id, chatroom_id, user_id, content, created_at), newest[0], ReplyState(newest[1])
+
 
 class SqlUsage:
     """The Usage port."""
@@ -141,15 +164,16 @@ class SqlUsage:
     def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
         """Charge one prompt to today; QuotaExhausted when nothing is left."""
         self._cursor.execute(SUBSCRIPTION_OF, {"user_id": user_id})
-        limit = allowances[plan_of(subscription_from(self._cursor.fetchone()))].daily_prompts
+        plan = plan_of(subscription_from(self._cursor.fetchone()))
+        limit = allowances[plan].daily_prompts
         self._cursor.execute(SPEND, {"user_id": user_id, "limit": limit})
         row = self._cursor.fetchone()
         if row is not None:
-            return DailyQuota(day=row[0], used=row[1], limit=limit)
+            return DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan)
         self._cursor.execute(USED_TODAY, {"user_id": user_id})
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - a select without FROM a table always has a row
-        raise DailyQuota(day=row[0], used=row[1], limit=limit).exhausted()
+        raise DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan).exhausted()
 
     def refund(self, charge: Charge) -> None:
         """Give one prompt back."""

@@ -15,6 +15,7 @@ TAKE_YOUR_TIME = "SET LOCAL statement_timeout = '60s'"
 
 # What is cascaded would not be counted: so each table is asked for itself.
 ERASURES = {
+    "idempotency_keys": "DELETE FROM idempotency_keys WHERE user_id = %(user_id)s",
     "replies": """
         DELETE FROM replies USING messages, chatrooms
         WHERE replies.message_id = messages.id AND messages.chatroom_id = chatrooms.id

@@ -5,11 +5,12 @@ from typing import Any
 
 from adapters.sql.database import Database
 from adapters.sql.subscriptions import plan_of, subscription_from
-from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
+from application.ports.language_model import Exchange
+from application.ports.reader import Conversation, Entry, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
-from domain.replies import FailureReason, ReplyState
+from domain.replies import FailureReason, ReplyId, ReplyState
 
 PRINCIPAL = """
 SELECT user_id, id, method, started_at FROM sessions
@@ -40,23 +41,54 @@ SELECT id, name, created_at, updated_at FROM chatrooms
 WHERE user_id = %(user_id)s AND (%(before)s::uuid IS NULL OR id < %(before)s)
 ORDER BY id DESC LIMIT %(limit)s
 """
+TURN_COLUMNS = """t.id, t.content, t.created_at,
+       r.id, r.state, r.run, r.content, r.created_at, r.finished_at, r.model, r.failure, r.truncated,
+       r.input_tokens, r.output_tokens"""
+NEWEST_REPLY = "(SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY replies.id DESC LIMIT 1) r"
 # The chatroom's columns come with every turn: one round trip, and a chatroom without turns still has its row.
-CONVERSATION = """
-SELECT c.id, c.name, c.system_prompt, c.created_at, c.updated_at,
-       t.id, t.content, t.created_at,
-       r.id, r.state, r.content, r.created_at, r.finished_at, r.model, r.failure, r.truncated,
-       r.input_tokens, r.output_tokens
+CONVERSATION = f"""
+SELECT c.id, c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
 FROM chatrooms c
 LEFT JOIN LATERAL (
     SELECT m.id, m.content, m.created_at FROM messages m
     WHERE m.chatroom_id = c.id AND (%(before)s::uuid IS NULL OR m.id < %(before)s)
     ORDER BY m.id DESC LIMIT %(limit)s
 ) t ON true
-LEFT JOIN LATERAL (
-    SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY replies.id DESC LIMIT 1
-) r ON true
+LEFT JOIN LATERAL {NEWEST_REPLY} ON true
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
 ORDER BY t.id DESC
+"""  # noqa: S608 - columns, no values
+TURNS_FROM = f"""
+SELECT {TURN_COLUMNS}
+FROM chatrooms c
+LEFT JOIN LATERAL (
+    SELECT m.id, m.content, m.created_at FROM messages m
+    WHERE m.chatroom_id = c.id
+      AND m.id >= COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
+    ORDER BY m.id LIMIT %(limit)s
+) t ON true
+LEFT JOIN LATERAL {NEWEST_REPLY} ON true
+WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
+ORDER BY t.id
+"""  # noqa: S608 - columns, no values
+# A reply's own id names that reply, a message's id names its newest.
+ENTRY = f"""
+SELECT t.chatroom_id, ARRAY(SELECT id FROM replies WHERE message_id = t.id ORDER BY id), {TURN_COLUMNS}
+FROM messages t
+JOIN chatrooms c ON c.id = t.chatroom_id AND c.user_id = %(user_id)s
+JOIN LATERAL (
+    SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY (replies.id = %(entry_id)s) DESC, replies.id DESC
+    LIMIT 1
+) r ON true
+WHERE t.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
+"""  # noqa: S608 - columns, no values
+HISTORY = """
+SELECT m.content, r.content FROM messages m
+JOIN LATERAL (
+    SELECT state, content FROM replies WHERE replies.message_id = m.id ORDER BY replies.id DESC LIMIT 1
+) r ON r.state = 'done'
+WHERE m.chatroom_id = %(chatroom_id)s AND m.id < %(before)s
+ORDER BY m.id DESC LIMIT %(limit)s
 """
 
 
@@ -89,7 +121,7 @@ class SqlReader:
             return None
         found_id, phone, name, email, created_at, day, used, *subscription = row
         plan = plan_of(subscription_from(subscription))
-        quota = DailyQuota(day, used, allowances[plan].daily_prompts)
+        quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
         return Profile(found_id, phone, name, email, created_at, plan, quota)
 
     def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
@@ -99,7 +131,7 @@ class SqlReader:
         day, used, *columns = row
         subscription = subscription_from(columns)
         plan = plan_of(subscription)
-        return Standing(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts))
+        return Standing(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts, plan))
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
         """A page of chatrooms, newest first."""
@@ -132,6 +164,29 @@ class SqlReader:
         page.reverse()
         room_id, name, system_prompt, created_at, updated_at = rows[0][:5]
         return Conversation(room_id, name, system_prompt, created_at, updated_at, page, next_before)
+
+    def turns_from(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
+    ) -> Sequence[Turn] | None:
+        """The turn of the entry and those after it, oldest first."""
+        with self._database.read() as cursor:
+            cursor.execute(
+                TURNS_FROM,
+                {"user_id": user_id, "chatroom_id": chatroom_id, "entry_id": entry_id, "limit": turns},
+            )
+            rows = cursor.fetchall()
+        return [_turn(row) for row in rows if row[0] is not None] if rows else None
+
+    def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
+        """The turn of a message or of one of its replies."""
+        row = self._one(ENTRY, {"user_id": user_id, "entry_id": entry_id})
+        return None if row is None else Entry(row[0], _turn(row[2:]), row[1])
+
+    def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
+        """The answered turns before a message, newest first."""
+        with self._database.read() as cursor:
+            cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
+            return [Exchange._make(row) for row in cursor.fetchall()]
 
     def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         with self._database.read() as cursor:

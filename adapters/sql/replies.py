@@ -1,12 +1,13 @@
 """Replies in PostgreSQL: the queue of record. All times are the database's."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from domain.accounts import UserId
+from domain.errors import BacklogFull, TooManyUnfinishedReplies
 from domain.replies import (
     Answer,
     Charge,
@@ -16,35 +17,62 @@ from domain.replies import (
     QueuedReply,
     ReplyId,
     ReplyPolicy,
+    ReplyState,
 )
 
+# Runs go on from those of the message's earlier replies: a position in one of them is never one in this.
 ADD = """
-INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, created_at)
-VALUES (%(id)s, %(message_id)s, %(chatroom_id)s, %(user_id)s, 'queued', now(), now() + %(answer_within)s,
-        %(charged_on)s, %(created_at)s)
+INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, run, available_at, deadline, charged_on,
+                     created_at)
+VALUES (%(id)s, %(message_id)s, %(chatroom_id)s, %(user_id)s, 'queued', %(priority)s,
+        COALESCE((SELECT max(run) FROM replies WHERE message_id = %(message_id)s), 0), now(),
+        now() + %(answer_within)s, %(charged_on)s, %(created_at)s)
 """
-# SKIP LOCKED: what another worker is claiming at this moment is passed over, not waited for.
+# Counted no further than the limits: a full backlog costs no more than that to see.
+BACKLOGS = """
+SELECT (SELECT count(*) FROM (
+            SELECT 1 FROM replies WHERE user_id = %(user_id)s AND state IN ('queued', 'running')
+            LIMIT %(user_backlog)s) AS mine),
+       (SELECT count(*) FROM (
+            SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT %(backlog)s) AS everybodys)
+"""
+# Claims are made one after the other, so that what one sees is what the last one did. Held until the commit.
+TAKE_TURN_TO_CLAIM = "SELECT pg_advisory_xact_lock(7364202602)"
+# The window keeps the cost of a claim from growing with the backlog. Users who are at their limit are left out before
+# it is cut, so that one who floods does not fill it. The conditions stand again in the UPDATE: at this moment a worker
+# may be finishing a reply whose lease has run out.
 CLAIM_DUE = """
-WITH due AS MATERIALIZED (
-    SELECT r.id FROM replies r
+WITH busy AS MATERIALIZED (
+    SELECT user_id, count(*) AS running FROM replies
+    WHERE state = 'running' AND lease_until > now() GROUP BY user_id
+), due AS MATERIALIZED (
+    SELECT r.id, r.user_id, r.priority, COALESCE(r.lease_until, r.available_at) AS due_at FROM replies r
     WHERE r.state IN ('queued', 'running')
       AND COALESCE(r.lease_until, r.available_at) <= now()
-      AND r.deadline > now()
-      AND r.attempt < %(max_attempts)s
+      AND r.deadline > now() AND r.attempt < %(max_attempts)s AND r.stop_requested_at IS NULL
       AND NOT EXISTS (
           SELECT 1 FROM replies earlier
-          WHERE earlier.chatroom_id = r.chatroom_id AND earlier.id < r.id
-            AND earlier.state IN ('queued', 'running'))
-    ORDER BY COALESCE(r.lease_until, r.available_at), r.id
-    LIMIT %(limit)s
-    FOR UPDATE OF r SKIP LOCKED
+          WHERE earlier.chatroom_id = r.chatroom_id AND earlier.id < r.id AND earlier.state IN ('queued', 'running'))
+      AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.user_id = r.user_id AND busy.running >= %(user_concurrency)s)
+    ORDER BY r.priority, COALESCE(r.lease_until, r.available_at)
+    LIMIT %(window)s
+), fair AS (
+    SELECT due.id, due.priority, due.due_at,
+           COALESCE(busy.running, 0) + row_number() OVER (PARTITION BY due.user_id ORDER BY due.due_at, due.id) AS nth
+    FROM due LEFT JOIN busy USING (user_id)
+), chosen AS (
+    SELECT id FROM fair WHERE nth <= %(user_concurrency)s ORDER BY priority, due_at, id LIMIT %(limit)s
 )
 UPDATE replies
-SET state = 'running', attempt = attempt + 1, lease_token = gen_random_uuid(), lease_until = now() + %(lease)s,
+SET state = 'running', attempt = attempt + 1, run = run + 1,
+    lease_token = gen_random_uuid(), lease_until = now() + %(lease)s,
     started_at = COALESCE(replies.started_at, now())
-FROM due, messages
-WHERE replies.id = due.id AND messages.id = replies.message_id
-RETURNING replies.id, lease_token, attempt, messages.content, EXTRACT(EPOCH FROM deadline - now())::float8
+FROM chosen, messages, chatrooms
+WHERE replies.id = chosen.id AND messages.id = replies.message_id AND chatrooms.id = replies.chatroom_id
+  AND replies.state IN ('queued', 'running') AND COALESCE(replies.lease_until, replies.available_at) <= now()
+  AND replies.stop_requested_at IS NULL
+RETURNING replies.id, lease_token, replies.message_id, replies.chatroom_id, attempt, run, messages.content,
+          chatrooms.system_prompt, EXTRACT(EPOCH FROM deadline - now())::float8
 """
 FINISH = """
 UPDATE replies
@@ -54,8 +82,10 @@ SET state = 'done', content = %(content)s, model = %(model)s, truncated = %(trun
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 """
 POSTPONE = """
-UPDATE replies SET state = 'queued', available_at = now() + %(delay)s, lease_token = NULL, lease_until = NULL
-WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
+UPDATE replies
+SET state = 'queued', available_at = now() + %(delay)s, attempt = attempt - %(uncounted)s,
+    lease_token = NULL, lease_until = NULL
+WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running' AND stop_requested_at IS NULL
 """
 FAIL = """
 UPDATE replies
@@ -64,22 +94,34 @@ SET state = 'failed', failure = %(failure)s, finished_at = now(), refunded_at = 
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 RETURNING user_id, charged_on
 """
-RELEASE = """
+STOP = """
 UPDATE replies
-SET state = 'queued', attempt = attempt - 1, available_at = now(), lease_token = NULL, lease_until = NULL
+SET state = 'cancelled', content = NULLIF(%(partial)s, ''), finished_at = now(),
+    refunded_at = CASE WHEN %(partial)s = '' THEN now() END, lease_token = NULL, lease_until = NULL
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
+RETURNING user_id, charged_on
 """
+LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
+CANCEL_QUEUED = """
+UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s
+RETURNING user_id, charged_on
+"""
+REQUEST_STOP = "UPDATE replies SET stop_requested_at = COALESCE(stop_requested_at, now()) WHERE id = %(id)s"
+TO_BE_STOPPED = "SELECT id FROM replies WHERE id = ANY(%(ids)s) AND stop_requested_at IS NOT NULL"
 FAIL_HOPELESS = """
 WITH hopeless AS MATERIALIZED (
     SELECT id FROM replies
     WHERE (state = 'queued' AND deadline <= now())
-       OR (state = 'running' AND lease_until <= now() AND (attempt >= %(max_attempts)s OR deadline <= now()))
+       OR (state = 'running' AND lease_until <= now()
+           AND (attempt >= %(max_attempts)s OR deadline <= now() OR stop_requested_at IS NOT NULL))
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 UPDATE replies
-SET state = 'failed', finished_at = now(), refunded_at = now(), lease_token = NULL, lease_until = NULL,
-    failure = CASE WHEN deadline <= now() THEN %(deadline_exceeded)s ELSE %(attempts_exhausted)s END
+SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END,
+    failure = CASE WHEN stop_requested_at IS NOT NULL THEN NULL
+                   WHEN deadline <= now() THEN %(deadline_exceeded)s ELSE %(attempts_exhausted)s END,
+    finished_at = now(), refunded_at = now(), lease_token = NULL, lease_until = NULL
 FROM hopeless WHERE replies.id = hopeless.id
 RETURNING user_id, charged_on
 """
@@ -101,19 +143,40 @@ class SqlReplies:
                 "message_id": reply.message_id,
                 "chatroom_id": reply.chatroom_id,
                 "user_id": reply.user_id,
+                "priority": 0 if reply.urgent else 1,
                 "answer_within": reply.answer_within,
                 "charged_on": reply.charged_on,
                 "created_at": reply.created_at,
             },
         )
 
+    def assert_room_for_more(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
+        """TooManyUnfinishedReplies or BacklogFull when a backlog is full."""
+        self._cursor.execute(
+            BACKLOGS,
+            {"user_id": user_id, "user_backlog": policy.user_backlog, "backlog": policy.backlog},
+        )
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - a select without FROM always has a row
+        if row[0] >= policy.user_backlog:
+            raise TooManyUnfinishedReplies(limit=policy.user_backlog)
+        if row[1] >= policy.backlog:
+            raise BacklogFull
+
     def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         """Take up to ``limit`` due replies, each with a fresh fencing token."""
+        self._cursor.execute(TAKE_TURN_TO_CLAIM)
         self._cursor.execute(
             CLAIM_DUE,
-            {"limit": limit, "max_attempts": policy.max_attempts, "lease": policy.lease},
+            {
+                "limit": limit,
+                "window": 4 * limit + policy.user_backlog,
+                "max_attempts": policy.max_attempts,
+                "user_concurrency": policy.user_concurrency,
+                "lease": policy.lease,
+            },
         )
-        return [_claimed(*row) for row in self._cursor.fetchall()]
+        return [ClaimedReply(Claim(reply_id, token), *columns) for reply_id, token, *columns in self._cursor.fetchall()]
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
         """RUNNING -> DONE."""
@@ -127,19 +190,35 @@ class SqlReplies:
             output_tokens=answer.output_tokens,
         )
 
-    def postpone(self, claim: Claim, *, delay: timedelta) -> bool:
+    def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:
         """RUNNING -> QUEUED, due later."""
-        return self._guarded(POSTPONE, claim, delay=delay)
+        return self._guarded(POSTPONE, claim, delay=delay, uncounted=0 if counted else 1)
 
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
         """RUNNING -> FAILED."""
-        if not self._guarded(FAIL, claim, failure=reason.value):
-            return None
-        return self._charges()[0]
+        return self._charges()[0] if self._guarded(FAIL, claim, failure=reason.value) else None
 
-    def release(self, claim: Claim) -> bool:
-        """RUNNING -> QUEUED, the attempt not counted."""
-        return self._guarded(RELEASE, claim)
+    def stop(self, claim: Claim, *, partial: str) -> Charge | None:
+        """RUNNING -> CANCELLED."""
+        return self._charges()[0] if self._guarded(STOP, claim, partial=partial) else None
+
+    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+        """Cancel what is QUEUED, mark what is RUNNING."""
+        self._cursor.execute(LOCK_STATE, {"id": reply_id})
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - whoever cancels has just found it
+        state = ReplyState(row[0])
+        if state is ReplyState.QUEUED:
+            self._cursor.execute(CANCEL_QUEUED, {"id": reply_id})
+            return self._charges()[0]
+        if state is ReplyState.RUNNING:
+            self._cursor.execute(REQUEST_STOP, {"id": reply_id})
+        return state
+
+    def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
+        """Which of these are marked to be stopped."""
+        self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
+        return [row[0] for row in self._cursor.fetchall()]
 
     def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
         """Fail what nobody may try any more."""
@@ -162,7 +241,3 @@ class SqlReplies:
 
     def _charges(self) -> list[Charge]:
         return [Charge(user_id, day) for user_id, day in self._cursor.fetchall()]
-
-
-def _claimed(reply_id: UUID, lease_token: UUID, attempt: int, prompt: str, seconds_left: float) -> ClaimedReply:
-    return ClaimedReply(Claim(ReplyId(reply_id), lease_token), attempt, prompt, seconds_left)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -136,11 +137,16 @@ replies = Table(
     Column("chatroom_id", Uuid, nullable=False),
     Column("user_id", Uuid, nullable=False),
     Column("state", Text, nullable=False),
+    # Pro before Basic: 0 goes first.
+    Column("priority", SmallInteger, nullable=False, server_default=text("1")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
+    # Counts every claim, an attempt that was handed back too: tells listeners one text from the next.
+    Column("run", Integer, nullable=False, server_default=text("0")),
     _moment("available_at"),
     _moment("deadline"),
     Column("lease_token", Uuid),
     _moment("lease_until", nullable=True),
+    _moment("stop_requested_at", nullable=True),
     Column("charged_on", Date, nullable=False),
     _moment("refunded_at", nullable=True),
     Column("content", Text),
@@ -161,9 +167,11 @@ replies = Table(
     CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="failed_says_why"),
     Index(None, "message_id", "id"),
     # What is due, oldest first. A running reply is due when its lease runs out, a queued one when it is available.
-    Index("ix_replies_due", text("COALESCE(lease_until, available_at)"), postgresql_where=UNFINISHED),
+    Index("ix_replies_due", "priority", text("COALESCE(lease_until, available_at)"), postgresql_where=UNFINISHED),
     # Whether an earlier reply of the chatroom is unfinished.
     Index("ix_replies_unfinished", "chatroom_id", "id", postgresql_where=UNFINISHED),
+    # How many of a user's are unfinished, and how many of them running.
+    Index("ix_replies_unfinished_of_user", "user_id", "state", postgresql_where=UNFINISHED),
 )
 
 daily_usage = Table(
@@ -173,4 +181,21 @@ daily_usage = Table(
     Column("day", Date, primary_key=True),
     Column("used", Integer, nullable=False),
     CheckConstraint("used >= 0", name="used_not_negative"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("message_id", Uuid, ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
+    Column("reply_id", Uuid, nullable=False),
+    Column("quota_plan", Text, nullable=False),
+    Column("quota_day", Date, nullable=False),
+    Column("quota_used", Integer, nullable=False),
+    Column("quota_limit", Integer),
+    _moment("created_at"),
+    Index(None, "created_at"),
+    Index(None, "message_id"),
 )

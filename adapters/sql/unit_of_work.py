@@ -10,6 +10,7 @@ from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
 from adapters.sql.database import Database
 from adapters.sql.erasure import SqlErasure
+from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.refresh_tokens import SqlRefreshChains
 from adapters.sql.replies import SqlReplies
 from adapters.sql.users import SqlSessions, SqlUsers
@@ -30,6 +31,7 @@ class SqlWork:
         self.refresh_chains = SqlRefreshChains(cursor)
         self.audit = SqlAuditTrail(cursor)
         self.erasure = SqlErasure(cursor)
+        self.idempotency_keys = SqlIdempotencyKeys(cursor)
 
     def commit(self) -> None:
         """COMMIT."""

@@ -1,23 +1,27 @@
 """A user sends a message, and is promised a reply."""
 
+import hashlib
 from dataclasses import dataclass
 
+from application.ports.idempotency import Accepted
 from application.ports.job_queue import JobQueue
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import Begin, Work
 from domain.accounts import UserId
 from domain.chat import ChatroomId, Message, MessageId
+from domain.errors import ChatroomNotFound
 from domain.plans import Allowances, DailyQuota
 from domain.replies import QueuedReply, ReplyId, ReplyPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """An accepted message, the reply it will get, and the quota after it."""
+    """An accepted message, the reply it will get, and the quota after it. ``repeated``: accepted earlier."""
 
     message: Message
-    reply: QueuedReply
+    reply_id: ReplyId
     quota: DailyQuota
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +35,41 @@ class SendMessage:
     allowances: Allowances
     policy: ReplyPolicy
 
-    def __call__(self, *, sender: UserId, chatroom_id: ChatroomId, text: str) -> SentMessage:
-        """What was accepted. ChatroomNotFound, QuotaExhausted, InvalidValue: nothing was accepted or charged."""
+    def __call__(
+        self, *, sender: UserId, chatroom_id: ChatroomId, text: str, idempotency_key: str | None = None
+    ) -> SentMessage:
+        """What was accepted; with the key of an earlier request, what that one was answered.
+
+        ChatroomNotFound, QuotaExhausted, TooManyUnfinishedReplies, BacklogFull, InvalidValue, IdempotencyKeyReused,
+        IdempotencyKeyInUse: nothing was accepted or charged.
+        """
         message = Message.from_user(
-            id=MessageId(self.new_id()),
-            sender=sender,
-            chatroom_id=chatroom_id,
-            text=text,
-            at=self.clock(),
+            id=MessageId(self.new_id()), sender=sender, chatroom_id=chatroom_id, text=text, at=self.clock()
         )
+        fingerprint = hashlib.sha256(f"{chatroom_id}\n{text}".encode()).digest()
         with self.begin() as work:
+            if idempotency_key is not None:
+                earlier = work.idempotency_keys.recall(sender, idempotency_key, fingerprint=fingerprint)
+                if earlier is not None:
+                    return _repeated(work, sender, earlier)
             work.chatrooms.assert_owned(chatroom_id, by=sender)
+            work.replies.assert_room_for_more(sender, policy=self.policy)
             quota = work.usage.spend(sender, allowances=self.allowances)
-            reply = QueuedReply.to(message, id=ReplyId(self.new_id()), charged_on=quota.day, policy=self.policy)
             work.messages.add(message)
+            reply = QueuedReply.to(
+                message, id=ReplyId(self.new_id()), quota=quota, at=message.created_at, policy=self.policy
+            )
             work.replies.add(reply)
+            if idempotency_key is not None:
+                accepted = Accepted(message.id, reply.id, quota)
+                work.idempotency_keys.remember(sender, idempotency_key, fingerprint=fingerprint, accepted=accepted)
             work.commit()
         self.job_queue.ring()
-        return SentMessage(message, reply, quota)
+        return SentMessage(message, reply.id, quota)
+
+
+def _repeated(work: Work, sender: UserId, earlier: Accepted) -> SentMessage:
+    found = work.messages.of(sender, earlier.message_id)
+    if found is None:  # deleted together with its chatroom, and the key with it, since it was recalled
+        raise ChatroomNotFound
+    return SentMessage(found[0], earlier.reply_id, earlier.quota, repeated=True)

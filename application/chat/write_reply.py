@@ -1,11 +1,37 @@
 """A worker takes replies that are due, asks the model, and stores what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from application.ports.language_model import LanguageModel
-from application.ports.unit_of_work import Begin
-from domain.replies import AnswerFailed, ClaimedReply, ReplyPolicy, ReplyState, TryAgain
+from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
+from application.ports.reader import Reader
+from application.ports.reply_stream import Piece, Position, ReplyFeed
+from application.ports.unit_of_work import Begin, Work
+from domain.replies import (
+    Answer,
+    AnswerFailed,
+    Charge,
+    ClaimedReply,
+    ReplyId,
+    ReplyPolicy,
+    ReplyState,
+    TryAgain,
+)
+
+# As the providers count for planning: four characters of English are about a token.
+CHARACTERS_PER_TOKEN = 4
+MAX_HISTORY_TURNS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The answer was stopped; ``partial`` is what there was of it."""
+
+    partial: str
+
+
+Outcome = Answer | AnswerFailed | Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,40 +50,110 @@ class ClaimReplies:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteReply:
-    """Asks the model with no transaction open, then stores the answer or what follows from the failure."""
+class AskModel:
+    """Asks the model for a reply, with no transaction open, and lets listeners have the pieces."""
+
+    reader: Reader
+    language_model: LanguageModel
+    feed: ReplyFeed
+    policy: ReplyPolicy
+    history_tokens: int
+
+    def __call__(self, reply: ClaimedReply, *, stop: Stop) -> Outcome:
+        """What came of it; DependencyDown when the history cannot be read."""
+        prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt)
+        position = Position(reply.run, 0)
+        pieces: list[str] = []
+        # Listeners of an earlier run learn at once that another has begun.
+        self.feed.publish(reply.claim.reply_id, Piece(position, ""))
+
+        def on_piece(text: str) -> None:
+            nonlocal position
+            pieces.append(text)
+            position = Position(reply.run, position.characters + len(text))
+            self.feed.publish(reply.claim.reply_id, Piece(position, text))
+
+        try:
+            return self.language_model.write(
+                prompt, within=self.policy.time_for_the_model(reply), stop=stop, on_piece=on_piece
+            )
+        except AnswerFailed as failure:
+            return failure
+        except AnswerStopped:
+            return Stopped("".join(pieces))
+
+    def _history(self, reply: ClaimedReply) -> Sequence[Exchange]:
+        """The newest turns that fit into the budget, whole ones only, oldest first."""
+        budget = self.history_tokens * CHARACTERS_PER_TOKEN
+        if budget == 0:
+            return ()
+        kept: list[Exchange] = []
+        for turn in self.reader.history(reply.chatroom_id, before=reply.message_id, turns=MAX_HISTORY_TURNS):
+            budget -= len(turn.prompt) + len(turn.answer)
+            if budget < 0:
+                break
+            kept.append(turn)
+        return kept[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """Stores what came of asking the model. It may be repeated when the database did not answer."""
 
     begin: Begin
-    language_model: LanguageModel
+    feed: ReplyFeed
     policy: ReplyPolicy
 
-    def __call__(self, reply: ClaimedReply) -> ReplyState | None:
-        """The state this attempt left the reply in; None when another worker had been given it meanwhile."""
-        try:
-            answer = self.language_model.answer(reply.prompt, within=self.policy.time_for_the_model(reply))
-        except AnswerFailed as failure:
-            return self._after_failure(reply, failure)
+    def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
+        """The state this leaves the reply in; None when another worker had been given it meanwhile."""
         with self.begin() as work:
-            if not work.replies.finish(reply.claim, answer):
+            state = self._store(work, reply, outcome)
+            if state is None:
                 return None
             work.commit()
-        return ReplyState.DONE
+        if state is not ReplyState.QUEUED:
+            characters = len(outcome.text) if isinstance(outcome, Answer) else 0
+            self.feed.publish(reply.claim.reply_id, Piece(Position(reply.run, characters), "", final=True))
+        return state
 
-    def _after_failure(self, reply: ClaimedReply, failure: AnswerFailed) -> ReplyState | None:
-        step = self.policy.after_failure(failure, reply)
-        with self.begin() as work:
-            if isinstance(step, TryAgain):
-                if not work.replies.postpone(reply.claim, delay=step.delay):
-                    return None
-                work.commit()
+    def _store(self, work: Work, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
+        if isinstance(outcome, Answer):
+            return ReplyState.DONE if work.replies.finish(reply.claim, outcome) else None
+        if isinstance(outcome, Stopped):
+            return self._stop(work, reply, outcome.partial)
+        step = self.policy.after_failure(outcome, reply)
+        if isinstance(step, TryAgain):
+            if work.replies.postpone(reply.claim, delay=step.delay, counted=step.counted):
                 return ReplyState.QUEUED
-            charge = work.replies.fail(reply.claim, step.reason)
-            if charge is None:
-                return None
-            # In the transaction of the failure, so that it happens once or not at all.
-            work.usage.refund(charge)
-            work.commit()
-            return ReplyState.FAILED
+            # Fenced, or the user wants no other attempt.
+            return self._stop(work, reply, "")
+        return self._give_back(work, work.replies.fail(reply.claim, step.reason), ReplyState.FAILED)
+
+    def _stop(self, work: Work, reply: ClaimedReply, partial: str) -> ReplyState | None:
+        charge = work.replies.stop(reply.claim, partial=partial)
+        if partial and charge is not None:
+            return ReplyState.CANCELLED
+        return self._give_back(work, charge, ReplyState.CANCELLED)
+
+    @staticmethod
+    def _give_back(work: Work, charge: Charge | None, state: ReplyState) -> ReplyState | None:
+        """In the transaction of the state, so that it happens once or not at all."""
+        if charge is None:
+            return None
+        work.usage.refund(charge)
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class FindStops:
+    """Says which of the replies that a worker is writing their users want stopped."""
+
+    begin: Begin
+
+    def __call__(self, running: Collection[ReplyId]) -> Collection[ReplyId]:
+        """Those among ``running``."""
+        with self.begin() as work:
+            return work.replies.to_be_stopped(running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +163,30 @@ class ReleaseReply:
     begin: Begin
 
     def __call__(self, reply: ClaimedReply) -> None:
-        """The reply is due again at once, and this attempt does not count."""
+        """The reply is due again at once, and this attempt does not count; one that is to be stopped ends here."""
         with self.begin() as work:
-            if work.replies.release(reply.claim):
-                work.commit()
+            if not work.replies.postpone(reply.claim, delay=timedelta(), counted=False):
+                charge = work.replies.stop(reply.claim, partial="")
+                if charge is None:  # fenced
+                    return
+                work.usage.refund(charge)
+            work.commit()
 
 
 @dataclass(frozen=True, slots=True)
-class FailHopelessReplies:
-    """The sweeper's part: replies that nobody may try any more fail clearly, and cost nothing."""
+class Sweep:
+    """What no worker is at work on any more: hopeless replies fail clearly and cost nothing, old keys are forgotten."""
 
     begin: Begin
     policy: ReplyPolicy
     batch: int = 100
 
     def __call__(self) -> int:
-        """How many have failed now; call again while it is a full batch."""
+        """How many replies have failed now; call again while it is a full batch."""
         with self.begin() as work:
             charges = work.replies.fail_hopeless(limit=self.batch, policy=self.policy)
             for charge in charges:
                 work.usage.refund(charge)
+            work.idempotency_keys.forget_old(limit=self.batch)
             work.commit()
         return len(charges)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from application.ports.language_model import Exchange
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.billing import Subscription
 from domain.chat import ChatroomId, MessageId
@@ -69,6 +70,7 @@ class Turn(NamedTuple):
     sent_at: datetime
     reply_id: ReplyId
     reply_state: ReplyState
+    run: int
     reply_content: str | None
     reply_created_at: datetime
     finished_at: datetime | None
@@ -89,6 +91,14 @@ class Conversation(NamedTuple):
     updated_at: datetime
     turns: Sequence[Turn]
     next_before: MessageId | None
+
+
+class Entry(NamedTuple):
+    """A turn by the id of its message or of one of its replies. ``replies``: all of them, oldest first."""
+
+    chatroom_id: ChatroomId
+    turn: Turn
+    replies: Sequence[ReplyId]
 
 
 class Reader(Protocol):
@@ -113,3 +123,14 @@ class Reader(Protocol):
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
         """The newest ``turns`` turns older than ``before``; None unless the chatroom is this user's."""
+
+    def turns_from(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
+    ) -> Sequence[Turn] | None:
+        """The turn of the entry and those after it, oldest first; None unless the chatroom is this user's."""
+
+    def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
+        """The turn with the reply asked for, or with the newest when a message was; None unless it is this user's."""
+
+    def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
+        """The answered turns before a message, newest first."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from application.ports.audit import AuditTrail
 from application.ports.chatrooms import Chatrooms
 from application.ports.erasure import Erasure
+from application.ports.idempotency import IdempotencyKeys
 from application.ports.messages import Messages
 from application.ports.refresh_tokens import RefreshChains
 from application.ports.replies import Replies
@@ -35,6 +36,8 @@ class Work(Protocol):
     def audit(self) -> AuditTrail: ...
     @property
     def erasure(self) -> Erasure: ...
+    @property
+    def idempotency_keys(self) -> IdempotencyKeys: ...
 
     def commit(self) -> None:
         """Make it all true. The last thing a story does in its unit of work."""

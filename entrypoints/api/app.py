@@ -14,6 +14,7 @@ from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.chat import chat_blueprint
 from entrypoints.api.hardening import harden
 from entrypoints.api.home import home_blueprint
+from entrypoints.api.messages import messages_blueprint
 from entrypoints.api.own_account import own_account_blueprint
 from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.problems import ProblemApi, register_problems
@@ -24,6 +25,7 @@ from entrypoints.api.security import SCHEME, Guard
 from entrypoints.api.sessions import sessions_blueprint
 from entrypoints.api.subscriptions import subscriptions_blueprint
 from entrypoints.api.users import users_blueprint
+from entrypoints.api.waiting import Places
 
 DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwords, chatrooms, a daily free quota.
 
@@ -34,8 +36,17 @@ missing id give the same 404. Members of a body that are not documented are igno
 log = structlog.get_logger("http")
 
 
-def create_app(use_cases: UseCases, policy: DoorPolicy = DoorPolicy()) -> Flask:  # noqa: B008 - a frozen value
-    """The application over ``use_cases``. Several can live in one process."""
+def create_app(
+    use_cases: UseCases,
+    policy: DoorPolicy = DoorPolicy(),  # noqa: B008 - a frozen value
+    *,
+    working_requests: int = 8,
+    waiting_requests: int = 600,
+) -> Flask:
+    """The application over ``use_cases``, which works on so many requests at once and lets so many others wait.
+
+    Several can live in one process.
+    """
     app = Flask("gemini-chat-backend", static_folder=None)
     app.config.update(
         API_TITLE="Gemini-style chat backend",
@@ -50,12 +61,15 @@ def create_app(use_cases: UseCases, policy: DoorPolicy = DoorPolicy()) -> Flask:
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     register_problems(app)
     guard = Guard(use_cases.auth.authenticate, use_cases.auth.limit_requests)
+    places = Places(working_requests, waiting_requests)
+    places.watch(app)
     for blueprint in (
         auth_blueprint(use_cases.auth, guard),
         sessions_blueprint(use_cases.auth, guard),
         users_blueprint(use_cases.auth, use_cases.billing, guard),
         own_account_blueprint(use_cases.auth, guard),
-        chat_blueprint(use_cases.chat, guard),
+        chat_blueprint(use_cases.chat, guard, places),
+        messages_blueprint(use_cases.chat, guard, places),
         room_changes_blueprint(use_cases.chat, guard),
         subscriptions_blueprint(use_cases.billing, guard),
         home_blueprint(use_cases.check_readiness),

@@ -1,11 +1,13 @@
-"""/chatroom: chatrooms, messages, and the replies to them."""
+"""/chatroom: chatrooms and sending messages."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
+from werkzeug.exceptions import ServiceUnavailable
 
 from application.chat.rooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
 from application.chat.send_message import SentMessage
@@ -17,28 +19,34 @@ from domain.chat import (
     MESSAGE_MAX_LENGTH,
     SYSTEM_PROMPT_MAX_LENGTH,
     ChatroomId,
+    MessageId,
 )
-from domain.plans import DailyQuota
-from domain.replies import FailureReason, ReplyState
+from domain.errors import DependencyDown
 from entrypoints.api.body import JsonBlueprint
-from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
-from entrypoints.api.schemas import QueryInteger, QueryUuid, QuotaSchema, Schema, described, quota_json
+from entrypoints.api.entries import (
+    AnsweredMessageSchema,
+    EntrySchema,
+    SentMessageSchema,
+    entry_path,
+    quota_headers,
+    reply_json,
+    sent_json,
+    turns_json,
+)
+from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
+from entrypoints.api.schemas import QueryInteger, QueryUuid, Schema, described
 from entrypoints.api.security import Guard
+from entrypoints.api.waiting import MAX_WAIT, Places, preferred_wait
 
 Body = dict[str, Any]
 
 MAX_PER_PAGE = 100
 
-# What a failure means to the person who reads it.
-FAILURE_DETAILS = {
-    FailureReason.MODEL_BUSY: "The model was too busy to answer. Your prompt was not counted.",
-    FailureReason.MODEL_UNREACHABLE: "The model could not be reached. Your prompt was not counted.",
-    FailureReason.MODEL_REJECTED_REQUEST: "The model did not accept the request. Your prompt was not counted.",
-    FailureReason.MODEL_NOT_FOUND: "The model is not available. Your prompt was not counted.",
-    FailureReason.REFUSED: "The model declined to answer this. Your prompt was not counted.",
-    FailureReason.EMPTY_ANSWER: "The model had nothing to say to this. Your prompt was not counted.",
-    FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Your prompt was not counted.",
-    FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Your prompt was not counted.",
+SENT_HEADERS = {
+    "Location": {"description": "The reply", "schema": {"type": "string"}},
+    "RateLimit": {"description": "What is left of the day", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "The plan's limit", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {"description": "`true`: answered earlier", "schema": {"type": "string"}},
 }
 
 
@@ -62,37 +70,6 @@ class ChatroomSchema(Schema):
     updatedAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
 
 
-class FailureSchema(Schema):
-    """Why there is no answer."""
-
-    code = ma.fields.Enum(FailureReason, by_value=True, required=True)
-    detail = ma.fields.String(required=True)
-
-
-class TokensSchema(Schema):
-    """What the model counted."""
-
-    inputTokens = ma.fields.Integer(required=True, allow_none=True)  # noqa: N815
-    outputTokens = ma.fields.Integer(required=True, allow_none=True)  # noqa: N815
-
-
-class EntrySchema(Schema):
-    """A message of the user, or the bot's reply to one."""
-
-    id = ma.fields.UUID(required=True)
-    chatroomId = ma.fields.UUID(required=True)  # noqa: N815
-    role = ma.fields.String(required=True, validate=ma.validate.OneOf(["user", "bot"]))
-    content = ma.fields.String(required=True, allow_none=True, metadata=described("null until the reply is done"))
-    createdAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
-    replyTo = ma.fields.UUID(metadata=described("Replies only: the message this answers"))  # noqa: N815
-    status = ma.fields.Enum(ReplyState, by_value=True, metadata=described("Replies only"))
-    model = ma.fields.String(metadata=described("Which model answered"))
-    truncated = ma.fields.Boolean(metadata=described("The model ran into its output limit"))
-    finishedAt = ma.fields.AwareDateTime()  # noqa: N815
-    error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
-    usage = ma.fields.Nested(TokensSchema)
-
-
 class ConversationSchema(ChatroomSchema):
     """A chatroom with a page of its messages."""
 
@@ -111,20 +88,41 @@ class NewMessageSchema(Schema):
     message = ma.fields.String(required=True, validate=ma.validate.Length(1, MESSAGE_MAX_LENGTH))
 
 
-class PromisedReplySchema(Schema):
-    """The reply that will come."""
+class MessageHeadersSchema(Schema):
+    """How to send it."""
 
-    id = ma.fields.UUID(required=True)
-    status = ma.fields.Enum(ReplyState, by_value=True, required=True)
+    idempotency_key = ma.fields.String(
+        data_key="Idempotency-Key",
+        attribute="Idempotency-Key",
+        validate=[ma.validate.Length(1, 255), ma.validate.Regexp(r"[\x21-\x7e]+\Z")],
+        metadata=described("Yours to choose, such as a UUID"),
+    )
+    prefer = ma.fields.String(
+        data_key="Prefer",
+        metadata=described("`wait=N`: wait up to N seconds (at most 25) for the reply"),
+    )
 
 
-class SentMessageSchema(Schema):
-    """An accepted message."""
+class MessagesQuerySchema(Schema):
+    """A page of messages."""
 
-    message = ma.fields.Nested(EntrySchema, required=True)
-    reply = ma.fields.Nested(PromisedReplySchema, required=True)
-    quota = ma.fields.Nested(QuotaSchema, required=True)
-    links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
+    after = QueryUuid(metadata=described("The last entry you have"))
+    before = QueryUuid(metadata=described("The `nextCursor` of the last page"))
+    limit = QueryInteger(load_default=DEFAULT_TURNS_PER_PAGE * 2, validate=ma.validate.Range(1, MAX_PER_PAGE))
+    wait = QueryInteger(
+        load_default=0,
+        validate=ma.validate.Range(0, int(MAX_WAIT.total_seconds())),
+        metadata=described("With `after`: seconds to wait for something finished"),
+    )
+
+
+class MessagesSchema(Schema):
+    """A page of messages."""
+
+    messages = ma.fields.List(ma.fields.Nested(EntrySchema), required=True, metadata=described("Oldest first"))
+    nextCursor = ma.fields.UUID(  # noqa: N815
+        required=True, allow_none=True, metadata=described("Give as `before` to read the older ones")
+    )
 
 
 class RoomsQuerySchema(Schema):
@@ -145,7 +143,7 @@ class ConversationQuerySchema(Schema):
     cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
 
 
-def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
+def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
     """Everything below /chatroom."""
     blp = JsonBlueprint("chatroom", __name__, url_prefix="/chatroom", description="Talking to the model")
 
@@ -195,7 +193,7 @@ def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
         conversation = chat.read_chatroom(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
-            turns=(query["limit"] + 1) // 2,
+            turns=_turns(query["limit"]),
             before=query.get("cursor"),
         )
         body = to_json(
@@ -207,38 +205,67 @@ def chat_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
                     conversation.updated_at,
                 ),
                 "systemPrompt": conversation.system_prompt,
-                "messages": [
-                    entry
-                    for turn in conversation.turns
-                    for entry in (_prompt_entry(chatroom_id, turn), _reply_entry(chatroom_id, turn))
-                ],
+                "messages": turns_json(chatroom_id, conversation.turns),
                 "nextCursor": conversation.next_before,
             }
         )
         return tagged_response(body, entity_tag(body))
 
+    @blp.route("/<uuid:chatroom_id>/messages", methods=["GET"])
+    @guard
+    @blp.arguments(MessagesQuerySchema(), location="query")
+    @blp.response(200, MessagesSchema)
+    def read_messages(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+        """The messages and replies before or after one you have, oldest first.
+
+        With `after` and `wait`, the answer comes as soon as a reply after that entry is finished, or when the time is
+        up: ask again with the last finished entry. The newest page without either.
+        """
+        if "after" not in query:
+            return _page_before(chat, principal, query, chatroom_id)
+        after = MessageId(query["after"])
+        with places.given_up():
+            turns = chat.read_on(
+                user_id=principal.user_id,
+                chatroom_id=ChatroomId(chatroom_id),
+                after=after,
+                turns=_turns(query["limit"]) + 1,
+                within=min(timedelta(seconds=query["wait"]), MAX_WAIT),
+            )
+        entries = _entries_after(after, chatroom_id, turns)
+        return json_response({"messages": entries[: query["limit"]], "nextCursor": None})
+
     @blp.route("/<uuid:chatroom_id>/message", methods=["POST"])
     @guard
+    @blp.arguments(MessageHeadersSchema(), location="headers")
     @blp.arguments(NewMessageSchema())
-    @blp.response(
-        202,
-        SentMessageSchema,
-        description="Accepted: the reply will stand in the chatroom",
-        headers={
-            "Location": {"schema": {"type": "string"}},
-            "RateLimit": {"description": "What is left of the day", "schema": {"type": "string"}},
-            "RateLimit-Policy": {"description": "The plan's limit", "schema": {"type": "string"}},
-        },
+    @blp.response(202, SentMessageSchema, description="Accepted: the reply comes later", headers=SENT_HEADERS)
+    @blp.alt_response(
+        201,
+        schema=AnsweredMessageSchema,
+        description="Accepted, and the reply is finished: with `Prefer: wait=N`",
+        headers=SENT_HEADERS,
+        success=True,
     )
-    def send_message(principal: Principal, body: Body, chatroom_id: UUID) -> Response:
+    def send_message(principal: Principal, headers: Body, body: Body, chatroom_id: UUID) -> Response:
         """Send a message; the model's reply comes later.
 
-        From this answer on there will be exactly one reply, or one clear failure that costs nothing. 429
-        `daily_quota_exceeded` with `Retry-After` when the day's prompts are used up.
+        From this answer on there will be exactly one reply, or one clear failure that costs nothing. With an
+        `Idempotency-Key` the request can be repeated without sending the message twice: for 24 hours the same key gets
+        the same answer. 429 `daily_quota_exceeded` with `Retry-After` when the day's prompts are used up; 409
+        `idempotency_key_in_use` and 422 `idempotency_key_reused`; 503 `backlog_full`.
         """
-        sent = chat.send_message(sender=principal.user_id, chatroom_id=ChatroomId(chatroom_id), text=body["message"])
-        location = f"/chatroom/{chatroom_id}"
-        return json_response(_sent(sent, location), 202, {"Location": location, **_rate_limit(sent.quota)})
+        sent = chat.send_message(
+            sender=principal.user_id,
+            chatroom_id=ChatroomId(chatroom_id),
+            text=body["message"],
+            idempotency_key=headers.get("Idempotency-Key"),
+        )
+        location = {"Location": entry_path(sent.reply_id), **quota_headers(sent.quota)}
+        if sent.repeated:
+            location["Idempotent-Replayed"] = "true"
+        reply = _reply_within(preferred_wait(), chat, places, sent)
+        return json_response(sent_json(sent, reply), 201 if reply else 202, location)
 
     return blp
 
@@ -262,54 +289,39 @@ def _rooms_response(page: bytes, limit: int, *, from_cache: bool) -> Response:
     return tagged_response(body, tag, headers)
 
 
-def _prompt_entry(chatroom_id: UUID, turn: Turn) -> dict[str, Any]:
-    return {
-        "id": turn.message_id,
-        "chatroomId": chatroom_id,
-        "role": "user",
-        "content": turn.content,
-        "createdAt": turn.sent_at,
-    }
+def _page_before(chat: Chat, principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+    conversation = chat.read_chatroom(
+        user_id=principal.user_id,
+        chatroom_id=ChatroomId(chatroom_id),
+        turns=_turns(query["limit"]),
+        before=query.get("before"),
+    )
+    return json_response(
+        {"messages": turns_json(chatroom_id, conversation.turns), "nextCursor": conversation.next_before}
+    )
 
 
-def _reply_entry(chatroom_id: UUID, turn: Turn) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "id": turn.reply_id,
-        "chatroomId": chatroom_id,
-        "role": "bot",
-        "content": turn.reply_content,
-        "createdAt": turn.reply_created_at,
-        "replyTo": turn.message_id,
-        "status": turn.reply_state.value,
-    }
-    if turn.finished_at is not None:
-        entry["finishedAt"] = turn.finished_at
-    if turn.reply_state is ReplyState.DONE:
-        entry["model"] = turn.model
-        entry["truncated"] = turn.truncated
-        entry["usage"] = {"inputTokens": turn.input_tokens, "outputTokens": turn.output_tokens}
-    if turn.failure is not None:
-        entry["error"] = {"code": turn.failure.value, "detail": FAILURE_DETAILS[turn.failure]}
-    return entry
+def _entries_after(after: MessageId, chatroom_id: UUID, turns: Sequence[Turn]) -> list[Body]:
+    """Of the first turn, which is that of ``after``, only what is newer; of the others everything.
+
+    A newer reply to an older message stands with it: ids alone are not in the order of the conversation.
+    """
+    first = [entry for entry in turns_json(chatroom_id, turns[:1]) if entry["id"] > after]
+    return first + turns_json(chatroom_id, turns[1:])
 
 
-def _sent(sent: SentMessage, location: str) -> dict[str, Any]:
-    message = sent.message
-    return {
-        "message": {
-            "id": message.id,
-            "chatroomId": message.chatroom_id,
-            "role": "user",
-            "content": message.content,
-            "createdAt": message.created_at,
-        },
-        "reply": {"id": sent.reply.id, "status": ReplyState.QUEUED.value},
-        "quota": quota_json(sent.quota),
-        "links": {"chatroom": location},
-    }
+def _reply_within(within: timedelta, chat: Chat, places: Places, sent: SentMessage) -> Body | None:
+    """The reply if it is finished within the time that the client prefers to wait."""
+    if not within:
+        return None
+    try:
+        with places.given_up():
+            entry = chat.wait_for_reply(user_id=sent.message.user_id, reply_id=sent.reply_id, within=within)
+    except (DependencyDown, ServiceUnavailable):
+        return None  # the message is accepted, and nobody should send it again
+    return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
 
 
-def _rate_limit(quota: DailyQuota) -> dict[str, str]:
-    if quota.limit is None or quota.remaining is None:
-        return {}
-    return rate_limit_headers(limit=quota.limit, remaining=quota.remaining, resets_at=quota.resets_at)
+def _turns(entries: int) -> int:
+    """A message comes with its reply: so many turns show at least so many entries."""
+    return (entries + 1) // 2

@@ -37,6 +37,7 @@ HTTP_PROBLEMS = {
     415: ("unsupported_media_type", "The body must be application/json"),
     422: (InvalidValue.code, InvalidValue.title),
     500: ("internal_error", "Something went wrong on our side"),
+    503: ("too_many_waiting", "Too many requests are waiting"),
 }
 
 # Names of our own headers that werkzeug's exceptions may carry to the client.

@@ -1,109 +1,188 @@
 """Many replies at once in one process: claim what is due, write each in a thread, look again.
 
-Rings make it quick; the sweeper's look at the database every second makes it sure, with Redis or without.
+Rings make it quick; the look at the database every second makes it sure, with Redis or without.
 """
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Condition, Event, Lock, Thread
+from dataclasses import dataclass, field
+from threading import Condition, Event, Thread
 
 import structlog
 
+from application.chat.write_reply import Outcome
+from application.ports.job_queue import JobQueue
+from application.ports.language_model import Stop
 from application.ports.worker_presence import WorkerPresence
 from application.use_cases import Replying
 from domain.errors import DependencyDown
-from domain.replies import ClaimedReply, ReplyId
+from domain.replies import AnswerFailed, Claim, ClaimedReply, FailureReason
 
 SWEEP_SECONDS = 1.0
-# With the database down, look less often, up to this.
-BACKOFF_SECONDS = 8.0
+# How soon a user's wish to stop a reply that is being written is seen.
+STOPS_SECONDS = 0.4
+# Claims are not made more often than this: under load each takes several replies.
+BETWEEN_CLAIMS_SECONDS = 0.005
+# With the database down: how soon to try again, at first and at most.
+RETRY_SECONDS = 0.5
+RETRY_AT_MOST_SECONDS = 8.0
 
 log = structlog.get_logger(__name__)
 
 
-class ReplyLoop:
-    """Writes replies until it is stopped. ``answer_due`` may be called from any thread."""
+@dataclass(frozen=True, slots=True)
+class _Running:
+    reply: ClaimedReply
+    stop: Stop = field(default_factory=Stop)
 
-    def __init__(self, replying: Replying, presence: WorkerPresence, *, concurrency: int) -> None:
+
+class ReplyLoop:
+    """Writes replies until it is stopped."""
+
+    def __init__(self, replying: Replying, presence: WorkerPresence, job_queue: JobQueue, *, concurrency: int) -> None:
         """At most ``concurrency`` replies are being written at any moment."""
         self._replying = replying
         self._presence = presence
+        self._job_queue = job_queue
         self._concurrency = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="reply")
-        self._claiming = Lock()
-        self._running: dict[ReplyId, ClaimedReply] = {}
+        # By claim: a reply whose lease ran out may be here twice, and the second time is what counts.
+        self._running: dict[Claim, _Running] = {}
         self._changed = Condition()
+        self._look = Event()
         self._stopping = Event()
-        self._sweeper = Thread(target=self._sweep_until_stopped, name="sweeper", daemon=True)
+        self._keepers = [
+            Thread(target=self._claim_until_stopped, name="claimer", daemon=True),
+            Thread(target=self._sweep_until_stopped, name="sweeper", daemon=True),
+        ]
 
     def start(self) -> None:
-        """Begin to look for work, now and every second."""
-        self._sweeper.start()
+        """Begin to look for work: now, at every ring, and every second."""
+        self._look.set()
+        for keeper in self._keepers:
+            keeper.start()
 
-    def answer_due(self) -> None:
-        """Take as many due replies as there are free slots. DependencyDown when the database does not answer."""
-        # One claim at a time: two would both count the same free slots.
-        with self._claiming:
-            free = self._concurrency - len(self._running)
-            if free <= 0 or self._stopping.is_set():
-                return  # whoever frees a slot looks again
-            self._begin(self._replying.claim(limit=free))
+    def ring(self) -> None:
+        """Look for work now. Returns at once."""
+        self._look.set()
 
     def stop(self, *, grace_seconds: float) -> None:
         """Take nothing more, wait for what is being written, and hand back what is not finished in time."""
+        until = time.monotonic() + grace_seconds
         self._stopping.set()
-        with self._claiming, self._changed:
-            self._changed.wait_for(lambda: not self._running, timeout=grace_seconds)
-            unfinished = list(self._running.values())
+        self._look.set()
+        for keeper in self._keepers:
+            keeper.join(max(until - time.monotonic(), 0))
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running, timeout=max(until - time.monotonic(), 0))
+            unfinished = [running.reply for running in self._running.values()]
         for reply in unfinished:
             self._hand_back(reply)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _claim_until_stopped(self) -> None:
+        wait = SWEEP_SECONDS
+        while not self._stopping.is_set():
+            self._look.wait(wait)
+            self._look.clear()
+            wait = SWEEP_SECONDS if self._claim() else min(wait * 2, RETRY_AT_MOST_SECONDS)
+            self._stopping.wait(BETWEEN_CLAIMS_SECONDS)
+
+    def _claim(self) -> bool:
+        """Take as many due replies as there are free slots; False when that is not possible now."""
+        free = self._concurrency - len(self._running)
+        if free <= 0 or self._stopping.is_set():
+            return True  # whoever frees a slot makes us look again
+        try:
+            replies = self._replying.claim(limit=free)
+        except DependencyDown:
+            log.warning("database_unavailable")
+            return False
+        except Exception:
+            log.exception("claim_failed")
+            return False
+        self._begin(replies)
+        if len(replies) == free:
+            self._job_queue.ring()  # there may be more than we can take: let another machine come
+        return True
+
     def _begin(self, replies: Sequence[ClaimedReply]) -> None:
         for reply in replies:
+            running = _Running(reply)
             with self._changed:
-                self._running[reply.claim.reply_id] = reply
-            self._threads.submit(self._write, reply)
+                self._running[reply.claim] = running
+            self._threads.submit(self._write, running)
 
-    def _write(self, reply: ClaimedReply) -> None:
-        reply_id = reply.claim.reply_id
-        with structlog.contextvars.bound_contextvars(reply_id=str(reply_id), attempt=reply.attempt):
+    def _write(self, running: _Running) -> None:
+        reply = running.reply
+        with structlog.contextvars.bound_contextvars(reply_id=str(reply.claim.reply_id), attempt=reply.attempt):
             try:
-                state = self._replying.write(reply)
-                log.info("reply_written", state=state.value if state else "fenced")
+                self._store(reply, self._ask(running))
             except Exception:
                 # Its lease will run out, and the attempt was counted: it is tried again, or fails clearly.
                 log.exception("reply_not_written")
             finally:
                 with self._changed:
-                    self._running.pop(reply_id, None)
+                    self._running.pop(reply.claim, None)
                     self._changed.notify_all()
-            self._look_again()
+                self._look.set()
 
-    def _look_again(self) -> None:
+    def _ask(self, running: _Running) -> Outcome:
         try:
-            self.answer_due()
+            return self._replying.ask_model(running.reply, stop=running.stop)
         except DependencyDown:
-            log.warning("database_unavailable")  # the sweeper goes on looking
+            # What was said before cannot be read, and the model was not asked: no attempt is used up.
+            log.warning("database_unavailable")
+            return AnswerFailed(FailureReason.MODEL_UNREACHABLE, asked=False)
+
+    def _store(self, reply: ClaimedReply, outcome: Outcome) -> None:
+        """Store the outcome, also if the database is down for a moment: the model has done its work."""
+        give_up_at = time.monotonic() + reply.seconds_left
+        while True:
+            try:
+                state = self._replying.store_outcome(reply, outcome)
+            except DependencyDown:
+                log.warning("database_unavailable")
+                if self._stopping.is_set() or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(RETRY_SECONDS)
+            else:
+                log.info("reply_written", state=state.value if state else "fenced")
+                return
 
     def _sweep_until_stopped(self) -> None:
+        swept_at = 0.0
         wait = 0.0
         while not self._stopping.wait(wait):
-            wait = SWEEP_SECONDS if self._sweep() else min(max(wait, SWEEP_SECONDS) * 2, BACKOFF_SECONDS)
+            try:
+                if time.monotonic() - swept_at >= SWEEP_SECONDS:
+                    swept_at = time.monotonic()
+                    self._sweep()
+                self._pass_stops_on()
+                wait = STOPS_SECONDS
+            except DependencyDown:
+                log.warning("database_unavailable")
+                wait = min(max(wait, RETRY_SECONDS) * 2, RETRY_AT_MOST_SECONDS)
+            except Exception:
+                log.exception("sweep_failed")
+                wait = RETRY_AT_MOST_SECONDS
 
-    def _sweep(self) -> bool:
+    def _sweep(self) -> None:
         self._presence.announce()
-        try:
-            while failed := self._replying.fail_hopeless():
-                log.info("replies_failed_by_sweeper", count=failed)
-            self.answer_due()
-        except DependencyDown:
-            log.warning("database_unavailable")
-            return False
-        except Exception:
-            log.exception("sweep_failed")
-            return False
-        return True
+        while failed := self._replying.sweep():
+            log.info("replies_failed_by_sweeper", count=failed)
+            self._look.set()
+
+    def _pass_stops_on(self) -> None:
+        with self._changed:
+            running = list(self._running.values())
+        if not running:
+            return
+        stops = set(self._replying.find_stops([one.reply.claim.reply_id for one in running]))
+        for one in running:
+            if one.reply.claim.reply_id in stops:
+                one.stop.request()
 
     def _hand_back(self, reply: ClaimedReply) -> None:
         try:

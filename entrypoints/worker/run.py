@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import structlog
 
+from application.ports.job_queue import JobQueue
 from application.ports.worker_presence import WorkerPresence
 from application.use_cases import Replying
-from domain.errors import DependencyDown
 from entrypoints.worker.loop import ReplyLoop
 
 # How long replies that are being written may take after SIGTERM before they are handed back to other workers. Whoever
@@ -34,6 +34,7 @@ class WorkerParts:
 
     replying: Replying
     presence: WorkerPresence
+    job_queue: JobQueue
     listen: Callable[[Callable[[], None]], bool]
     close: Callable[[], None]
     concurrency: int
@@ -41,7 +42,7 @@ class WorkerParts:
 
 def run_worker(worker: WorkerParts) -> NoReturn:
     """Write replies until SIGINT or SIGTERM. The process ends here, with status 0."""
-    loop = ReplyLoop(worker.replying, worker.presence, concurrency=worker.concurrency)
+    loop = ReplyLoop(worker.replying, worker.presence, worker.job_queue, concurrency=worker.concurrency)
     loop.start()
     log.info("worker_ready", concurrency=worker.concurrency)
     _listen_until_stopped(worker, loop)
@@ -60,16 +61,10 @@ def _listen_until_stopped(worker: WorkerParts, loop: ReplyLoop) -> None:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopped.set()
 
-    def answer_due() -> None:
-        try:
-            loop.answer_due()
-        except DependencyDown:
-            log.warning("database_unavailable")  # the sweeper goes on looking
-
     # While it listens RQ puts its own in their place. A second signal does nothing more.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     while not stopped.is_set():
-        if worker.listen(answer_due):
+        if worker.listen(loop.ring):
             return
         stopped.wait(REDIS_RETRY_SECONDS)

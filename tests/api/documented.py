@@ -59,7 +59,9 @@ def assert_documented(response: TestResponse, openapi: Json) -> None:
     assert response.mimetype in content, f"{method} {path}: {response.mimetype} is not documented"
     if response.mimetype == PROBLEM_JSON:
         assert response.status_code >= 400
-    if method != "HEAD" and response.is_json:
+    if method != "HEAD" and response.mimetype == "text/event-stream":
+        assert_valid(response.text, content[response.mimetype]["schema"], openapi)
+    elif method != "HEAD" and response.is_json:
         assert_valid(response.json, content[response.mimetype]["schema"], openapi)
 
 
@@ -114,7 +116,7 @@ def _assert_mannered_problem(response: TestResponse) -> None:
         assert problem["status"] == status
         assert problem["type"] == f"/problems#{problem['code']}"
         assert problem["requestId"] == headers["X-Request-Id"]
-        assert ("errors" in problem) == (status == 422)
+        assert ("errors" in problem) == (problem["code"] == "validation_failed")
     assert headers["Cache-Control"] == "no-store"
     assert ("WWW-Authenticate" in headers) == (status == 401)
     assert ("Allow" in headers) == (status == 405)

@@ -93,9 +93,17 @@ class Caller:
         """The path of a new chatroom."""
         return str(self.post("/chatroom", {"name": name}).headers["Location"])
 
-    def say(self, room: str, text: str = "hi") -> TestResponse:
-        """The answer to a message."""
-        return self.post(f"{room}/message", {"message": text})
+    def say(self, room: str, text: str = "hi", **headers: str) -> TestResponse:
+        """The answer to a message; ``Idempotency_Key`` and so on are headers."""
+        return self.post(
+            f"{room}/message",
+            {"message": text},
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+
+    def promised(self, room: str, text: str = "hi") -> str:
+        """The path of the reply to a message."""
+        return str(self.say(room, text).headers["Location"])
 
 
 def body_of(response: TestResponse, status: int = 200) -> Any:

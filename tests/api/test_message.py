@@ -28,9 +28,14 @@ def test_a_message_is_accepted(asha: Caller, house: House):
         },
         "reply": {"id": str(UUID(reply["id"])), "status": "queued"},
         "quota": {"limit": 5, "used": 1, "remaining": 4, "resetsAt": "2026-03-03T00:00:00Z"},
-        "links": {"chatroom": room},
+        "links": {
+            "chatroom": room,
+            "reply": f"/message/{reply['id']}",
+            "stream": f"/message/{reply['id']}/stream",
+        },
     }
-    assert answer.headers["Location"] == room
+    assert answer.headers["Location"] == f"/message/{reply['id']}"
+    assert "Idempotent-Replayed" not in answer.headers
     assert house.job_queue.rings == 1
     assert [entry["id"] for entry in body_of(asha.get(room))["messages"]] == [message["id"], reply["id"]]
 

@@ -4,10 +4,22 @@ from datetime import timedelta
 
 import pytest
 
-from domain.chat import ChatroomId
+from domain.chat import ChatroomId, MessageId
 from domain.errors import ChatroomNotFound
-from domain.replies import QueuedReply, ReplyId
-from tests.contract.world import MOMENT, POLICY, MemoryWorld, SqlWorld, World, a_message, a_room, new_id, shown
+from domain.replies import Answer, FailureReason, ReplyId, ReplyState
+from tests.concurrency import together
+from tests.contract.world import (
+    MOMENT,
+    THREADS,
+    MemoryWorld,
+    SqlWorld,
+    World,
+    a_message,
+    a_reply,
+    a_room,
+    new_id,
+    shown,
+)
 
 TEXTS = [
     "Why?",
@@ -68,7 +80,7 @@ class MessagesContract:
     def test_comes_back_unchanged(self, world: World, text: str) -> None:
         room = world.room()
         message = a_message(room, text, created_at=MOMENT)
-        reply = QueuedReply.to(message, id=ReplyId(new_id()), charged_on=world.today(), policy=POLICY)
+        reply = a_reply(message, world.today())
         with world.begin() as work:
             work.messages.add(message)
             work.replies.add(reply)
@@ -80,6 +92,77 @@ class MessagesContract:
         assert turn.sent_at.utcoffset() == timedelta(0)
         # The worker asks exactly what the user sent.
         assert world.claim_one().prompt == text
+
+    def test_found_by_its_own_id_and_by_those_of_its_replies_with_the_newest(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room, "Why? 🌤")
+        assert world.finish(world.claim_one().claim, Answer("Because.", "scripted"))
+        with world.begin() as work:
+            found = work.messages.of(room.user_id, first.message_id)
+            assert found is not None
+            message, newest, state = found
+            assert (message.id, message.chatroom_id, message.user_id) == (first.message_id, room.id, room.user_id)
+            assert (message.content, message.created_at) == ("Why? 🌤", MOMENT)
+            assert (newest, state) == (first.id, ReplyState.DONE)
+            assert work.messages.of(room.user_id, first.id) == found
+        second = world.ask_again(first)
+        with world.begin() as work:
+            for entry_id in (first.message_id, first.id, second.id):
+                assert work.messages.of(room.user_id, entry_id) == (message, second.id, ReplyState.QUEUED)
+
+    def test_found_in_each_state(self, world: World) -> None:
+        reply = world.ask(world.room())
+        seen = []
+
+        def look() -> None:
+            with world.begin() as work:
+                found = work.messages.of(reply.user_id, reply.message_id)
+                assert found is not None
+                seen.append(found[2])
+
+        look()
+        claim = world.claim_one().claim
+        look()
+        with world.begin() as work:
+            work.replies.fail(claim, FailureReason.REFUSED)
+            work.commit()
+        look()
+        world.cancel(world.ask_again(reply).id)
+        look()
+        assert seen == [ReplyState.QUEUED, ReplyState.RUNNING, ReplyState.FAILED, ReplyState.CANCELLED]
+
+    def test_a_foreign_one_and_a_missing_one_are_both_none(self, world: World) -> None:
+        reply = world.ask(world.room())
+        stranger = world.user()
+        world.ask(world.room(stranger))
+        with world.begin() as work:
+            assert work.messages.of(stranger.id, reply.message_id) is None
+            assert work.messages.of(stranger.id, reply.id) is None
+            assert work.messages.of(reply.user_id, MessageId(new_id())) is None
+            assert work.messages.of(reply.user_id, ReplyId(new_id())) is None
+
+    def test_of_many_who_ask_again_at_once_exactly_one_does(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room)
+        assert world.finish(world.claim_one().claim, Answer("Because.", "scripted"))
+
+        def ask_again_unless_somebody_has() -> ReplyId | None:
+            with world.begin() as work:
+                found = work.messages.of(room.user_id, first.message_id)
+                assert found is not None
+                message, _, state = found
+                if state is not ReplyState.DONE:
+                    return None
+                reply = a_reply(message, first.charged_on)
+                work.replies.add(reply)
+                work.commit()
+            return reply.id
+
+        added = [reply_id for reply_id in together([ask_again_unless_somebody_has] * THREADS) if reply_id]
+        entry = world.reader.entry(room.user_id, first.message_id)
+        assert entry is not None
+        assert list(entry.replies) == [first.id, *added]
+        assert len(added) == 1
 
     def test_there_is_none_without_its_chatroom(self, world: World) -> None:
         nowhere = a_room(world.user())
@@ -125,3 +208,11 @@ class TestSqlMessages(MessagesContract):
     @pytest.fixture
     def world(self, real_world: SqlWorld) -> World:
         return real_world
+
+    def test_one_that_is_found_is_locked_until_the_end(self, real_world: SqlWorld) -> None:
+        reply = real_world.ask(real_world.room())
+        free = "SELECT 1 FROM messages WHERE id = %(id)s FOR UPDATE SKIP LOCKED"
+        with real_world.begin() as work:
+            assert work.messages.of(reply.user_id, reply.id) is not None
+            assert real_world._rows(free, id=reply.message_id) == []
+        assert real_world._rows(free, id=reply.message_id) == [(1,)]

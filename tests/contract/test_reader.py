@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
 
 import pytest
 
+from application.ports.language_model import Exchange
 from application.ports.reader import Profile, RoomLine, Standing
 from domain.accounts import UserId
 from domain.billing import Subscription, SubscriptionStatus
@@ -19,15 +22,6 @@ def spend(world: World, user_id: UserId, times: int) -> None:
         for _ in range(times):
             work.usage.spend(user_id, allowances=ALLOWANCES)
         work.commit()
-
-
-def ask_again(world: World, room: Chatroom, earlier: QueuedReply) -> QueuedReply:
-    """Another reply to the same message."""
-    reply = replace(earlier, id=ReplyId(new_id()), created_at=MOMENT + timedelta(minutes=1))
-    with world.begin() as work:
-        work.replies.add(reply)
-        work.commit()
-    return reply
 
 
 class ReaderContract:
@@ -51,7 +45,7 @@ class ReaderContract:
         world.subscribe(user.id, ACTIVE)
         profile = world.reader.profile(user.id, allowances=ALLOWANCES)
         assert profile is not None
-        assert (profile.plan, profile.quota) == (Plan.PRO, DailyQuota(world.today(), 0, None))
+        assert (profile.plan, profile.quota) == (Plan.PRO, DailyQuota(world.today(), 0, None, Plan.PRO))
         others = world.reader.profile(other.id, allowances=ALLOWANCES)
         assert others is not None
         assert others.plan is Plan.BASIC
@@ -229,13 +223,182 @@ class ReaderContract:
             (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
             assert work.replies.finish(claimed.claim, Answer("The first answer", "scripted"))
             work.commit()
-        second = ask_again(world, room, first)
+        second = world.ask_again(first)
         page = world.reader.conversation(room.user_id, room.id, turns=10, before=None)
         assert page is not None
         (turn,) = page.turns
         assert (turn.reply_id, turn.reply_state, turn.reply_content) == (second.id, ReplyState.QUEUED, None)
         assert turn.reply_created_at == second.created_at
         assert turn.message_id == first.message_id
+
+    def test_a_turn_says_which_run_it_is(self, world: World) -> None:
+        room = world.room()
+        reply = world.ask(room)
+        for run in (0, 1, 2):
+            entry = world.reader.entry(room.user_id, reply.id)
+            assert entry is not None
+            assert entry.turn.run == run
+            world.pass_time(POLICY.lease + timedelta(seconds=1))
+            world.claim_one()
+
+    # Turns from an entry on
+
+    def test_turns_from_an_entry_are_only_the_owners(self, world: World) -> None:
+        reply = world.ask(world.room())
+        stranger = world.user()
+        theirs = world.room(stranger)
+        from_it = partial(world.reader.turns_from, entry_id=reply.message_id, turns=10)
+        assert from_it(stranger.id, reply.chatroom_id) is None
+        assert from_it(stranger.id, ChatroomId(new_id())) is None
+        assert from_it(reply.user_id, ChatroomId(new_id())) is None
+        # An entry of another chatroom is only a moment: nothing of it is shown.
+        assert [turn.message_id for turn in from_it(stranger.id, theirs.id) or ()] == []
+
+    def test_turns_from_an_entry_oldest_first(self, world: World) -> None:
+        user = world.user()
+        room, other = world.room(user), world.room(user)
+        asked = []
+        for number in range(5):
+            asked.append(world.ask(room, f"question {number}"))
+            world.ask(other, "elsewhere")
+
+        def texts(entry_id: MessageId | ReplyId, turns: int = 10) -> list[str]:
+            found = world.reader.turns_from(user.id, room.id, entry_id=entry_id, turns=turns)
+            assert found is not None
+            return [turn.content for turn in found]
+
+        everything = [f"question {number}" for number in range(5)]
+        for number, reply in enumerate(asked):
+            assert texts(reply.message_id) == texts(reply.id) == everything[number:]
+        assert texts(asked[1].id, turns=2) == everything[1:3]
+        assert texts(MessageId(new_id())) == []
+        assert texts(MessageId(UUID(int=0))) == everything
+
+    def test_turns_from_an_older_reply_show_the_newest(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room)
+        assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
+        second = world.ask_again(first)
+        for entry_id in (first.message_id, first.id, second.id):
+            found = world.reader.turns_from(room.user_id, room.id, entry_id=entry_id, turns=10)
+            assert found is not None
+            (turn,) = found
+            assert (turn.message_id, turn.reply_id, turn.reply_state) == (
+                first.message_id,
+                second.id,
+                ReplyState.QUEUED,
+            )
+
+    def test_turns_are_the_same_however_they_are_asked_for(self, world: World) -> None:
+        room = world.room()
+        reply = world.ask(room, "Why? 🌤")
+        answer = Answer("Because. 🌈", "scripted", 2**40, 0, truncated=True)
+        assert world.finish(world.claim_one().claim, answer)
+        page = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        found = world.reader.turns_from(room.user_id, room.id, entry_id=reply.id, turns=1)
+        entry = world.reader.entry(room.user_id, reply.id)
+        assert page is not None
+        assert entry is not None
+        assert list(page.turns) == list(found or ()) == [entry.turn]
+        turn = entry.turn
+        assert (turn.reply_content, turn.model, turn.input_tokens, turn.output_tokens, turn.truncated) == (
+            "Because. 🌈",
+            "scripted",
+            2**40,
+            0,
+            True,
+        )
+
+    # One entry
+
+    def test_an_entry_is_only_its_owners(self, world: World) -> None:
+        reply = world.ask(world.room())
+        stranger = world.user()
+        world.ask(world.room(stranger))
+        for entry_id in (reply.id, reply.message_id, MessageId(new_id())):
+            assert world.reader.entry(stranger.id, entry_id) is None
+        assert world.reader.entry(reply.user_id, ReplyId(new_id())) is None
+
+    def test_a_message_is_shown_with_its_newest_reply_and_a_reply_is_itself(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room)
+        assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
+        second = world.ask_again(first)
+        third = world.ask_again(first)
+        shown = {}
+        for entry_id in (first.message_id, first.id, second.id, third.id):
+            entry = world.reader.entry(room.user_id, entry_id)
+            assert entry is not None
+            assert entry.chatroom_id == room.id
+            assert entry.turn.message_id == first.message_id
+            assert list(entry.replies) == [first.id, second.id, third.id]
+            shown[entry_id] = (entry.turn.reply_id, entry.turn.reply_content)
+        assert shown == {
+            first.message_id: (third.id, None),
+            first.id: (first.id, "The first answer"),
+            second.id: (second.id, None),
+            third.id: (third.id, None),
+        }
+
+    # History
+
+    def test_history_is_what_was_answered_newest_first(self, world: World) -> None:
+        room, other = world.room(), world.room()
+        asked = []
+        for number in range(4):
+            asked.append(world.ask(room, f"question {number}"))
+            assert world.finish(world.claim_one().claim, Answer(f"answer {number} 🌈", "scripted"))
+            world.ask(other, "elsewhere")
+            assert world.finish(world.claim_one().claim, Answer("elsewhere", "scripted"))
+        everything = [Exchange(f"question {number}", f"answer {number} 🌈") for number in range(4)]
+        now = world.ask(room, "and now?")
+
+        def history(before: MessageId, turns: int = 50) -> list[Exchange]:
+            return list(world.reader.history(room.id, before=before, turns=turns))
+
+        assert history(now.message_id) == everything[::-1]
+        assert history(now.message_id, turns=2) == everything[:1:-1]
+        # Asked again, a message is answered with what was said before it.
+        assert history(asked[2].message_id) == everything[1::-1]
+        assert history(asked[0].message_id) == []
+        assert list(world.reader.history(ChatroomId(new_id()), before=now.message_id, turns=50)) == []
+
+    def test_history_leaves_out_what_was_not_answered(self, world: World) -> None:
+        room = world.room()
+
+        def ask(text: str) -> QueuedReply:
+            return world.ask(room, text)
+
+        ask("answered")
+        assert world.finish(world.claim_one().claim, Answer("yes", "scripted"))
+        ask("failed")
+        claim = world.claim_one().claim
+        with world.begin() as work:
+            work.replies.fail(claim, FailureReason.REFUSED)
+            work.commit()
+        ask("stopped")
+        claim = world.claim_one().claim
+        with world.begin() as work:
+            work.replies.stop(claim, partial="half an ans")
+            work.commit()
+        world.cancel(ask("cancelled").id)
+        ask("running")
+        world.claim_one()
+        ask("queued")
+        now = ask("now")
+        assert list(world.reader.history(room.id, before=now.message_id, turns=50)) == [Exchange("answered", "yes")]
+        # They do not count as turns either.
+        assert list(world.reader.history(room.id, before=now.message_id, turns=1)) == [Exchange("answered", "yes")]
+
+    def test_history_has_the_newest_reply_of_a_message_or_none(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room)
+        assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
+        world.ask_again(first)
+        now = MessageId(new_id())
+        assert list(world.reader.history(room.id, before=now, turns=50)) == []
+        assert world.finish(world.claim_one().claim, Answer("The second answer", "scripted"))
+        assert list(world.reader.history(room.id, before=now, turns=50)) == [Exchange("Why?", "The second answer")]
 
 
 class TestMemoryReader(ReaderContract):

@@ -107,7 +107,7 @@ class UsageContract:
         user = world.user()
         world.subscribe(user.id, replace(ACTIVE, status=status))
         limit = None if status in {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING} else 5
-        assert spend(world, user.id) == DailyQuota(world.today(), 1, limit)
+        assert spend(world, user.id) == DailyQuota(world.today(), 1, limit, Plan.BASIC if limit else Plan.PRO)
 
     def test_pro_goes_on_past_the_limit_of_basic(self, world: World) -> None:
         user = world.user()
@@ -120,7 +120,7 @@ class UsageContract:
         for _ in range(5):
             spend(world, user.id)
         world.subscribe(user.id, ACTIVE)
-        assert spend(world, user.id) == DailyQuota(world.today(), 6, None)
+        assert spend(world, user.id) == DailyQuota(world.today(), 6, None, Plan.PRO)
         world.subscribe(user.id, replace(ACTIVE, status=SubscriptionStatus.CANCELED))
         with pytest.raises(QuotaExhausted) as refusal:
             spend(world, user.id)

@@ -22,8 +22,18 @@ from domain.accounts import LoginMethod, PhoneNumber, Session, SessionId, User, 
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import DependencyDown
-from domain.plans import Allowance, Allowances, Plan
-from domain.replies import ClaimedReply, FailureReason, QueuedReply, ReplyId, ReplyPolicy, ReplyState
+from domain.plans import Allowance, Allowances, DailyQuota, Plan
+from domain.replies import (
+    Answer,
+    Charge,
+    Claim,
+    ClaimedReply,
+    FailureReason,
+    QueuedReply,
+    ReplyId,
+    ReplyPolicy,
+    ReplyState,
+)
 
 # Microseconds, and a time of day that no rounding leaves alone.
 MOMENT = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)
@@ -101,16 +111,44 @@ class World(ABC):
         return room
 
     def ask(
-        self, room: Chatroom, text: str = "Why?", *, policy: ReplyPolicy = POLICY, charged_on: date | None = None
+        self,
+        room: Chatroom,
+        text: str = "Why?",
+        *,
+        policy: ReplyPolicy = POLICY,
+        charged_on: date | None = None,
+        plan: Plan = Plan.BASIC,
     ) -> QueuedReply:
         """A message that is stored, with its reply queued."""
         message = a_message(room, text)
-        reply = QueuedReply.to(message, id=ReplyId(new_id()), charged_on=charged_on or self.today(), policy=policy)
+        reply = a_reply(message, charged_on or self.today(), plan=plan, policy=policy)
         with self.begin() as work:
             work.messages.add(message)
             work.replies.add(reply)
             work.commit()
         return reply
+
+    def ask_again(self, earlier: QueuedReply) -> QueuedReply:
+        """Another reply to the same message."""
+        reply = replace(earlier, id=ReplyId(new_id()), created_at=MOMENT + timedelta(minutes=1))
+        with self.begin() as work:
+            work.replies.add(reply)
+            work.commit()
+        return reply
+
+    def finish(self, claim: Claim, answer: Answer) -> bool:
+        """Store an answer; whether the claim held."""
+        with self.begin() as work:
+            done = work.replies.finish(claim, answer)
+            work.commit()
+        return done
+
+    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+        """Cancel a reply."""
+        with self.begin() as work:
+            outcome = work.replies.cancel(reply_id)
+            work.commit()
+        return outcome
 
     def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY) -> list[ClaimedReply]:
         """Claim what is due."""
@@ -156,6 +194,14 @@ def a_message(room: Chatroom, text: str = "Why?", **changes: Any) -> Message:
     """A message nobody has stored yet."""
     message = Message(MessageId(new_id()), room.id, room.user_id, text, MOMENT)
     return replace(message, **changes)
+
+
+def a_reply(
+    message: Message, charged_on: date, *, plan: Plan = Plan.BASIC, policy: ReplyPolicy = POLICY
+) -> QueuedReply:
+    """A reply to a message that nobody has stored yet."""
+    quota = DailyQuota(charged_on, used=1, limit=ALLOWANCES[plan].daily_prompts, plan=plan)
+    return QueuedReply.to(message, id=ReplyId(new_id()), quota=quota, at=message.created_at, policy=policy)
 
 
 class MemoryWorld(World):
@@ -227,6 +273,7 @@ class SqlWorld(World):
             by=by,
         )
         self._run("UPDATE sessions SET expires_at = expires_at - %(by)s", by=by)
+        self._run("UPDATE idempotency_keys SET created_at = created_at - %(by)s", by=by)
 
     def pass_a_day(self) -> None:
         """Shift the rows."""

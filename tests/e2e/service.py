@@ -81,6 +81,8 @@ class Service:
         self.base = f"http://127.0.0.1:{self.port}"
         self.secrets: set[str] = set()
         """What people told the service or were told by it, and nobody else may learn."""
+        self.messages: set[str] = set()
+        """Those of the secrets that people wrote to the model."""
         self._settings = settings
         self._output = data_dir.with_name(f"{data_dir.name}.output")
         self._clients = contextlib.ExitStack()
@@ -305,6 +307,7 @@ class Person:
     def send(self, text: str, room: str | None = None) -> httpx.Response:
         """Send a message, accepted or not."""
         self.service.secrets.add(text)
+        self.service.messages.add(text)
         return self.http.post(f"/chatroom/{room or self.room}/message", json={"message": text})
 
     def sent(self, text: str, room: str | None = None) -> str:

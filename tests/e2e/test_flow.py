@@ -196,9 +196,14 @@ def test_nothing_secret_is_written_anywhere_but_into_the_database(service):
     assert "database system is ready" in logs
     assert '"event":"reply_written"' in logs
     assert [secret for secret in told if stands_in(logs, secret)] == []
+    # Redis is the way that pieces of replies take, and this model repeats what it is told. Nothing else is there.
+    told = [secret for secret in told if secret not in service.messages]
+    assert len(told) > 10
     remembered = everything_in_redis(service)
     assert "otp:code:" in remembered
+    assert "reply:stream:" in remembered
     assert [secret for secret in told if stands_in(remembered, secret)] == []
+    assert_messages_are_only_in_streams_that_expire(service)
 
 
 def secret_files(service: Service) -> list[Path]:
@@ -212,15 +217,29 @@ def stands_in(text: str, secret: str) -> bool:
     return secret in text
 
 
-def everything_in_redis(service: Service) -> str:
-    """All keys and values, and what the append-only file still knows of earlier ones."""
+def assert_messages_are_only_in_streams_that_expire(service: Service) -> None:
+    for key, value in keys_of_redis(service).items():
+        if key.startswith(b"reply:stream:"):
+            with service.redis() as redis:
+                assert 0 < redis.ttl(key) <= 600
+        else:
+            assert [text for text in service.messages if text in value] == [], key
+
+
+def keys_of_redis(service: Service) -> dict[bytes, str]:
     readers: dict[object, str] = {b"string": "GET", b"hash": "HGETALL", b"set": "SMEMBERS"}
-    readers |= {b"list": "LRANGE 0 -1", b"zset": "ZRANGE 0 -1"}
-    found = []
+    readers |= {b"list": "LRANGE 0 -1", b"zset": "ZRANGE 0 -1", b"stream": "XRANGE - +"}
+    found = {}
     with service.redis() as redis:
         for key in redis.scan_iter():
             command, *options = readers[redis.type(key)].split()
-            found.append(f"{key!r}: {redis.execute_command(command, key, *options)!r}")
+            found[key] = repr(redis.execute_command(command, key, *options))
+    return found
+
+
+def everything_in_redis(service: Service) -> str:
+    """All keys and values, and what the append-only file still knows of earlier ones."""
+    found = [f"{key!r}: {value}" for key, value in keys_of_redis(service).items()]
     files = [path for path in (service.data_dir / "valkey").rglob("*") if path.is_file()]
     assert files
     return "\n".join([*found, *(path.read_bytes().decode("latin-1") for path in files)])

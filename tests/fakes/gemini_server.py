@@ -54,7 +54,16 @@ Kind = Literal[
     "drip",  # the answer, one byte every ``interval`` seconds
     "hang",  # no byte, until the caller or the server goes away
     "reset",  # the connection is reset instead of an answer
+    # of streams only:
+    "stall",  # all pieces but the last, then no byte, until the caller or the server goes away
+    "pause",  # all pieces but the last, which comes when ``go_on`` is set, in the test's own process
+    "withheld",  # some pieces, then the rest is withheld: finish reason SAFETY
+    "broken",  # some pieces, then an error of ``status``
+    "cut",  # some pieces, then the connection ends in the middle of the next
+    "unfinished",  # some pieces, then a proper end of the stream without a finish reason
 ]
+
+SOME_PIECES = frozenset({"stall", "broken", "cut", "unfinished"})
 
 _STATUS_NAMES = {
     400: "INVALID_ARGUMENT",
@@ -101,11 +110,17 @@ class FakeGemini:
         """``port`` 0: any free one. ``latency``: of calls that have no outcome of their own."""
         self.latency = latency
         self.calls: list[Call] = []
+        self.hang_ups = 0  # of callers who were seen to leave before the end
         self.stopping = Event()
+        self.go_on = Event()
         self.lock = Lock()
         self._script: list[Outcome] = []
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="fake-gemini", daemon=True)
+
+    def handler(self) -> "type[_Handler]":
+        """What serves a connection."""
+        return _Handler
 
     @property
     def port(self) -> int:
@@ -127,8 +142,14 @@ class FakeGemini:
         with self.lock:
             self._script.extend(outcomes)
 
+    def reset_script(self) -> None:
+        """Forget what was going to happen, not what did."""
+        with self.lock:
+            self._script.clear()
+
     def reset(self) -> None:
         """Forget script and calls."""
+        self.go_on.clear()
         with self.lock:
             self._script.clear()
             self.calls.clear()
@@ -164,7 +185,7 @@ class _Server(ThreadingHTTPServer):
         self.gemini = gemini
         self.connections = 0
         self._open: set[socket.socket] = set()
-        super().__init__(address, _Handler)
+        super().__init__(address, gemini.handler())
 
     def opened(self, connection: socket.socket) -> int:
         with self.gemini.lock:
@@ -192,6 +213,15 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1  # head and body leave in one piece
     server: _Server
+    last_event = b""
+
+    def objects_of(self, call: Call, outcome: Outcome, *, in_pieces: bool) -> list[dict[str, Any]]:
+        """The answer as objects of the API: one, or one for each piece."""
+        return _responses(call, outcome, in_pieces=in_pieces)
+
+    def error_body(self, status: int, message: str, retry_after: float | None = None) -> dict[str, Any]:
+        """An error's body."""
+        return _error(status, message, retry_after)
 
     def setup(self) -> None:
         super().setup()
@@ -207,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path != "/control/calls":
-            self._json(404, _error(404, "no such path"))
+            self._json(404, self.error_body(404, "no such path"))
             return
         with self.server.gemini.lock:
             calls = [dataclasses.asdict(call) for call in self.server.gemini.calls]
@@ -221,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         match = _CALL.fullmatch(url.path)
         if match is None:
-            self._json(404, _error(404, "no such path"))
+            self._json(404, self.error_body(404, "no such path"))
             return
         call = Call(
             api=match[2],
@@ -245,21 +275,29 @@ class _Handler(BaseHTTPRequestHandler):
         elif what == "reset":
             gemini.reset()
         else:
-            self._json(404, _error(404, "no such path"))
+            self._json(404, self.error_body(404, "no such path"))
             return
         self._json(200, {})
 
     def _answer(self, call: Call, outcome: Outcome, stream: Literal["sse", "array"] | None) -> None:
+        try:
+            self._play(call, outcome, stream)
+        except ConnectionError:
+            with self.server.gemini.lock:
+                self.server.gemini.hang_ups += 1
+            raise
+
+    def _play(self, call: Call, outcome: Outcome, stream: Literal["sse", "array"] | None) -> None:
         if self.server.gemini.stopping.wait(outcome.latency):
             return
         match outcome.kind:
             case "hang":
-                self.server.gemini.stopping.wait()
+                self._be_silent()
             case "reset":
                 self._reset()
             case "error":
                 extra = {"Retry-After": outcome.retry_after_header} if outcome.retry_after_header else {}
-                self._json(outcome.status, _error(outcome.status, "scripted", outcome.retry_after), extra)
+                self._json(outcome.status, self.error_body(outcome.status, "scripted", outcome.retry_after), extra)
             case "malformed":
                 self._bytes(200, "application/json", b'{"candidates": [{"content": ')
             case "not_an_answer":
@@ -267,7 +305,7 @@ class _Handler(BaseHTTPRequestHandler):
             case _ if stream is not None:
                 self._stream(call, outcome, stream)
             case _:
-                (whole,) = _responses(call, outcome, in_pieces=False)
+                (whole,) = self.objects_of(call, outcome, in_pieces=False)
                 self._bytes(200, "application/json", json.dumps(whole).encode(), drip=outcome)
 
     def _stream(self, call: Call, outcome: Outcome, form: Literal["sse", "array"]) -> None:
@@ -275,19 +313,42 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream" if form == "sse" else "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for index, piece in enumerate(_responses(call, outcome, in_pieces=True)):
+        objects = self.objects_of(call, outcome, in_pieces=True)
+        if outcome.kind in SOME_PIECES:
+            objects = objects[:-1]
+        if outcome.kind == "broken":
+            objects.append(self.error_body(outcome.status, "scripted", outcome.retry_after))
+        for index, piece in enumerate(objects):
+            if outcome.kind == "pause" and index == len(objects) - 1:
+                self._be_silent(until=self.server.gemini.go_on)
             text = json.dumps(piece)
             whole = f"data: {text}\r\n\r\n" if form == "sse" else ("[" if index == 0 else ",\r\n") + text
             for part in _drops(whole.encode(), outcome):
                 self._chunk(part)
                 if outcome.kind == "drip" and self.server.gemini.stopping.wait(outcome.interval):
                     return
-        if form == "array":
-            self._chunk(b"]")
-        self._chunk(b"")
+        if outcome.kind == "stall":
+            self._be_silent()
+        elif outcome.kind == "cut":
+            self._chunk(b'data: {"cand' if form == "sse" else b',{"cand', whole=False)
+            self.close_connection = True
+        else:
+            last = b"]" if form == "array" else self.last_event
+            if last:
+                self._chunk(last)
+            self._chunk(b"")
 
-    def _chunk(self, data: bytes) -> None:
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+    def _be_silent(self, until: Event | None = None) -> None:
+        self.close_connection = True
+        while not self.server.gemini.stopping.wait(0.02):
+            if until is not None and until.is_set():
+                return
+            with contextlib.suppress(BlockingIOError):
+                if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    raise ConnectionAbortedError
+
+    def _chunk(self, data: bytes, *, whole: bool = True) -> None:
+        self.wfile.write(b"%x\r\n%s" % (len(data) + (not whole), data) + b"\r\n" * whole)
         self.wfile.flush()
 
     def _json(self, status: int, body: object, extra: dict[str, str] | None = None) -> None:
@@ -332,6 +393,11 @@ def _drops(data: bytes, outcome: Outcome | None) -> Iterator[bytes]:
         yield data[index : index + 1]
 
 
+def pieces_of(text: str) -> list[str]:
+    """The words, each with the space behind it."""
+    return re.findall(r"\S+\s*|^\s+", text) or [""]
+
+
 def _prompt_of(body: dict[str, Any]) -> str:
     """The texts of the last content, as the caller's newest words."""
     contents = body.get("contents") or [{}]
@@ -346,10 +412,12 @@ def _responses(call: Call, outcome: Outcome, *, in_pieces: bool) -> list[dict[st
         reason = "SAFETY" if outcome.kind == "safety" else "STOP"
         return [{"candidates": [{"finishReason": reason, "index": 0}], "modelVersion": call.model}]
     text = f"echo: {call.prompt}" if outcome.text is None else outcome.text
-    pieces = (re.findall(r"\S*\s*", text) if in_pieces else None) or [text]
-    pieces = [piece for piece in pieces if piece] or [""]
+    pieces = pieces_of(text) if in_pieces else [text]
     responses = [_response(call, piece, pieces_of=text) for piece in pieces]
-    responses[-1]["candidates"][0]["finishReason"] = "MAX_TOKENS" if outcome.kind == "max_tokens" else "STOP"
+    if outcome.kind == "withheld":
+        responses[-1]["candidates"] = [{"finishReason": "SAFETY", "index": 0}]
+    else:
+        responses[-1]["candidates"][0]["finishReason"] = "MAX_TOKENS" if outcome.kind == "max_tokens" else "STOP"
     return responses
 
 

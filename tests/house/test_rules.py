@@ -24,7 +24,12 @@ def kept_text_files() -> list[Path]:
         below[:] = [
             name for name in below if name != ".git" and not any(Path(name).match(glob[:-1]) for glob in NOT_KEPT)
         ]
-        found += [Path(directory, name) for name in names if name != ".env" and not name.endswith((".pyc", ".pyo"))]
+        # In a worktree .git is a file, which says where the repository lies.
+        found += [
+            Path(directory, name)
+            for name in names
+            if name not in {".env", ".git"} and not name.endswith((".pyc", ".pyo"))
+        ]
     return [path for path in found if b"\0" not in path.read_bytes()]
 
 

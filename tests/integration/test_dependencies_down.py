@@ -52,7 +52,7 @@ class TestWithoutRedis:
         sent = cut_off.chat.send_message(sender=user_id, chatroom_id=room.id, text="Why?")
         assert sent.quota.used == 1
         conversation = cut_off.chat.read_chatroom(user_id=user_id, chatroom_id=room.id)
-        assert [turn.reply_id for turn in conversation.turns] == [sent.reply.id]
+        assert [turn.reply_id for turn in conversation.turns] == [sent.reply_id]
 
     def test_one_time_passwords_fail_closed(self, cut_off: UseCases) -> None:
         number = a_mobile_number()

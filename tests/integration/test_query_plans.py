@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import reader, replies
+from adapters.sql import chat, idempotency, reader, replies
 from tests.servers import new_database
 
 FINISHED, UNFINISHED = 50_000, 200
@@ -31,6 +31,9 @@ INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, 
     SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'queued', now() - interval '1 second',
            now() + interval '5 minutes', current_date, now()
     FROM (SELECT * FROM messages LIMIT {UNFINISHED}) m JOIN chatrooms c ON c.id = m.chatroom_id;
+INSERT INTO idempotency_keys (user_id, key, fingerprint, message_id, reply_id, quota_plan, quota_day, quota_used,
+                              created_at)
+    SELECT user_id, id::text, 'x', message_id, id, 'basic', current_date, 1, now() FROM replies WHERE state = 'done';
 """
 
 Plan = Callable[[str, dict[str, Any]], list[dict[str, Any]]]
@@ -78,7 +81,8 @@ def indexes_read(nodes: list[dict[str, Any]]) -> set[str]:
 
 
 def test_claiming_reads_only_what_is_unfinished(plan: Plan) -> None:
-    nodes = plan(replies.CLAIM_DUE, {"limit": 10, "max_attempts": 3, "lease": timedelta(seconds=60)})
+    values = {"limit": 10, "window": 90, "max_attempts": 3, "user_concurrency": 2, "lease": timedelta(seconds=60)}
+    nodes = plan(replies.CLAIM_DUE, values)
     assert whole_tables_read(nodes) == set()
     assert "ix_replies_due" in indexes_read(nodes)
 
@@ -106,3 +110,42 @@ def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
     nodes = plan(reader.ROOMS, {"user_id": row[0], "before": None, "limit": 51})
     assert whole_tables_read(nodes) == set()
     assert indexes_read(nodes) == {"ix_chatrooms_user_id_id"}
+
+
+def test_looking_at_the_backlogs_reads_only_what_is_unfinished(plan: Plan, cursor: Cursor) -> None:
+    values = {"user_id": somebody(cursor)["user_id"], "user_backlog": 100, "backlog": 10_000}
+    nodes = plan(replies.BACKLOGS, values)
+    assert whole_tables_read(nodes) == set()
+    assert all("unfinished" in index or index == "ix_replies_due" for index in indexes_read(nodes))
+
+
+@pytest.mark.parametrize("entry", ["message_id", "reply_id"])
+@pytest.mark.parametrize("statement", [reader.ENTRY, reader.TURNS_FROM, chat.LOCK_MESSAGE_OF])
+def test_one_entry_reads_only_its_own(plan: Plan, cursor: Cursor, statement: str, entry: str) -> None:
+    found = somebody(cursor)
+    assert whole_tables_read(plan(statement, {**found, "entry_id": found[entry], "limit": 26})) == set()
+
+
+def test_a_history_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
+    found = somebody(cursor)
+    nodes = plan(reader.HISTORY, {**found, "before": found["message_id"], "limit": 50})
+    assert whole_tables_read(nodes) == set()
+    assert "ix_messages_chatroom_id_id" in indexes_read(nodes)
+
+
+def test_looking_for_stops_reads_only_what_is_asked_for(plan: Plan, cursor: Cursor) -> None:
+    nodes = plan(replies.TO_BE_STOPPED, {"ids": [somebody(cursor)["reply_id"]]})
+    assert indexes_read(nodes) == {"pk_replies"}
+
+
+def test_forgetting_old_keys_reads_only_those(plan: Plan) -> None:
+    nodes = plan(idempotency.FORGET_OLD, {"limit": 100})
+    assert whole_tables_read(nodes) == set()
+
+
+def somebody(cursor: Cursor) -> dict[str, Any]:
+    """The ids of a turn."""
+    cursor.execute("SELECT user_id, chatroom_id, message_id, id AS reply_id FROM replies LIMIT 1")
+    row = cursor.fetchone()
+    assert row is not None
+    return dict(zip(("user_id", "chatroom_id", "message_id", "reply_id"), row, strict=True))

@@ -36,7 +36,7 @@ def test_of_fifty_parallel_prompts_of_a_basic_user_five_are_accepted(use_cases: 
         for turn in use_cases.chat.read_chatroom(user_id=user_id, chatroom_id=chatroom_id).turns
     ]
     assert {turn.message_id for turn in turns} == {sent.message.id for sent in accepted}
-    assert {turn.reply_id for turn in turns} == {sent.reply.id for sent in accepted}
+    assert {turn.reply_id for turn in turns} == {sent.reply_id for sent in accepted}
     profile = use_cases.auth.show_profile(user_id=user_id)
     assert profile is not None
     assert profile.quota.used == 5

@@ -1,4 +1,4 @@
-"""Whatever workers do and however they are interrupted, every reply ends once, and only answers cost."""
+"""Whatever workers and users do and however they are interrupted, every reply ends once, and only answers cost."""
 
 from collections import Counter
 from datetime import timedelta
@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from adapters.memory.tables import ReplyRow
+from application.ports.language_model import Stop
+from domain.accounts import Principal
+from domain.errors import ReplyFinished, ReplyNotDone, ReplyNotFailed
 from domain.replies import Answer, AnswerFailed, ClaimedReply, FailureReason, ReplyId, ReplyPolicy, ReplyState
 from tests.builders import ASHA, RAVI, House
 
@@ -26,12 +29,17 @@ OUTCOMES = st.one_of(
         st.just(FailureReason.MODEL_BUSY),
         retry_after=st.sampled_from([timedelta(0), timedelta(seconds=7), timedelta(seconds=90)]),
     ),
+    st.builds(AnswerFailed, st.just(FailureReason.MODEL_UNREACHABLE), asked=st.just(False)),
     st.just(RuntimeError("a bug")),
 )
 
+UNANSWERED = {ReplyState.FAILED, ReplyState.CANCELLED}
+
 
 class RepliesOfSeveralWorkers(RuleBasedStateMachine):
-    """Two people with two rooms each; workers that claim, write, hand back, die and come back too late."""
+    """Two people with two rooms each, who send, stop and ask again; workers that claim, write, stop, hand back, die and
+    come back too late.
+    """
 
     def __init__(self) -> None:
         """An open house at eleven at night, so that some days end in the middle."""
@@ -47,6 +55,16 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
     def replies(self) -> dict[ReplyId, ReplyRow]:
         """The rows as they are."""
         return self.house.database.tables.replies
+
+    def owner(self, row: ReplyRow) -> Principal:
+        """Whose reply it is."""
+        return next(person for person in self.people if person.user_id == row.queued.user_id)
+
+    def newest(self, row: ReplyRow) -> ReplyRow:
+        """The newest reply to the same message."""
+        return self.replies[
+            max(other for other in self.replies if self.replies[other].queued.message_id == row.queued.message_id)
+        ]
 
     def holds(self, claimed: ClaimedReply) -> bool:
         """Whether nobody was given the reply since."""
@@ -69,7 +87,7 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
         held = self.holds(claimed)
         self.house.model.will(outcome)
         try:
-            state = self.house.replying.write(claimed)
+            state = self.house.write(claimed)
         except RuntimeError:
             assert isinstance(outcome, RuntimeError)
         else:
@@ -83,7 +101,67 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
         before = self.replies[claimed.claim.reply_id]
         self.house.replying.release(claimed)
         after = self.replies[claimed.claim.reply_id]
-        assert (after.attempt, after.state) == (before.attempt - 1, ReplyState.QUEUED) if held else after is before
+        if not held:
+            assert after is before
+        elif before.stop_requested:
+            assert after.state is ReplyState.CANCELLED
+        else:
+            assert (after.attempt, after.state) == (before.attempt - 1, ReplyState.QUEUED)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), pieces=st.lists(st.just("so "), max_size=2))
+    def hear_that_it_is_to_stop(self, data: st.DataObject, pieces: list[str]) -> None:
+        claimed = data.draw(st.sampled_from(self.claims))
+        reply_id = claimed.claim.reply_id
+        held = self.holds(claimed)
+        if not self.house.replying.find_stops([reply_id]):
+            return
+        stop = Stop()
+        self.house.model.will([*pieces, stop.request, "never said"])
+        state = self.house.write(claimed, stop=stop)
+        assert state == (ReplyState.CANCELLED if held else None)
+        if held:
+            assert self.replies[reply_id].content == ("".join(pieces) or None)
+
+    # Any reply that ever was; it stands for its message.
+    @precondition(lambda self: self.replies)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        row = data.draw(st.sampled_from(list(self.replies.values())))
+        before = self.newest(row)
+        try:
+            state = self.house.cancel(self.owner(row), row.queued.id)
+        except ReplyFinished:
+            assert not before.unfinished
+        else:
+            assert state is self.newest(row).state
+            assert state is (ReplyState.RUNNING if before.state is ReplyState.RUNNING else ReplyState.CANCELLED)
+
+    @precondition(lambda self: self.replies)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        row = data.draw(st.sampled_from(list(self.replies.values())))
+        before = self.newest(row).state
+        try:
+            again = self.house.retry(self.owner(row), row.queued.id)
+        except ReplyNotFailed:
+            assert before not in UNANSWERED
+        else:
+            assert before in UNANSWERED
+            assert self.newest(row).queued.id == again.reply_id
+
+    @precondition(lambda self: self.replies)
+    @rule(data=st.data())
+    def regenerate(self, data: st.DataObject) -> None:
+        row = data.draw(st.sampled_from(list(self.replies.values())))
+        before = self.newest(row).state
+        try:
+            again = self.house.regenerate(self.owner(row), row.queued.id)
+        except ReplyNotDone:
+            assert before is not ReplyState.DONE
+        else:
+            assert before is ReplyState.DONE
+            assert self.newest(row).queued.id == again.reply_id
 
     @rule()
     def sweep(self) -> None:
@@ -119,11 +197,28 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
                     assert not any(other.unfinished for other in rows if other.queued.id < row.queued.id)
 
     @invariant()
-    def only_what_has_not_failed_is_charged(self) -> None:
+    def no_message_has_two_replies_underway(self) -> None:
+        underway = Counter(row.queued.message_id for row in self.replies.values() if row.unfinished)
+        assert max(underway.values(), default=0) <= 1
+
+    @invariant()
+    def nobody_has_more_running_than_allowed(self) -> None:
+        now = self.house.clock()
+        running = Counter(
+            row.queued.user_id for row in self.replies.values() if row.lease_until is not None and row.lease_until > now
+        )
+        assert max(running.values(), default=0) <= POLICY.user_concurrency
+
+    @invariant()
+    def what_is_to_be_stopped_does_not_wait(self) -> None:
+        assert not any(row.stop_requested and row.state is ReplyState.QUEUED for row in self.replies.values())
+
+    @invariant()
+    def only_what_was_said_or_may_be_is_charged(self) -> None:
         charged = Counter(
             (row.queued.user_id, row.queued.charged_on)
             for row in self.replies.values()
-            if row.state is not ReplyState.FAILED
+            if row.unfinished or row.content is not None
         )
         assert +Counter(self.house.database.tables.daily_usage) == charged
 
@@ -133,20 +228,22 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
         while self.house.sweep():
             pass
         self.what_has_ended_stays_as_it_is()
-        assert {row.state for row in self.replies.values()} <= {ReplyState.DONE, ReplyState.FAILED}
         for row in self.replies.values():
-            answered = (row.content is not None, row.failure is None, row.finished_at is not None)
-            assert answered == (row.state is ReplyState.DONE, row.state is ReplyState.DONE, True)
-        self.only_what_has_not_failed_is_charged()
+            assert not row.unfinished
+            assert row.finished_at is not None
+            assert (row.failure is not None) == (row.state is ReplyState.FAILED)
+            assert row.content is not None if row.state is ReplyState.DONE else True
+            assert row.content is None if row.state is ReplyState.FAILED else row.content != ""
+        self.only_what_was_said_or_may_be_is_charged()
         for claimed in self.claims:
-            assert self.house.replying.write(claimed) is None
+            assert self.house.write(claimed) is None
         self.what_has_ended_stays_as_it_is()
-        self.only_what_has_not_failed_is_charged()
+        self.only_what_was_said_or_may_be_is_charged()
 
 
 TestRepliesOfSeveralWorkers = RepliesOfSeveralWorkers.TestCase
 TestRepliesOfSeveralWorkers.settings = settings(
-    max_examples=100,
-    stateful_step_count=40,
+    max_examples=120,
+    stateful_step_count=50,
     suppress_health_check=[HealthCheck.too_slow],  # how long an example takes is not what is tested
 )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.chat import ChatroomId, MessageId
 from domain.replies import (
     RETRYABLE,
     AnswerFailed,
@@ -27,7 +28,16 @@ BUSY = FailureReason.MODEL_BUSY
 
 def claimed(attempt: int = 1, seconds_left: float = 300.0) -> ClaimedReply:
     claim = Claim(ReplyId(UUID(int=1)), UUID(int=2))
-    return ClaimedReply(claim, attempt, prompt="hi", seconds_left=seconds_left)
+    return ClaimedReply(
+        claim=claim,
+        message_id=MessageId(UUID(int=2)),
+        chatroom_id=ChatroomId(UUID(int=3)),
+        attempt=attempt,
+        run=attempt,
+        prompt="hi",
+        system_prompt=None,
+        seconds_left=seconds_left,
+    )
 
 
 def busy(retry_after: float | None = None) -> AnswerFailed:
@@ -89,3 +99,20 @@ def test_the_settings_say_how_long_and_how_often(tmp_path):
     given = {"REPLY_LEASE_SECONDS": "7", "REPLY_MAX_ATTEMPTS": "4", "REPLY_DEADLINE_SECONDS": "90"}
     policy = reply_policy_of(read_settings({"DATA_DIR": str(tmp_path), **given}))
     assert (policy.lease, policy.max_attempts, policy.deadline) == (7 * SECONDS, 4, 90 * SECONDS)
+
+
+def test_the_settings_say_how_many_at_once(tmp_path):
+    given = {"USER_CONCURRENT_REPLIES": "3", "USER_BACKLOG_REPLIES": "30", "BACKLOG_REPLIES": "300"}
+    policy = reply_policy_of(read_settings({"DATA_DIR": str(tmp_path), **given}))
+    assert (policy.user_concurrency, policy.user_backlog, policy.backlog) == (3, 30, 300)
+
+
+@pytest.mark.parametrize("attempt", [1, 3, 9])
+def test_a_model_that_was_not_asked_is_asked_again_whatever_the_attempt(attempt: int):
+    policy = ReplyPolicy(max_attempts=3)
+    not_asked = AnswerFailed(BUSY, retry_after=10 * SECONDS, asked=False)
+    assert policy.after_failure(not_asked, claimed(attempt)) == TryAgain(10 * SECONDS, counted=False)
+    assert policy.after_failure(AnswerFailed(BUSY, asked=False), claimed(attempt)) == TryAgain(
+        policy.first_backoff, counted=False
+    )
+    assert policy.after_failure(not_asked, claimed(attempt, seconds_left=10)) == GiveUp(BUSY)

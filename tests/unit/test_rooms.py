@@ -182,7 +182,7 @@ def test_a_reply_shows_as_soon_as_it_is_stored():
     assert house.conversation(asha, room) == [("user", "hi"), ("queued", "")]
     claimed = house.claim_one()
     assert house.conversation(asha, room) == [("user", "hi"), ("running", "")]
-    house.replying.write(claimed)
+    house.write(claimed)
     assert house.conversation(asha, room) == [("user", "hi"), ("bot", "echo: hi")]
 
 

@@ -16,7 +16,7 @@ def test_an_accepted_message_has_a_reply_underway_and_rings():
     sent = house.say(asha, room, "hi")
     assert house.conversation(asha, room) == [("user", "hi"), ("queued", "")]
     assert (sent.message.content, sent.message.user_id, sent.message.chatroom_id) == ("hi", asha.user_id, room)
-    assert sent.reply.message_id == sent.message.id
+    assert house.reply(sent).queued.message_id == sent.message.id
     assert (sent.quota.used, sent.quota.remaining) == (1, 4)
     assert house.job_queue.rings == 1
 

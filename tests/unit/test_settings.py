@@ -1,6 +1,5 @@
 """What the environment may say, and what is said of what it may not."""
 
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.settings import Secret, SettingsError, inherited_environment, load_settings, read_settings
+from entrypoints.settings import Secret, SettingsError, load_settings, read_settings
 
 LONG = "0123456789abcdef0123456789abcdef"
 
@@ -44,6 +43,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "otp_webhook_secret": False,
         "twilio_auth_token": False,
         "gemini_api_key": False,
+        "openai_api_key": False,
         "stripe_secret_key": False,
     }
     assert settings.jwt_secret  # generated
@@ -52,6 +52,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "host": "127.0.0.1",
         "port": 8000,
         "web_threads": 8,
+        "stream_threads": 600,
         "database_url": None,
         "redis_url": None,
         "data_dir": tmp_path / ".data",
@@ -77,7 +78,11 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "cors_origins": frozenset(),
         "llm_provider": "offline",
         "gemini_model": "gemini-flash-latest",
+        "gemini_fallback_models": ("gemini-flash-lite-latest",),
         "gemini_base_url": None,
+        "openai_base_url": None,
+        "openai_model": None,
+        "history_tokens": 8000,
         "stripe_price_id": None,
         "stripe_webhook_secrets": (),
         "stripe_api_base": None,
@@ -85,6 +90,9 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "reply_lease": timedelta(seconds=60),
         "reply_max_attempts": 3,
         "reply_deadline": timedelta(seconds=300),
+        "user_concurrent_replies": 2,
+        "user_backlog_replies": 100,
+        "backlog_replies": 10_000,
         "worker_concurrency": 100,
         "room_list_cache": timedelta(seconds=300),
     }
@@ -164,6 +172,22 @@ def test_a_key_chooses_gemini_unless_the_provider_is_named():
     assert read_settings({"GEMINI_API_KEY": "k", "LLM_PROVIDER": "offline"}).llm_provider == "offline"
 
 
+def test_each_provider_needs_what_it_cannot_do_without():
+    assert faults(LLM_PROVIDER="gemini-legacy") == ["LLM_PROVIDER=gemini-legacy needs GEMINI_API_KEY"]
+    wanted = "LLM_PROVIDER=openai-compatible needs OPENAI_BASE_URL and OPENAI_MODEL"
+    assert faults(LLM_PROVIDER="openai-compatible", OPENAI_MODEL="llama") == [wanted]
+    assert faults(LLM_PROVIDER="openai-compatible", OPENAI_BASE_URL="http://localhost:11434/v1") == [wanted]
+    settings = read_settings(
+        {"LLM_PROVIDER": "openai-compatible", "OPENAI_BASE_URL": "http://localhost:11434/v1", "OPENAI_MODEL": "llama"}
+    )
+    assert (settings.llm_provider, settings.openai_model) == ("openai-compatible", "llama")
+
+
+@pytest.mark.parametrize(("given", "names"), [("a", ("a",)), (" a, b ,,c ", ("a", "b", "c")), ("", ()), (" , ", ())])
+def test_the_models_to_fall_back_to_keep_their_order(given: str, names: tuple[str, ...]):
+    assert read_settings({"GEMINI_FALLBACK_MODELS": given}).gemini_fallback_models == names
+
+
 def test_several_webhook_secrets():
     found = read_settings({"STRIPE_WEBHOOK_SECRET": " whsec_1, whsec_2 ,,"}).stripe_webhook_secrets
     assert [secret.reveal() for secret in found] == ["whsec_1", "whsec_2"]
@@ -241,10 +265,3 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
         monkeypatch.delenv(name, raising=False)
     settings = load_settings()
     assert (settings.port, settings.web_threads, settings.host) == (8002, 3, "127.0.0.1")
-
-
-def test_children_inherit_a_copy():
-    environment = inherited_environment()
-    assert environment == dict(os.environ)
-    environment["ONLY_FOR_THE_CHILD"] = "1"
-    assert "ONLY_FOR_THE_CHILD" not in os.environ

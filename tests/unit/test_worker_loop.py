@@ -1,21 +1,33 @@
 """Many replies at once in one process. Waiting here is for something to happen, never for time to pass."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Semaphore, Thread
+from typing import Any, cast
 
 import pytest
 
-from application.chat.write_reply import WriteReply
+from application.chat.write_reply import AskModel, FindStops, StoreOutcome
+from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
+from application.ports.reader import Reader
 from domain.errors import DependencyDown
-from domain.replies import Answer, ClaimedReply, ReplyState
+from domain.replies import Answer, ReplyPolicy, ReplyState
+from entrypoints.worker import loop as worker_loop
 from entrypoints.worker.loop import ReplyLoop
 from tests.builders import ASHA, House
 
 PATIENCE = 20.0  # seconds after which a test fails rather than hangs
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at now and then is looked at often."""
+    monkeypatch.setattr(worker_loop, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(worker_loop, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(worker_loop, "STOPS_SECONDS", 0.01)
 
 
 class HeldModel:
@@ -26,42 +38,76 @@ class HeldModel:
         self.asked = Semaphore(0)
         self.answers = Semaphore(0)
         self.faults: dict[str, Exception] = {}
+        self.prompts: list[str] = []
 
-    def answer(self, prompt: str, *, within: timedelta) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
         """The answer, once one is let go."""
+        self.prompts.append(prompt.text)
+        on_piece("echo: ")
         self.asked.release()
+        stop.when_requested(self.answers.release)
         assert self.answers.acquire(timeout=PATIENCE)
-        if prompt in self.faults:
-            raise self.faults.pop(prompt)
-        return Answer(f"echo: {prompt}", "held")
+        if stop.requested:
+            raise AnswerStopped
+        if prompt.text in self.faults:
+            raise self.faults.pop(prompt.text)
+        return Answer(f"echo: {prompt.text}", "held")
 
 
-@dataclass(frozen=True)
-class ToldWriteReply(WriteReply):
-    """Tells when a reply was written, or not."""
+class Telling:
+    """A story that tells how each of its runs ended."""
 
-    written: Semaphore
+    def __init__(self, story: Callable[..., Any], *, done: Semaphore | None = None, failed: Semaphore) -> None:
+        """Tell of ``story``."""
+        self._story = story
+        self._done = done
+        self._failed = failed
 
-    def __call__(self, reply: ClaimedReply) -> ReplyState | None:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As always."""
         try:
-            return WriteReply.__call__(self, reply)
-        finally:
-            self.written.release()
+            outcome = self._story(*args, **kwargs)
+        except Exception:
+            self._failed.release()
+            raise
+        if self._done is not None:
+            self._done.release()
+        return outcome
 
 
 class Shop:
-    """A house with a loop, and a room for each message so that all are due at once."""
+    """A house with a loop at work, and a room for each message so that all are due at once."""
 
     def __init__(self, *, concurrency: int) -> None:
-        """Open, with nobody at work yet."""
-        self.house = House(basic_daily_prompts=1_000)
+        """Open."""
+        self.house = House(basic_daily_prompts=1_000, reply_policy=ReplyPolicy(user_concurrency=1_000))
         self.asha = self.house.user(ASHA)
         self.model = HeldModel()
-        self.written = Semaphore(0)
-        write = ToldWriteReply(self.house.begin, self.model, self.house.policy, self.written)
-        self.loop = ReplyLoop(
-            replace(self.house.replying, write=write), self.house.worker_presence, concurrency=concurrency
+        self.written = Semaphore(0)  # or not, for an error nobody foresaw
+        self.not_stored = Semaphore(0)
+        replying = self.house.replying
+        self.house.replying = replace(replying, ask_model=replace(replying.ask_model, language_model=self.model))
+        self.loop = self.make_loop(concurrency)
+        self.looked = Semaphore(0)
+        self.loop._claim = Telling(  # type: ignore[method-assign]
+            self.loop._claim, done=self.looked, failed=self.looked
+        )
+        self.loop.start()
+
+    def make_loop(self, concurrency: int) -> ReplyLoop:
+        """A loop that tells what it has written."""
+        replying = self.house.replying
+        return ReplyLoop(
+            replace(
+                replying,
+                ask_model=cast("AskModel", Telling(replying.ask_model, failed=self.written)),
+                store_outcome=cast(
+                    "StoreOutcome", Telling(replying.store_outcome, done=self.written, failed=self.not_stored)
+                ),
+            ),
+            self.house.worker_presence,
+            self.house.job_queue,
+            concurrency=concurrency,
         )
 
     def say(self, *texts: str) -> None:
@@ -77,6 +123,15 @@ class Shop:
         """Until it has happened so often."""
         for _ in range(times):
             assert what.acquire(timeout=PATIENCE)
+
+    def look(self) -> None:
+        """Until the loop has looked for work, from beginning to end."""
+        while self.looked.acquire(blocking=False):
+            pass
+        # What it ends first may have begun earlier.
+        for _ in range(2):
+            self.loop.ring()
+            self.wait_for(self.looked, 1)
 
 
 @contextmanager
@@ -94,7 +149,7 @@ def test_what_is_due_is_written():
     with shop() as here:
         here.model.answers.release(3)
         here.say("a", "b", "c")
-        here.loop.answer_due()
+        here.loop.ring()
         here.wait_for(here.written, 3)
         assert here.states() == {ReplyState.DONE: 3}
 
@@ -103,7 +158,7 @@ def test_no_more_at_once_than_allowed_however_often_it_rings():
     with shop(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         for _ in range(5):
-            here.loop.answer_due()
+            here.look()
         here.wait_for(here.model.asked, 2)
         assert here.states() == {ReplyState.RUNNING: 2, ReplyState.QUEUED: 3}
 
@@ -111,7 +166,7 @@ def test_no_more_at_once_than_allowed_however_often_it_rings():
 def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
     with shop(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
-        here.loop.answer_due()
+        here.loop.ring()
         here.model.answers.release(5)
         here.wait_for(here.written, 5)
         assert here.states() == {ReplyState.DONE: 5}
@@ -119,9 +174,9 @@ def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
 
 def test_work_is_found_without_any_ring():
     with shop() as here:
+        here.look()
         here.say("nobody rang for this")
         here.model.answers.release()
-        here.loop.start()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.house.worker_presence.announced
@@ -132,12 +187,12 @@ def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
         here.model.faults["a"] = RuntimeError("a bug")
         here.model.answers.release(2)
         here.say("a", "b")
-        here.loop.answer_due()
+        here.loop.ring()
         here.wait_for(here.written, 2)
         assert here.states() == {ReplyState.RUNNING: 1, ReplyState.DONE: 1}
         here.house.clock.advance(here.house.policy.lease)
         here.model.answers.release()
-        here.loop._sweep()
+        here.loop.ring()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 2}
 
@@ -146,21 +201,22 @@ def test_the_sweeper_fails_what_is_hopeless():
     with shop() as here:
         here.say("a", "b")
         here.house.clock.advance(here.house.policy.deadline)
-        assert here.loop._sweep()
+        here.loop._sweep()
         assert here.states() == {ReplyState.FAILED: 2}
         assert here.house.used(here.asha) == 0
 
 
 def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
     with shop() as here:
-        here.say("a")
         here.house.database_probe.on = False
+        assert not here.loop._claim()
         with pytest.raises(DependencyDown):
-            here.loop.answer_due()
-        assert not here.loop._sweep()
+            here.loop._sweep()
+        here.look()
         here.house.database_probe.on = True
         here.model.answers.release()
-        assert here.loop._sweep()
+        here.say("a")
+        here.loop.ring()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
 
@@ -168,24 +224,101 @@ def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
 def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
     with shop() as here:
         here.say("a")
-        here.loop.answer_due()
+        here.loop.ring()
         here.wait_for(here.model.asked, 1)
         here.house.database_probe.on = False
         here.model.answers.release()
-        here.wait_for(here.written, 1)
+        here.wait_for(here.not_stored, 3)
         here.house.database_probe.on = True
-        assert here.states() == {ReplyState.RUNNING: 1}
-        here.house.clock.advance(here.house.policy.lease)
-        here.model.answers.release()
-        here.loop._sweep()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
+        assert here.model.prompts == ["a"]  # nor is it asked for twice
+
+
+def test_a_history_that_cannot_be_read_uses_no_attempt_up():
+    class ReaderOfAnotherDay:
+        def history(self, *_args: object, **_options: object) -> Sequence[Exchange]:
+            raise DependencyDown("database")
+
+    with shop() as here:
+        replying = here.house.replying
+        here.house.replying = replace(
+            replying,
+            ask_model=replace(replying.ask_model, reader=cast("Reader", ReaderOfAnotherDay()), history_tokens=100),
+        )
+        loop = here.make_loop(1)
+        here.loop.stop(grace_seconds=PATIENCE)
+        here.say("a")
+        loop.start()
+        here.wait_for(here.written, 2)  # it was not asked, and that was stored
+        loop.stop(grace_seconds=PATIENCE)
+        [row] = here.house.database.tables.replies.values()
+        assert (row.state, row.attempt) == (ReplyState.QUEUED, 0)
+        assert row.available_at == here.house.clock() + here.house.policy.first_backoff
+
+
+def test_a_user_may_stop_what_is_being_written():
+    with shop() as here:
+        here.say("a", "b")
+        here.loop.ring()
+        here.wait_for(here.model.asked, 2)
+        reply_id = next(
+            row.queued.id
+            for row in here.house.database.tables.replies.values()
+            if here.house.database.tables.messages[row.queued.message_id].content == "a"
+        )
+        assert here.house.cancel(here.asha, reply_id) is ReplyState.RUNNING
+        here.wait_for(here.written, 1)
+        row = here.house.database.tables.replies[reply_id]
+        assert (row.state, row.content) == (ReplyState.CANCELLED, "echo: ")
+        assert here.states() == {ReplyState.CANCELLED: 1, ReplyState.RUNNING: 1}
+
+
+def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_second():
+    with shop() as here:
+        here.say("a")
+        here.loop.ring()
+        here.wait_for(here.model.asked, 1)
+        here.house.clock.advance(here.house.policy.lease)  # as after a long stop of the process
+        here.loop.ring()
+        here.wait_for(here.model.asked, 1)
+        here.model.answers.release()
+        here.wait_for(here.written, 1)
+        # The first to be let go is the first that was asked: it ends without effect, and the second is not forgotten.
+        with here.loop._changed:
+            assert here.loop._changed.wait_for(lambda: len(here.loop._running) == 1, timeout=PATIENCE)
+        [row] = here.house.database.tables.replies.values()
+        assert [claim.lease_token for claim in here.loop._running] == [row.lease_token]
+        here.loop.stop(grace_seconds=0)
+        assert here.states() == {ReplyState.QUEUED: 1}
+
+
+def test_a_full_worker_rings_for_another_one():
+    with shop(concurrency=2) as here:
+        here.look()
+        here.say("a")
+        rings = here.house.job_queue.rings
+        here.look()
+        assert here.house.job_queue.rings == rings
+        here.say("b", "c")
+        rings = here.house.job_queue.rings
+        here.look()
+        assert here.house.job_queue.rings == rings + 1
+
+
+def test_nobody_is_asked_about_stops_while_nothing_runs():
+    asked: list[Collection[object]] = []
+    with shop() as here:
+        find_stops = cast("FindStops", asked.append)
+        here.loop._replying = replace(here.house.replying, find_stops=find_stops)
+        here.loop._pass_stops_on()
+        assert asked == []
 
 
 def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
     with shop(concurrency=1) as here:
         here.say("a", "b")
-        here.loop.answer_due()
+        here.loop.ring()
         here.wait_for(here.model.asked, 1)
         stopping = Thread(target=here.loop.stop, kwargs={"grace_seconds": PATIENCE})
         stopping.start()
@@ -193,29 +326,29 @@ def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
         here.model.answers.release()
         stopping.join(PATIENCE)
         assert not stopping.is_alive()
-        here.loop.answer_due()
+        here.loop.ring()
         assert here.states() == {ReplyState.DONE: 1, ReplyState.QUEUED: 1}
 
 
 def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_by_another():
     with shop() as here:
         here.say("a")
-        here.loop.answer_due()
+        here.loop.ring()
         here.wait_for(here.model.asked, 1)
         here.loop.stop(grace_seconds=0)
         [row] = here.house.database.tables.replies.values()
         assert (row.state, row.attempt) == (ReplyState.QUEUED, 0)
         [other] = here.house.claim()
-        here.model.answers.release()
+        here.model.answers.release(2)
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.RUNNING: 1}  # the late answer of the stopped one was not taken
-        assert here.house.replying.write(other) is ReplyState.DONE
+        assert here.house.write(other) is ReplyState.DONE
 
 
 def test_stopping_with_the_database_down_ends_all_the_same():
     with shop() as here:
         here.say("a")
-        here.loop.answer_due()
+        here.loop.ring()
         here.wait_for(here.model.asked, 1)
         here.house.database_probe.on = False
         here.loop.stop(grace_seconds=0)
@@ -230,7 +363,7 @@ def test_rings_from_many_threads_take_each_reply_once():
 
         def ring() -> None:
             go.wait(PATIENCE)
-            here.loop.answer_due()
+            here.loop.ring()
 
         bells = [Thread(target=ring) for _ in range(8)]
         for bell in bells:
@@ -238,6 +371,7 @@ def test_rings_from_many_threads_take_each_reply_once():
         go.set()
         for bell in bells:
             bell.join(PATIENCE)
+        here.look()
         assert here.states() == {ReplyState.RUNNING: 3, ReplyState.QUEUED: 7}
         here.model.answers.release(10)
         here.wait_for(here.written, 10)

@@ -1,12 +1,16 @@
 """Workers answer what was accepted: one reply each, or one clear failure that costs nothing."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState
+from application.chat.write_reply import Outcome, Stopped
+from application.ports.language_model import Prompt, Stop
+from domain.errors import DependencyDown
+from domain.replies import Answer, AnswerFailed, ClaimedReply, FailureReason, ReplyPolicy, ReplyState
 from tests.builders import ASHA, RAVI, House
 
 SECONDS = timedelta(seconds=1)
@@ -30,6 +34,11 @@ class Story:
         self.asha = self.house.user(ASHA)
         self.room = self.house.room(self.asha)
         self.sent = self.house.say(self.asha, self.room, "hi")
+
+    @property
+    def prompts(self) -> list[str]:
+        """What the model was asked."""
+        return [prompt.text for prompt in self.house.model.prompts]
 
     @property
     def outcome(self) -> tuple[str, str]:
@@ -65,7 +74,7 @@ def test_a_message_is_answered_once():
     story = Story()
     story.house.work()
     assert story.house.work() == []
-    assert story.house.model.prompts == ["hi"]
+    assert story.prompts == ["hi"]
 
 
 def test_what_one_worker_has_another_does_not_get():
@@ -174,6 +183,83 @@ def test_a_prompt_given_back_may_be_spent_again():
     ]
 
 
+@pytest.mark.parametrize("reason", [BUSY, FailureReason.MODEL_UNREACHABLE])
+def test_a_provider_that_was_not_even_asked_uses_no_attempt_up(reason: FailureReason):
+    story = Story()
+    story.house.model.will(*[AnswerFailed(reason, retry_after=10 * SECONDS, asked=False)] * 5)
+    for _ in range(5):
+        assert story.house.work() == [ReplyState.QUEUED]
+        assert story.house.reply(story.sent).attempt == 0
+        story.house.clock.advance(10 * SECONDS - timedelta(microseconds=1))
+        assert story.house.work() == []
+        story.house.clock.advance(timedelta(microseconds=1))
+    assert story.house.work() == [ReplyState.DONE]
+    assert story.house.reply(story.sent).attempt == 1
+    assert story.used == 1
+
+
+def test_nor_does_the_wait_for_it_double():
+    story = Story()
+    story.house.model.will(*[AnswerFailed(BUSY, asked=False)] * 3)
+    for _ in range(3):
+        assert story.house.work() == [ReplyState.QUEUED]
+        story.house.clock.advance(2 * SECONDS)
+    assert story.house.work() == [ReplyState.DONE]
+
+
+def test_a_provider_that_stays_down_is_waited_for_until_the_deadline_and_no_longer():
+    story = Story()
+    story.house.model.will(*[AnswerFailed(BUSY, retry_after=100 * SECONDS, asked=False)] * 3)
+    for state in (ReplyState.QUEUED, ReplyState.QUEUED, ReplyState.FAILED):
+        assert story.house.work() == [state]
+        story.house.clock.advance(100 * SECONDS)
+    assert story.outcome == ("failed", "model_busy")
+    assert story.used == 0
+
+
+# --- The database goes down before the outcome is stored ---
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "used"),
+    [
+        (Answer("hello", "scripted"), ReplyState.DONE, 1),
+        (AnswerFailed(BUSY), ReplyState.QUEUED, 1),
+        (AnswerFailed(FailureReason.REFUSED), ReplyState.FAILED, 0),
+        (Stopped("hel"), ReplyState.CANCELLED, 1),
+        (Stopped(""), ReplyState.CANCELLED, 0),
+    ],
+)
+def test_an_outcome_is_stored_once_however_often_that_is_tried(outcome: Outcome, state: ReplyState, used: int):
+    story = Story()
+    claimed = story.house.claim_one()
+    store = story.house.replying.store_outcome
+    story.house.database_probe.on = False
+    for _ in range(2):
+        with pytest.raises(DependencyDown):
+            store(claimed, outcome)
+    story.house.database_probe.on = True
+    assert story.house.reply(story.sent).state is ReplyState.RUNNING
+    assert not story.house.stream.published(story.sent.reply_id)  # nobody is told what is not stored
+    assert store(claimed, outcome) is state
+    row = story.house.reply(story.sent)
+    # The commit came through, and only its acknowledgement was lost.
+    assert store(claimed, outcome) is None
+    assert story.house.reply(story.sent) == row
+    assert (row.state, story.used) == (state, used)
+
+
+def test_listeners_are_told_of_the_end_when_it_is_stored():
+    story = Story()
+    story.house.model.will(AnswerFailed(BUSY))
+    story.house.work()
+    assert not any(piece.final for piece in story.house.stream.published(story.sent.reply_id))
+    story.house.clock.advance(2 * SECONDS)
+    story.house.work()
+    final = story.house.stream.published(story.sent.reply_id)[-1]
+    assert (final.final, final.end) == (True, (2, len("echo: hi")))
+
+
 # --- Workers die, stop and come back ---
 
 
@@ -204,7 +290,7 @@ def test_an_error_nobody_foresaw_counts_as_a_death():
     story.house.model.will(RuntimeError("a bug"))
     claimed = story.house.claim_one()
     with pytest.raises(RuntimeError):
-        story.house.replying.write(claimed)
+        story.house.write(claimed)
     assert story.outcome == ("running", "")
     story.house.clock.advance(60 * SECONDS)
     assert story.house.work() == [ReplyState.DONE]
@@ -220,11 +306,11 @@ def test_a_worker_that_was_thought_dead_writes_nothing(too_late: Answer | Answer
     story.house.clock.advance(60 * SECONDS)
     heir = story.house.claim_one()
     story.house.model.will(too_late)
-    assert story.house.replying.write(zombie) is None
+    assert story.house.write(zombie) is None
     assert story.outcome == ("running", "")
-    assert story.house.replying.write(heir) is ReplyState.DONE
+    assert story.house.write(heir) is ReplyState.DONE
     story.house.model.will(too_late)
-    assert story.house.replying.write(zombie) is None
+    assert story.house.write(zombie) is None
     assert story.outcome == ("bot", "echo: hi")
     assert story.used == 1
 
@@ -237,7 +323,7 @@ def test_nor_does_it_undo_or_refund_again_what_the_sweeper_failed():
     story.house.say(story.asha, story.house.room(story.asha), "another")
     for late in (AnswerFailed(FailureReason.REFUSED), Answer("too late", "zombie")):
         story.house.model.will(late)
-        assert story.house.replying.write(zombie) is None
+        assert story.house.write(zombie) is None
     assert story.outcome == ("failed", "deadline_exceeded")
     assert story.used == 1  # the other message
 
@@ -246,7 +332,7 @@ def test_a_slow_worker_may_still_finish_what_nobody_else_was_given():
     story = Story()
     claimed = story.house.claim_one()
     story.house.clock.advance(61 * SECONDS)
-    assert story.house.replying.write(claimed) is ReplyState.DONE
+    assert story.house.write(claimed) is ReplyState.DONE
 
 
 def test_handing_back_does_not_count_as_an_attempt():
@@ -263,11 +349,11 @@ def test_who_has_handed_back_writes_nothing_and_hands_nothing_else_back():
     story = Story()
     stopped = story.house.claim_one()
     story.house.replying.release(stopped)
-    assert story.house.replying.write(stopped) is None
+    assert story.house.write(stopped) is None
     heir = story.house.claim_one()
     story.house.replying.release(stopped)
     assert story.outcome == ("running", "")
-    assert story.house.replying.write(heir) is ReplyState.DONE
+    assert story.house.write(heir) is ReplyState.DONE
 
 
 # --- Order and fairness ---
@@ -279,7 +365,7 @@ def test_one_room_is_answered_in_order_one_at_a_time():
     first = story.house.claim_one()
     assert first.prompt == "hi"
     assert story.house.claim() == []
-    story.house.replying.write(first)
+    story.house.write(first)
     assert story.house.claim_one().prompt == "and then"
 
 
@@ -293,7 +379,7 @@ def test_a_reply_that_waits_for_its_next_attempt_holds_up_its_room_only():
     assert story.house.conversation(story.asha, elsewhere) == [("user", "elsewhere"), ("bot", "echo: elsewhere")]
     story.house.clock.advance(2 * SECONDS)
     assert story.house.work() == [ReplyState.DONE, ReplyState.DONE]
-    assert story.house.model.prompts == ["hi", "elsewhere", "hi", "and then"]
+    assert story.prompts == ["hi", "elsewhere", "hi", "and then"]
 
 
 def test_after_a_failure_the_room_goes_on():
@@ -319,7 +405,7 @@ def test_no_more_are_taken_than_were_asked_for_and_the_oldest_first():
 
 
 def test_a_sweep_fails_all_that_is_hopeless_in_batches():
-    house = House(basic_daily_prompts=250)
+    house = House(basic_daily_prompts=250, reply_policy=replace(POLICY, user_backlog=250))
     asha = house.user(ASHA)
     room = house.room(asha)
     for number in range(250):
@@ -336,14 +422,15 @@ def test_the_service_goes_on_while_the_model_thinks():
     story = Story()
 
     class ThinkingModel:
-        def answer(self, prompt: str, *, within: timedelta) -> Answer:
+        def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
             # In another thread: this one could enter its own transaction again.
             with ThreadPoolExecutor(1) as somebody:
                 somebody.submit(story.house.say, story.asha, story.room, "are you there?").result(timeout=10)
             return Answer("I was thinking.", "slow")
 
-    write = replace(story.house.replying.write, language_model=ThinkingModel())
-    assert write(story.house.claim_one()) is ReplyState.DONE
+    ask_model = replace(story.house.replying.ask_model, language_model=ThinkingModel())
+    story.house.replying = replace(story.house.replying, ask_model=ask_model)
+    assert story.house.write(story.house.claim_one()) is ReplyState.DONE
     assert story.house.conversation(story.asha, story.room) == [
         ("user", "hi"),
         ("bot", "I was thinking."),
@@ -356,12 +443,15 @@ def test_the_model_gets_less_time_than_the_lease_and_no_more_than_is_left():
     given = []
 
     class HurriedModel:
-        def answer(self, prompt: str, *, within: timedelta) -> Answer:
+        def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
             given.append(within)
             return Answer("quick", "hurried")
+
+    def ask(story: Story, reply: ClaimedReply) -> None:
+        replace(story.house.replying.ask_model, language_model=HurriedModel())(reply, stop=Stop())
 
     for waited in (0, 280):
         story = Story()
         story.house.clock.advance(waited * SECONDS)
-        replace(story.house.replying.write, language_model=HurriedModel())(story.house.claim_one())
+        ask(story, story.house.claim_one())
     assert given == [48 * SECONDS, 20 * SECONDS]

@@ -1,0 +1,116 @@
+"""A circuit breaker (M. Nygard, "Release It!"; martinfowler.com/bliki/CircuitBreaker.html) around a language model."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Lock
+
+from application.ports.language_model import LanguageModel, Prompt, Stop
+from application.ports.runtime import Clock
+from domain.replies import RETRYABLE, Answer, AnswerFailed, FailureReason
+
+# What those are told who come while a probe is out: it is about to be known.
+PROBE_PAUSE = timedelta(seconds=1)
+
+
+class LanguageModelBreaker:
+    """The LanguageModel port: spares a provider that is down, and its callers the wait.
+
+    Closed, it passes every call on. Opened by ``threshold`` failures in a row within ``window``, it fails calls at
+    once, not asked, for ``open_for`` or the longer time a busy provider has asked for (at most ``open_at_most``). Then
+    one call at a time goes through as a probe: its first piece, or any answer of the provider, closes the breaker; its
+    failure opens it again. Calls that began before the breaker last opened or closed have no say.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        *,
+        clock: Clock,
+        threshold: int = 5,
+        window: timedelta = timedelta(seconds=60),
+        open_for: timedelta = timedelta(seconds=10),
+        open_at_most: timedelta = timedelta(minutes=10),
+    ) -> None:
+        """Begin closed."""
+        self._model = model
+        self._clock = clock
+        self._window = window
+        self._open_for = open_for
+        self._open_at_most = open_at_most
+        self._lock = Lock()
+        self._failures: deque[datetime] = deque(maxlen=threshold)
+        self._open_until: datetime | None = None
+        self._reason = FailureReason.MODEL_UNREACHABLE
+        self._probing = False
+        self._era = 0
+
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+        """See the port; AnswerFailed with ``asked`` False while it is open."""
+        era, probe = self._admit()
+
+        def on_probe_piece(piece: str) -> None:
+            self._is_up(era)
+            on_piece(piece)
+
+        try:
+            answer = self._model.write(prompt, within=within, stop=stop, on_piece=on_probe_piece if probe else on_piece)
+        except AnswerFailed as failure:
+            if failure.reason in RETRYABLE and failure.asked:
+                self._has_failed(era, failure)
+            elif failure.asked:
+                self._is_up(era)  # it took the trouble to say no
+            raise
+        else:
+            self._is_up(era)
+            return answer
+        finally:
+            if probe:
+                self._probe_is_back(era)
+
+    def _admit(self) -> tuple[int, bool]:
+        """The era in which a call begins, and whether it is a probe."""
+        with self._lock:
+            if self._open_until is None:
+                return self._era, False
+            remaining = self._open_until - self._clock()
+            if self._probing or remaining > timedelta():
+                raise AnswerFailed(self._reason, retry_after=max(remaining, PROBE_PAUSE), asked=False)
+            self._probing = True
+            return self._era, True
+
+    def _is_up(self, era: int) -> None:
+        with self._lock:
+            if era != self._era:
+                return
+            self._failures.clear()
+            if self._open_until is not None:
+                self._open_until = None
+                self._probing = False
+                self._era += 1
+
+    def _has_failed(self, era: int, failure: AnswerFailed) -> None:
+        with self._lock:
+            if era != self._era:
+                return
+            now = self._clock()
+            self._failures.append(now)
+            if self._open_until is not None or self._is_too_much(now):
+                self._open(now, failure)
+
+    def _is_too_much(self, now: datetime) -> bool:
+        return len(self._failures) == self._failures.maxlen and now - self._failures[0] <= self._window
+
+    def _open(self, now: datetime, failure: AnswerFailed) -> None:
+        wished = failure.retry_after if failure.reason is FailureReason.MODEL_BUSY else None
+        self._open_until = now + max(self._open_for, min(wished or timedelta(), self._open_at_most))
+        self._reason = failure.reason
+        self._failures.clear()
+        self._probing = False
+        self._era += 1
+
+    def _probe_is_back(self, era: int) -> None:
+        """One that says nothing, being stopped, lets the next one try."""
+        with self._lock:
+            if era == self._era:
+                self._probing = False

@@ -1,0 +1,64 @@
+"""Several language models in order of preference: Google retires one, the next takes its place."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from application.ports.language_model import LanguageModel, Prompt, Stop
+from application.ports.runtime import Clock
+from domain.replies import Answer, AnswerFailed, FailureReason
+
+
+class LanguageModelFallback:
+    """The LanguageModel port: the first of ``models`` that exists.
+
+    One that does not is skipped for a while, as long as there is another; each is asked once at most.
+    """
+
+    def __init__(
+        self, models: Sequence[LanguageModel], *, clock: Clock, skip_for: timedelta = timedelta(minutes=10)
+    ) -> None:
+        """``models``: at least one."""
+        self._models = tuple(models)
+        self._clock = clock
+        self._skip_for = skip_for
+        # Written by one item, which is atomic; two threads that find out at once write the same.
+        self._missing_until: dict[int, datetime] = {}
+
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+        """See the port."""
+        ends = time.monotonic() + within.total_seconds()
+        for index in self._order():
+            remaining = timedelta(seconds=ends - time.monotonic())
+            started = _Started(on_piece)
+            try:
+                return self._models[index].write(prompt, within=remaining, stop=stop, on_piece=started)
+            except AnswerFailed as failure:
+                if failure.reason is not FailureReason.MODEL_NOT_FOUND or started.yes:
+                    raise
+                self._missing_until[index] = self._clock() + self._skip_for
+        raise AnswerFailed(FailureReason.MODEL_NOT_FOUND)
+
+    def _order(self) -> Sequence[int]:
+        now = self._clock()
+        there = [index for index in range(len(self._models)) if not self._is_missing(index, now)]
+        # With none left there is nothing to lose by asking: they may be back.
+        return there or range(len(self._models))
+
+    def _is_missing(self, index: int, now: datetime) -> bool:
+        until = self._missing_until.get(index)
+        return until is not None and now < until
+
+
+class _Started:
+    """``on_piece``, and whether it has been called."""
+
+    __slots__ = ("_on_piece", "yes")
+
+    def __init__(self, on_piece: Callable[[str], None]) -> None:
+        self._on_piece = on_piece
+        self.yes = False
+
+    def __call__(self, piece: str) -> None:
+        self.yes = True
+        self._on_piece(piece)

@@ -1,0 +1,197 @@
+"""Replies while they are being written, through Redis: a capped stream a reply to catch up from, a channel to follow.
+
+One thread a process gathers what is published for some milliseconds and sends it in one pipeline; one thread a process
+holds the one connection that feeds all its listeners.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Condition, Event, Thread
+from typing import Any, cast
+
+import orjson
+import structlog
+from redis import Redis
+from redis.client import PubSub
+from redis.exceptions import RedisError
+
+from application.ports.reply_stream import Piece, Position
+from domain.replies import ReplyId
+
+GATHER_SECONDS = 0.02
+# For listeners who come back to a running reply; from the end on the database has it all.
+KEEP_SECONDS = 600
+KEEP_PIECES = 5_000
+# How soon a new listener is heard of by the thread that waits for messages.
+LOOK_SECONDS = 0.02
+RECONNECT_SECONDS = 1.0
+# A listener who could not be subscribed by then is told nothing, and asks the database.
+SUBSCRIBED_WITHIN_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class RedisReplyFeed:
+    """The ReplyFeed port."""
+
+    def __init__(self, redis: Redis) -> None:
+        """Publish through ``redis``, from a thread of its own."""
+        self._redis = redis
+        self._waiting: dict[ReplyId, list[Piece]] = {}
+        self._some_wait = Condition()
+        Thread(target=self._send_for_ever, name="reply-feed", daemon=True).start()
+
+    def publish(self, reply_id: ReplyId, piece: Piece) -> None:
+        """Let listeners have the piece soon, joined with its neighbours."""
+        with self._some_wait:
+            pieces = self._waiting.setdefault(reply_id, [])
+            if pieces and pieces[-1].end == piece.begin and not pieces[-1].final:
+                pieces[-1] = Piece(piece.end, pieces[-1].text + piece.text, piece.final)
+            else:
+                pieces.append(piece)
+            self._some_wait.notify()
+
+    def _send_for_ever(self) -> None:
+        while True:
+            with self._some_wait:
+                self._some_wait.wait_for(lambda: self._waiting)
+            # What comes meanwhile goes along: a third of the work for the same text.
+            time.sleep(GATHER_SECONDS)
+            with self._some_wait:
+                waiting, self._waiting = self._waiting, {}
+            try:
+                self._send(waiting)
+            except RedisError as error:
+                log.warning("pieces_not_published", replies=len(waiting), error=type(error).__name__)
+
+    def _send(self, waiting: dict[ReplyId, list[Piece]]) -> None:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for reply_id, pieces in waiting.items():
+                for encoded in map(_encode, pieces):
+                    pipeline.xadd(_stream(reply_id), {"piece": encoded}, maxlen=KEEP_PIECES)
+                    pipeline.publish(_channel(reply_id), encoded)
+                pipeline.expire(_stream(reply_id), KEEP_SECONDS)
+            pipeline.execute()
+
+
+class _Listener:
+    """The Listening port: a queue that the process's one connection fills."""
+
+    def __init__(self) -> None:
+        self.subscribed = Event()
+        self.pieces: SimpleQueue[Piece] = SimpleQueue()
+
+    def next(self, *, within: float) -> Piece | None:
+        """The next piece, or None when none came ``within`` seconds."""
+        with suppress(Empty):
+            return self.pieces.get(timeout=within)
+        return None
+
+
+class RedisReplyListener:
+    """The ReplyListener port."""
+
+    def __init__(self, redis: Redis) -> None:
+        """Listen through ``redis``, on one connection however many listeners there are."""
+        self._redis = redis
+        self._listeners: dict[bytes, list[_Listener]] = {}
+        # What Redis has confirmed: who comes second to a reply has nothing to wait for.
+        self._subscribed: set[bytes] = set()
+        self._changed = Condition()
+        Thread(target=self._feed_for_ever, name="reply-listener", daemon=True).start()
+
+    @contextmanager
+    def listen(self, reply_id: ReplyId) -> Iterator[_Listener]:
+        """Listen to what is published from now on."""
+        channel = _channel(reply_id)
+        listener = _Listener()
+        with self._changed:
+            self._listeners.setdefault(channel, []).append(listener)
+            if channel in self._subscribed:
+                listener.subscribed.set()
+            self._changed.notify()
+        try:
+            listener.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
+            yield listener
+        finally:
+            with self._changed:
+                self._listeners[channel].remove(listener)
+                if not self._listeners[channel]:
+                    del self._listeners[channel]
+
+    def published(self, reply_id: ReplyId) -> list[Piece]:
+        """What was published up to now, as far as it is still kept."""
+        try:
+            entries = self._redis.xrange(_stream(reply_id))
+        except RedisError:
+            return []
+        # Typed for every way to call it; as called here it gives pairs of an id and its fields.
+        fields = [fields for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)]
+        return [piece for piece in map(_decode, (one.get(b"piece", b"") for one in fields)) if piece is not None]
+
+    def _feed_for_ever(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._listeners)
+            try:
+                with self._redis.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+                    self._feed(pubsub)
+            except RedisError as error:
+                log.warning("listeners_cut_off", error=type(error).__name__)
+                with self._changed:
+                    self._subscribed.clear()
+                time.sleep(RECONNECT_SECONDS)
+
+    def _feed(self, pubsub: PubSub) -> None:
+        """Pass messages on until there are no listeners left."""
+        asked_for: set[bytes] = set()
+        while True:
+            with self._changed:
+                wanted = set(self._listeners)
+                self._subscribed &= wanted
+            if new := wanted - asked_for:
+                pubsub.subscribe(*new)
+            if gone := asked_for - wanted:
+                pubsub.unsubscribe(*gone)  # type: ignore[no-untyped-call]
+            asked_for = wanted
+            if not wanted:
+                return
+            message: dict[str, Any] | None = pubsub.get_message(timeout=LOOK_SECONDS)
+            if message is not None:
+                self._pass_on(message)
+
+    def _pass_on(self, message: dict[str, Any]) -> None:
+        channel = message["channel"]
+        with self._changed:
+            listeners = list(self._listeners.get(channel, ()))
+            if listeners and message["type"] == "subscribe":
+                self._subscribed.add(channel)
+        if message["type"] == "subscribe":
+            for listener in listeners:
+                listener.subscribed.set()
+        elif message["type"] == "message" and (piece := _decode(message["data"])) is not None:
+            for listener in listeners:
+                listener.pieces.put(piece)
+
+
+def _stream(reply_id: ReplyId) -> str:
+    return f"reply:stream:{reply_id}"
+
+
+def _channel(reply_id: ReplyId) -> bytes:
+    return f"reply:channel:{reply_id}".encode()
+
+
+def _encode(piece: Piece) -> bytes:
+    return orjson.dumps([piece.end.run, piece.end.characters, piece.text, piece.final])
+
+
+def _decode(data: bytes) -> Piece | None:
+    """None for what is no piece of ours: it must not end the thread that feeds everybody."""
+    try:
+        run, characters, text, final = orjson.loads(data)
+    except (ValueError, TypeError):
+        return None
+    return Piece(Position(run, characters), text, final)

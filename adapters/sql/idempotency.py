@@ -1,0 +1,75 @@
+"""Idempotency keys in PostgreSQL, kept in the transaction of what they were accepted with."""
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from application.ports.idempotency import Accepted
+from domain.accounts import UserId
+from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
+from domain.plans import DailyQuota, Plan
+
+# Held until the transaction ends. Whoever does not get it at once meets a twin at work.
+TAKE_TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(user_id)s::text || '/' || %(key)s, 0))"
+RECALL = """
+SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys
+WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - interval '24 hours'
+"""
+REMEMBER = """
+INSERT INTO idempotency_keys (user_id, key, fingerprint, message_id, reply_id, quota_plan, quota_day, quota_used,
+                              quota_limit, created_at)
+VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(message_id)s, %(reply_id)s, %(plan)s, %(day)s, %(used)s, %(limit)s,
+        now())
+ON CONFLICT (user_id, key) DO UPDATE
+SET fingerprint = EXCLUDED.fingerprint, message_id = EXCLUDED.message_id, reply_id = EXCLUDED.reply_id,
+    quota_plan = EXCLUDED.quota_plan, quota_day = EXCLUDED.quota_day, quota_used = EXCLUDED.quota_used,
+    quota_limit = EXCLUDED.quota_limit, created_at = EXCLUDED.created_at
+"""
+FORGET_OLD = """
+DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+    SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - interval '24 hours'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
+
+
+class SqlIdempotencyKeys:
+    """The IdempotencyKeys port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
+        """What the key was accepted with; None when it is new."""
+        self._cursor.execute(TAKE_TURN, {"user_id": user_id, "key": key})
+        turn = self._cursor.fetchone()
+        if turn is None or not turn[0]:
+            raise IdempotencyKeyInUse
+        self._cursor.execute(RECALL, {"user_id": user_id, "key": key})
+        row = self._cursor.fetchone()
+        if row is None:
+            return None
+        known, message_id, reply_id, day, used, limit, plan = row
+        if bytes(known) != fingerprint:
+            raise IdempotencyKeyReused
+        return Accepted(message_id, reply_id, DailyQuota(day, used, limit, Plan(plan)))
+
+    def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
+        """Keep what was accepted. A key older than 24 hours is a new one."""
+        self._cursor.execute(
+            REMEMBER,
+            {
+                "user_id": user_id,
+                "key": key,
+                "fingerprint": fingerprint,
+                "message_id": accepted.message_id,
+                "reply_id": accepted.reply_id,
+                "plan": accepted.quota.plan.value,
+                "day": accepted.quota.day,
+                "used": accepted.quota.used,
+                "limit": accepted.quota.limit,
+            },
+        )
+
+    def forget_old(self, *, limit: int) -> int:
+        """Forget keys older than 24 hours."""
+        self._cursor.execute(FORGET_OLD, {"limit": limit})
+        return self._cursor.rowcount

@@ -1,0 +1,86 @@
+"""A user stops a reply, or asks for another one to the same message."""
+
+from dataclasses import dataclass
+
+from application.chat.send_message import SentMessage
+from application.ports.job_queue import JobQueue
+from application.ports.runtime import Clock, NewId
+from application.ports.unit_of_work import Begin, Work
+from domain.accounts import UserId
+from domain.chat import Message, MessageId
+from domain.errors import MessageNotFound, ReplyFinished, ReplyNotDone, ReplyNotFailed
+from domain.plans import Allowances
+from domain.replies import Charge, QueuedReply, ReplyId, ReplyPolicy, ReplyState
+
+UNANSWERED = frozenset({ReplyState.FAILED, ReplyState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    """Stops a reply. One that has not begun costs nothing; one that is running keeps what there is of it."""
+
+    begin: Begin
+
+    def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[ReplyId, ReplyState]:
+        """CANCELLED at once, or RUNNING until its worker has stopped. MessageNotFound, ReplyFinished."""
+        with self.begin() as work:
+            _, reply_id, _ = _newest_reply(work, user_id, entry_id)
+            outcome = work.replies.cancel(reply_id)
+            if isinstance(outcome, Charge):
+                work.usage.refund(outcome)
+                outcome = ReplyState.CANCELLED
+            elif outcome is not ReplyState.RUNNING:
+                raise ReplyFinished
+            work.commit()
+        return reply_id, outcome
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Asks for one more reply to a message: RETRY after one that failed, REGENERATE after one that is done.
+
+    Either way it is charged like a prompt: a failed reply has given its charge back, so that a message that is answered
+    after a retry has cost one prompt in all.
+    """
+
+    begin: Begin
+    job_queue: JobQueue
+    clock: Clock
+    new_id: NewId
+    allowances: Allowances
+    policy: ReplyPolicy
+
+    def retry(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
+        """MessageNotFound; ReplyNotFailed unless the newest reply failed or was cancelled; else as SendMessage."""
+        return self._again(user_id, entry_id, after=UNANSWERED, otherwise=ReplyNotFailed)
+
+    def regenerate(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
+        """MessageNotFound; ReplyNotDone unless the newest reply is done; else as SendMessage. The newest shows."""
+        return self._again(user_id, entry_id, after=frozenset({ReplyState.DONE}), otherwise=ReplyNotDone)
+
+    def _again(
+        self,
+        user_id: UserId,
+        entry_id: MessageId | ReplyId,
+        *,
+        after: frozenset[ReplyState],
+        otherwise: type[ReplyNotFailed | ReplyNotDone],
+    ) -> SentMessage:
+        with self.begin() as work:
+            message, _, state = _newest_reply(work, user_id, entry_id)
+            if state not in after:
+                raise otherwise
+            work.replies.assert_room_for_more(user_id, policy=self.policy)
+            quota = work.usage.spend(user_id, allowances=self.allowances)
+            reply = QueuedReply.to(message, id=ReplyId(self.new_id()), quota=quota, at=self.clock(), policy=self.policy)
+            work.replies.add(reply)
+            work.commit()
+        self.job_queue.ring()
+        return SentMessage(message, reply.id, quota)
+
+
+def _newest_reply(work: Work, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState]:
+    found = work.messages.of(user_id, entry_id)
+    if found is None:
+        raise MessageNotFound
+    return found

@@ -1,0 +1,57 @@
+"""Replies while they are being written: from the worker that writes them to whoever listens, in any process.
+
+A position says how far a listener is: which run of the reply, and how many characters of it. It is the event's id for
+clients, so that a listener who comes back, on any device, is given exactly what it missed.
+"""
+
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from domain.replies import ReplyId
+
+
+class Position(NamedTuple):
+    """``characters`` of run number ``run``. Ordered."""
+
+    run: int
+    characters: int
+
+
+START = Position(0, 0)
+
+
+class Piece(NamedTuple):
+    """Some text of a reply, and the position after it. ``final``: the reply is finished, whatever the text."""
+
+    end: Position
+    text: str
+    final: bool = False
+
+    @property
+    def begin(self) -> Position:
+        """The position before the text."""
+        return Position(self.end.run, self.end.characters - len(self.text))
+
+
+class ReplyFeed(Protocol):
+    """The worker's end. Best effort and never raises: what is stored does not depend on it."""
+
+    def publish(self, reply_id: ReplyId, piece: Piece) -> None:
+        """Let listeners have the piece, within some tens of milliseconds; pieces may be joined on the way."""
+
+
+class Listening(Protocol):
+    """One listener to one reply."""
+
+    def next(self, *, within: float) -> Piece | None:
+        """The next piece, or None when none came ``within`` seconds. Pieces may be missing or come twice."""
+
+
+class ReplyListener(Protocol):
+    """The listeners' end. No method raises: without its server nothing comes."""
+
+    def listen(self, reply_id: ReplyId) -> AbstractContextManager[Listening]:
+        """Listen to what is published from now on."""
+
+    def published(self, reply_id: ReplyId) -> list[Piece]:
+        """What was published up to now, as far as it is still kept, in order."""

@@ -1,0 +1,116 @@
+"""What the benches stand on: embedded servers, a model, and processes whose CPU and memory are read from the kernel."""
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+
+from adapters.sql.migrate import upgrade
+from entrypoints.supervisor.children import inherited_environment
+from entrypoints.supervisor.embedded import embedded_servers
+
+ROOT = Path(__file__).parents[1]
+MODEL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where everything is, and the environment that says so."""
+
+    database_url: str
+    environment: dict[str, str]
+
+    @contextmanager
+    def running(self, *command: str, **environment: str) -> Iterator[psutil.Process]:
+        """A process of the service, stopped in the end."""
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env={**self.environment, **environment}, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement, in a connection of its own."""
+        connection = psycopg2.connect(self.database_url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Servers with durable settings, as in production, and a model that takes a second."""
+    with tempfile.TemporaryDirectory() as directory, embedded_servers(Path(directory)) as servers:
+        upgrade(servers.database_url)
+        model_port = free_port()
+        environment = {
+            **inherited_environment(),
+            "DATABASE_URL": servers.database_url,
+            "REDIS_URL": servers.redis_url,
+            "DATA_DIR": directory,
+            "LOG_LEVEL": "warning",
+            "GEMINI_API_KEY": "bench",
+            "GEMINI_BASE_URL": f"http://127.0.0.1:{model_port}",
+            "BASIC_DAILY_PROMPTS": "1000000",
+        }
+        made = Stage(servers.database_url, environment)
+        with made.running("bench/model_server.py", str(model_port), str(MODEL_SECONDS)):
+            until(lambda: answers(f"http://127.0.0.1:{model_port}/", post=False))
+            yield made
+
+
+def usage_of(process: psutil.Process) -> tuple[float, float]:
+    """CPU seconds so far, and PSS in MB, of a process and its children."""
+    family = [process, *process.children(recursive=True)]
+    cpu = sum(sum(member.cpu_times()[:2]) for member in family)
+    return cpu, sum(member.memory_full_info().pss for member in family) / 1e6
+
+
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Wait for something, but not for ever."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def answers(url: str, *, post: bool = False) -> bool:
+    """Whether a server is there, whatever it says."""
+    try:
+        urllib.request.urlopen(url, data=b"" if post else None, timeout=1)
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which ``share`` of the values are."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

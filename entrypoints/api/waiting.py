@@ -1,0 +1,74 @@
+"""Requests that wait: they keep a thread, but not a place among those that work.
+
+The web server has many threads, since each open stream keeps one. Work is bounded all the same, so that it neither
+crowds the interpreter nor asks for more database connections than there are.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import BoundedSemaphore
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import ServiceUnavailable
+
+MAX_WAIT = timedelta(seconds=25)
+PREFERENCE = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,4})"?\s*(?:[,;]|$)', re.IGNORECASE)
+
+
+RETRY_AFTER_SECONDS = 5
+
+
+class Places:
+    """Places for requests that are being worked on, and others for those that wait."""
+
+    def __init__(self, count: int, waiting: int = 600) -> None:
+        """Let ``count`` requests be worked on and ``waiting`` ones wait at once."""
+        self._free = BoundedSemaphore(count)
+        self._waiting = BoundedSemaphore(waiting)
+
+    def watch(self, app: Flask) -> None:
+        """Give every request of ``app`` a place until its answer begins; what streams after that needs none."""
+
+        @app.before_request
+        def take() -> None:
+            self._free.acquire()
+            g.has_place = True
+
+        @app.teardown_request
+        def give_back(_error: BaseException | None) -> None:
+            if g.pop("has_place", False):
+                self._free.release()
+
+    @contextmanager
+    def given_up(self) -> Iterator[None]:
+        """Let another request work while this one waits. ServiceUnavailable if so many wait that it may not."""
+        self._begin_to_wait()
+        try:
+            g.has_place = False
+            self._free.release()
+            try:
+                yield
+            finally:
+                self._free.acquire()
+                g.has_place = True
+        finally:
+            self._waiting.release()
+
+    def kept_open(self, response: Response) -> Response:
+        """An answer that streams: it waits until it is closed. ServiceUnavailable as above."""
+        self._begin_to_wait()
+        response.call_on_close(self._waiting.release)
+        return response
+
+    def _begin_to_wait(self) -> None:
+        # Threads are as many as all places together: whoever waited beyond them would stop everybody.
+        if not self._waiting.acquire(blocking=False):
+            raise ServiceUnavailable(retry_after=RETRY_AFTER_SECONDS)
+
+
+def preferred_wait() -> timedelta:
+    """How long the client would like to wait for the outcome (RFC 7240: ``Prefer: wait=N``), within our bound."""
+    found = PREFERENCE.search(request.headers.get("Prefer", ""))
+    return min(timedelta(seconds=int(found[1])), MAX_WAIT) if found else timedelta()

@@ -1,0 +1,169 @@
+"""Requests that wait keep a thread, but not a place among those that work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from entrypoints.api.app import create_app
+from entrypoints.api.waiting import Places
+from tests.api.door import Caller, body_of
+from tests.builders import House
+
+PATIENCE = 20.0  # seconds after which a test fails rather than hangs
+
+
+class Aside:
+    """A request in a thread of its own."""
+
+    def __init__(self, app: Flask, caller: Caller, method: str, path: str, **request: object) -> None:
+        """Send it."""
+        headers = {"Authorization": f"Bearer {caller.token}", **request.pop("headers", {})}  # type: ignore[dict-item]
+        self._answer: list[TestResponse] = []
+
+        def send() -> None:
+            answer = FlaskClient(app).open(path, method=method, headers=headers, **request)  # type: ignore[arg-type]
+            self._answer.append(answer)
+
+        self._thread = Thread(target=send, daemon=True)
+        self._thread.start()
+
+    def answer(self) -> TestResponse:
+        """The answer."""
+        self._thread.join(PATIENCE)
+        assert self._answer, "it waits for ever"
+        return self._answer[0]
+
+
+class Held:
+    """Something that holds a request up, until it is let go."""
+
+    def __init__(self) -> None:
+        """Nobody is held."""
+        self.reached = Event()
+        self._go = Event()
+
+    def __call__(self, *_args: object) -> None:
+        """Be held."""
+        self.reached.set()
+        assert self._go.wait(PATIENCE)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Somebody is held here."""
+        assert self.reached.wait(PATIENCE)
+        try:
+            yield
+        finally:
+            self._go.set()
+
+
+@pytest.fixture
+def app(house: House) -> Flask:
+    """An application that works on one request at once."""
+    return create_app(house.use_cases, working_requests=1)
+
+
+def me(app: Flask, asha: Caller) -> TestResponse:
+    """A request that takes no time."""
+    return Aside(app, asha, "GET", "/user/me").answer()
+
+
+def test_while_a_request_waits_for_its_reply_others_are_worked_on(app: Flask, asha: Caller, house: House):
+    room = asha.open_room()
+    held = Held()
+    house.meanwhile.plan(held, house.work)
+    sending = Aside(app, asha, "POST", f"{room}/message", json={"message": "hi"}, headers={"Prefer": "wait=25"})
+    with held.holding():
+        for _ in range(3):
+            assert me(app, asha).status_code == 200
+    assert body_of(sending.answer(), 201)["reply"]["content"] == "echo: hi"
+    assert me(app, asha).status_code == 200
+
+
+def test_while_a_request_waits_for_news_too(app: Flask, asha: Caller, house: House):
+    room = asha.open_room()
+    message = body_of(asha.say(room), 202)["message"]["id"]
+    held = Held()
+    house.meanwhile.plan(held, house.work)
+    reading = Aside(app, asha, "GET", f"{room}/messages?after={message}&wait=25")
+    with held.holding():
+        # Even a request that waits itself, and has nothing to wait for.
+        assert Aside(app, asha, "GET", f"{room}/messages?after={message}").answer().status_code == 200
+        assert me(app, asha).status_code == 200
+    [reply] = body_of(reading.answer())["messages"]
+    assert reply["status"] == "done"
+
+
+def test_but_no_more_work_is_done_at_once_than_there_are_places(
+    app: Flask, asha: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+):
+    held = Held()
+    profile = type(house.use_cases.auth.show_profile)
+    show = profile.__call__
+
+    def show_when_let_go(*args: Any, **options: Any) -> Any:
+        held()
+        return show(*args, **options)
+
+    monkeypatch.setattr(profile, "__call__", show_when_let_go)
+    working = Aside(app, asha, "GET", "/user/me")
+    with held.holding():
+        waiting = Aside(app, asha, "GET", "/chatroom")
+        waiting._thread.join(0.05)
+        assert not waiting._answer
+    assert working.answer().status_code == waiting.answer().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("PUT", "/user/me", 405),
+        ("POST", "/chatroom", 422),
+        (
+            "GET",
+            "/chatroom/00000000-0000-0000-0000-000000000099/messages?after=00000000-0000-0000-0000-000000000001",
+            404,
+        ),
+        ("OPTIONS", "/user/me", 200),
+        ("HEAD", "/user/me", 200),
+    ],
+)
+def test_whatever_comes_of_a_request_its_place_is_free_again(
+    app: Flask, asha: Caller, method: str, path: str, status: int
+):
+    for _ in range(3):
+        answer = Aside(app, asha, method, path, **({"json": {}} if method == "POST" else {})).answer()
+        assert answer.status_code == status
+
+
+def test_an_error_while_waiting_too(app: Flask, asha: Caller, house: House):
+    room = asha.open_room()
+    message = body_of(asha.say(room), 202)["message"]["id"]
+    for _ in range(3):
+        house.database_probe.on = True
+        house.meanwhile.plan(lambda: setattr(house.database_probe, "on", False))
+        assert Aside(app, asha, "GET", f"{room}/messages?after={message}&wait=5").answer().status_code == 503
+    house.database_probe.on = True
+    assert me(app, asha).status_code == 200
+
+
+def test_a_place_is_given_back_once():
+    places = Places(1)
+    app = Flask("test")
+    places.watch(app)
+
+    @app.get("/")
+    def view() -> str:
+        with places.given_up():
+            pass
+        return "ok"
+
+    for _ in range(3):
+        assert app.test_client().get("/").text == "ok"

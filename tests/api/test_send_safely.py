@@ -1,0 +1,198 @@
+"""POST /chatroom/{id}/message that is repeated, that waits, and that comes when there is too much to do."""
+
+from datetime import timedelta
+
+import pytest
+
+from adapters.memory.unit_of_work import MemoryIdempotencyKeys
+from domain.errors import IdempotencyKeyInUse
+from domain.replies import AnswerFailed, FailureReason, ReplyPolicy
+from tests.api.door import Caller, Door, body_of, faulty_fields, problem_of
+from tests.builders import ASHA, RAVI, House
+
+UUID_KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+
+
+class TestIdempotencyKey:
+    """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header)."""
+
+    def test_what_is_repeated_gets_the_same_answer(self, asha: Caller, house: House):
+        room = asha.open_room()
+        first = asha.say(room, Idempotency_Key=UUID_KEY)
+        assert "Idempotent-Replayed" not in first.headers
+        house.clock.advance(timedelta(seconds=30))
+        for _ in range(2):
+            again = asha.say(room, Idempotency_Key=UUID_KEY)
+            assert (again.status_code, again.data) == (202, first.data)
+            assert again.headers["Idempotent-Replayed"] == "true"
+            for name in ("Location", "RateLimit-Policy", "Content-Type"):
+                assert again.headers[name] == first.headers[name]
+        assert body_of(asha.get("/user/usage"))["used"] == 1
+        assert len(body_of(asha.get(room))["messages"]) == 2
+
+    def test_without_a_key_it_is_another_message(self, asha: Caller):
+        room = asha.open_room()
+        assert asha.say(room).json != asha.say(room).json
+        assert body_of(asha.get("/user/usage"))["used"] == 2
+
+    @pytest.mark.parametrize("text", ["another", "hi "])
+    def test_with_another_message_it_is_a_mistake(self, asha: Caller, text: str):
+        room = asha.open_room()
+        asha.say(room, Idempotency_Key=UUID_KEY)
+        problem = problem_of(asha.say(room, text, Idempotency_Key=UUID_KEY), 422, "idempotency_key_reused")
+        assert set(problem) == {"type", "title", "status", "code", "requestId"}
+        assert body_of(asha.get("/user/usage"))["used"] == 1
+
+    def test_in_another_room_too(self, asha: Caller):
+        asha.say(asha.open_room(), Idempotency_Key=UUID_KEY)
+        problem_of(asha.say(asha.open_room(), Idempotency_Key=UUID_KEY), 422, "idempotency_key_reused")
+
+    def test_of_another_user_it_is_another_key(self, asha: Caller, ravi: Caller):
+        asha.say(asha.open_room(), Idempotency_Key=UUID_KEY)
+        answer = ravi.say(ravi.open_room(), "mine", Idempotency_Key=UUID_KEY)
+        assert body_of(answer, 202)["message"]["content"] == "mine"
+        assert "Idempotent-Replayed" not in answer.headers
+
+    def test_while_the_first_is_underway_one_has_to_ask_again(
+        self, asha: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    ):
+        room = asha.open_room()
+
+        def in_use(*_args: object, **_options: object) -> None:
+            raise IdempotencyKeyInUse
+
+        with monkeypatch.context() as patched:
+            patched.setattr(MemoryIdempotencyKeys, "recall", in_use)
+            problem_of(asha.say(room, Idempotency_Key=UUID_KEY), 409, "idempotency_key_in_use")
+        assert not house.database.tables.messages
+        body_of(asha.say(room, Idempotency_Key=UUID_KEY), 202)
+
+    def test_what_was_refused_may_come_again_with_its_key(self, asha: Caller, ravi: Caller):
+        theirs, mine = ravi.open_room(), asha.open_room()
+        problem_of(asha.say(theirs, Idempotency_Key=UUID_KEY), 404, "chatroom_not_found")
+        assert faulty_fields(asha.say(mine, " ", Idempotency_Key=UUID_KEY)) == {"message"}
+        body_of(asha.say(mine, Idempotency_Key=UUID_KEY), 202)
+
+    def test_after_a_day_it_is_free(self, asha: Caller, house: House):
+        room = asha.open_room()
+        first = asha.say(room, Idempotency_Key=UUID_KEY).json
+        house.clock.advance(timedelta(hours=24))
+        asha = Door(house).log_in(ASHA)
+        answer = asha.say(room, Idempotency_Key=UUID_KEY)
+        assert body_of(answer, 202) != first
+        assert "Idempotent-Replayed" not in answer.headers
+
+    @pytest.mark.parametrize("key", ["k", "k" * 255, '"quoted"', "!~", "a,b;c"])
+    def test_any_visible_ascii_is_one(self, asha: Caller, key: str):
+        room = asha.open_room()
+        first = body_of(asha.say(room, Idempotency_Key=key), 202)
+        assert body_of(asha.say(room, Idempotency_Key=key), 202) == first
+
+    @pytest.mark.parametrize("key", ["", "k" * 256, "two words", "tab\tbed", "clé", "\x7f"])
+    def test_what_is_none(self, asha: Caller, house: House, key: str):
+        assert faulty_fields(asha.say(asha.open_room(), Idempotency_Key=key)) == {"Idempotency-Key"}
+        assert not house.database.tables.messages
+
+    def test_a_stranger_s_key_is_not_looked_at(self, guest: Caller, asha: Caller):
+        problem_of(guest.say(asha.open_room(), Idempotency_Key=""), 401, "token_invalid")
+
+
+class TestPreferWait:
+    """Prefer: wait=N (RFC 7240)."""
+
+    def test_a_reply_that_is_there_in_time_comes_along(self, asha: Caller, house: House):
+        room = asha.open_room()
+        house.meanwhile.plan(house.work)
+        answer = asha.say(room, Prefer="wait=10")
+        body = body_of(answer, 201)
+        assert body["reply"]["content"] == "echo: hi"
+        assert body["reply"] == body_of(asha.get(answer.headers["Location"])) == body_of(asha.get(room))["messages"][1]
+        assert body["quota"]["used"] == 1
+        assert answer.headers["RateLimit"]
+
+    def test_a_failure_is_an_answer_too(self, asha: Caller, house: House):
+        house.model.will(AnswerFailed(FailureReason.REFUSED))
+        house.meanwhile.plan(house.work)
+        body = body_of(asha.say(asha.open_room(), Prefer="wait=10"), 201)
+        assert (body["reply"]["status"], body["reply"]["error"]["code"]) == ("failed", "refused")
+
+    @pytest.mark.parametrize(
+        ("preference", "seconds"),
+        [
+            ("wait=3", 3),
+            ("wait=0", 0),
+            ("wait=25", 25),
+            ("wait=26", 25),
+            ("wait=9999", 25),
+            ('wait="3"', 3),
+            ("Wait = 3", 3),
+            ("respond-async, wait=3", 3),
+            ("wait=3, handling=lenient", 3),
+            ("handling=lenient;x=1 ,wait=3;y", 3),
+            ("respond-async", 0),
+            ("", 0),
+            ("wait", 0),
+            ("wait=", 0),
+            ("wait=-3", 0),
+            ("wait=3.5", 0),
+            ("wait=soon", 0),
+            ("await=3", 0),
+            ("x=wait=3", 0),
+        ],
+    )
+    def test_when_the_time_is_up_the_reply_comes_later(self, asha: Caller, house: House, preference: str, seconds: int):
+        room = asha.open_room()
+        began = house.clock()
+        body = body_of(asha.say(room, Prefer=preference), 202)
+        assert body["reply"]["status"] == "queued"
+        assert house.clock() - began == timedelta(seconds=seconds)
+
+    def test_a_repetition_may_wait_for_the_reply_of_the_first(self, asha: Caller, house: House):
+        room = asha.open_room()
+        first = body_of(asha.say(room, Idempotency_Key="k", Prefer="wait=1"), 202)
+        house.work()
+        again = asha.say(room, Idempotency_Key="k", Prefer="wait=1")
+        assert again.headers["Idempotent-Replayed"] == "true"
+        body = body_of(again, 201)
+        assert (body["reply"]["id"], body["reply"]["status"]) == (first["reply"]["id"], "done")
+        assert (body["message"], body["quota"]) == (first["message"], first["quota"])
+
+    def test_what_was_accepted_is_so_also_when_the_database_goes_down_meanwhile(self, asha: Caller, house: House):
+        room = asha.open_room()
+        house.meanwhile.plan(lambda: setattr(house.database_probe, "on", False))
+        assert body_of(asha.say(room, Prefer="wait=10"), 202)["reply"]["status"] == "queued"
+
+    def test_what_is_refused_waits_for_nothing(self, asha: Caller, ravi: Caller, house: House):
+        room = ravi.open_room()
+        began = house.clock()
+        problem_of(asha.say(room, Prefer="wait=10"), 404, "chatroom_not_found")
+        assert house.clock() == began
+
+
+class TestFullBacklogs:
+    """429 too_many_unfinished_replies, 503 backlog_full."""
+
+    def test_of_one_user(self):
+        door = Door(House(reply_policy=ReplyPolicy(user_backlog=2)))
+        asha, ravi = door.log_in(ASHA), door.log_in(RAVI)
+        room = asha.open_room()
+        for _ in range(2):
+            body_of(asha.say(room), 202)
+        answer = asha.say(asha.open_room())
+        assert problem_of(answer, 429, "too_many_unfinished_replies")["limit"] == 2
+        assert answer.headers["Retry-After"] == "5"
+        assert "RateLimit" not in answer.headers
+        assert body_of(asha.get("/user/usage"))["used"] == 2
+        body_of(ravi.say(ravi.open_room()), 202)
+
+    def test_of_all(self):
+        door = Door(House(reply_policy=ReplyPolicy(backlog=1)))
+        asha, ravi = door.log_in(ASHA), door.log_in(RAVI)
+        body_of(asha.say(asha.open_room()), 202)
+        room = ravi.open_room()
+        answer = ravi.say(room)
+        problem_of(answer, 503, "backlog_full")
+        assert answer.headers["Retry-After"] == "10"
+        assert body_of(ravi.get("/user/usage"))["used"] == 0
+        door.house.work()
+        body_of(ravi.say(room), 202)

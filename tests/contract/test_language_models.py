@@ -1,0 +1,173 @@
+"""The adapters of the LanguageModel port, each under the one contract."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from adapters.gemini_language_model import GeminiLanguageModel
+from adapters.language_model_breaker import LanguageModelBreaker
+from adapters.language_model_fallback import LanguageModelFallback
+from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
+from adapters.offline_language_model import OfflineLanguageModel
+from adapters.openai_compatible_language_model import OpenAiCompatibleLanguageModel
+from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
+from domain.replies import Answer, AnswerFailed, FailureReason
+from tests.contract.language_model_contract import (
+    KEY,
+    LONG,
+    MODEL,
+    ClosingContract,
+    LanguageModelContract,
+    Listener,
+    ask,
+    failure_of,
+)
+from tests.fakes.gemini_server import FakeGemini, Outcome
+from tests.fakes.openai_server import FakeOpenAi
+
+
+class GeminiContract(LanguageModelContract):
+    """What is particular to Gemini's API."""
+
+    @pytest.fixture
+    def server(self) -> Iterator[FakeGemini]:
+        """A Gemini."""
+        with FakeGemini() as server:
+            yield server
+
+    def heard(self, body: dict[str, Any]) -> tuple[str | None, list[tuple[str, str]]]:
+        """See LanguageModelContract."""
+        system = body.get("systemInstruction")
+        said = [(content["role"], content["parts"][0]["text"]) for content in body["contents"]]
+        return system["parts"][0]["text"] if system else None, said
+
+    def test_retry_info_is_kept(self, server: FakeGemini, model: LanguageModel):
+        server.will(Outcome("error", status=429, retry_after=21.5))
+        assert failure_of(model).retry_after == timedelta(seconds=21.5)
+
+
+class TestGemini(GeminiContract, ClosingContract):
+    """google-genai."""
+
+    @pytest.fixture
+    def model(self, server: FakeGemini) -> Iterator[GeminiLanguageModel]:
+        """The adapter; to close it twice is the business of the contract."""
+        model = GeminiLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
+        yield model
+        model.close()
+
+    def test_another_model_by_the_same_client(self, server: FakeGemini, model: GeminiLanguageModel):
+        ask(model)
+        ask(model.with_model("another"))
+        assert [call.model for call in server.calls] == [MODEL, "another"]
+        assert {call.connection for call in server.calls} == {1}
+
+
+class TestGeminiLegacy(GeminiContract):
+    """google-generativeai."""
+
+    ends_calls_at_once = False
+
+    @pytest.fixture
+    def model(self, server: FakeGemini) -> Iterator[Any]:
+        """The adapter."""
+        from adapters.gemini_legacy_language_model import GeminiLegacyLanguageModel  # noqa: PLC0415
+
+        model = GeminiLegacyLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
+        yield model
+        model.close()
+
+
+class TestOpenAiCompatible(LanguageModelContract, ClosingContract):
+    """Ollama, vLLM and their kind."""
+
+    @pytest.fixture
+    def server(self) -> Iterator[FakeOpenAi]:
+        """An OpenAI."""
+        with FakeOpenAi() as server:
+            yield server
+
+    @pytest.fixture
+    def model(self, server: FakeOpenAi) -> Iterator[OpenAiCompatibleLanguageModel]:
+        """The adapter."""
+        model = OpenAiCompatibleLanguageModel(base_url=server.base_url, model=MODEL, api_key=KEY)
+        yield model
+        model.close()
+
+    def heard(self, body: dict[str, Any]) -> tuple[str | None, list[tuple[str, str]]]:
+        """See LanguageModelContract."""
+        roles = {"assistant": "model"}
+        said = [(roles.get(message["role"], message["role"]), message["content"]) for message in body["messages"]]
+        return (said[0][1], said[1:]) if said[0][0] == "system" else (None, said)
+
+    def test_without_a_key_there_is_no_header_for_it(self, server: FakeOpenAi):
+        model = OpenAiCompatibleLanguageModel(base_url=f"{server.base_url}/", model=MODEL)
+        ask(model)
+        model.close()
+        assert "authorization" not in server.calls[0].headers
+
+
+class TestAsTheContainerBuildsIt(GeminiContract):
+    """Breaker around fallback around Gemini: between them the contract holds as well."""
+
+    @pytest.fixture
+    def model(self, server: FakeGemini) -> Iterator[LanguageModel]:
+        """All three."""
+        gemini = GeminiLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
+        clock = SettableClock(datetime(2026, 1, 1, tzinfo=UTC))
+        yield LanguageModelBreaker(LanguageModelFallback([gemini], clock=clock), clock=clock)
+        gemini.close()
+
+    def test_a_retired_model_is_replaced_and_then_skipped(self, server: FakeGemini):
+        gemini = GeminiLanguageModel(api_key=KEY, model="retired", base_url=server.base_url)
+        clock = SettableClock(datetime(2026, 1, 1, tzinfo=UTC))
+        model = LanguageModelFallback([gemini, gemini.with_model("current")], clock=clock)
+        server.will(Outcome("error", status=404))
+        assert [ask(model).model for _ in range(2)] == ["current-001"] * 2
+        gemini.close()
+        assert [call.model for call in server.calls] == ["retired", "current", "current"]
+
+
+class TestOffline:
+    """The stand-in without a server."""
+
+    def test_it_says_what_it_was_told(self):
+        listener = Listener()
+        answer = OfflineLanguageModel().write(Prompt("Why  is it?"), within=LONG, stop=Stop(), on_piece=listener)
+        assert "“Why is it?”" in answer.text
+        assert "3 words" in answer.text
+        assert "".join(listener.pieces) == answer.text
+        assert len(listener.pieces) > 1
+
+    def test_it_stops(self):
+        listener = Listener(stop_after=1)
+        with pytest.raises(AnswerStopped):
+            OfflineLanguageModel().write(Prompt("Hi"), within=LONG, stop=listener.stop, on_piece=listener)
+        assert len(listener.pieces) == 1
+
+
+class TestScripted:
+    """The stand-in of tests."""
+
+    def test_it_plays_its_script_and_then_echoes(self):
+        model = ScriptedLanguageModel()
+        seen: list[str] = []
+        failure = AnswerFailed(FailureReason.MODEL_BUSY)
+        model.will(Answer("One.", "m"), ["a", lambda: seen.append("between"), "b"], failure, ["c", failure])
+        assert ask(model) == Answer("One.", "m")
+        assert ask(model).text == "ab"
+        assert seen == ["between"]
+        assert failure_of(model) is failure
+        assert failure_of(model) is failure
+        assert ask(model, "Hi").text == "echo: Hi"
+        assert [prompt.text for prompt in model.prompts] == ["Why?"] * 4 + ["Hi"]
+
+    def test_it_stops_in_between(self):
+        model = ScriptedLanguageModel()
+        listener = Listener()
+        model.will(["a", listener.stop.request, "b"])
+        with pytest.raises(AnswerStopped):
+            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_piece=listener)
+        assert listener.pieces == ["a"]

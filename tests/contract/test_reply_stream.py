@@ -1,0 +1,439 @@
+"""The contract of the way that pieces take, from the worker that writes a reply to whoever listens."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from threading import Event
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from adapters import redis_reply_stream
+from adapters.memory.stores import MemoryReplyStream
+from adapters.redis_connection import connect
+from adapters.redis_reply_stream import RedisReplyFeed, RedisReplyListener
+from application.ports.reply_stream import Listening, Piece, Position, ReplyFeed, ReplyListener
+from domain.replies import ReplyId
+from tests.concurrency import eventually, together
+from tests.contract.world import new_id, shown
+from tests.redis_doubles import DOWN
+
+TEXT = "Once upon a time there was a message, and it was given a reply. 🌈 नमस्ते "
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def reply_id() -> ReplyId:
+    """A reply that nobody has written to yet."""
+    return ReplyId(new_id())
+
+
+def tell(feed: ReplyFeed, reply_id: ReplyId, texts: list[str], *, run: int = 1, final: bool = True) -> None:
+    """Publish a text in pieces, as a worker does: its beginning, its pieces, its end."""
+    position = Position(run, 0)
+    feed.publish(reply_id, Piece(position, ""))
+    for text in texts:
+        position = Position(run, position.characters + len(text))
+        feed.publish(reply_id, Piece(position, text))
+    if final:
+        feed.publish(reply_id, Piece(position, "", final=True))
+
+
+def hear(listening: Listening, *, until: Callable[[Piece], bool] = lambda piece: piece.final) -> list[Piece]:
+    """What comes, to the end."""
+    heard: list[Piece] = []
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        piece = listening.next(within=1.0)
+        if piece is not None:
+            heard.append(piece)
+            if until(piece):
+                return heard
+    pytest.fail(f"the end did not come; heard {heard}")
+
+
+def text_of(pieces: list[Piece]) -> str:
+    """The text of pieces of one run that follow one another, the first from the beginning."""
+    position = Position(pieces[0].end.run, 0) if pieces else Position(0, 0)
+    for piece in pieces:
+        assert piece.begin == position, "pieces are missing, doubled or not in order"
+        position = piece.end
+    return "".join(piece.text for piece in pieces)
+
+
+def all_of(listener: ReplyListener, reply_id: ReplyId, text: str) -> list[Piece]:
+    """What was published, once it is all of the text, and the end."""
+
+    def whole() -> bool:
+        pieces = listener.published(reply_id)
+        return bool(pieces) and pieces[-1].final and text_of(pieces) == text
+
+    assert eventually(whole)
+    return listener.published(reply_id)
+
+
+class ReplyStreamContract:
+    """What every pair of ReplyFeed and ReplyListener does."""
+
+    def test_what_is_published_is_heard_in_order(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+    ) -> None:
+        with listener.listen(reply_id) as listening:
+            tell(feed, reply_id, list(TEXT))
+            heard = hear(listening)
+        assert text_of(heard) == TEXT
+        assert [piece.final for piece in heard[:-1]] == [False] * (len(heard) - 1)
+        assert heard[-1].end == Position(1, len(TEXT))
+
+    def test_who_comes_late_is_given_the_same_in_order(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+    ) -> None:
+        tell(feed, reply_id, TEXT.split(" "))
+        for _ in range(2):
+            pieces = all_of(listener, reply_id, TEXT.replace(" ", ""))
+            assert pieces[-1].end == Position(1, len(TEXT.replace(" ", "")))
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "\x00", " \n\r\t", "\u2028\u2029\x85", "data: x\n\nid: 1", '"\\', "\U0010ffff🌈" * 5_000],
+        ids=shown,
+    )
+    @pytest.mark.parametrize("final", [False, True])
+    def test_a_piece_comes_unchanged(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, text: str, final: bool
+    ) -> None:
+        piece = Piece(Position(2**31, len(text) + 7), text, final)
+        with listener.listen(reply_id) as listening:
+            feed.publish(reply_id, piece)
+            assert hear(listening, until=lambda _: True) == [piece]
+        assert eventually(lambda: listener.published(reply_id) == [piece])
+
+    def test_where_nothing_was_said_nothing_comes(self, listener: ReplyListener, reply_id: ReplyId) -> None:
+        assert listener.published(reply_id) == []
+        with listener.listen(reply_id) as listening:
+            assert listening.next(within=0) is None
+            assert listening.next(within=0.05) is None
+
+    def test_of_each_reply_only_its_own(self, feed: ReplyFeed, listener: ReplyListener) -> None:
+        one, other = ReplyId(new_id()), ReplyId(new_id())
+        with listener.listen(one) as to_one, listener.listen(other) as to_other:
+            tell(feed, one, ["this ", "one"])
+            tell(feed, other, ["the ", "other"])
+            assert text_of(hear(to_one)) == "this one"
+            assert text_of(hear(to_other)) == "the other"
+            assert to_one.next(within=0.05) is to_other.next(within=0.05) is None
+        all_of(listener, one, "this one")
+
+    def test_many_listen_to_one(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+        with ExitStack() as stack:
+            everybody = [stack.enter_context(listener.listen(reply_id)) for _ in range(50)]
+            tell(feed, reply_id, list(TEXT))
+            assert {text_of(hear(listening)) for listening in everybody} == {TEXT}
+
+    def test_who_leaves_does_not_take_the_others_along(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+    ) -> None:
+        with listener.listen(reply_id) as who_stays:
+            with listener.listen(reply_id) as who_leaves:
+                feed.publish(reply_id, Piece(Position(1, 3), "One"))
+                hear(who_leaves, until=lambda _: True)
+            feed.publish(reply_id, Piece(Position(1, 3), "", final=True))
+            assert text_of(hear(who_stays)) == "One"
+            assert who_leaves.next(within=0.05) is None
+        with listener.listen(reply_id) as who_comes_back:
+            tell(feed, reply_id, ["Two"], run=2)
+            assert hear(who_comes_back)[-1].end == Position(2, 3)
+
+    def test_runs_are_not_mixed(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+        with listener.listen(reply_id) as listening:
+            tell(feed, reply_id, ["Half a", " text"], run=1, final=False)
+            tell(feed, reply_id, ["A whole", " text"], run=2)
+            heard = hear(listening)
+        assert eventually(lambda: listener.published(reply_id) == heard)
+        for run, text in ((1, "Half a text"), (2, "A whole text")):
+            assert text_of([piece for piece in heard if piece.end.run == run]) == text
+        assert [piece.end.run for piece in heard] == sorted(piece.end.run for piece in heard)
+
+    def test_nothing_is_joined_to_an_end(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+        with listener.listen(reply_id) as listening:
+            feed.publish(reply_id, Piece(Position(1, 0), "", final=True))
+            feed.publish(reply_id, Piece(Position(1, 4), "more"))
+            heard = hear(listening, until=lambda piece: not piece.final)
+        assert heard == [Piece(Position(1, 0), "", final=True), Piece(Position(1, 4), "more")]
+
+    def test_many_are_written_and_heard_at_once(self, feed: ReplyFeed, listener: ReplyListener) -> None:
+        replies = {ReplyId(new_id()): f"{number}: {TEXT}" for number in range(16)}
+
+        def write(reply_id: ReplyId) -> str:
+            tell(feed, reply_id, list(replies[reply_id]))
+            return replies[reply_id]
+
+        with ExitStack() as stack:
+            listening = {reply_id: stack.enter_context(listener.listen(reply_id)) for reply_id in replies}
+            together([lambda reply_id=reply_id: write(reply_id) for reply_id in replies])  # type: ignore[misc]
+            assert {reply_id: text_of(hear(listening[reply_id])) for reply_id in replies} == replies
+        for reply_id, text in replies.items():
+            all_of(listener, reply_id, text)
+
+    def test_who_listens_first_and_then_looks_back_misses_nothing(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+    ) -> None:
+        everybody_is_there = Event()
+        length = 0
+
+        def write() -> str:
+            nonlocal length
+            feed.publish(reply_id, Piece(Position(1, 0), ""))
+            while not everybody_is_there.wait(0.001):
+                length += 1
+                feed.publish(reply_id, Piece(Position(1, length), str(length % 10)))
+            feed.publish(reply_id, Piece(Position(1, length), "", final=True))
+            return "".join(str(number % 10) for number in range(1, length + 1))
+
+        def follow() -> str:
+            with listener.listen(reply_id) as listening:
+                before = listener.published(reply_id)
+                come.append(None)
+                if len(come) == 20:
+                    everybody_is_there.set()
+                seen = before[-1].end if before else Position(1, 0)
+                after = [piece for piece in hear(listening) if piece.end > seen or piece.final]
+            text = text_of(before)
+            for piece in after:
+                assert piece.begin.characters <= len(text), "a gap"
+                text += piece.text[len(text) - piece.begin.characters :]
+            return text
+
+        come: list[None] = []
+        with ThreadPoolExecutor(21) as threads:
+            written = threads.submit(write)
+            heard = []
+            for _ in range(20):
+                so_far = length
+                heard.append(threads.submit(follow))
+                assert eventually(lambda so_far=so_far: length > so_far or everybody_is_there.is_set())  # type: ignore[misc]
+            text = written.result(PATIENCE)
+            assert [one.result(PATIENCE) for one in heard] == [text] * 20
+
+
+class TestMemoryReplyStream(ReplyStreamContract):
+    @pytest.fixture
+    def stream(self) -> MemoryReplyStream:
+        return MemoryReplyStream()
+
+    @pytest.fixture
+    def feed(self, stream: MemoryReplyStream) -> ReplyFeed:
+        return stream
+
+    @pytest.fixture
+    def listener(self, stream: MemoryReplyStream) -> ReplyListener:
+        return stream
+
+
+class TestRedisReplyStream(ReplyStreamContract):
+    @pytest.fixture
+    def redis(self, clean_redis: str) -> Iterator[Redis]:
+        """What the test itself looks with."""
+        with connect(clean_redis) as redis:
+            yield redis
+
+    @pytest.fixture
+    def feed(self, clean_redis: str) -> Iterator[ReplyFeed]:
+        with connect(clean_redis) as redis:
+            yield RedisReplyFeed(redis)
+
+    @pytest.fixture
+    def listener(self, clean_redis: str) -> Iterator[ReplyListener]:
+        with connect(clean_redis) as redis:
+            yield RedisReplyListener(redis)
+            assert eventually(lambda: listening_connections(redis) == 0)
+
+    def test_pieces_are_joined_on_the_way(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+        text = TEXT * 20
+        tell(feed, reply_id, list(text))
+        assert len(all_of(listener, reply_id, text)) < len(text) / 2
+
+    def test_it_is_kept_for_a_while_and_capped(
+        self,
+        feed: ReplyFeed,
+        listener: ReplyListener,
+        reply_id: ReplyId,
+        redis: Redis,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(redis_reply_stream, "KEEP_PIECES", 10)
+        for run in range(1, 201):
+            feed.publish(reply_id, Piece(Position(run, 0), "", final=run == 200))
+        assert eventually(lambda: listener.published(reply_id)[-1:] == [Piece(Position(200, 0), "", final=True)])
+        runs = [piece.end.run for piece in listener.published(reply_id)]
+        assert runs == [*range(201 - len(runs), 201)]
+        assert 10 <= len(runs) < 200  # Redis throws away whole blocks
+        (key,) = redis.scan_iter("reply:*")
+        assert 0 < redis.ttl(key) <= redis_reply_stream.KEEP_SECONDS
+
+    def test_one_connection_feeds_all(self, feed: ReplyFeed, listener: ReplyListener, redis: Redis) -> None:
+        replies = [ReplyId(new_id()) for _ in range(50)]
+        with ExitStack() as stack:
+            listening = [stack.enter_context(listener.listen(reply_id)) for reply_id in replies * 4]
+            assert len(channels(redis)) == 50
+            assert listening_connections(redis) == 1
+            for reply_id in replies:
+                tell(feed, reply_id, [str(reply_id)])
+            heard = [text_of(hear(one)) for one in listening]
+            assert heard == [str(reply_id) for reply_id in replies * 4]
+        assert eventually(lambda: listening_connections(redis) == 0)
+        assert channels(redis) == []
+        with listener.listen(replies[0]) as one:
+            assert len(channels(redis)) == 1
+            tell(feed, replies[0], ["again"], run=2)
+            assert hear(one)[-1].end == Position(2, 5)
+
+    def test_what_nobody_listens_to_any_more_is_unsubscribed(self, listener: ReplyListener, redis: Redis) -> None:
+        one, other = ReplyId(new_id()), ReplyId(new_id())
+        with listener.listen(one):
+            with listener.listen(other), listener.listen(one):
+                assert len(channels(redis)) == 2
+            assert eventually(lambda: len(channels(redis)) == 1)
+            assert str(one) in str(channels(redis))
+
+    def test_the_second_to_a_reply_has_nothing_to_wait_for(
+        self,
+        feed: ReplyFeed,
+        listener: ReplyListener,
+        reply_id: ReplyId,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(redis_reply_stream, "SUBSCRIBED_WITHIN_SECONDS", 3_600)
+
+        def come_and_go() -> None:
+            with listener.listen(reply_id):
+                pass
+
+        with ThreadPoolExecutor(1) as thread:
+            with listener.listen(reply_id) as listening:
+                thread.submit(come_and_go).result(PATIENCE)
+                tell(feed, reply_id, [TEXT])
+                assert text_of(hear(listening)) == TEXT
+            # Nor has who comes after the last has gone, subscribed still or not.
+            for _ in range(20):
+                thread.submit(come_and_go).result(PATIENCE)
+
+    def test_listeners_hear_again_after_the_connection_was_cut(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+    ) -> None:
+        with listener.listen(reply_id) as listening:
+            for run in (1, 2):
+                feed.publish(reply_id, Piece(Position(run, 0), ""))
+                hear(listening, until=lambda piece, run=run: piece.end.run == run)  # type: ignore[misc]
+                assert redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
+                assert eventually(lambda: listening_connections(redis) == 1 and len(channels(redis)) == 1)
+            tell(feed, reply_id, [TEXT], run=3)
+            assert text_of([piece for piece in hear(listening) if piece.end.run == 3]) == TEXT
+        # What was said meanwhile is there to be looked up.
+        assert {piece.end.run for piece in listener.published(reply_id)} == {1, 2, 3}
+
+    def test_a_feed_whose_connections_were_cut_goes_on(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+    ) -> None:
+        for run in range(1, 6):
+            feed.publish(reply_id, Piece(Position(run, 0), ""))
+            redis.execute_command("CLIENT", "KILL", "TYPE", "normal")
+        length = 0
+
+        def say_more() -> bool:
+            nonlocal length
+            length += 1
+            feed.publish(reply_id, Piece(Position(9, length), "x"))
+            return any(piece.end.run == 9 for piece in listener.published(reply_id))
+
+        assert eventually(say_more)
+
+    def test_when_redis_forgets_everything_listeners_go_on(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+    ) -> None:
+        with listener.listen(reply_id) as listening:
+            feed.publish(reply_id, Piece(Position(1, 4), "Once"))
+            heard = hear(listening, until=lambda _: True)
+            redis.flushdb()
+            assert listener.published(reply_id) == []
+            feed.publish(reply_id, Piece(Position(1, 9), " upon"))
+            feed.publish(reply_id, Piece(Position(1, 9), "", final=True))
+            assert text_of(heard + hear(listening)) == "Once upon"
+
+    @pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b"[1, 2]", b"7", b"\xff"])
+    def test_what_is_no_piece_is_passed_over(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis, rubbish: bytes
+    ) -> None:
+        with listener.listen(reply_id) as listening:
+            feed.publish(reply_id, Piece(Position(1, 4), "Once"))
+            hear(listening, until=lambda _: True)
+            (key,) = redis.scan_iter("reply:*")
+            redis.xadd(key, {"piece": rubbish})
+            redis.xadd(key, {"rubbish": rubbish})
+            (channel,) = channels(redis)
+            redis.publish(channel, rubbish)
+            feed.publish(reply_id, Piece(Position(1, 4), "", final=True))
+            hear(listening)
+        all_of(listener, reply_id, "Once")
+
+    def test_a_key_of_another_kind_is_nothing(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+    ) -> None:
+        tell(feed, reply_id, ["Once"])
+        all_of(listener, reply_id, "Once")
+        (key,) = redis.scan_iter("reply:*")
+        redis.delete(key)
+        redis.set(key, b"rubbish")
+        assert listener.published(reply_id) == []
+        with listener.listen(reply_id) as listening:
+            # It cannot be kept, and is said all the same.
+            tell(feed, reply_id, ["Twice"], run=2)
+            hear(listening)
+
+
+@pytest.mark.parametrize("down", DOWN)
+def test_without_redis_nothing_comes_and_nothing_is_raised(
+    down: Callable[[], AbstractContextManager[str]], reply_id: ReplyId
+) -> None:
+    with down() as url, connect(url) as redis:
+        feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
+        with listener.listen(reply_id) as listening, listener.listen(reply_id) as another:
+            tell(feed, reply_id, list(TEXT))
+            assert listener.published(reply_id) == []
+            assert listening.next(within=0.05) is another.next(within=0) is None
+        assert not listener._listeners
+
+
+def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(
+    clean_redis: str, reply_id: ReplyId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(clean_redis) as redis:
+        redis.execute_command("CLIENT", "PAUSE", "1000")  # a black hole for a second
+        feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
+        with listener.listen(reply_id) as listening:
+            feed.publish(reply_id, Piece(Position(1, 4), "Lost"))
+            with connect(clean_redis) as other:
+                assert eventually(lambda: _channels_or_none(other) == 1)
+            tell(feed, reply_id, [TEXT], run=2)
+            assert text_of([piece for piece in hear(listening) if piece.end.run == 2]) == TEXT
+
+
+def channels(redis: Redis) -> list[bytes]:
+    """What is being listened to."""
+    return cast("list[bytes]", redis.pubsub_channels("reply:*"))
+
+
+def _channels_or_none(redis: Redis) -> int | None:
+    try:
+        return len(channels(redis))
+    except RedisError:
+        return None
+
+
+def listening_connections(redis: Redis) -> int:
+    """How many connections listen."""
+    clients = cast("list[dict[str, Any]]", redis.client_list(_type="pubsub"))
+    return len(clients)

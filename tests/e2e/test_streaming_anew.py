@@ -1,0 +1,89 @@
+"""A reply that is written anew is watched: whoever watches is told to start over, and ends with what is stored."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.service import Person, Service, running, until
+from tests.e2e.streams import Watcher, events_of
+from tests.fakes.gemini_server import FakeGemini, Outcome, pieces_of
+
+pytestmark = pytest.mark.real
+
+TEXT = "Once upon a time there was a message 🌈 and it was given a reply नमस्ते\n\nThe end."
+HALF = "".join(pieces_of(TEXT)[:-1])
+
+
+@pytest.fixture(scope="module")
+def gemini() -> Iterator[FakeGemini]:
+    with FakeGemini() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(
+        tmp_path_factory.mktemp("reset"),
+        GEMINI_API_KEY="x",
+        GEMINI_BASE_URL=gemini.base_url,
+        REPLY_LEASE_SECONDS="8",
+        BASIC_DAILY_PROMPTS="1000",
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def person(service: Service, gemini: FakeGemini) -> Person:
+    until("all is well", lambda: service.readiness() == (200, []))
+    gemini.reset()
+    return Person(service).log_in()
+
+
+def test_the_model_falls_silent_in_the_middle(service, gemini, person):
+    gemini.will(Outcome("stall", text=TEXT), Outcome(text=TEXT))
+    reply = person.sent("Tell me a story")
+    watcher = Watcher(person, reply)
+
+    watcher.saw(HALF)
+
+    assert person.get(f"/message/{reply}")["status"] == "running"
+    assert person.get(f"/message/{reply}")["content"] is None
+    # The model stays silent for too long, and is asked once more: that is another text, though it may be the same.
+    done = watcher.end()
+    assert watcher.names == ["reset", "done"]
+    assert watcher.text == TEXT
+    assert done.data == person.get(f"/message/{reply}")
+    assert done.data["content"] == TEXT
+
+
+def test_the_worker_is_killed_in_the_middle(service, gemini, person):
+    gemini.will(Outcome("stall", text=TEXT), Outcome(text="Another story. The end."))
+    reply = person.sent("Tell me a story")
+    watcher = Watcher(person, reply)
+    watcher.saw(HALF)
+
+    service.kill("worker")
+
+    done = watcher.end()
+    assert watcher.names == ["reset", "done"]
+    assert watcher.text == done.data["content"] == "Another story. The end."
+    assert watcher.connections == 1
+    assert done.id == f"2-{len(watcher.text)}"
+    assert person.used() == 1
+    # Who comes back with a position in the text that is void starts over as well.
+    late = events_of(person, reply, after=f"1-{len(HALF)}")
+    assert [event.name for event in late] == ["reset", "delta", "done"]
+    assert late[1].data["text"] == watcher.text
+
+
+def test_the_worker_is_asked_to_stop_in_the_middle(service, gemini, person):
+    gemini.will(Outcome("stall", text=TEXT), Outcome(text="Another story."))
+    reply = person.sent("Tell me a story")
+    watcher = Watcher(person, reply)
+    watcher.saw(HALF)
+    worker = service.process("worker")
+
+    worker.terminate()
+
+    assert watcher.end().data["content"] == watcher.text == "Another story."
+    service.replaced(worker, "worker")

@@ -1,0 +1,560 @@
+"""Users watch a reply being written: whatever gets lost on the way, they end with what is stored."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.chat.follow_reply import SILENCE_SECONDS, Delta, Ended, Event, FollowReply, ReadEntry, Reset, Silence
+from application.ports.language_model import Stop
+from application.ports.reader import Entry
+from application.ports.reply_stream import START, Piece, Position
+from domain.errors import DependencyDown
+from domain.replies import Answer, AnswerFailed, FailureReason, ReplyId, ReplyState
+from tests.builders import ASHA, House
+
+TEXT = "Once upon a time"
+PIECES = ["Once ", "upon", " a time"]
+
+
+class Story:
+    """One message that waits for its reply, and somebody who watches."""
+
+    def __init__(self) -> None:
+        """Accept the message."""
+        self.house = House()
+        self.asha = self.house.user(ASHA)
+        self.sent = self.house.say(self.asha, self.house.room(self.asha), "hi")
+
+    def follow(self, after: Position = START) -> Iterator[Event]:
+        """Watch the reply."""
+        return self.house.follow(self.asha, self.sent.reply_id, after=after)
+
+    @property
+    def ended(self) -> Ended:
+        """How it must end."""
+        entry = self.house.entry(self.asha, self.sent.reply_id)
+        return Ended(Position(entry.turn.run, len(entry.turn.reply_content or "")), entry)
+
+    def publish(self, run: int, end: int, text: str) -> None:
+        """A piece of ``run`` that ends there."""
+        self.house.stream.publish(self.sent.reply_id, Piece(Position(run, end), text))
+
+
+def told() -> Story:
+    """A reply that is done."""
+    story = Story()
+    story.house.model.will(PIECES)
+    assert story.house.work() == [ReplyState.DONE]
+    return story
+
+
+# --- While it is being written ---
+
+
+def test_from_the_start_to_the_end():
+    story = Story()
+    story.house.model.will(PIECES)
+    story.house.meanwhile.plan(story.house.work)
+    assert list(story.follow()) == [
+        Silence(),
+        Delta(Position(1, 5), "Once "),
+        Delta(Position(1, 9), "upon"),
+        Delta(Position(1, 16), " a time"),
+        story.ended,
+    ]
+    assert story.ended.entry.turn.reply_state is ReplyState.DONE
+
+
+def test_each_piece_comes_as_soon_as_it_is_said():
+    story = Story()
+    events = story.follow()
+    heard = [next(events)]
+
+    def hear() -> None:
+        heard.append(next(events))
+
+    story.house.model.will([PIECES[0], hear, PIECES[1], hear, PIECES[2], hear])
+    claimed = story.house.claim_one()
+    outcome = story.house.replying.ask_model(claimed, stop=Stop())
+    assert [event.text for event in heard if isinstance(event, Delta)] == PIECES
+    story.house.replying.store_outcome(claimed, outcome)
+    assert list(events) == [story.ended]
+    assert story.house.clock() == story.ended.entry.turn.sent_at  # nobody has waited
+
+
+@pytest.mark.parametrize("late_by", range(4))
+def test_who_comes_late_gets_what_was_said_and_then_the_rest(late_by: int):
+    story = Story()
+    events: list[Iterator[Event]] = []
+
+    def come() -> None:
+        events.append(story.follow())
+        # It begins to listen with the first look.
+        heard.append(next(events[0]))
+
+    heard: list[Event] = []
+    steps: list[str | Callable[[], object]] = [*PIECES]
+    steps.insert(late_by, come)
+    story.house.model.will(steps)
+    story.house.work()
+    heard += events[0]
+    assert "".join(event.text for event in heard if isinstance(event, Delta)) == TEXT
+    assert heard[-1] == story.ended
+    assert not any(isinstance(event, Reset) for event in heard)
+
+
+def test_many_may_watch():
+    story = Story()
+    listeners = [story.follow() for _ in range(3)]
+    for events in listeners:
+        assert next(events) == Silence()
+    story.house.model.will(PIECES)
+    story.house.work()
+    for events in listeners:
+        assert "".join(event.text for event in events if isinstance(event, Delta)) == TEXT
+
+
+def test_who_goes_is_not_waited_for():
+    story = Story()
+    events = story.follow()
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert not story.house.stream._listeners[story.sent.reply_id]
+
+
+# --- Where one left off ---
+
+
+@pytest.mark.parametrize("characters", range(len(TEXT) + 1))
+@pytest.mark.parametrize("kept", [True, False])
+def test_one_goes_on_at_any_position_when_it_is_done(characters: int, kept: bool):
+    story = told()
+    if not kept:
+        story.house.stream._published.clear()
+    rest = [Delta(Position(1, len(TEXT)), TEXT[characters:])] if characters < len(TEXT) else []
+    assert list(story.follow(Position(1, characters))) == [*rest, story.ended]
+    assert not story.house.stream._listeners  # what has ended is not listened to
+
+
+@pytest.mark.parametrize("characters", range(10))
+def test_and_while_it_is_being_written(characters: int):
+    story = Story()
+    heard: list[Event] = []
+
+    def come_back() -> None:
+        story.house.meanwhile.plan(*[lambda: None] * 3)
+        events = story.follow(Position(1, characters))
+        for event in events:
+            if isinstance(event, Silence):
+                break
+            heard.append(event)
+
+    story.house.model.will(["Once ", "upon", come_back, " a time"])
+    story.house.work()
+    assert "".join(cast("Delta", event).text for event in heard) == "Once upon"[characters:]
+
+
+@pytest.mark.parametrize("position", [Position(1, 99), Position(9, 3), Position(9, 0), Position(0, 7)])
+def test_a_position_that_never_was_begins_anew(position: Position):
+    story = told()
+    assert list(story.follow(position)) == [Reset(Position(1, 0)), Delta(Position(1, 16), TEXT), story.ended]
+
+
+# --- Another run ---
+
+
+def test_another_run_begins_anew():
+    story = Story()
+    story.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)], PIECES)
+    story.house.meanwhile.plan(
+        story.house.work, lambda: story.house.clock.advance(timedelta(seconds=2)), story.house.work
+    )
+    assert [event for event in story.follow() if not isinstance(event, Silence)] == [
+        Delta(Position(1, 7), "It was "),
+        Reset(Position(2, 0)),
+        Delta(Position(2, 5), "Once "),
+        Delta(Position(2, 9), "upon"),
+        Delta(Position(2, 16), " a time"),
+        story.ended,
+    ]
+
+
+def test_one_is_told_as_soon_as_it_begins():
+    story = Story()
+    story.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)])
+    story.house.work()
+    events = story.follow()
+    assert next(events) == Delta(Position(1, 7), "It was ")
+    story.house.clock.advance(timedelta(seconds=2))
+    story.house.model.will([lambda: heard.append(next(events)), "Once"])
+    heard: list[Event] = []
+    story.house.work()
+    assert heard == [Reset(Position(2, 0))]
+
+
+def test_who_has_heard_nothing_yet_is_not_told_to_forget_it():
+    story = Story()
+    story.house.replying.release(story.house.claim_one())
+    story.house.model.will(PIECES)
+    story.house.work()
+    assert [type(event) for event in story.follow()] == [Delta, Ended]
+
+
+def test_who_slept_through_a_run_begins_anew():
+    story = Story()
+    story.house.replying.release(story.house.claim_one())
+    heard: list[Event] = []
+
+    def come_back() -> None:
+        events = story.follow(Position(1, 3))
+        heard.extend([next(events), next(events)])
+
+    story.house.model.will(["Once ", come_back, "upon a time"])
+    story.house.work()
+    assert heard == [Reset(Position(2, 0)), Delta(Position(2, 5), "Once ")]
+    assert list(story.follow(Position(1, 3))) == [Reset(Position(2, 0)), Delta(Position(2, 16), TEXT), story.ended]
+
+
+def test_what_a_worker_says_that_was_thought_dead_is_not_heard():
+    story = Story()
+    story.house.claim_one()
+    events = story.follow()
+    assert next(events) == Silence()
+    story.publish(1, 5, "Once ")
+    story.publish(2, 7, "It was ")
+    story.publish(1, 9, "upon")
+    assert [next(events) for _ in range(3)] == [
+        Delta(Position(1, 5), "Once "),
+        Reset(Position(2, 0)),
+        Delta(Position(2, 7), "It was "),
+    ]
+    assert next(events) == Silence()
+
+
+# --- Ends ---
+
+
+def test_a_failure_ends_it_and_nothing_of_the_text_is_left():
+    story = Story()
+    story.house.model.will(["Once ", AnswerFailed(FailureReason.REFUSED)])
+    story.house.meanwhile.plan(story.house.work)
+    assert list(story.follow())[1:] == [Delta(Position(1, 5), "Once "), Reset(Position(1, 0)), story.ended]
+    assert story.ended.entry.turn.failure is FailureReason.REFUSED
+
+
+def test_a_failure_without_a_word():
+    story = Story()
+    story.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    story.house.meanwhile.plan(story.house.work)
+    assert list(story.follow()) == [Silence(), story.ended]
+    assert list(story.follow()) == [story.ended]
+
+
+def test_what_was_stopped_ends_with_what_there_is_of_it():
+    story = Story()
+    claimed = story.house.claim_one()
+    events = story.follow()
+    next(events)
+    story.house.cancel(story.asha, story.sent.reply_id)
+
+    stop = Stop()
+    story.house.model.will(["Once ", stop.request, "upon"])
+    assert story.house.write(claimed, stop=stop) is ReplyState.CANCELLED
+    assert list(events) == [Delta(Position(1, 5), "Once "), story.ended]
+    assert story.ended.entry.turn.reply_state is ReplyState.CANCELLED
+    assert list(story.follow(Position(1, 2))) == [Delta(Position(1, 5), "ce "), story.ended]
+
+
+def test_what_is_cancelled_before_it_begins_ends_with_the_next_look_at_the_database():
+    story = Story()
+    story.house.meanwhile.plan(lambda: story.house.cancel(story.asha, story.sent.reply_id))
+    assert list(story.follow()) == [Silence(), story.ended]
+
+
+def test_a_death_in_silence_is_found_out():
+    story = Story()
+    story.house.claim_one()
+    story.publish(1, 5, "Once ")
+    events = story.follow()
+    assert next(events) == Delta(Position(1, 5), "Once ")
+    before = story.house.clock()
+    assert [next(events), next(events)] == [Silence()] * 2
+    assert story.house.clock() - before == 2 * timedelta(seconds=SILENCE_SECONDS)
+    story.house.clock.advance(story.house.policy.deadline)
+    story.house.sweep()
+    assert list(events) == [Reset(Position(1, 0)), story.ended]
+    assert story.ended.entry.turn.failure is FailureReason.DEADLINE_EXCEEDED
+
+
+def test_an_end_that_was_stored_without_a_word_is_found_out():
+    story = Story()
+    claimed = story.house.claim_one()
+    events = story.follow()
+    next(events)
+    story.publish(1, 5, "Once ")
+    with story.house.begin() as work:  # and Redis is down
+        work.replies.finish(claimed.claim, Answer(TEXT, "scripted"))
+        work.commit()
+    assert list(events) == [Delta(Position(1, 5), "Once "), Delta(Position(1, 16), TEXT[5:]), story.ended]
+
+
+def test_a_database_that_is_down_for_a_moment_cuts_nobody_off():
+    story = Story()
+    events = story.follow()
+    next(events)
+    story.house.database_probe.on = False
+    assert [next(events), next(events)] == [Silence()] * 2
+    story.house.database_probe.on = True
+    story.house.work()
+    assert list(events)[-1] == story.ended
+    story.house.database_probe.on = False
+    with pytest.raises(DependencyDown):
+        story.follow()  # but nobody begins to watch without
+
+
+def test_a_message_stands_for_its_newest_reply():
+    story = told()
+    again = story.house.regenerate(story.asha, story.sent.reply_id)
+    story.house.model.will(["Another"])
+    story.house.work()
+    # Another reply to the message goes on counting the runs: a position in one is never one in the other.
+    assert next(story.house.follow(story.asha, story.sent.message.id)) == Delta(Position(2, 7), "Another")
+    assert next(story.house.follow(story.asha, again.reply_id)) == Delta(Position(2, 7), "Another")
+    assert next(story.follow()) == Delta(Position(1, 16), TEXT)
+
+
+# --- What gets lost on the way ---
+
+
+class Wire:
+    """The ReplyListener port: what is published may not be kept, and may be heard never, once or twice."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.kept: list[Piece] = []
+        self.to_come: deque[Callable[[], object]] = deque()
+        self.looks = 0
+        self._hearing: deque[Piece] | None = None
+        self._silences = 0
+
+    def publish(self, piece: Piece, *, kept: bool = True, heard: int = 1) -> None:
+        """Let the piece go through so."""
+        if kept:
+            self.kept.append(piece)
+        if self._hearing is not None:
+            self._hearing.extend([piece] * heard)
+
+    @contextmanager
+    def listen(self, reply_id: ReplyId) -> Iterator["Wire"]:
+        """Listen to what is published from now on."""
+        self._hearing = deque()
+        try:
+            yield self
+        finally:
+            self._hearing = None
+
+    def published(self, reply_id: ReplyId) -> list[Piece]:
+        """What was kept."""
+        self.looks += 1
+        return list(self.kept)
+
+    def next(self, *, within: float) -> Piece | None:
+        """What is heard next, of what is to come if need be."""
+        if not self._hearing and self.to_come:
+            self.to_come.popleft()()
+        if self._hearing:
+            self._silences = 0
+            return self._hearing.popleft()
+        self._silences += 1
+        assert self._silences < 100, "it hangs"
+        return None
+
+
+class Watched(NamedTuple):
+    """A reply in the database, the wire, and the use case between them."""
+
+    wire: Wire
+    rows: list[Entry]
+    follow: Callable[..., Iterator[Event]]
+
+    def store(self, state: ReplyState, run: int, text: str | None) -> None:
+        """Let the reply stand so in the database."""
+        entry = self.rows[0]
+        turn = entry.turn._replace(reply_state=state, run=run, reply_content=text)
+        self.rows[0] = entry._replace(turn=turn)
+
+
+STORY = Story()
+ENTRY = STORY.house.entry(STORY.asha, STORY.sent.reply_id)
+
+
+def watched() -> Watched:
+    """A reply that is waiting."""
+    rows, wire = [ENTRY], Wire()
+    story = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
+
+    def follow(after: Position = START) -> Iterator[Event]:
+        return story(user_id=STORY.asha.user_id, entry_id=STORY.sent.reply_id, after=after)
+
+    return Watched(wire, rows, follow)
+
+
+def piece(text: str, begin: int, run: int = 1, *, final: bool = False) -> Piece:
+    """A piece that begins there."""
+    return Piece(Position(run, begin + len(text)), text, final)
+
+
+def test_a_gap_is_filled_from_what_was_kept():
+    reply = watched()
+    events = reply.follow()
+    next(events)
+    reply.wire.publish(piece("Once ", 0))
+    reply.wire.publish(piece("upon", 5), heard=0)
+    reply.wire.publish(piece(" a ", 9))
+    reply.wire.publish(piece("time", 12))
+    looks = reply.wire.looks
+    assert [next(events) for _ in range(4)] == [
+        Delta(Position(1, 5), "Once "),
+        Delta(Position(1, 9), "upon"),
+        Delta(Position(1, 12), " a "),
+        Delta(Position(1, 16), "time"),
+    ]
+    assert reply.wire.looks == looks + 1
+
+
+def test_the_lost_beginning_of_another_run_is_too():
+    reply = watched()
+    reply.wire.publish(piece("It was", 0))
+    events = reply.follow()
+    next(events)
+    reply.wire.publish(piece("", 0, run=2), heard=0)
+    reply.wire.publish(piece("Once ", 0, run=2), heard=0)
+    reply.wire.publish(piece("upon", 5, run=2))
+    assert [next(events) for _ in range(3)] == [
+        Reset(Position(2, 0)),
+        Delta(Position(2, 5), "Once "),
+        Delta(Position(2, 9), "upon"),
+    ]
+
+
+def test_what_was_heard_already_is_dropped_also_in_part():
+    reply = watched()
+    events = reply.follow()
+    next(events)
+    reply.wire.publish(piece("Once ", 0), heard=2)
+    reply.wire.publish(piece("ce upon", 2), heard=2)
+    reply.wire.publish(piece("Once upon a", 0))
+    assert [next(events) for _ in range(3)] == [
+        Delta(Position(1, 5), "Once "),
+        Delta(Position(1, 9), "upon"),
+        Delta(Position(1, 11), " a"),
+    ]
+    assert next(events) == Silence()
+
+
+def test_what_nobody_has_kept_comes_from_the_database_at_the_end():
+    reply = watched()
+    events = reply.follow()
+    next(events)
+    reply.wire.publish(piece("Once ", 0))
+    reply.wire.publish(piece("upon", 5), kept=False, heard=0)
+    reply.wire.publish(piece(" a time", 9))
+    reply.store(ReplyState.DONE, 1, TEXT)
+    reply.wire.publish(piece("", 16, final=True))
+    assert list(events) == [
+        Delta(Position(1, 5), "Once "),
+        Delta(Position(1, 16), "upon a time"),
+        Ended(Position(1, 16), reply.rows[0]),
+    ]
+
+
+class Fate(NamedTuple):
+    """What becomes of a piece on the wire."""
+
+    kept: bool
+    heard: int
+
+
+FATES = st.builds(Fate, st.booleans(), st.integers(0, 2))
+RUNS = st.lists(st.lists(st.tuples(st.text(max_size=4), FATES), max_size=6), min_size=1, max_size=3)
+
+
+class Client:
+    """Applies what it is told."""
+
+    def __init__(self) -> None:
+        """Has heard nothing."""
+        self.text = ""
+        self.position = START
+        self.ended: Entry | None = None
+
+    def hear(self, event: Event) -> None:
+        """As the documentation of the stream says."""
+        assert self.ended is None
+        if isinstance(event, Silence):
+            return
+        self.position = event.position
+        if isinstance(event, Delta):
+            assert event.text
+            self.text += event.text
+        elif isinstance(event, Reset):
+            self.text = ""
+        else:
+            self.ended = event.entry
+        assert event.position.characters == len(self.text)
+
+
+def through(reply: Watched, what: Piece, fate: Fate) -> Callable[[], None]:
+    """What happens when the piece is published."""
+    return lambda: reply.wire.publish(what, kept=fate.kept, heard=fate.heard)
+
+
+@given(
+    runs=RUNS,
+    ends=st.sampled_from(["done", "stopped", "failed", "cancelled"]),
+    announcements=st.lists(FATES, min_size=4, max_size=4),
+    connections=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=5),
+)
+def test_whatever_is_lost_or_doubled_and_however_often_one_comes_back_one_ends_with_what_is_stored(
+    runs: list[list[tuple[str, Fate]]], ends: str, announcements: list[Fate], connections: list[tuple[int, int]]
+):
+    reply = watched()
+    said = ""
+    for number, pieces in enumerate(runs, 1):
+        said = ""
+        reply.wire.to_come.append(through(reply, piece("", 0, number), announcements[number]))
+        for text, fate in pieces:
+            reply.wire.to_come.append(through(reply, piece(text, len(said), number), fate))
+            said += text
+    run = len(runs)
+    state = {"done": ReplyState.DONE, "failed": ReplyState.FAILED}.get(ends, ReplyState.CANCELLED)
+    stored = said if ends in {"done", "stopped"} else None
+    reply.wire.to_come.append(lambda: reply.store(state, run, stored))
+    reply.wire.to_come.append(through(reply, piece("", len(said), run, final=True), announcements[0]))
+
+    client = Client()
+    for events, missed in connections:
+        watching = reply.follow(client.position)
+        for event in watching:
+            client.hear(event)
+            if client.ended or events == 0:
+                break
+            events -= 1  # noqa: PLW2901
+        watching.close()  # type: ignore[attr-defined]
+        if client.ended:
+            break
+        for _ in range(min(missed, len(reply.wire.to_come))):
+            reply.wire.to_come.popleft()()
+    if not client.ended:
+        for event in reply.follow(client.position):
+            client.hear(event)
+    assert client.ended == reply.rows[0]
+    assert client.text == (stored or "")
+    # And who comes back after that is told the same again, and nothing else.
+    assert list(reply.follow(client.position)) == [Ended(client.position, reply.rows[0])]

@@ -1,0 +1,130 @@
+"""What the adapters of language models share."""
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+
+from adapters.model_calls import CallLoop, Delivery, reason_of, retry_info, storable, write_in_thread
+from application.ports.language_model import AnswerStopped, Stop
+from domain.replies import Answer, AnswerFailed, FailureReason
+
+LONG = timedelta(seconds=30)
+ANSWER = Answer("ab", "m")
+
+
+def test_a_faster_provider_than_listener_does_not_outlive_the_time():
+    """Pieces that come without end, each in time."""
+    delivery = Delivery()
+
+    def listen(piece: str) -> None:
+        delivery.piece(piece)
+        delivery.piece(piece)
+
+    delivery.piece("a")
+    with pytest.raises(AnswerFailed) as failed:
+        delivery.wait(within=timedelta(seconds=0.1), stop=Stop(), on_piece=listen)
+    assert failed.value.reason is FailureReason.MODEL_UNREACHABLE
+    assert delivery.over
+
+
+def test_pieces_before_the_end_are_all_heard():
+    delivery = Delivery()
+    heard: list[str] = []
+    for piece in ("a", "", "b"):
+        delivery.piece(piece)
+    delivery.end(ANSWER)
+    assert delivery.wait(within=LONG, stop=Stop(), on_piece=heard.append) is ANSWER
+    assert heard == ["a", "b"]
+
+
+def test_a_stop_goes_before_what_has_come():
+    delivery, stop = Delivery(), Stop()
+    delivery.piece("a")
+    delivery.end(ANSWER)
+    stop.request()
+    with pytest.raises(AnswerStopped):
+        delivery.wait(within=LONG, stop=stop, on_piece=lambda piece: None)
+
+
+def test_a_fault_in_a_thread_is_raised_where_it_is_waited_for():
+    def fail(delivery: Delivery) -> Answer:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_in_thread(fail, name="test", within=LONG, stop=Stop(), on_piece=lambda piece: None)
+
+
+def test_a_loop_that_is_stuck_keeps_nobody():
+    calls = CallLoop("test")
+
+    async def stuck(delivery: Delivery) -> Answer:
+        time.sleep(0.5)  # noqa: ASYNC251 - that is the fault
+        return ANSWER
+
+    with pytest.raises(AnswerFailed):
+        calls.write(stuck, within=timedelta(seconds=0.05), stop=Stop(), on_piece=lambda piece: None)
+    calls.close()
+
+
+def test_a_call_that_is_over_is_cancelled_and_forgotten():
+    calls = CallLoop("test")
+    seen: list[str] = []
+
+    async def wait(delivery: Delivery) -> Answer:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        return ANSWER
+
+    with pytest.raises(AnswerFailed):
+        calls.write(wait, within=timedelta(seconds=0.05), stop=Stop(), on_piece=lambda piece: None)
+    calls.close()
+    calls.close()
+    assert seen == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("abc", "abc"), ("", ""), ("a\x00b", "ab"), ("ä🙂", "ä🙂"), ("a\ud83d", "a?"), ("\x00", "")],
+)
+def test_what_can_be_stored(text: str, kept: str):
+    assert storable(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("body", "delay"),
+    [
+        ({"error": {"details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "3.25s"}]}}, 3.25),
+        ({"details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "7s"}]}, 7.0),
+        ({"error": {"details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "9" * 99 + "s"}]}}, None),
+        ({"error": {"details": [{"@type": "x/google.rpc.RetryInfo"}, 3, None]}}, None),
+        ({"error": {"details": "none"}}, None),
+        ({"error": []}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_retry_info(body: object, delay: float | None):
+    found = retry_info(body)
+    assert (found.total_seconds() if found else None) == delay
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (302, FailureReason.MODEL_REJECTED_REQUEST),
+        (401, FailureReason.MODEL_REJECTED_REQUEST),
+        (404, FailureReason.MODEL_NOT_FOUND),
+        (408, FailureReason.MODEL_UNREACHABLE),
+        (429, FailureReason.MODEL_BUSY),
+        (502, FailureReason.MODEL_UNREACHABLE),
+        (503, FailureReason.MODEL_BUSY),
+        (529, FailureReason.MODEL_UNREACHABLE),
+    ],
+)
+def test_statuses(status: int, reason: FailureReason):
+    assert reason_of(status) is reason
