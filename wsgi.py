@@ -7,4 +7,5 @@ from entrypoints.settings import load_settings
 
 settings = load_settings()
 configure_logs(settings.log_level)
-app = create_app(build_web(settings).use_cases)
+web = build_web(settings)
+app = create_app(web.use_cases, web.sandbox)

@@ -11,9 +11,12 @@ DomainError
 ├── NotAllowed         who is asking is known and may not      (403)
 │   └── ReauthenticationNeeded
 ├── NotFound           it does not exist, or not for the asker (404)
-│   └── ChatroomNotFound
+│   ├── ChatroomNotFound
+│   └── WebhookNotConfigured
 ├── Conflict           it contradicts what is already there    (409)
-│   └── PhoneTaken
+│   ├── PhoneTaken
+│   ├── AlreadySubscribed
+│   └── NotSubscribed
 ├── TooMuch            too often, too many                     (429)
 │   ├── QuotaExhausted
 │   ├── OtpResendTooSoon
@@ -132,11 +135,36 @@ class ChatroomNotFound(NotFound):
 
 
 @dataclass(eq=False)
+class WebhookNotConfigured(NotFound):
+    """No signing secret is set: nobody could say whether an event is the payment provider's."""
+
+    code: ClassVar[str] = "webhook_not_configured"
+    title: ClassVar[str] = "Events of the payment provider are not taken here"
+
+
+@dataclass(eq=False)
 class PhoneTaken(Conflict):
     """The mobile number has an account already."""
 
     code: ClassVar[str] = "phone_taken"
     title: ClassVar[str] = "The mobile number is already registered"
+
+
+@dataclass(eq=False)
+class AlreadySubscribed(Conflict):
+    """There is a subscription that has not ended. ``portal_url``: where to manage it, if that can be had now."""
+
+    code: ClassVar[str] = "already_subscribed"
+    title: ClassVar[str] = "There is a subscription already"
+    portal_url: str | None
+
+
+@dataclass(eq=False)
+class NotSubscribed(Conflict):
+    """There is no subscription to do this with, or it has ended."""
+
+    code: ClassVar[str] = "not_subscribed"
+    title: ClassVar[str] = "There is no subscription"
 
 
 @dataclass(eq=False)

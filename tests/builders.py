@@ -19,17 +19,21 @@ from typing import Any
 from dependency_injector import containers, providers
 
 from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.memory.billing import MemoryLedger
 from adapters.memory.doubles import CountingIds, Outbox, PlainPasswordHasher, ScriptedLanguageModel, SettableClock
+from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryReader
 from adapters.memory.stores import MemoryJobQueue, MemoryOtpStore, MemoryRoomListCache
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
 from adapters.phone_numbers import LibPhoneNumberReader
+from adapters.stripe_events import StripeEventReader
 from application.auth.sessions import LoggedIn
+from application.billing.subscribe import ReturnUrls
 from application.chat.send_message import SentMessage
-from application.use_cases import Replying, UseCases
+from application.use_cases import BillingUpkeep, Replying, UseCases
 from domain.accounts import PhoneNumber, Principal
-from domain.billing import Subscription, SubscriptionStatus
+from domain.billing import BillingPolicy, RetryEvents, Subscription, SubscriptionStatus
 from domain.chat import ChatroomId
 from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import Purpose
@@ -39,6 +43,10 @@ from entrypoints.container import Inside
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SIGNING_KEY = b"a key that only the tests know, and everybody may"
+
+PRICE = "price_pro"
+WEBHOOK_SECRET = "whsec_of_the_tests"
+PUBLIC_URL = "https://chat.example"
 
 ASHA = "+919876543210"
 RAVI = "+919876543211"
@@ -140,6 +148,14 @@ class MemoryOutside(containers.DeclarativeContainer):
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
 
+    ledger = providers.Singleton(MemoryLedger, database)
+    payments = providers.Singleton(MemoryPayments, clock)
+    read_payment_event = providers.Singleton(StripeEventReader, secrets=[WEBHOOK_SECRET], clock=clock)
+    billing_policy = providers.Object(BillingPolicy(price=PRICE))
+    return_urls = providers.Object(ReturnUrls(PUBLIC_URL, frozenset({"https://app.example"})))
+    retry_events = providers.Object(RetryEvents())
+    reconcile_every = providers.Object(timedelta(hours=1))
+
 
 class House:
     """The application, its people and the hands of its worker. Time stands still until ``clock`` is moved."""
@@ -176,6 +192,8 @@ class House:
         inside = Inside(outside=outside)
         self.use_cases: UseCases = inside.use_cases()
         self.replying: Replying = inside.replying()
+        self.payments: MemoryPayments = outside.payments()
+        self.upkeep: BillingUpkeep = inside.billing_upkeep()
 
     # --- People ---
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC
 
+from adapters.memory.billing import subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.reader import Conversation, Profile, RoomLine, RoomPage, Standing, Turn
 from domain.accounts import Principal, SessionId, UserId
@@ -42,7 +43,7 @@ class MemoryReader:
     def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
         """Plan, subscription and today's use."""
         tables = self._database.tables
-        subscription = tables.subscriptions.get(user_id)
+        subscription = subscription_at(tables, user_id, self._database.clock())
         plan = subscription.plan if subscription else Plan.BASIC
         today = self._database.clock().astimezone(UTC).date()
         used = tables.daily_usage.get((user_id, today), 0)

@@ -7,9 +7,10 @@ from datetime import date, datetime
 from threading import RLock
 from uuid import UUID
 
+from application.ports.billing_work import KeptCheckout, KeptEvent, Versioned
 from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
-from domain.billing import Subscription
+from domain.billing import CustomerId, PaymentEvent, Subscription
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.replies import FailureReason, QueuedReply, ReplyId, ReplyState
 
@@ -44,6 +45,24 @@ class ReplyRow:
         return self.lease_until or self.available_at
 
 
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """A row of the customers."""
+
+    customer_id: CustomerId
+    reconciled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A row of the payment events."""
+
+    kept: KeptEvent
+    user_id: UserId | None
+    received_at: datetime
+    due_at: datetime
+
+
 @dataclass(slots=True)
 class Tables:
     """Frozen rows by key; a shallow copy is a snapshot."""
@@ -55,6 +74,12 @@ class Tables:
     messages: dict[MessageId, Message] = field(default_factory=dict)
     replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
     daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
+    daily_refunds: dict[tuple[UserId, date], int] = field(default_factory=dict)
+    customers: dict[UserId, CustomerRow] = field(default_factory=dict)
+    checkouts: dict[UserId, KeptCheckout] = field(default_factory=dict)
+    subscription_records: dict[UserId, Versioned] = field(default_factory=dict)
+    payment_events: dict[str, EventRow] = field(default_factory=dict)
+    payment_entries: dict[str, tuple[PaymentEvent, UserId | None]] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """A snapshot that may be changed without changing this one."""

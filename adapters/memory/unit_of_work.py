@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from adapters.memory.billing import MemoryBilling, subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow, Tables
 from domain.accounts import PhoneNumber, Session, SessionId, User, UserId
 from domain.chat import Chatroom, ChatroomId, Message
@@ -109,11 +110,12 @@ class MemoryUsage:
     def __init__(self, tables: Tables, now: datetime) -> None:
         """Work on ``tables``; ``now`` is the time of the transaction."""
         self._tables = tables
+        self._now = now
         self._today = now.astimezone(UTC).date()
 
     def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
         """Charge one prompt to today; QuotaExhausted when nothing is left."""
-        subscription = self._tables.subscriptions.get(user_id)
+        subscription = subscription_at(self._tables, user_id, self._now)
         plan = subscription.plan if subscription else Plan.BASIC
         limit = allowances[plan].daily_prompts
         key = (user_id, self._today)
@@ -129,6 +131,7 @@ class MemoryUsage:
         used = self._tables.daily_usage.get(key, 0)
         if used > 0:
             self._tables.daily_usage[key] = used - 1
+            self._tables.daily_refunds[key] = self._tables.daily_refunds.get(key, 0) + 1
 
 
 class MemoryReplies:
@@ -268,6 +271,7 @@ class MemoryWork:
         self.messages = MemoryMessages(tables)
         self.replies = MemoryReplies(tables, now)
         self.usage = MemoryUsage(tables, now)
+        self.billing = MemoryBilling(tables, now)
 
     def commit(self) -> None:
         """Make it all true."""

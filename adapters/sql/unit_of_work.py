@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from adapters.sql.billing import SqlBilling
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
 from adapters.sql.database import Database
 from adapters.sql.replies import SqlReplies
@@ -24,6 +25,7 @@ class SqlWork:
         self.messages = SqlMessages(cursor)
         self.replies = SqlReplies(cursor)
         self.usage = SqlUsage(cursor)
+        self.billing = SqlBilling(cursor)
 
     def commit(self) -> None:
         """COMMIT."""

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from application.ports.billing_work import BillingWork
 from application.ports.chatrooms import Chatrooms
 from application.ports.messages import Messages
 from application.ports.replies import Replies
@@ -26,6 +27,8 @@ class Work(Protocol):
     def replies(self) -> Replies: ...
     @property
     def usage(self) -> Usage: ...
+    @property
+    def billing(self) -> BillingWork: ...
 
     def commit(self) -> None:
         """Make it all true. The last thing a story does in its unit of work."""

@@ -8,11 +8,14 @@ import structlog
 from flask import Flask, Response, g, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from application.ports.payment_sandbox import PaymentSandbox
 from application.use_cases import UseCases
 from entrypoints.api.auth import auth_blueprint
+from entrypoints.api.billing import billing_blueprint, serve_landing_pages
 from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.chat import chat_blueprint
 from entrypoints.api.home import home_blueprint
+from entrypoints.api.payment_sandbox import serve_sandbox
 from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.request_id import HEADER, request_id
 from entrypoints.api.responses import to_json
@@ -29,8 +32,8 @@ missing id give the same 404. Members of a body that are not documented are igno
 log = structlog.get_logger("http")
 
 
-def create_app(use_cases: UseCases) -> Flask:
-    """The application over ``use_cases``. Several can live in one process."""
+def create_app(use_cases: UseCases, sandbox: PaymentSandbox | None = None) -> Flask:
+    """The application over ``use_cases``, with the pages of a ``sandbox``. Several can live in one process."""
     app = Flask("gemini-chat-backend", static_folder=None)
     app.config.update(
         API_TITLE="Gemini-style chat backend",
@@ -50,9 +53,13 @@ def create_app(use_cases: UseCases) -> Flask:
         users_blueprint(use_cases.auth, use_cases.billing, guard),
         chat_blueprint(use_cases.chat, guard),
         subscriptions_blueprint(use_cases.billing, guard),
+        billing_blueprint(use_cases.billing, guard),
         home_blueprint(use_cases.check_readiness),
     ):
         api.register_blueprint(blueprint)
+    serve_landing_pages(app, use_cases.billing)
+    if sandbox is not None:
+        serve_sandbox(app, sandbox)
     _serve_documentation(app)
     _watch_requests(app)
     return app

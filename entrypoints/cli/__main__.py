@@ -6,6 +6,9 @@ worker     a worker
 migrate    bring the database to the newest schema
 migration  write a migration from what the tables have become
 openapi    print the OpenAPI document
+reconcile  compare every customer with the payment provider, and say what was healed
+replay     have a stored payment event take effect once more
+explain    tell why a user was refused, charged or refunded, or is Basic
 """
 
 import argparse
@@ -31,9 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in ("up", "web", "worker", "migrate", "openapi"):
+    for name in ("up", "web", "worker", "migrate", "openapi", "reconcile"):
         commands.add_parser(name)
     commands.add_parser("migration").add_argument("message", help='what it does: "add x to y"')
+    commands.add_parser("replay").add_argument("event_id", help="evt_…")
+    explain = commands.add_parser("explain")
+    explain.add_argument("user", help="mobile number (+911234567890) or id")
+    explain.add_argument("--days", type=int, default=7, help="how far to look back")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
@@ -53,6 +60,13 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return _print_openapi(settings)
         case "migrate" | "migration":
             return _migrate(options, settings)
+        case "reconcile" | "replay" | "explain":
+            return _billing(options, settings)
+        case _:
+            return _serve(options, settings)
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
     if settings.database_url is None or settings.redis_url is None:
         return _misuse("DATABASE_URL and REDIS_URL (or REDIS_HOST) must be set; `make run` brings its own.")
     if options.command == "web":
@@ -75,6 +89,24 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     else:
         upgrade(settings.database_url)
     return 0
+
+
+def _billing(options: argparse.Namespace, settings: Settings) -> int:
+    if settings.database_url is None:
+        return _misuse("DATABASE_URL must be set; `make run` tells its own when it starts.")
+    from entrypoints.cli import billing
+    from entrypoints.container import build_operator
+
+    operator = build_operator(settings)
+    try:
+        match options.command:
+            case "reconcile":
+                return billing.reconcile(operator.billing)
+            case "replay":
+                return billing.replay(operator.billing, options.event_id)
+        return billing.explain(operator.billing, options.user, days=options.days)
+    finally:
+        operator.close()
 
 
 def _print_openapi(settings: Settings) -> int:

@@ -62,6 +62,14 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "stripe_price_id": None,
         "stripe_webhook_secrets": (),
         "stripe_api_base": None,
+        "stripe_old_price_ids": frozenset(),
+        "payment_provider": "sandbox",
+        "public_url": "http://127.0.0.1:8000",
+        "return_url_origins": frozenset(),
+        "past_due_grace": timedelta(days=7),
+        "duplicate_subscriptions": "cancel",
+        "disputed_payments": "record",
+        "reconcile_every": timedelta(hours=1),
         "basic_daily_prompts": 5,
         "reply_lease": timedelta(seconds=60),
         "reply_max_attempts": 3,
@@ -156,6 +164,7 @@ def test_no_secret_shows_itself():
         "PASSWORD_PEPPER": "hunter2",
         "GEMINI_API_KEY": "hunter2",
         "STRIPE_SECRET_KEY": "hunter2",
+        "STRIPE_PRICE_ID": "price_1",
         "STRIPE_WEBHOOK_SECRET": "hunter2,hunter2",
     }
     settings = read_settings(secrets)
