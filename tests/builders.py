@@ -10,7 +10,7 @@
 Wired by the same ``Inside`` as the running service; only what is outside is of memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -31,6 +31,8 @@ from adapters.stripe_events import StripeEventReader
 from application.auth.sessions import LoggedIn
 from application.billing.subscribe import ReturnUrls
 from application.chat.send_message import SentMessage
+from application.ports.payments import Payments
+from application.ports.runtime import Clock
 from application.use_cases import BillingUpkeep, Replying, UseCases
 from domain.accounts import PhoneNumber, Principal
 from domain.billing import BillingPolicy, RetryEvents, Subscription, SubscriptionStatus
@@ -149,7 +151,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     language_model = providers.Singleton(ScriptedLanguageModel)
 
     ledger = providers.Singleton(MemoryLedger, database)
-    payments = providers.Singleton(MemoryPayments, clock)
+    payments = providers.Dependency()
     read_payment_event = providers.Singleton(StripeEventReader, secrets=[WEBHOOK_SECRET], clock=clock)
     billing_policy = providers.Object(BillingPolicy(price=PRICE))
     return_urls = providers.Object(ReturnUrls(PUBLIC_URL, frozenset({"https://app.example"})))
@@ -168,8 +170,13 @@ class House:
         reply_policy: ReplyPolicy | None = None,
         now: datetime = NOW,
         shows_codes: bool = False,
+        billing_policy: BillingPolicy | None = None,
+        payments: Callable[[Clock], Payments] | None = None,
     ) -> None:
-        """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development."""
+        """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development.
+
+        ``payments``: makes another payment provider than the one in memory.
+        """
         self.policy = reply_policy or ReplyPolicy()
         self.outbox: Outbox = ShowingOutbox() if shows_codes else Outbox()
         outside = MemoryOutside(
@@ -179,6 +186,10 @@ class House:
             otp_delivery=self.outbox,
         )
         self.clock: SettableClock = outside.clock()
+        if billing_policy is not None:
+            outside.billing_policy.override(billing_policy)
+        self.payments = MemoryPayments(self.clock)
+        outside.payments.override(payments(self.clock) if payments else self.payments)
         self.model: ScriptedLanguageModel = outside.language_model()
         self.database: MemoryDatabase = outside.database()
         self.begin: SwitchedUnitsOfWork = outside.begin()
@@ -192,7 +203,6 @@ class House:
         inside = Inside(outside=outside)
         self.use_cases: UseCases = inside.use_cases()
         self.replying: Replying = inside.replying()
-        self.payments: MemoryPayments = outside.payments()
         self.upkeep: BillingUpkeep = inside.billing_upkeep()
 
     # --- People ---

@@ -110,13 +110,13 @@ class FakeStripe:
         self, method: str, url: str, headers: Mapping[str, str], body: str
     ) -> tuple[bytes, int, Mapping[str, str]]:
         """The answer to a request: body, status, headers."""
-        parts = urlsplit(url)
+        method, parts = method.upper(), urlsplit(url)
         known = {name.lower(): value for name, value in headers.items()}
         try:
             self._admit(known)
             params = dict(parse_qsl(parts.query if method in {"GET", "DELETE"} else body, keep_blank_values=True))
             with self._state() as objects:
-                answer, replayed = self._once(objects, method.upper(), parts.path, params, known.get("idempotency-key"))
+                answer, replayed = self._once(objects, method, parts.path, params, known.get("idempotency-key"))
                 answered = orjson.dumps(answer)
         except Refused as refusal:
             return orjson.dumps(refusal.body), refusal.status, {"request-id": "req_sandbox"}
