@@ -31,6 +31,7 @@ from adapters.stripe_events import StripeEventReader
 from application.auth.sessions import LoggedIn
 from application.billing.subscribe import ReturnUrls
 from application.chat.send_message import SentMessage
+from application.ports.payment_events import ReadPaymentEvent
 from application.ports.payments import Payments
 from application.ports.runtime import Clock
 from application.use_cases import BillingUpkeep, Replying, UseCases
@@ -151,7 +152,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     language_model = providers.Singleton(ScriptedLanguageModel)
 
     ledger = providers.Singleton(MemoryLedger, database)
-    payments = providers.Dependency()
+    payments: providers.Dependency[Payments] = providers.Dependency()
     read_payment_event = providers.Singleton(StripeEventReader, secrets=[WEBHOOK_SECRET], clock=clock)
     billing_policy = providers.Object(BillingPolicy(price=PRICE))
     return_urls = providers.Object(ReturnUrls(PUBLIC_URL, frozenset({"https://app.example"})))
@@ -172,6 +173,7 @@ class House:
         shows_codes: bool = False,
         billing_policy: BillingPolicy | None = None,
         payments: Callable[[Clock], Payments] | None = None,
+        read_event: ReadPaymentEvent | None = None,
     ) -> None:
         """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development.
 
@@ -188,6 +190,8 @@ class House:
         self.clock: SettableClock = outside.clock()
         if billing_policy is not None:
             outside.billing_policy.override(billing_policy)
+        if read_event is not None:
+            outside.read_payment_event.override(providers.Object(read_event))
         self.payments = MemoryPayments(self.clock)
         outside.payments.override(payments(self.clock) if payments else self.payments)
         self.model: ScriptedLanguageModel = outside.language_model()

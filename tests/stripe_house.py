@@ -24,7 +24,7 @@ Event = dict[str, Any]
 
 
 class StripeHouse(House):
-    """A house with a Stripe. ``down``: it does not answer. ``meanwhile``: done once, after it has answered a reading."""
+    """A house with a Stripe. ``down``: it does not answer. ``meanwhile``: done once, after it has answered."""
 
     def __init__(self, policy: BillingPolicy | None = None) -> None:
         """An empty one."""
@@ -110,7 +110,6 @@ class Buyer:
         counts = policy.the_one_that_counts(self.house.provider.subscriptions_of(self.customer_id))
         return None if counts is None else policy.record_of(counts)
 
-    @property
     def plan(self) -> Plan:
         """What they have at this moment."""
         return self.house.use_cases.billing.show_standing(user_id=self.user_id).plan

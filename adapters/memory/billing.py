@@ -67,7 +67,7 @@ class MemoryCustomers:
         )
         taken = []
         for _, user_id in due[:limit]:
-            row = replace(self._tables.customers[user_id], reconciled_at=self._now)
+            row = replace(self._tables.customers[user_id], reconciled_at=max(self._now, since))
             self._tables.customers[user_id] = row
             taken.append(Customer(user_id, row.customer_id))
         return taken

@@ -30,13 +30,14 @@ ADD_CUSTOMER = """
 INSERT INTO customers (user_id, customer_id, created_at) VALUES (%(user_id)s, %(customer_id)s, now())
 ON CONFLICT (user_id) DO NOTHING
 """
+# A caller whose clock is ahead of this one must not be given the same customers for ever.
 TAKE_UNRECONCILED = """
 WITH due AS MATERIALIZED (
     SELECT user_id FROM customers WHERE reconciled_at IS NULL OR reconciled_at < %(since)s
     ORDER BY reconciled_at NULLS FIRST, user_id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-UPDATE customers SET reconciled_at = now() FROM due WHERE customers.user_id = due.user_id
+UPDATE customers SET reconciled_at = GREATEST(now(), %(since)s) FROM due WHERE customers.user_id = due.user_id
 RETURNING customers.user_id, customers.customer_id
 """
 RECONCILE_AGAIN = "UPDATE customers SET reconciled_at = NULL WHERE user_id = %(user_id)s"

@@ -1,6 +1,6 @@
 """The stand-in for Stripe behind a real HTTP server, with the faults that networks and Stripe have."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +10,8 @@ from time import sleep
 import orjson
 
 from adapters.stripe_sandbox.fake import FakeStripe
+
+Answer = tuple[bytes, int, Mapping[str, str]]
 
 
 @dataclass
@@ -80,7 +82,7 @@ class StripeServer:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def _fault(self, method: str, key: str | None) -> tuple[bytes, int, dict[str, str]] | None:
+    def _fault(self, method: str, key: str | None) -> Answer | None:
         with self._lock:
             if self.faults.down:
                 return _error(503, {"stripe-should-retry": "false"})
@@ -116,5 +118,5 @@ def serving(stripe: FakeStripe) -> Iterator[StripeServer]:
         thread.join(5)
 
 
-def _error(status: int, headers: dict[str, str]) -> tuple[bytes, int, dict[str, str]]:
+def _error(status: int, headers: dict[str, str]) -> Answer:
     return orjson.dumps({"error": {"type": "api_error", "message": "out of order"}}), status, headers

@@ -27,7 +27,16 @@ DEEDS = (
     "dispute",
     "a day passes",
 )
-NEWS = ("one comes", "one comes twice", "one is lost", "stripe is down", "stripe is up", "sweep", "meanwhile")
+NEWS = (
+    "one comes",
+    "one comes twice",
+    "one is lost",
+    "all are lost",
+    "stripe is down",
+    "stripe is up",
+    "sweep",
+    "meanwhile",
+)
 
 
 class Life:
@@ -56,6 +65,13 @@ class Life:
             case "end" | "resume":
                 if stripe.look().subscriptions[one]["status"] not in {"canceled", "incomplete_expired"}:
                     stripe.set_renewal(one, renew=what == "resume")
+            case _:
+                self.is_done(what, one)
+
+    def is_done(self, what: str, one: str) -> None:
+        """More of what may happen."""
+        stripe = self.house.stripe
+        match what:
             case "sell a second one":
                 stripe.sell(self.buyer.customer_id, self.choose([PRICE, OLD_PRICE]))
             case "sell something else":
@@ -80,6 +96,9 @@ class Life:
         match what:
             case "stripe is down" | "stripe is up":
                 self.house.down = what == "stripe is down"
+            case "all are lost":
+                self.lost = True
+                self.on_their_way.clear()
             case "sweep":
                 self.house.clock.advance(timedelta(minutes=5))
                 self.house.upkeep.apply_pending()
@@ -132,10 +151,10 @@ def test_any_order_repetition_delay_or_loss_ends_in_stripes_state(
         if one["status"] == "active" and one["items"]["data"][0]["price"]["id"] in {PRICE, OLD_PRICE}
     ]
     if paid_for:
-        assert buyer.plan is Plan.PRO
+        assert buyer.plan() is Plan.PRO
     if cancels_duplicates:
         assert len(paid_for) <= 1, "charged twice"
-    if buyer.plan is Plan.PRO and not paid_for:
+    if buyer.plan() is Plan.PRO and not paid_for:
         assert buyer.record is not None
         assert buyer.record.at(life.house.clock()).in_grace
     # Nobody is refunded more often than charged.
