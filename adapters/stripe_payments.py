@@ -104,23 +104,26 @@ class StripePayments:
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
         """The checkout of an order."""
         metadata = {"user_id": str(order.user_id)}
-        session = self._write(
-            f"checkout-{order.attempt_id}",
-            lambda key: self._patient.v1.checkout.sessions.create(
-                {
-                    "mode": "subscription",
-                    "customer": customer_id,
-                    "client_reference_id": str(order.user_id),
-                    "line_items": [{"price": order.price_id, "quantity": 1}],
-                    "metadata": metadata,
-                    # Stripe does not copy the session's metadata to what it makes.
-                    "subscription_data": {"metadata": metadata},
-                    "success_url": order.success_url,
-                    "cancel_url": order.cancel_url,
-                },
-                {"idempotency_key": key},
-            ),
-        )
+        try:
+            session = self._write(
+                f"checkout-{order.attempt_id}",
+                lambda key: self._patient.v1.checkout.sessions.create(
+                    {
+                        "mode": "subscription",
+                        "customer": customer_id,
+                        "client_reference_id": str(order.user_id),
+                        "line_items": [{"price": order.price_id, "quantity": 1}],
+                        "metadata": metadata,
+                        # Stripe does not copy the session's metadata to what it makes.
+                        "subscription_data": {"metadata": metadata},
+                        "success_url": order.success_url,
+                        "cancel_url": order.cancel_url,
+                    },
+                    {"idempotency_key": key},
+                ),
+            )
+        except _Missing:
+            raise _unknown(customer_id) from None
         return _checkout(session.to_dict())
 
     def checkout(self, checkout_id: CheckoutId) -> Checkout | None:
@@ -140,6 +143,8 @@ class StripePayments:
                 f"expire-{checkout_id}",
                 lambda key: self._patient.v1.checkout.sessions.expire(checkout_id, {}, {"idempotency_key": key}),
             )
+        except _Missing:
+            return
         except DependencyDown:
             # Stripe also refuses when it was paid in this moment, and then there is nothing to do.
             now = self.checkout(checkout_id)
@@ -149,9 +154,14 @@ class StripePayments:
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         """The address of Stripe's customer portal."""
         # Each has a life of a few minutes, so a new one each time: no key, and nothing is charged.
-        session = self._read(
-            lambda: self._patient.v1.billing_portal.sessions.create({"customer": customer_id, "return_url": return_url})
-        )
+        try:
+            session = self._read(
+                lambda: self._patient.v1.billing_portal.sessions.create(
+                    {"customer": customer_id, "return_url": return_url}
+                )
+            )
+        except _Missing:
+            raise _unknown(customer_id) from None
         return session.url
 
     def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
@@ -165,9 +175,7 @@ class StripePayments:
         try:
             return [_subscription(one) for one in self._read(all_of_them)]
         except _Missing:
-            # The key of another account, most likely: no reason to take away what people have paid for.
-            log.error("stripe_customer_unknown", customer_id=customer_id)
-            raise DependencyDown(PROVIDER, retry_after=LONG) from None
+            raise _unknown(customer_id) from None
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
         """Let a subscription end with its period, or go on after all."""
@@ -265,6 +273,12 @@ class StripePayments:
                 raise _KeyIsBurnt from None
             log.warning("stripe_unavailable", error=type(error).__name__, status=error.http_status)
             raise DependencyDown(PROVIDER) from None
+
+
+def _unknown(customer_id: CustomerId) -> DependencyDown:
+    """The key of another account, most likely: no reason to take away what people have paid for."""
+    log.error("stripe_customer_unknown", customer_id=customer_id)
+    return DependencyDown(PROVIDER, retry_after=LONG)
 
 
 def _checkout(session: Json) -> Checkout:

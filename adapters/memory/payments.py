@@ -53,6 +53,7 @@ class MemoryPayments:
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
         """The checkout of an order."""
         with self._answering("open_checkout"):
+            self._assert_known(customer_id)
             for checkout_id, (known, _, _) in self.orders.items():
                 if known.attempt_id == order.attempt_id:
                     return self._checkout(checkout_id)
@@ -75,13 +76,13 @@ class MemoryPayments:
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         """The address of a portal."""
         with self._answering("open_portal"):
+            self._assert_known(customer_id)
             return f"https://portal.example/{customer_id}/{next(self._count)}"
 
     def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
         """All subscriptions of a customer."""
         with self._answering("subscriptions_of"):
-            if customer_id not in {*self.customers.values(), *self.charges.values()}:
-                raise DependencyDown("stripe", retry_after=30)
+            self._assert_known(customer_id)
             return [one for one in self.subscriptions.values() if one.customer_id == customer_id]
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
@@ -148,6 +149,10 @@ class MemoryPayments:
             raise DependencyDown("stripe")
         self.calls.append(call)
         return self._lock
+
+    def _assert_known(self, customer_id: CustomerId) -> None:
+        if customer_id not in self.customers.values():
+            raise DependencyDown("stripe", retry_after=30)
 
     def _checkout(self, checkout_id: CheckoutId) -> Checkout:
         state = self._states[checkout_id]

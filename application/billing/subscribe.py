@@ -80,11 +80,13 @@ class Subscribe:
         )
         for _ in range(ENOUGH_TRIES):
             self._refuse_if_subscribed(user_id)
-            checkout = self._open(self._begin(order))
-            if checkout.state is CheckoutState.OPEN:
+            kept = self._begin(order)
+            checkout = self._open(kept) if kept is not None else None
+            if checkout is not None and checkout.state is CheckoutState.OPEN:
                 return checkout
             # Paid or expired since we heard of it: look again whether there is a subscription now.
-            self._close(checkout)
+            if checkout is not None:
+                self._close(user_id, checkout)
         raise DependencyDown(PROVIDER)
 
     def _refuse_if_subscribed(self, user_id: UserId) -> None:
@@ -102,18 +104,31 @@ class Subscribe:
         if after is not None and not after.ended:
             raise AlreadySubscribed(portal_url=self._portal(customer_id))
 
-    def _begin(self, order: Order) -> KeptCheckout:
+    def _begin(self, order: Order) -> KeptCheckout | None:
+        """The checkout that counts; None where there is a subscription now.
+
+        A checkout that was paid is closed only after the subscription is in our table: whoever reads first the one and
+        then the other, and finds neither, may begin a new one.
+        """
         with self.begin() as work:
             current = work.billing.checkouts.current(order.user_id)
-        if current is not None and self._still_good(current, order):
+            record = work.billing.subscriptions.get(order.user_id).record
+        if record is not None and not record.ended:
+            return None
+        if current is not None and (self._still_good(current, order) or self._is_paid(current)):
             return current
-        if current is not None and current.checkout_id is not None and not current.closed:
-            # At another price, or older than a day: nobody may pay it beside the new one.
-            self.payments.expire_checkout(current.checkout_id)
         with self.begin() as work:
             begun = work.billing.checkouts.begin(order, instead_of=current.order.attempt_id if current else None)
             work.commit()
         return begun
+
+    def _is_paid(self, current: KeptCheckout) -> bool:
+        """Whether a checkout at another price, or a day old, was paid; nobody may pay it from now on."""
+        if current.checkout_id is None or current.closed:
+            return False
+        self.payments.expire_checkout(current.checkout_id)
+        found = self.payments.checkout(current.checkout_id)
+        return found is not None and found.state is CheckoutState.COMPLETE
 
     def _still_good(self, current: KeptCheckout, order: Order) -> bool:
         fresh = self.clock() - current.begun_at < ATTEMPT_LIFETIME
@@ -141,7 +156,9 @@ class Subscribe:
             work.commit()
         return customer_id
 
-    def _close(self, checkout: Checkout) -> None:
+    def _close(self, user_id: UserId, checkout: Checkout) -> None:
+        if checkout.state is CheckoutState.COMPLETE:
+            self.sync(user_id=user_id, customer_id=self._customer(user_id))
         with self.begin() as work:
             work.billing.checkouts.close(checkout.id)
             work.commit()

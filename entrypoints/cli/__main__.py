@@ -92,12 +92,16 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _billing(options: argparse.Namespace, settings: Settings) -> int:
-    if settings.database_url is None:
-        return _misuse("DATABASE_URL must be set; `make run` tells its own when it starts.")
+    from entrypoints.supervisor.running import running_database_url
+
+    database_url = settings.database_url or running_database_url(settings.data_dir)
+    if database_url is None:
+        return _misuse("DATABASE_URL must be set, or `make run` must be running.")
+    from domain.errors import DependencyDown
     from entrypoints.cli import billing
     from entrypoints.container import build_operator
 
-    operator = build_operator(settings)
+    operator = build_operator(replace(settings, database_url=database_url))
     try:
         match options.command:
             case "reconcile":
@@ -105,6 +109,8 @@ def _billing(options: argparse.Namespace, settings: Settings) -> int:
             case "replay":
                 return billing.replay(operator.billing, options.event_id)
         return billing.explain(operator.billing, options.user, days=options.days)
+    except DependencyDown as down:
+        return _misuse(f"Not available: {down.dependency}.")
     finally:
         operator.close()
 

@@ -63,15 +63,15 @@ def explain(billing: BillingUpkeep, phone_or_id: str, *, days: int) -> int:
             "because": why(found),
             "today": found.standing.quota,
             "wouldBeRefused": found.standing.quota.remaining == 0,
-            "days": [one._asdict() for one in found.days],
-            "prompts": [one._asdict() for one in found.prompts],
+            "days": [_members(one) for one in found.days],
+            "prompts": [_members(one) for one in found.prompts],
             "billing": {
                 "customerId": found.billing.customer_id,
                 "subscription": _record(found.billing.record),
                 "version": found.billing.version,
                 "syncedAt": found.billing.synced_at,
-                "money": [one._asdict() for one in found.billing.money],
-                "events": [one._asdict() for one in found.billing.events],
+                "money": [_members(one) for one in found.billing.money],
+                "events": [_members(one) for one in found.billing.events],
             },
         }
     )
@@ -104,6 +104,12 @@ def _record(record: SubscriptionRecord | None) -> dict[str, Any] | None:
         "cancelAtPeriodEnd": record.cancel_at_period_end,
         "graceEndsAt": record.grace_ends_at,
     }
+
+
+def _members(line: Any) -> dict[str, Any]:
+    """A line of the ledger, with names as the API's."""
+    names = {name: name.split("_") for name in line._fields}
+    return {first + "".join(map(str.capitalize, rest)): getattr(line, name) for name, (first, *rest) in names.items()}
 
 
 def _print(document: dict[str, Any]) -> None:

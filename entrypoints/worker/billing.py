@@ -9,7 +9,7 @@ from application.billing.reconcile import Reconciled
 from application.use_cases import BillingUpkeep
 from domain.errors import DependencyDown
 
-SWEEP_SECONDS = 2.0
+SWEEP_SECONDS = 5.0
 # With the database or the payment provider down, look less often, up to this.
 BACKOFF_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ class BillingTask:
         self._thread = Thread(target=self._run, name="billing", daemon=True)
 
     def start(self) -> None:
-        """Begin to look, now and every two seconds."""
+        """Begin to look, now and every five seconds."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -228,8 +228,14 @@ class PaymentsContract:
         assert all(url.startswith("https://") for url in urls)
 
     def test_an_unknown_customer_is_a_fault_and_not_somebody_without_subscriptions(self, shop: Shop) -> None:
-        with pytest.raises(DependencyDown):
-            shop.payments.subscriptions_of(CustomerId("cus_of_another_account"))
+        stranger = CustomerId("cus_of_another_account")
+        for action in (
+            lambda: shop.payments.subscriptions_of(stranger),
+            lambda: shop.payments.open_checkout(an_order(a_user()), stranger),
+            lambda: shop.payments.open_portal(stranger, return_url="https://chat.example"),
+        ):
+            with pytest.raises(DependencyDown):
+                action()
 
     def test_a_provider_that_is_down_is_said_to_be(self, shop: Shop) -> None:
         user = a_user()

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.billing import BillingPolicy, InboxState, SubscriptionStatus
-from domain.errors import DependencyDown
+from domain.errors import AlreadySubscribed, DependencyDown
 from domain.plans import Plan
 from tests.builders import ASHA, PRICE, RAVI
 from tests.stripe_house import FOREIGN_PRICE, OLD_PRICE, Buyer, StripeHouse
@@ -199,6 +199,36 @@ def test_somebody_elses_payment_makes_nobody_else_pro(house: StripeHouse, asha: 
     ravi.buy()
     house.deliver_all()
     assert (asha.plan(), ravi.plan()) == (Plan.BASIC, Plan.PRO)
+
+
+# --- Paid at the moment another checkout is asked for ---
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("age", [timedelta(hours=1), timedelta(hours=23, minutes=30)])
+def test_what_is_paid_while_one_asks_is_not_sold_again(house: StripeHouse, asha: Buyer, age: timedelta, told: bool):
+    first = asha.subscribe()
+    house.clock.advance(age)
+
+    def meanwhile() -> None:
+        house.stripe.pay(first)
+        if told:
+            house.deliver_all()
+
+    house.meanwhile = meanwhile
+    with pytest.raises(AlreadySubscribed):
+        asha.subscribe()
+    assert len(house.stripe.look().sessions) == 1
+    assert asha.plan() is Plan.PRO
+
+
+def test_an_old_checkout_cannot_be_paid_beside_the_new_one(house: StripeHouse, asha: Buyer):
+    first = asha.subscribe()
+    house.clock.advance(timedelta(hours=23, minutes=30))
+    second = asha.subscribe()
+    assert second != first
+    sessions = house.stripe.look().sessions
+    assert (sessions[first]["status"], sessions[second]["status"]) == ("expired", "open")
 
 
 # --- Later ---
