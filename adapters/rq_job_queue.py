@@ -95,6 +95,9 @@ class _Doorbell(SimpleWorker):
     def subscribe(self) -> None:
         """Not to remote commands: nobody sends them, and with Redis away RQ leaves the thread behind that listens."""
 
+    def procline(self, message: str) -> None:
+        """Not shown: the command line goes on saying which of our processes this is."""
+
     def teardown(self) -> None:
         """Sign off, if Redis takes that at once; if not, the registration expires by itself."""
         pool = self.connection.connection_pool

@@ -225,6 +225,11 @@ def new_run(data_dir: Path, tmp_path: Path) -> Iterator[Callable[[], Run]]:
             psutil.wait_procs(left, timeout=PATIENCE)
 
 
+def descendants() -> set[psutil.Process]:
+    """The processes of this test run; the session's own servers may be among them."""
+    return set(psutil.Process().children(recursive=True))
+
+
 def all_gone(processes: list[psutil.Process]) -> bool:
     return not any(lives(one) for one in processes)
 
@@ -403,11 +408,12 @@ def answers(servers: Servers) -> bool:
 
 
 def test_the_servers_keep_their_data_their_secrets_and_to_this_machine(data_dir):
+    before = descendants()
     with embedded_servers(data_dir) as servers:
         assert answers(servers)
         with redis.Redis.from_url(servers.redis_url) as client:
             client.set("kept", "yes")
-        own = psutil.Process().children(recursive=True)
+        own = list(descendants() - before)
         passwords = [(data_dir / f"{one}.password").read_text().strip() for one in SERVERS]
         for process in own:
             line = " ".join(process.cmdline())
@@ -541,13 +547,14 @@ def test_postgres_is_unprivileged_even_where_only_its_starter_may_go(tmp_path):
     )
     server = Postgres(binaries, closed, durable=False)
     supervisor = Supervisor(QuietInbox(), say=lambda _line: None)
+    before = set(psutil.Process().children())
     try:
         server.create(supervisor.run)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         supervisor.start(server.spec(port))
-        (process,) = psutil.Process().children()
+        (process,) = set(psutil.Process().children()) - before
         assert process.exe() == str(binaries.postgres)
         uids = set(process.uids())
         assert uids == {server.data.stat().st_uid}
