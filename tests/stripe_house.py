@@ -1,6 +1,7 @@
 """A house whose payment provider is the stand-in for Stripe, reached through Stripe's own library in this process."""
 
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 
 import orjson
@@ -29,6 +30,7 @@ class StripeHouse(House):
     def __init__(self, policy: BillingPolicy | None = None) -> None:
         """An empty one."""
         self.policy_of_billing = policy or BillingPolicy(price=PRICE, old_prices=frozenset({OLD_PRICE}))
+        self._ids = count(1)
         self.down = False
         self.meanwhile: Callable[[], None] | None = None
         super().__init__(billing_policy=self.policy_of_billing, payments=self._payments)
@@ -39,6 +41,8 @@ class StripeHouse(House):
             clock=clock,
             api_key=KEY,
             prices=frozenset({PRICE, OLD_PRICE, FOREIGN_PRICE}),
+            # The same in every run, and in the order in which things were made.
+            new_id=lambda: f"{next(self._ids):012d}",
         )
         self.provider = StripePayments(api_key=KEY, transport=self._handle)
         return self.provider

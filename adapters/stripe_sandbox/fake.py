@@ -79,8 +79,10 @@ class FakeStripe:
         prices: frozenset[str],
         pages: str = "https://checkout.example",
         old_shapes: bool = False,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(12),
     ) -> None:
         """Answer whoever has ``api_key``; ``pages``: where checkouts and portals are shown."""
+        self._new_id = new_id
         self._state = state
         self._clock = clock
         self._api_key = api_key
@@ -152,7 +154,7 @@ class FakeStripe:
 
     def _new_customer(self, objects: Objects, call: Call) -> Json:
         call.take(r"metadata\[\w+\]")
-        customer_id = _id("cus")
+        customer_id = self._id("cus")
         customer = {"id": customer_id, "object": "customer", "created": self._now(), "metadata": call.below("metadata")}
         objects.customers[customer_id] = customer
         return customer
@@ -176,7 +178,7 @@ class FakeStripe:
             raise Refused(400, "invalid_request_error", "resource_missing", "line_items[0][price]")
         call.need("line_items[0][quantity]")
         now = self._now()
-        session_id = _id("cs_test")
+        session_id = self._id("cs_test")
         session = {
             "id": session_id,
             "object": "checkout.session",
@@ -213,7 +215,7 @@ class FakeStripe:
     def _new_portal(self, objects: Objects, call: Call) -> Json:
         call.take("customer", "return_url")
         self._known(objects.customers, call.need("customer"), "customer")
-        portal_id = _id("bps")
+        portal_id = self._id("bps")
         portal = {
             "id": portal_id,
             "object": "billing_portal.session",
@@ -282,7 +284,7 @@ class FakeStripe:
         if charge["refunded"]:
             raise Refused(400, "invalid_request_error", "charge_already_refunded")
         charge |= {"refunded": True, "amount_refunded": charge["amount"]}
-        refund = {"id": _id("re"), "object": "refund", "charge": charge["id"], "amount": charge["amount"]}
+        refund = {"id": self._id("re"), "object": "refund", "charge": charge["id"], "amount": charge["amount"]}
         objects.refunds[refund["id"]] = refund
         self._tell(objects, "charge.refunded", charge)
         return refund
@@ -303,7 +305,7 @@ class FakeStripe:
         """The bank says no; the checkout stays open."""
         with self._state() as objects:
             session = self._open_session(objects, session_id)
-            intent = {"id": _id("pi"), "object": "payment_intent", "customer": session["customer"]}
+            intent = {"id": self._id("pi"), "object": "payment_intent", "customer": session["customer"]}
             self._tell(objects, "payment_intent.payment_failed", intent)
 
     def payment_arrives(self, subscription_id: str) -> None:
@@ -376,7 +378,7 @@ class FakeStripe:
             charge_id = objects.invoices[subscription["latest_invoice"]]["sandbox_charge"]
             charge = objects.charges[charge_id]
             dispute = {
-                "id": _id("dp"),
+                "id": self._id("dp"),
                 "object": "dispute",
                 "charge": charge_id,
                 "payment_intent": charge["payment_intent"],
@@ -419,7 +421,7 @@ class FakeStripe:
     ) -> Json:
         now = self._now()
         subscription: Json = {
-            "id": _id("sub"),
+            "id": self._id("sub"),
             "object": "subscription",
             "created": now,
             "customer": customer_id,
@@ -428,7 +430,7 @@ class FakeStripe:
             "cancel_at_period_end": False,
             "metadata": metadata,
             "latest_invoice": None,
-            "items": {"object": "list", "data": [{"id": _id("si"), "price": {"id": price}, "quantity": 1}]},
+            "items": {"object": "list", "data": [{"id": self._id("si"), "price": {"id": price}, "quantity": 1}]},
         }
         _set_period(subscription, now, now + MONTH)
         objects.subscriptions[subscription["id"]] = subscription
@@ -436,7 +438,7 @@ class FakeStripe:
         return subscription
 
     def _invoice(self, objects: Objects, subscription: Json, *, paid: bool) -> None:
-        charge_id, intent_id, invoice_id = _id("ch"), _id("pi"), _id("in")
+        charge_id, intent_id, invoice_id = self._id("ch"), self._id("pi"), self._id("in")
         objects.charges[charge_id] = {
             "id": charge_id,
             "object": "charge",
@@ -473,7 +475,13 @@ class FakeStripe:
 
     def _tell(self, objects: Objects, kind: str, about: Json) -> None:
         shown = self._shown(about) if about["object"] == "subscription" else deepcopy(about)
-        event = {"id": _id("evt"), "object": "event", "type": kind, "created": self._now(), "data": {"object": shown}}
+        event = {
+            "id": self._id("evt"),
+            "object": "event",
+            "type": kind,
+            "created": self._now(),
+            "data": {"object": shown},
+        }
         objects.outbox.append(event)
 
     def _shown(self, subscription: Json) -> Json:
@@ -506,6 +514,9 @@ class FakeStripe:
             raise missing(param)
         return kept[wanted]
 
+    def _id(self, prefix: str) -> str:
+        return f"{prefix}_{self._new_id()}"
+
     def _now(self) -> int:
         return int(self._clock().timestamp())
 
@@ -524,7 +535,3 @@ def _period(subscription: Json) -> tuple[Any, Any]:
 def _set_period(subscription: Json, start: int, end: int) -> None:
     for item in subscription["items"]["data"]:
         item |= {"current_period_start": start, "current_period_end": end}
-
-
-def _id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(12)}"

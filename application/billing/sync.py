@@ -65,15 +65,19 @@ class SyncSubscription:
         is now.
         """
         ended: tuple[SubscriptionId, ...] = ()
+        leave_surplus = False
         for _ in range(ENOUGH_TRIES):
             with self.begin() as work:
                 before, version = work.billing.subscriptions.get(user_id)
             found = self.payments.subscriptions_of(customer_id, hurry=hurry)
-            if surplus := self.policy.surplus(found):
+            if not leave_surplus and (surplus := self.policy.surplus(found)):
                 if hurry:
                     raise TakesLonger
-                ended += tuple(self._end(one, customer_id) for one in surplus)
-                continue  # how things are now, the provider knows
+                ended += tuple(one.subscription.id for one in surplus if self._end(one, customer_id))
+                # How things are now, the provider knows. What cannot be ended at the moment is tried again when the
+                # customer is next compared; the plan of whoever has paid does not wait for that.
+                leave_surplus = True
+                continue
             after = self._record(found, before)
             with self.begin() as work:
                 if not also(work):
@@ -83,12 +87,16 @@ class SyncSubscription:
                     return Synced(before, after, ended)
         raise DependencyDown(PROVIDER, retry_after=1)
 
-    def _end(self, surplus: Surplus, customer_id: CustomerId) -> SubscriptionId:
+    def _end(self, surplus: Surplus, customer_id: CustomerId) -> bool:
         subscription_id = surplus.subscription.id
-        self.payments.cancel(subscription_id, refund=surplus.refund)
+        try:
+            self.payments.cancel(subscription_id, refund=surplus.refund)
+        except DependencyDown:
+            log.error("%s of %s is one subscription too many, and cannot be ended now", subscription_id, customer_id)
+            return False
         refunded = ", and refunded" if surplus.refund else ""
         log.warning("%s of %s was one subscription too many: ended%s", subscription_id, customer_id, refunded)
-        return subscription_id
+        return True
 
     def _record(
         self, found: Sequence[ProvidedSubscription], before: SubscriptionRecord | None

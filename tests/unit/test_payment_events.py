@@ -420,6 +420,31 @@ def test_stopped_between_refund_and_cancellation_it_is_refunded_once(
     assert asha.plan() is Plan.PRO
 
 
+def test_what_cannot_be_refunded_now_keeps_nobody_from_their_plan(
+    house: StripeHouse, asha: Buyer, monkeypatch: pytest.MonkeyPatch
+):
+    first = asha.buy()
+    house.clock.advance(timedelta(days=1))
+    second = house.stripe.sell(asha.customer_id, PRICE)
+
+    def refuse(_subscription_id: object) -> None:
+        raise DependencyDown("stripe")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.provider, "_refund_newest_invoice", refuse)
+        house.upkeep.reconcile()
+        assert asha.plan() is Plan.PRO
+        assert house.stripe.look().subscriptions[second]["status"] == "active"
+        house.stripe.become(first, "canceled")
+        house.deliver_all()
+    house.clock.advance(timedelta(hours=2))
+    house.upkeep.apply_pending()
+    house.upkeep.reconcile()
+    assert asha.record == asha.truth
+    assert asha.plan() is Plan.PRO  # by the second one now, which is one too many no more
+    assert not house.stripe.look().refunds
+
+
 def test_an_overdue_subscription_beside_a_paid_one_is_cancelled_and_not_refunded(house: StripeHouse, asha: Buyer):
     old = asha.buy()
     house.stripe.become(old, "past_due")
