@@ -147,14 +147,18 @@ class BillingPolicy:
         return min(subscriptions, key=self._rank, default=None)
 
     def surplus(self, subscriptions: Sequence[ProvidedSubscription]) -> list[Surplus]:
-        """What would be charged beside a subscription that is paid for; nothing where duplicates are only reported."""
+        """What would be charged beside a subscription that is paid for; nothing where duplicates are only reported.
+
+        Not one whose first payment is on its way: ended now, it would be paid and never refunded. It becomes active,
+        and is surplus then, or it expires.
+        """
         counts = self.the_one_that_counts(subscriptions)
         if counts is None or not self.cancels_duplicates or not self._is_paid_for(counts):
             return []
         return [
             Surplus(one, refund=_age(one) > _age(counts))
             for one in subscriptions
-            if one.id != counts.id and self.sells(one) and one.status not in ENDED
+            if one.id != counts.id and self.sells(one) and one.status not in {*ENDED, SubscriptionStatus.INCOMPLETE}
         ]
 
     def _is_ours(self, price: str) -> bool:

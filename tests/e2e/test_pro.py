@@ -31,8 +31,8 @@ def press(person: Person, url: str, action: str) -> str:
 
 def test_from_the_refusal_to_the_end_of_the_period(service: Service) -> None:
     person = Person(service).log_in()
-    person.sent("one")
-    refusal = person.send("two")
+    person.sent("How high is K2?")
+    refusal = person.send("How high is Makalu?")
     assert refusal.status_code == 429
     checkout = person.post(refusal.json()["upgrade"], 200)
     assert checkout["url"].startswith(f"{service.base}/sandbox/checkout/")
@@ -41,14 +41,14 @@ def test_from_the_refusal_to_the_end_of_the_period(service: Service) -> None:
     landing = press(person, checkout["url"], "pay")
     until("the webhook has made them Pro", lambda: tier(person) == "pro")
     assert "You are Pro" in person.http.get(landing).text
-    for text in ("three", "four", "five"):
+    for text in ("How high is Lhotse?", "How high is Nuptse?", "And Cho Oyu?"):
         person.sent(text)
     assert person.http.post("/subscribe/pro").status_code == 409
 
     assert person.post("/subscription/cancel", 200)["cancelAtPeriodEnd"]
     press(person, person.post("/subscription/portal", 200)["url"], "renew")
     until("the period has ended", lambda: tier(person) == "basic")
-    assert person.send("six").status_code == 429
+    assert person.send("And Manaslu?").status_code == 429
 
     told = explained(service, person)
     assert (told["plan"], told["because"]) == ("basic", "the subscription is canceled")

@@ -78,8 +78,11 @@ class StripeServer:
 
             do_GET = do_POST = do_DELETE = _answer  # noqa: N815
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 64  # many connect at once, and who does not fit tries again a second later
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def _fault(self, method: str, key: str | None) -> Answer | None:

@@ -394,6 +394,22 @@ def test_a_second_subscription_is_cancelled_and_refunded(house: StripeHouse, ash
     assert asha.record.subscription_id == first
 
 
+def test_a_second_one_whose_payment_is_on_its_way_is_refunded_when_it_arrives(house: StripeHouse, asha: Buyer):
+    session = asha.subscribe()
+    house.stripe.sell(asha.customer_id, PRICE)
+    house.clock.advance(timedelta(minutes=1))
+    second = house.stripe.pay_later(session)
+    house.upkeep.reconcile()
+    assert house.stripe.look().subscriptions[second]["status"] == "incomplete"
+    house.stripe.payment_arrives(second)
+    house.clock.advance(timedelta(hours=2))
+    house.upkeep.reconcile()
+    objects = house.stripe.look()
+    assert objects.subscriptions[second]["status"] == "canceled"
+    assert len(objects.refunds) == 1
+    assert asha.plan() is Plan.PRO
+
+
 def test_stopped_between_refund_and_cancellation_it_is_refunded_once(
     house: StripeHouse, asha: Buyer, monkeypatch: pytest.MonkeyPatch
 ):
