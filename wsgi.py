@@ -8,13 +8,15 @@ from entrypoints.settings import load_settings
 
 settings = load_settings()
 configure_logs(settings.log_level)
+web = build_web(settings)
 app = create_app(
-    build_web(settings).use_cases,
+    web.use_cases,
     DoorPolicy(
         trusted_proxies=settings.trusted_proxies,
         cors_origins=settings.cors_origins,
         https_only=settings.in_production,
     ),
+    sandbox=web.sandbox,
     working_requests=settings.web_threads,
     waiting_requests=settings.stream_threads,
 )

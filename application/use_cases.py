@@ -11,7 +11,12 @@ from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate
 from application.auth.sign_up import SignUp
 from application.auth.traffic import LimitRequests
+from application.billing.ledger import Explain, ShowDays
+from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
+from application.billing.payment_events import ApplyPendingEvents, ReceivePaymentEvent, ReplayPaymentEvent
+from application.billing.reconcile import Reconcile
 from application.billing.standing import ShowStanding
+from application.billing.subscribe import Subscribe
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
 from application.chat.reply_again import AskAgain, CancelReply
@@ -66,6 +71,13 @@ class Billing:
     """What people have."""
 
     show_standing: ShowStanding
+    show_days: ShowDays
+    subscribe: Subscribe
+    receive_event: ReceivePaymentEvent
+    open_portal: OpenPortal
+    set_renewal: SetRenewal
+    sync_checkout: SyncCheckout
+    end_billing: EndBilling
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,16 @@ class Replying:
     find_stops: FindStops
     release: ReleaseReply
     sweep: Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class BillingUpkeep:
+    """What keeps billing true without being asked, and what operators ask for: for worker and command line."""
+
+    apply_pending: ApplyPendingEvents
+    reconcile: Reconcile
+    replay: ReplayPaymentEvent
+    explain: Explain
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,16 @@
-"""Subscriptions, and when they make a user Pro."""
+"""Subscriptions, when they make a user Pro, and what happens at the payment provider, in our words."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NewType
 
 from domain.plans import Plan
+
+CustomerId = NewType("CustomerId", str)
+SubscriptionId = NewType("SubscriptionId", str)
+CheckoutId = NewType("CheckoutId", str)
 
 
 class SubscriptionStatus(StrEnum):
@@ -22,16 +28,241 @@ class SubscriptionStatus(StrEnum):
 
 PAID_FOR = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
 
+# What no payment brings back.
+ENDED = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What our table says of a user's subscription at the payment provider."""
+    """What our table says of a user's subscription, at the moment of reading.
+
+    ``price_is_ours``: what was bought is the Pro plan. ``in_grace``: the days that a failed renewal is forgiven are
+    not over.
+    """
 
     status: SubscriptionStatus
     current_period_end: datetime | None
     cancel_at_period_end: bool
+    price_is_ours: bool = True
+    in_grace: bool = False
 
     @property
     def plan(self) -> Plan:
-        """Pro while it is paid for; Basic otherwise."""
-        return Plan.PRO if self.status in PAID_FOR else Plan.BASIC
+        """Pro while it is paid for, or overdue within the grace, at a price of ours; Basic otherwise."""
+        paid_for = self.status in PAID_FOR or (self.status is SubscriptionStatus.PAST_DUE and self.in_grace)
+        return Plan.PRO if paid_for and self.price_is_ours else Plan.BASIC
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRecord:
+    """What our table keeps: what the provider said last, and what the policy makes of it."""
+
+    subscription_id: SubscriptionId
+    price_id: str | None
+    status: SubscriptionStatus
+    current_period_end: datetime | None
+    cancel_at_period_end: bool
+    price_is_ours: bool
+    grace_ends_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over: then, and only then, another one may be bought."""
+        return self.status in ENDED
+
+    def at(self, now: datetime) -> Subscription:
+        """The subscription as it stands at a moment."""
+        return Subscription(
+            status=self.status,
+            current_period_end=self.current_period_end,
+            cancel_at_period_end=self.cancel_at_period_end,
+            price_is_ours=self.price_is_ours,
+            in_grace=self.grace_ends_at is not None and now < self.grace_ends_at,
+        )
+
+    def forgotten(self) -> "SubscriptionRecord":
+        """The record of a subscription that the provider does not know any more."""
+        return replace(self, status=SubscriptionStatus.CANCELED, cancel_at_period_end=False, grace_ends_at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ProvidedSubscription:
+    """A subscription as the payment provider has it."""
+
+    id: SubscriptionId
+    customer_id: CustomerId
+    status: SubscriptionStatus
+    price_ids: tuple[str, ...]
+    created_at: datetime
+    period_start: datetime | None
+    period_end: datetime | None
+    cancel_at_period_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """A subscription beside the one that counts. ``refund``: it was paid for although there was one already."""
+
+    subscription: ProvidedSubscription
+    refund: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BillingPolicy:
+    """What is sold, and what is done where payments go wrong.
+
+    ``price``: what a new subscription costs; ``old_prices``: what earlier buyers still pay. ``grace``: how long after
+    the end of the last paid period a failed renewal still leaves Pro.
+    """
+
+    price: str
+    old_prices: frozenset[str] = frozenset()
+    grace: timedelta = timedelta(days=7)
+    cancels_duplicates: bool = True
+    cancels_on_dispute: bool = False
+
+    def sells(self, subscription: ProvidedSubscription) -> bool:
+        """Whether it is our Pro plan and not something else that the same customer bought."""
+        return not {self.price, *self.old_prices}.isdisjoint(subscription.price_ids)
+
+    def record_of(self, subscription: ProvidedSubscription) -> SubscriptionRecord:
+        """What to keep of a subscription."""
+        ours = self.sells(subscription)
+        # A renewal that fails has begun its period already: its start is the end of what was paid for. Counted from
+        # there, and not from when we heard of it, the grace is the same in whatever order the news comes.
+        overdue_since = subscription.period_start if subscription.status is SubscriptionStatus.PAST_DUE else None
+        return SubscriptionRecord(
+            subscription_id=subscription.id,
+            price_id=next((price for price in subscription.price_ids if self._is_ours(price)), None)
+            or next(iter(subscription.price_ids), None),
+            status=subscription.status,
+            current_period_end=subscription.period_end,
+            cancel_at_period_end=subscription.cancel_at_period_end,
+            price_is_ours=ours,
+            grace_ends_at=overdue_since + self.grace if overdue_since is not None else None,
+        )
+
+    def the_one_that_counts(self, subscriptions: Iterable[ProvidedSubscription]) -> ProvidedSubscription | None:
+        """Of all that a customer ever had: the oldest that is paid for, else what may recover, else the last."""
+        return min(subscriptions, key=self._rank, default=None)
+
+    def surplus(self, subscriptions: Sequence[ProvidedSubscription]) -> list[Surplus]:
+        """What would be charged beside a subscription that is paid for; nothing where duplicates are only reported.
+
+        Not one whose first payment is on its way: ended now, it would be paid and never refunded. It becomes active,
+        and is surplus then, or it expires.
+        """
+        counts = self.the_one_that_counts(subscriptions)
+        if counts is None or not self.cancels_duplicates or not self._is_paid_for(counts):
+            return []
+        return [
+            Surplus(one, refund=_age(one) > _age(counts))
+            for one in subscriptions
+            if one.id != counts.id and self.sells(one) and one.status not in {*ENDED, SubscriptionStatus.INCOMPLETE}
+        ]
+
+    def _is_ours(self, price: str) -> bool:
+        return price == self.price or price in self.old_prices
+
+    def _is_paid_for(self, subscription: ProvidedSubscription) -> bool:
+        return self.sells(subscription) and subscription.status in PAID_FOR
+
+    def _rank(self, subscription: ProvidedSubscription) -> tuple[int, float, str]:
+        seconds = subscription.created_at.timestamp()
+        if self._is_paid_for(subscription):
+            return 0, seconds, subscription.id
+        kinds = (
+            self.sells(subscription) and subscription.status is SubscriptionStatus.PAST_DUE,
+            self.sells(subscription) and subscription.status not in ENDED,
+            self.sells(subscription),
+        )
+        rank = 1 + kinds.index(True) if True in kinds else 1 + len(kinds)
+        return rank, -seconds, subscription.id
+
+
+class CheckoutState(StrEnum):
+    """Where a checkout is in its life. Only an open one can be paid."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A page of the provider on which a subscription is bought. ``url`` None: it is open no more."""
+
+    id: CheckoutId
+    state: CheckoutState
+    url: str | None
+
+
+class Concern(StrEnum):
+    """What an event is about."""
+
+    SUBSCRIPTION = "subscription"
+    MONEY = "money"
+    NOTHING = "nothing"
+
+
+class MoneyKind(StrEnum):
+    """Money that went back, or may."""
+
+    REFUND = "refund"
+    DISPUTE_OPENED = "dispute_opened"
+    DISPUTE_CHANGED = "dispute_changed"
+    DISPUTE_CLOSED = "dispute_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in the smallest unit of its currency, and the provider's object it belongs to."""
+
+    kind: MoneyKind
+    amount: int
+    currency: str
+    object_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentEvent:
+    """News from the payment provider: that something happened, and whom to ask about.
+
+    What it says of states is left out on purpose: it may be late, and the provider is asked how things are now.
+    """
+
+    id: str
+    type: str
+    created_at: datetime
+    concern: Concern
+    customer_id: CustomerId | None = None
+    checkout_id: CheckoutId | None = None
+    charge_id: str | None = None
+    money: Money | None = None
+
+
+class InboxState(StrEnum):
+    """What became of an event. ``FAILED``: given up; an operator may replay it."""
+
+    PENDING = "pending"
+    DONE = "done"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryEvents:
+    """How long a pending event waits, and how often it is tried. The attempt is counted when it is taken."""
+
+    first_wait: timedelta = timedelta(seconds=10)
+    longest_wait: timedelta = timedelta(hours=1)
+    max_attempts: int = 50
+
+    def wait(self, attempt: int) -> timedelta:
+        """How long after attempt number ``attempt`` the next one is due."""
+        doubled: timedelta = self.first_wait * 2 ** min(attempt, 16)
+        return min(doubled, self.longest_wait)
+
+
+def _age(subscription: ProvidedSubscription) -> tuple[datetime, str]:
+    return subscription.created_at, subscription.id

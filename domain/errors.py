@@ -15,13 +15,16 @@ DomainError
 ├── NotFound           it does not exist, or not for the asker (404)
 │   ├── ChatroomNotFound
 │   ├── MessageNotFound
-│   └── SessionNotFound
+│   ├── SessionNotFound
+│   └── WebhookNotConfigured
 ├── Conflict           it contradicts what is already there    (409)
 │   ├── PhoneTaken
 │   ├── IdempotencyKeyInUse
 │   ├── ReplyFinished
 │   ├── ReplyNotFailed
-│   └── ReplyNotDone
+│   ├── ReplyNotDone
+│   ├── AlreadySubscribed
+│   └── NotSubscribed
 ├── TooMuch            too often, too many                     (429)
 │   ├── TooManyUnfinishedReplies
 │   ├── QuotaExhausted
@@ -176,6 +179,14 @@ class SessionNotFound(NotFound):
 
 
 @dataclass(eq=False)
+class WebhookNotConfigured(NotFound):
+    """No signing secret is set: nobody could say whether an event is the payment provider's."""
+
+    code: ClassVar[str] = "webhook_not_configured"
+    title: ClassVar[str] = "Events of the payment provider are not taken here"
+
+
+@dataclass(eq=False)
 class PhoneTaken(Conflict):
     """The mobile number has an account already."""
 
@@ -223,6 +234,23 @@ class TooManyUnfinishedReplies(TooMuch):
     title: ClassVar[str] = "Too many of your replies are unfinished"
     limit: int
     retry_after: int = 5
+
+
+@dataclass(eq=False)
+class AlreadySubscribed(Conflict):
+    """There is a subscription that has not ended. ``portal_url``: where to manage it, if that can be had now."""
+
+    code: ClassVar[str] = "already_subscribed"
+    title: ClassVar[str] = "There is a subscription already"
+    portal_url: str | None
+
+
+@dataclass(eq=False)
+class NotSubscribed(Conflict):
+    """There is no subscription to do this with, or it has ended."""
+
+    code: ClassVar[str] = "not_subscribed"
+    title: ClassVar[str] = "There is no subscription"
 
 
 @dataclass(eq=False)

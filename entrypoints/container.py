@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from dependency_injector import containers, providers
 
 from adapters.bcrypt_password_hasher import BcryptPasswordHasher
@@ -15,6 +16,7 @@ from adapters.hmac_refresh_tokens import HmacRefreshTokens
 from adapters.jwt_access_tokens import JwtAccessTokens
 from adapters.language_model_breaker import LanguageModelBreaker
 from adapters.language_model_fallback import LanguageModelFallback
+from adapters.no_payments import NoPayments
 from adapters.offline_language_model import OfflineLanguageModel
 from adapters.otp_delivery import ConsoleOtpDelivery, ResponseOtpDelivery
 from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
@@ -29,8 +31,13 @@ from adapters.rq_job_queue import RqJobQueue, listen
 from adapters.sql.audit import SqlAuditReader
 from adapters.sql.database import Database, make_engine
 from adapters.sql.export import SqlExport
+from adapters.sql.ledger import SqlLedger
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitsOfWork
+from adapters.stripe_events import StripeEventReader
+from adapters.stripe_sandbox.fake import FakeStripe
+from adapters.stripe_sandbox.sandbox import Sandbox, WebhookDelivery
+from adapters.stripe_sandbox.state import StateInFile
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock, system_pause
 from application.audit import ReadAudit
 from application.auth.audit import Recorder
@@ -43,7 +50,18 @@ from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate, StartSession
 from application.auth.sign_up import SignUp
 from application.auth.traffic import LimitRequests, RequestLimits
+from application.billing.ledger import Explain, ShowDays
+from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
+from application.billing.payment_events import (
+    ApplyPaymentEvent,
+    ApplyPendingEvents,
+    ReceivePaymentEvent,
+    ReplayPaymentEvent,
+)
+from application.billing.reconcile import Reconcile
 from application.billing.standing import ShowStanding
+from application.billing.subscribe import ReturnUrls, Subscribe
+from application.billing.sync import SyncSubscription
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
 from application.chat.reply_again import AskAgain, CancelReply
@@ -52,10 +70,12 @@ from application.chat.send_message import SendMessage
 from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
 from application.ports.language_model import LanguageModel
 from application.ports.otp_delivery import OtpDelivery
+from application.ports.payment_sandbox import PaymentSandbox
+from application.ports.payments import Payments
 from application.ports.rate_limiter import Limit
 from application.readiness import CheckReadiness
-from application.use_cases import Auth, Billing, Chat, Replying, UseCases
-from domain.accounts import UserId
+from application.use_cases import Auth, Billing, BillingUpkeep, Chat, Replying, UseCases
+from domain.billing import BillingPolicy, RetryEvents
 from domain.one_time_password import OtpPolicy, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ReplyPolicy
@@ -64,6 +84,8 @@ from entrypoints.worker.run import WorkerParts
 
 # Beside one for each request that is worked on: streams look at the database now and then.
 STREAM_CONNECTIONS = 4
+
+log = structlog.get_logger(__name__)
 
 # Connections of a worker: its replies need one for a few milliseconds at the beginning and at the end.
 WORKER_CONNECTIONS = 8
@@ -129,10 +151,6 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
     return WebhookOtpDelivery(url=settings.otp_webhook_url or "", secret=settings.otp_webhook_secret.reveal().encode())
 
 
-def _nothing_elsewhere(_user_id: UserId) -> None:
-    """The LeavingHook port while nobody can have a subscription yet."""
-
-
 def _language_model(settings: Settings) -> LanguageModel:
     if settings.llm_provider == "offline":
         return OfflineLanguageModel()
@@ -163,6 +181,62 @@ def _provider(settings: Settings) -> LanguageModel:
     first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url)
     others = map(first.with_model, settings.gemini_fallback_models)
     return LanguageModelFallback([first, *others], clock=system_clock)
+
+
+SANDBOX_PRICE = "price_sandbox_pro"
+SANDBOX_KEY = "sk_test_sandbox"  # not a secret: it opens nothing but the stand-in in this process
+
+
+def billing_policy_of(settings: Settings) -> BillingPolicy:
+    """What is sold, and what is done where payments go wrong."""
+    return BillingPolicy(
+        price=settings.stripe_price_id or SANDBOX_PRICE,
+        old_prices=settings.stripe_old_price_ids,
+        grace=settings.past_due_grace,
+        cancels_duplicates=settings.duplicate_subscriptions == "cancel",
+        cancels_on_dispute=settings.disputed_payments == "cancel",
+    )
+
+
+def webhook_secrets_of(settings: Settings) -> list[str]:
+    """What events may be signed with. The sandbox signs with a secret of its own."""
+    if settings.payment_provider == "sandbox":
+        return [_sandbox_secret(settings)]
+    return [secret.reveal() for secret in settings.stripe_webhook_secrets]
+
+
+def _sandbox_secret(settings: Settings) -> str:
+    return "whsec_" + _key_for("sandbox-webhook", settings).hex()
+
+
+def _sandbox(settings: Settings) -> Sandbox | None:
+    if settings.payment_provider != "sandbox":
+        return None
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - everywhere is also here
+    stripe = FakeStripe(
+        state=StateInFile(settings.data_dir / "sandbox-payments.json"),
+        clock=system_clock,
+        api_key=SANDBOX_KEY,
+        prices=frozenset({billing_policy_of(settings).price}),
+        pages=f"{settings.public_url}/sandbox",
+    )
+    return Sandbox(
+        stripe,
+        clock=system_clock,
+        deliver=WebhookDelivery(f"http://{host}:{settings.port}/webhook/stripe"),
+        secret=_sandbox_secret(settings),
+    )
+
+
+def _payments(settings: Settings, sandbox: Sandbox | None) -> Payments:
+    if settings.payment_provider == "none":
+        return NoPayments()
+    # Imported here: a service that sells nothing need not carry the library.
+    from adapters.stripe_payments import StripePayments  # noqa: PLC0415
+
+    if sandbox is not None:
+        return StripePayments(api_key=SANDBOX_KEY, transport=sandbox.handle)
+    return StripePayments(api_key=settings.stripe_secret_key.reveal(), base_url=settings.stripe_api_base)
 
 
 def _key_for(use: str, settings: Settings) -> bytes:
@@ -358,9 +432,62 @@ class Inside(containers.DeclarativeContainer):
         wait_for_reply=wait_for_reply,
         follow_reply=providers.Factory(FollowReply, read_entry=read_entry, listener=outside.reply_listener),
     )
+    sync_subscription = providers.Factory(
+        SyncSubscription, begin=outside.begin, payments=outside.payments, policy=outside.billing_policy
+    )
+    apply_payment_event = providers.Factory(
+        ApplyPaymentEvent,
+        begin=outside.begin,
+        payments=outside.payments,
+        sync=sync_subscription,
+        policy=outside.billing_policy,
+    )
     billing = providers.Factory(
         Billing,
         show_standing=providers.Factory(ShowStanding, reader=outside.reader, allowances=outside.allowances),
+        show_days=providers.Factory(ShowDays, ledger=outside.ledger),
+        subscribe=providers.Factory(
+            Subscribe,
+            begin=outside.begin,
+            payments=outside.payments,
+            sync=sync_subscription,
+            policy=outside.billing_policy,
+            return_urls=outside.return_urls,
+            clock=outside.clock,
+            new_id=outside.new_id,
+        ),
+        receive_event=providers.Factory(
+            ReceivePaymentEvent,
+            begin=outside.begin,
+            read_event=outside.read_payment_event,
+            apply=apply_payment_event,
+            retry=outside.retry_events,
+        ),
+        open_portal=providers.Factory(
+            OpenPortal, begin=outside.begin, payments=outside.payments, return_urls=outside.return_urls
+        ),
+        set_renewal=providers.Factory(
+            SetRenewal, begin=outside.begin, payments=outside.payments, sync=sync_subscription
+        ),
+        sync_checkout=providers.Factory(
+            SyncCheckout, begin=outside.begin, payments=outside.payments, sync=sync_subscription
+        ),
+        end_billing=providers.Factory(EndBilling, begin=outside.begin, payments=outside.payments),
+    )
+    billing_upkeep = providers.Factory(
+        BillingUpkeep,
+        apply_pending=providers.Factory(
+            ApplyPendingEvents, begin=outside.begin, apply=apply_payment_event, retry=outside.retry_events
+        ),
+        reconcile=providers.Factory(
+            Reconcile,
+            begin=outside.begin,
+            sync=sync_subscription,
+            clock=outside.clock,
+            every=outside.reconcile_every,
+        ),
+        replay=providers.Factory(ReplayPaymentEvent, begin=outside.begin, apply=apply_payment_event),
+        explain=providers.Factory(Explain, ledger=outside.ledger, reader=outside.reader, allowances=outside.allowances),
     )
     use_cases = providers.Factory(
         UseCases,
@@ -455,7 +582,6 @@ class Outside(containers.DeclarativeContainer):
     is_served = providers.ThreadSafeSingleton(lambda settings: ServedCountries(settings.otp_countries), settings)
     is_common_password = providers.ThreadSafeSingleton(ListedCommonPasswords)
     export = providers.ThreadSafeSingleton(SqlExport, database)
-    before_leaving = providers.Object(_nothing_elsewhere)
     password_hasher = providers.ThreadSafeSingleton(
         lambda settings: BcryptPasswordHasher(
             pepper=settings.password_pepper.reveal().encode(),
@@ -474,6 +600,21 @@ class Outside(containers.DeclarativeContainer):
     otp_delivery = providers.ThreadSafeSingleton(_otp_delivery, settings)
     language_model = providers.ThreadSafeSingleton(_language_model, settings)
 
+    ledger = providers.ThreadSafeSingleton(SqlLedger, database)
+    payment_sandbox = providers.ThreadSafeSingleton(_sandbox, settings)
+    payments = providers.ThreadSafeSingleton(_payments, settings, payment_sandbox)
+    read_payment_event = providers.ThreadSafeSingleton(
+        lambda settings: StripeEventReader(secrets=webhook_secrets_of(settings), clock=system_clock), settings
+    )
+    billing_policy = providers.ThreadSafeSingleton(billing_policy_of, settings)
+    return_urls = providers.ThreadSafeSingleton(
+        lambda settings: ReturnUrls(settings.public_url, settings.return_url_origins), settings
+    )
+    retry_events = providers.Object(RetryEvents())
+    reconcile_every = settings.provided.reconcile_every
+
+    before_leaving = providers.Factory(EndBilling, begin=begin, payments=payments)
+
     allowances = providers.ThreadSafeSingleton(allowances_of, settings)
     reply_policy = providers.ThreadSafeSingleton(reply_policy_of, settings)
     history_tokens = settings.provided.history_tokens
@@ -485,12 +626,29 @@ class Web:
 
     use_cases: UseCases
     close: Callable[[], None]
+    sandbox: PaymentSandbox | None = None
 
 
 def build_web(settings: Settings) -> Web:
     """The use cases of a web process, built to the last leaf: wrong wiring dies here, at the start."""
     outside = Outside(settings=settings, connections=settings.web_threads + STREAM_CONNECTIONS, application_name="web")
-    return Web(Inside(outside=outside).use_cases(), outside.database().close)
+    if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
+        log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
+    return Web(Inside(outside=outside).use_cases(), outside.database().close, outside.payment_sandbox())
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What an operator's command needs."""
+
+    billing: BillingUpkeep
+    close: Callable[[], None]
+
+
+def build_operator(settings: Settings) -> Operator:
+    """The use cases of a command that keeps billing true or explains it."""
+    outside = Outside(settings=settings, connections=2, application_name="operator")
+    return Operator(Inside(outside=outside).billing_upkeep(), outside.database().close)
 
 
 def build_audit(settings: Settings) -> ReadAudit:
@@ -513,6 +671,7 @@ def build_worker(settings: Settings) -> WorkerParts:
 
     return WorkerParts(
         replying=Inside(outside=outside).replying(),
+        billing=Inside(outside=outside).billing_upkeep(),
         presence=outside.worker_presence(),
         job_queue=outside.job_queue(),
         listen=listen_for_rings,

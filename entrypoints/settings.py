@@ -36,6 +36,8 @@ PRODUCTION = "production"
 SECRET_MIN_BYTES = 32
 LLM_PROVIDERS = {"gemini", "gemini-legacy", "openai-compatible", "offline"}
 
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", re.ASCII)
+
 
 class Variable(NamedTuple):
     """A variable of the environment: its name, what it is when unset (for people to read), and what it means."""
@@ -93,6 +95,14 @@ VARIABLES = (
     Variable("STRIPE_PRICE_ID", "", "price of the Pro plan"),
     Variable("STRIPE_WEBHOOK_SECRET", "", "signing secret of the webhook endpoint; several with commas"),
     Variable("STRIPE_API_BASE", "Stripe's", "another server that speaks the Stripe API"),
+    Variable("STRIPE_OLD_PRICE_IDS", "", "earlier prices that are still the Pro plan; several with commas"),
+    Variable("PAYMENT_PROVIDER", "by STRIPE_SECRET_KEY", "`stripe`, `sandbox` (refused in production) or `none`"),
+    Variable("PUBLIC_URL", "by PORT", "address at which browsers reach this service"),
+    Variable("RETURN_URL_ORIGINS", "", "other origins that a checkout may return to; several with commas"),
+    Variable("PAST_DUE_GRACE_DAYS", "7", "how long a failed renewal still leaves Pro, from the end of the paid period"),
+    Variable("DUPLICATE_SUBSCRIPTIONS", "cancel", "`cancel` (and refund) a second subscription, or only `keep` it"),
+    Variable("DISPUTED_PAYMENTS", "record", "`record` a dispute, or `cancel` the subscription as well"),
+    Variable("RECONCILE_SECONDS", "3600", "how often each customer is compared with Stripe"),
     Variable("BASIC_DAILY_PROMPTS", "5", "prompts a day on the Basic plan"),
     Variable("REPLY_LEASE_SECONDS", "60", "how long a worker that went silent keeps a reply from the others"),
     Variable("REPLY_MAX_ATTEMPTS", "3", "how often the model is asked for one reply"),
@@ -186,6 +196,14 @@ class Settings:
     stripe_price_id: str | None
     stripe_webhook_secrets: tuple[Secret, ...]
     stripe_api_base: str | None
+    stripe_old_price_ids: frozenset[str]
+    payment_provider: str
+    public_url: str
+    return_url_origins: frozenset[str]
+    past_due_grace: timedelta
+    duplicate_subscriptions: str
+    disputed_payments: str
+    reconcile_every: timedelta
     basic_daily_prompts: int
     reply_lease: timedelta
     reply_max_attempts: int
@@ -285,6 +303,14 @@ class _Reading:
             stripe_price_id=self.text("STRIPE_PRICE_ID"),
             stripe_webhook_secrets=self.secrets("STRIPE_WEBHOOK_SECRET"),
             stripe_api_base=self.url("STRIPE_API_BASE", {"http", "https"}),
+            stripe_old_price_ids=self.words("STRIPE_OLD_PRICE_IDS"),
+            payment_provider=self.payment_provider(in_production=in_production),
+            public_url=self.public_url(),
+            return_url_origins=self.origins("RETURN_URL_ORIGINS"),
+            past_due_grace=timedelta(days=self.number("PAST_DUE_GRACE_DAYS", 7, 0, 365)),
+            duplicate_subscriptions=self.choice("DUPLICATE_SUBSCRIPTIONS", "cancel", {"cancel", "keep"}),
+            disputed_payments=self.choice("DISPUTED_PAYMENTS", "record", {"record", "cancel"}),
+            reconcile_every=self.seconds("RECONCILE_SECONDS", 3600, 10, 604_800),
             basic_daily_prompts=self.number("BASIC_DAILY_PROMPTS", 5, 0, 1_000_000),
             reply_lease=self.seconds("REPLY_LEASE_SECONDS", 60, 1, 3600),
             reply_max_attempts=self.number("REPLY_MAX_ATTEMPTS", 3, 1, 100),
@@ -418,6 +444,28 @@ class _Reading:
             self.faults.append("LLM_PROVIDER=openai-compatible needs OPENAI_BASE_URL and OPENAI_MODEL")
         if value == "offline" and in_production and self.text("LLM_PROVIDER") is None:
             self.faults.append("GEMINI_API_KEY is required in production, or LLM_PROVIDER=offline")
+        return value
+
+    def words(self, name: str) -> frozenset[str]:
+        return frozenset(word.strip() for word in (self.text(name) or "").split(",") if word.strip())
+
+    def public_url(self) -> str:
+        value = self.text("PUBLIC_URL")
+        if value is None:
+            return f"http://127.0.0.1:{self.text('PORT') or 8000}"
+        if not ORIGIN.fullmatch(value.lower()):
+            self.faults.append("PUBLIC_URL must be an origin such as https://chat.example.org, without a path")
+        return value
+
+    def payment_provider(self, *, in_production: bool) -> str:
+        key = self.text("STRIPE_SECRET_KEY")
+        otherwise = "none" if in_production else "sandbox"
+        value = self.choice("PAYMENT_PROVIDER", "stripe" if key else otherwise, {"stripe", "sandbox", "none"})
+        if value == "sandbox" and in_production:
+            self.faults.append("PAYMENT_PROVIDER=sandbox is refused in production: anybody could be Pro without paying")
+        if value == "stripe":
+            needed = {"STRIPE_SECRET_KEY": key, "STRIPE_PRICE_ID": self.text("STRIPE_PRICE_ID")}
+            self.faults.extend(f"PAYMENT_PROVIDER=stripe needs {name}" for name in needed if not needed[name])
         return value
 
     def _require(self, name: str, value: str | None) -> None:

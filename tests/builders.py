@@ -22,6 +22,7 @@ from dependency_injector import containers, providers
 from adapters.common_passwords import ListedCommonPasswords
 from adapters.hmac_phone_digest import HmacPhoneDigest
 from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.memory.billing import MemoryLedger
 from adapters.memory.doubles import (
     CountingIds,
     CountingRefreshTokens,
@@ -31,6 +32,7 @@ from adapters.memory.doubles import (
     ScriptedLanguageModel,
     SettableClock,
 )
+from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryExport, MemoryReader
 from adapters.memory.stores import (
     MemoryJobQueue,
@@ -43,16 +45,21 @@ from adapters.memory.stores import (
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
 from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
+from adapters.stripe_events import StripeEventReader
 from application.auth.sessions import LoggedIn
 from application.auth.traffic import RequestLimits
+from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import Event
 from application.chat.send_message import SentMessage
 from application.ports.language_model import Stop
+from application.ports.payment_events import ReadPaymentEvent
+from application.ports.payments import Payments
 from application.ports.reader import Entry
 from application.ports.reply_stream import START, Listening, Piece, Position
-from application.use_cases import Replying, UseCases
+from application.ports.runtime import Clock
+from application.use_cases import BillingUpkeep, Replying, UseCases
 from domain.accounts import PhoneNumber, Principal
-from domain.billing import Subscription, SubscriptionStatus
+from domain.billing import BillingPolicy, RetryEvents, Subscription, SubscriptionStatus
 from domain.chat import ChatroomId, MessageId
 from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import FixedCode, Purpose, SendCaps
@@ -62,6 +69,10 @@ from entrypoints.container import Inside
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SIGNING_KEY = b"a key that only the tests know, and everybody may"
+
+PRICE = "price_pro"
+WEBHOOK_SECRET = "whsec_of_the_tests"
+PUBLIC_URL = "https://chat.example"
 
 ASHA = "+919876543210"
 RAVI = "+919876543211"
@@ -230,6 +241,14 @@ class MemoryOutside(containers.DeclarativeContainer):
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
 
+    ledger = providers.Singleton(MemoryLedger, database)
+    payments: providers.Dependency[Payments] = providers.Dependency()
+    read_payment_event = providers.Singleton(StripeEventReader, secrets=[WEBHOOK_SECRET], clock=clock)
+    billing_policy = providers.Object(BillingPolicy(price=PRICE))
+    return_urls = providers.Object(ReturnUrls(PUBLIC_URL, frozenset({"https://app.example"})))
+    retry_events = providers.Object(RetryEvents())
+    reconcile_every = providers.Object(timedelta(hours=1))
+
 
 class House:
     """The application, its people and the hands of its worker. Time stands still until ``clock`` is moved."""
@@ -247,8 +266,14 @@ class House:
         otp_caps: SendCaps = SendCaps(per_number=1_000),  # noqa: B008 - a value
         fixed_codes: tuple[FixedCode, ...] = (),
         otp_countries: tuple[str, ...] = (),
+        billing_policy: BillingPolicy | None = None,
+        payments: Callable[[Clock], Payments] | None = None,
+        read_event: ReadPaymentEvent | None = None,
     ) -> None:
-        """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development."""
+        """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development.
+
+        ``payments``: makes another payment provider than the one in memory.
+        """
         self.policy = reply_policy or ReplyPolicy()
         self.outbox: Outbox = ShowingOutbox() if shows_codes else Outbox()
         outside = MemoryOutside(
@@ -263,6 +288,12 @@ class House:
             is_served=ServedCountries(otp_countries),
         )
         self.clock: SettableClock = outside.clock()
+        if billing_policy is not None:
+            outside.billing_policy.override(billing_policy)
+        if read_event is not None:
+            outside.read_payment_event.override(providers.Object(read_event))
+        self.payments = MemoryPayments(self.clock)
+        outside.payments.override(payments(self.clock) if payments else self.payments)
         self.model: ScriptedLanguageModel = outside.language_model()
         self.database: MemoryDatabase = outside.database()
         self.begin: SwitchedUnitsOfWork = outside.begin()
@@ -279,6 +310,7 @@ class House:
         inside = Inside(outside=outside)
         self.use_cases: UseCases = inside.use_cases()
         self.replying: Replying = inside.replying()
+        self.upkeep: BillingUpkeep = inside.billing_upkeep()
 
     # --- People ---
 

@@ -148,7 +148,7 @@ class RecordingLeavingHook:
         self.left: list[UserId] = []
         self.failure: Exception | None = None
 
-    def __call__(self, user_id: UserId) -> None:
+    def __call__(self, *, user_id: UserId) -> None:
         """Note it."""
         if self.failure is not None:
             raise self.failure

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Any, cast
 
+from adapters.memory.billing import subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.audit import Event, Happening
 from application.ports.export import Record
@@ -67,7 +68,7 @@ class MemoryReader:
     def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
         """Plan, subscription and today's use."""
         tables = self._database.tables
-        subscription = tables.subscriptions.get(user_id)
+        subscription = subscription_at(tables, user_id, self._database.clock())
         plan = subscription.plan if subscription else Plan.BASIC
         today = self._database.clock().astimezone(UTC).date()
         used = tables.daily_usage.get((user_id, today), 0)
@@ -221,12 +222,28 @@ class MemoryExport:
                 "currentPeriodEnd": subscription.current_period_end,
                 "cancelAtPeriodEnd": subscription.cancel_at_period_end,
             }
+        yield from self._payments(user_id)
         for (owner, day), used in sorted(tables.daily_usage.items()):
             if owner == user_id:
                 yield {"type": "usage", "day": day, "used": used}
         yield from self._sessions(user_id)
         yield from self._events(user_id)
         yield from self._conversations(user_id)
+
+    def _payments(self, user_id: UserId) -> Iterator[Record]:
+        tables = self._database.tables
+        if (customer := tables.customers.get(user_id)) is not None:
+            yield {"type": "customer", "customerId": customer.customer_id}
+        for event, whose in sorted(tables.payment_entries.values(), key=lambda entry: entry[0].id):
+            if whose == user_id and event.money is not None:
+                yield {
+                    "type": "payment",
+                    "id": event.id,
+                    "kind": event.money.kind.value,
+                    "amount": event.money.amount,
+                    "currency": event.money.currency,
+                    "at": event.created_at,
+                }
 
     def _sessions(self, user_id: UserId) -> Iterator[Record]:
         tables = self._database.tables

@@ -8,10 +8,11 @@ from threading import RLock
 from uuid import UUID
 
 from application.ports.audit import Event
+from application.ports.billing_work import KeptCheckout, KeptEvent, Versioned
 from application.ports.idempotency import Accepted
 from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
-from domain.billing import Subscription
+from domain.billing import CustomerId, PaymentEvent, Subscription
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.replies import FailureReason, QueuedReply, ReplyId, ReplyState
 
@@ -67,6 +68,24 @@ class KeyRow:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """A row of the customers."""
+
+    customer_id: CustomerId
+    reconciled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A row of the payment events."""
+
+    kept: KeptEvent
+    user_id: UserId | None
+    received_at: datetime
+    due_at: datetime
+
+
 @dataclass(slots=True)
 class Tables:
     """Frozen rows by key; a shallow copy is a snapshot."""
@@ -82,6 +101,12 @@ class Tables:
     refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
     audit_events: dict[UUID, Event] = field(default_factory=dict)
     idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
+    daily_refunds: dict[tuple[UserId, date], int] = field(default_factory=dict)
+    customers: dict[UserId, CustomerRow] = field(default_factory=dict)
+    checkouts: dict[UserId, KeptCheckout] = field(default_factory=dict)
+    subscription_records: dict[UserId, Versioned] = field(default_factory=dict)
+    payment_events: dict[str, EventRow] = field(default_factory=dict)
+    payment_entries: dict[str, tuple[PaymentEvent, UserId | None]] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """A snapshot that may be changed without changing this one."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
 
+from adapters.memory.billing import MemoryBilling, subscription_at
 from adapters.memory.tables import KeyRow, MemoryDatabase, RefreshTokenRow, ReplyRow, Tables
 from application.ports.audit import Event
 from application.ports.idempotency import Accepted
@@ -170,13 +171,32 @@ class MemoryErasure:
             "messages": lambda _, message: message.chatroom_id in rooms,
             "chatrooms": lambda key, _: key in rooms,
             "daily_usage": lambda key, _: key[0] == user_id,
+            "checkouts": lambda key, _: key == user_id,
+            "customers": lambda key, _: key == user_id,
             "subscriptions": lambda key, _: key == user_id,
             "refresh_tokens": lambda _, row: row.session_id in sessions,
             "sessions": lambda key, _: key in sessions,
             "users": lambda key, _: key == user_id,
         }
         erased = {name: _take_out(getattr(tables, name), is_mine) for name, is_mine in mine.items()}
-        return {**erased, "audit_events": self._forget_whose(user_id, phone_digest)}
+        tables.daily_refunds = {key: count for key, count in tables.daily_refunds.items() if key[0] != user_id}
+        tables.subscription_records.pop(user_id, None)
+        return {
+            **erased,
+            "payment_events": self._forget_who_paid(user_id),
+            "payment_entries": self._forget_whose_entries(user_id),
+            "audit_events": self._forget_whose(user_id, phone_digest),
+        }
+
+    def _forget_who_paid(self, user_id: UserId) -> int:
+        rows = {key: row for key, row in self._tables.payment_events.items() if row.user_id == user_id}
+        self._tables.payment_events.update({key: replace(row, user_id=None) for key, row in rows.items()})
+        return len(rows)
+
+    def _forget_whose_entries(self, user_id: UserId) -> int:
+        entries = {key: event for key, (event, whose) in self._tables.payment_entries.items() if whose == user_id}
+        self._tables.payment_entries.update({key: (event, None) for key, event in entries.items()})
+        return len(entries)
 
     def _forget_whose(self, user_id: UserId, phone_digest: str) -> int:
         events = [
@@ -260,11 +280,12 @@ class MemoryUsage:
     def __init__(self, tables: Tables, now: datetime) -> None:
         """Work on ``tables``; ``now`` is the time of the transaction."""
         self._tables = tables
+        self._now = now
         self._today = now.astimezone(UTC).date()
 
     def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
         """Charge one prompt to today; QuotaExhausted when nothing is left."""
-        subscription = self._tables.subscriptions.get(user_id)
+        subscription = subscription_at(self._tables, user_id, self._now)
         plan = subscription.plan if subscription else Plan.BASIC
         limit = allowances[plan].daily_prompts
         key = (user_id, self._today)
@@ -280,6 +301,7 @@ class MemoryUsage:
         used = self._tables.daily_usage.get(key, 0)
         if used > 0:
             self._tables.daily_usage[key] = used - 1
+            self._tables.daily_refunds[key] = self._tables.daily_refunds.get(key, 0) + 1
 
 
 class MemoryReplies:
@@ -501,6 +523,7 @@ class MemoryWork:
         self.audit = MemoryAuditTrail(tables)
         self.erasure = MemoryErasure(tables)
         self.idempotency_keys = MemoryIdempotencyKeys(tables, now)
+        self.billing = MemoryBilling(tables, now)
 
     def commit(self) -> None:
         """Make it all true."""

@@ -46,7 +46,8 @@ FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
 LEFT JOIN daily_usage u ON u.user_id = %(user_id)s AND u.day = today.day
 """
 REFUND = """
-UPDATE daily_usage SET used = used - 1 WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
+UPDATE daily_usage SET used = used - 1, refunded = refunded + 1
+WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
 """
 
 

@@ -27,12 +27,17 @@ ERASURES = {
     """,
     "chatrooms": "DELETE FROM chatrooms WHERE user_id = %(user_id)s",
     "daily_usage": "DELETE FROM daily_usage WHERE user_id = %(user_id)s",
+    "checkouts": "DELETE FROM checkouts WHERE user_id = %(user_id)s",
+    "customers": "DELETE FROM customers WHERE user_id = %(user_id)s",
     "subscriptions": "DELETE FROM subscriptions WHERE user_id = %(user_id)s",
     "refresh_tokens": """
         DELETE FROM refresh_tokens USING sessions
         WHERE refresh_tokens.session_id = sessions.id AND sessions.user_id = %(user_id)s
     """,
     "sessions": "DELETE FROM sessions WHERE user_id = %(user_id)s",
+    # What was paid stays in the books; for whom does not.
+    "payment_events": "UPDATE payment_events SET user_id = NULL WHERE user_id = %(user_id)s",
+    "payment_entries": "UPDATE payment_entries SET user_id = NULL WHERE user_id = %(user_id)s",
     # That something happened stays; to whom and from where does not, also where only the number was known.
     "audit_events": """
         UPDATE audit_events SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL

@@ -37,6 +37,23 @@ PARTS = (
         ("status", "currentPeriodEnd", "cancelAtPeriodEnd"),
     ),
     Part(
+        "customer",
+        """
+        SELECT customer_id FROM customers
+        WHERE user_id = %(user_id)s AND %(after)s::text IS NULL LIMIT %(limit)s
+        """,
+        ("customerId",),
+    ),
+    Part(
+        "payment",
+        """
+        SELECT event_id, kind, amount, currency, occurred_at FROM payment_entries
+        WHERE user_id = %(user_id)s AND (%(after)s::text IS NULL OR event_id > %(after)s)
+        ORDER BY event_id LIMIT %(limit)s
+        """,
+        ("id", "kind", "amount", "currency", "at"),
+    ),
+    Part(
         "usage",
         """
         SELECT day, used FROM daily_usage

@@ -23,7 +23,7 @@ ORDER BY id DESC LIMIT 100
 """
 PROFILE = """
 SELECT u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
-       s.status, s.current_period_end, s.cancel_at_period_end
+       s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours, COALESCE(now() < s.grace_ends_at, false)
 FROM users u
 CROSS JOIN (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = today.day
@@ -31,7 +31,8 @@ LEFT JOIN subscriptions s ON s.user_id = u.id
 WHERE u.id = %(id)s
 """
 STANDING = """
-SELECT today.day, COALESCE(d.used, 0), s.status, s.current_period_end, s.cancel_at_period_end
+SELECT today.day, COALESCE(d.used, 0), s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours,
+       COALESCE(now() < s.grace_ends_at, false)
 FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = %(id)s AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = %(id)s

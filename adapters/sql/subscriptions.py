@@ -6,7 +6,10 @@ from typing import Any
 from domain.billing import Subscription, SubscriptionStatus
 from domain.plans import Plan
 
-SUBSCRIPTION_COLUMNS = "status, current_period_end, cancel_at_period_end"
+# Whether the grace is over is the database's clock to say, at the moment of reading.
+SUBSCRIPTION_COLUMNS = (
+    "status, current_period_end, cancel_at_period_end, price_is_ours, COALESCE(now() < grace_ends_at, false)"
+)
 
 
 def subscription_from(row: Sequence[Any] | None) -> Subscription | None:
@@ -17,6 +20,8 @@ def subscription_from(row: Sequence[Any] | None) -> Subscription | None:
         status=SubscriptionStatus(row[0]),
         current_period_end=row[1],
         cancel_at_period_end=row[2],
+        price_is_ours=row[3],
+        in_grace=row[4],
     )
 
 

@@ -99,6 +99,14 @@ subscriptions = Table(
     Column("status", Text, nullable=False),
     _moment("current_period_end", nullable=True),
     Column("cancel_at_period_end", Boolean, nullable=False, server_default=text("false")),
+    # What the payment provider calls it, and what our policy made of it when it was written.
+    Column("subscription_id", Text),
+    Column("price_id", Text),
+    Column("price_is_ours", Boolean, nullable=False, server_default=text("true")),
+    _moment("grace_ends_at", nullable=True),
+    # Counted up by every write: a write over an older version is refused.
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    _moment("synced_at", nullable=True),
 )
 
 chatrooms = Table(
@@ -180,6 +188,7 @@ daily_usage = Table(
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("day", Date, primary_key=True),
     Column("used", Integer, nullable=False),
+    Column("refunded", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("used >= 0", name="used_not_negative"),
 )
 
@@ -198,4 +207,72 @@ idempotency_keys = Table(
     _moment("created_at"),
     Index(None, "created_at"),
     Index(None, "message_id"),
+)
+
+# --- Billing ---
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("customer_id", Text, nullable=False, unique=True),
+    _moment("created_at"),
+    # When it was last taken to be compared with the payment provider.
+    _moment("reconciled_at", nullable=True),
+    Index(None, "reconciled_at"),
+)
+
+checkouts = Table(
+    "checkouts",
+    metadata,
+    # One a user: the next takes its place.
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt_id", Uuid, nullable=False, unique=True),
+    Column("price_id", Text, nullable=False),
+    Column("success_url", Text, nullable=False),
+    Column("cancel_url", Text, nullable=False),
+    Column("checkout_id", Text, unique=True),
+    _moment("begun_at"),
+    _moment("closed_at", nullable=True),
+)
+
+payment_events = Table(
+    "payment_events",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
+    Column("type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("failure", Text),
+    # Of what was sent only what is needed: whom to ask the provider about, and an amount.
+    Column("concern", Text, nullable=False),
+    Column("customer_id", Text),
+    Column("checkout_id", Text),
+    Column("charge_id", Text),
+    Column("money_kind", Text),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    Column("object_id", Text),
+    _moment("created_at"),
+    _moment("received_at"),
+    _moment("due_at"),
+    _moment("settled_at", nullable=True),
+    CheckConstraint("state IN ('pending', 'done', 'ignored', 'failed')", name="state_known"),
+    Index("ix_payment_events_due", "due_at", postgresql_where=text("state = 'pending'")),
+    Index(None, "user_id"),
+)
+
+payment_entries = Table(
+    "payment_entries",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
+    Column("kind", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    _moment("occurred_at"),
+    _moment("recorded_at"),
+    Index(None, "user_id"),
 )

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.audit import SqlAuditTrail
+from adapters.sql.billing import SqlBilling
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
 from adapters.sql.database import Database
 from adapters.sql.erasure import SqlErasure
@@ -32,6 +33,7 @@ class SqlWork:
         self.audit = SqlAuditTrail(cursor)
         self.erasure = SqlErasure(cursor)
         self.idempotency_keys = SqlIdempotencyKeys(cursor)
+        self.billing = SqlBilling(cursor)
 
     def commit(self) -> None:
         """COMMIT."""

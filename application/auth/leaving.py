@@ -31,7 +31,7 @@ class EraseAccount:
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
         """Rows erased by table. DependencyDown when what is elsewhere could not be ended: then nothing was erased."""
         user_id = principal.user_id
-        self.before_leaving(user_id)
+        self.before_leaving(user_id=user_id)
         with self.begin() as work:
             user = work.users.get(user_id)
             if user is None:  # two requests at once

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from application.ports.audit import AuditTrail
+from application.ports.billing_work import BillingWork
 from application.ports.chatrooms import Chatrooms
 from application.ports.erasure import Erasure
 from application.ports.idempotency import IdempotencyKeys
@@ -38,6 +39,8 @@ class Work(Protocol):
     def erasure(self) -> Erasure: ...
     @property
     def idempotency_keys(self) -> IdempotencyKeys: ...
+    @property
+    def billing(self) -> BillingWork: ...
 
     def commit(self) -> None:
         """Make it all true. The last thing a story does in its unit of work."""

@@ -8,14 +8,17 @@ import structlog
 from flask import Flask, Response, g, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from application.ports.payment_sandbox import PaymentSandbox
 from application.use_cases import UseCases
 from entrypoints.api.auth import auth_blueprint
+from entrypoints.api.billing import billing_blueprint, serve_landing_pages
 from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.chat import chat_blueprint
 from entrypoints.api.hardening import harden
 from entrypoints.api.home import home_blueprint
 from entrypoints.api.messages import messages_blueprint
 from entrypoints.api.own_account import own_account_blueprint
+from entrypoints.api.payment_sandbox import serve_sandbox
 from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.request_id import HEADER, request_id
@@ -40,12 +43,13 @@ def create_app(
     use_cases: UseCases,
     policy: DoorPolicy = DoorPolicy(),  # noqa: B008 - a frozen value
     *,
+    sandbox: PaymentSandbox | None = None,
     working_requests: int = 8,
     waiting_requests: int = 600,
 ) -> Flask:
     """The application over ``use_cases``, which works on so many requests at once and lets so many others wait.
 
-    Several can live in one process.
+    With the pages of a ``sandbox``, where there is one. Several can live in one process.
     """
     app = Flask("gemini-chat-backend", static_folder=None)
     app.config.update(
@@ -72,9 +76,13 @@ def create_app(
         messages_blueprint(use_cases.chat, guard, places),
         room_changes_blueprint(use_cases.chat, guard),
         subscriptions_blueprint(use_cases.billing, guard),
+        billing_blueprint(use_cases.billing, guard),
         home_blueprint(use_cases.check_readiness),
     ):
         api.register_blueprint(blueprint)
+    serve_landing_pages(app, use_cases.billing)
+    if sandbox is not None:
+        serve_sandbox(app, sandbox)
     _serve_documentation(app)
     _watch_requests(app)
     harden(app, use_cases.auth.limit_requests, policy)

@@ -43,6 +43,9 @@ HTTP_PROBLEMS = {
 # Names of our own headers that werkzeug's exceptions may carry to the client.
 KEPT_HEADERS = frozenset({"allow", "retry-after", "location"})
 
+# Where a user whose prompts are used up can have more.
+UPGRADE_PATH = "/subscribe/pro"
+
 log = structlog.get_logger(__name__)
 
 
@@ -115,6 +118,7 @@ def domain_problem(error: DomainError) -> Response:
     if wait is not None:
         headers["Retry-After"] = str(wait)
     if isinstance(error, errors.QuotaExhausted):
+        facts["upgrade"] = UPGRADE_PATH
         headers |= rate_limit_headers(limit=error.limit, remaining=0, resets_at=error.resets_at)
     if isinstance(error, errors.RateLimited):
         headers |= {

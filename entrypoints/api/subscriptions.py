@@ -1,8 +1,11 @@
 """/subscription: what users have."""
 
+from typing import Any
+
 import marshmallow as ma
 from flask import Response
 
+from application.ports.reader import Standing
 from application.use_cases import Billing
 from domain.accounts import Principal
 from domain.billing import SubscriptionStatus
@@ -41,17 +44,19 @@ def subscriptions_blueprint(billing: Billing, guard: Guard) -> JsonBlueprint:
     @blp.response(200, StandingSchema)
     def status(principal: Principal) -> Response:
         """Your plan, read at this moment."""
-        standing = billing.show_standing(user_id=principal.user_id)
-        subscription = standing.subscription
-        return json_response(
-            {
-                "tier": standing.plan.value,
-                "plan": PLAN_NAMES[standing.plan],
-                "status": subscription.status.value if subscription else None,
-                "currentPeriodEnd": subscription.current_period_end if subscription else None,
-                "cancelAtPeriodEnd": bool(subscription and subscription.cancel_at_period_end),
-                "usage": usage_json(standing.plan, standing.quota),
-            }
-        )
+        return json_response(standing_json(billing.show_standing(user_id=principal.user_id)))
 
     return blp
+
+
+def standing_json(standing: Standing) -> dict[str, Any]:
+    """A standing as StandingSchema describes it."""
+    subscription = standing.subscription
+    return {
+        "tier": standing.plan.value,
+        "plan": PLAN_NAMES[standing.plan],
+        "status": subscription.status.value if subscription else None,
+        "currentPeriodEnd": subscription.current_period_end if subscription else None,
+        "cancelAtPeriodEnd": bool(subscription and subscription.cancel_at_period_end),
+        "usage": usage_json(standing.plan, standing.quota),
+    }

@@ -12,7 +12,7 @@ from domain.plans import Plan
 from entrypoints.api.auth import AccountSchema
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import UsageSchema, usage_json
+from entrypoints.api.schemas import QueryInteger, Schema, UsageSchema, described, usage_json
 from entrypoints.api.security import Guard
 
 
@@ -21,6 +21,28 @@ class ProfileSchema(AccountSchema):
 
     tier = ma.fields.Enum(Plan, by_value=True, required=True)
     usage = ma.fields.Nested(UsageSchema, required=True)
+
+
+class UsageQuerySchema(Schema):
+    """How far to look back."""
+
+    days = QueryInteger(validate=ma.validate.Range(1, 31), metadata=described("Also list the last so many UTC days"))
+
+
+class DayOfUseSchema(Schema):
+    """What was charged on a UTC day, and what was charged and given back."""
+
+    day = ma.fields.Date(required=True)
+    used = ma.fields.Integer(required=True, metadata=described("Prompts that count"))
+    refunded = ma.fields.Integer(required=True, metadata=described("Prompts given back: their replies failed"))
+
+
+class UsageOfDaysSchema(UsageSchema):
+    """Use of a plan's daily prompts, and the last days where they were asked for."""
+
+    days = ma.fields.List(
+        ma.fields.Nested(DayOfUseSchema), metadata=described("Newest first; days without use are left out")
+    )
 
 
 def users_blueprint(auth: Auth, billing: Billing, guard: Guard) -> JsonBlueprint:
@@ -36,11 +58,16 @@ def users_blueprint(auth: Auth, billing: Billing, guard: Guard) -> JsonBlueprint
 
     @blp.route("/usage", methods=["GET"])
     @guard
-    @blp.response(200, UsageSchema)
-    def usage(principal: Principal) -> Response:
-        """Today's use of your plan's prompts."""
+    @blp.arguments(UsageQuerySchema(), location="query")
+    @blp.response(200, UsageOfDaysSchema)
+    def usage(principal: Principal, query: dict[str, Any]) -> Response:
+        """Today's use of your plan's prompts, and with `days` that of the last days."""
         standing = billing.show_standing(user_id=principal.user_id)
-        return json_response(usage_json(standing.plan, standing.quota))
+        answer = usage_json(standing.plan, standing.quota)
+        if "days" in query:
+            days = billing.show_days(user_id=principal.user_id, days=query["days"])
+            answer["days"] = [{"day": one.day, "used": one.used, "refunded": one.refunded} for one in days]
+        return json_response(answer)
 
     return blp
 

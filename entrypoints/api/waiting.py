@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from threading import BoundedSemaphore
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import ServiceUnavailable
 
 MAX_WAIT = timedelta(seconds=25)
 PREFERENCE = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,4})"?\s*(?:[,;]|$)', re.IGNORECASE)
-
-
 RETRY_AFTER_SECONDS = 5
+
+# Kept with the request itself: ``g`` is shared by requests that one process makes of itself.
+HAS_PLACE = "gemini_chat.has_place"
 
 
 class Places:
@@ -34,11 +35,11 @@ class Places:
         @app.before_request
         def take() -> None:
             self._free.acquire()
-            g.has_place = True
+            request.environ[HAS_PLACE] = True
 
         @app.teardown_request
         def give_back(_error: BaseException | None) -> None:
-            if g.pop("has_place", False):
+            if request.environ.pop(HAS_PLACE, False):
                 self._free.release()
 
     @contextmanager
@@ -46,13 +47,13 @@ class Places:
         """Let another request work while this one waits. ServiceUnavailable if so many wait that it may not."""
         self._begin_to_wait()
         try:
-            g.has_place = False
+            request.environ[HAS_PLACE] = False
             self._free.release()
             try:
                 yield
             finally:
                 self._free.acquire()
-                g.has_place = True
+                request.environ[HAS_PLACE] = True
         finally:
             self._waiting.release()
 

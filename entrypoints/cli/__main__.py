@@ -7,6 +7,9 @@ migrate    bring the database to the newest schema
 migration  write a migration from what the tables have become
 openapi    print the OpenAPI document
 audit      print what happened to accounts, one JSON object a line
+reconcile  compare every customer with the payment provider, and say what was healed
+replay     have a stored payment event take effect once more
+explain    tell why a user was refused, charged or refunded, or is Basic
 """
 
 import argparse
@@ -33,10 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in ("up", "web", "worker", "migrate", "openapi"):
+    for name in ("up", "web", "worker", "migrate", "openapi", "reconcile"):
         commands.add_parser(name)
     commands.add_parser("migration").add_argument("message", help='what it does: "add x to y"')
     add_audit_arguments(commands.add_parser("audit"))
+    commands.add_parser("replay").add_argument("event_id", help="evt_…")
+    explain = commands.add_parser("explain")
+    explain.add_argument("user", help="mobile number (+911234567890) or id")
+    explain.add_argument("--days", type=int, default=7, help="how far to look back")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
@@ -58,7 +65,10 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return _migrate(options, settings)
         case "audit":
             return print_audit(options, settings)
-    return _serve(options, settings)
+        case "reconcile" | "replay" | "explain":
+            return _billing(options, settings)
+        case _:
+            return _serve(options, settings)
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
@@ -84,6 +94,30 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     else:
         upgrade(settings.database_url)
     return 0
+
+
+def _billing(options: argparse.Namespace, settings: Settings) -> int:
+    from entrypoints.supervisor.running import running_database_url
+
+    database_url = settings.database_url or running_database_url(settings.data_dir)
+    if database_url is None:
+        return _misuse("DATABASE_URL must be set, or `make run` must be running.")
+    from domain.errors import DependencyDown
+    from entrypoints.cli import billing
+    from entrypoints.container import build_operator
+
+    operator = build_operator(replace(settings, database_url=database_url))
+    try:
+        match options.command:
+            case "reconcile":
+                return billing.reconcile(operator.billing)
+            case "replay":
+                return billing.replay(operator.billing, options.event_id)
+        return billing.explain(operator.billing, options.user, days=options.days)
+    except DependencyDown as down:
+        return _misuse(f"Not available: {down.dependency}.")
+    finally:
+        operator.close()
 
 
 def _print_openapi(settings: Settings) -> int:

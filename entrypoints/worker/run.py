@@ -13,7 +13,8 @@ import structlog
 
 from application.ports.job_queue import JobQueue
 from application.ports.worker_presence import WorkerPresence
-from application.use_cases import Replying
+from application.use_cases import BillingUpkeep, Replying
+from entrypoints.worker.billing import BillingTask
 from entrypoints.worker.loop import ReplyLoop
 
 # How long replies that are being written may take after SIGTERM before they are handed back to other workers. Whoever
@@ -33,6 +34,7 @@ class WorkerParts:
     """
 
     replying: Replying
+    billing: BillingUpkeep
     presence: WorkerPresence
     job_queue: JobQueue
     listen: Callable[[Callable[[], None]], bool]
@@ -44,8 +46,11 @@ def run_worker(worker: WorkerParts) -> NoReturn:
     """Write replies until SIGINT or SIGTERM. The process ends here, with status 0."""
     loop = ReplyLoop(worker.replying, worker.presence, worker.job_queue, concurrency=worker.concurrency)
     loop.start()
+    billing = BillingTask(worker.billing)
+    billing.start()
     log.info("worker_ready", concurrency=worker.concurrency)
     _listen_until_stopped(worker, loop)
+    billing.stop()
     loop.stop(grace_seconds=GRACE_SECONDS)
     worker.close()
     log.info("worker_stopped")

@@ -55,7 +55,8 @@ class TestLeaving:
         erased = body_of(asha.send("DELETE", "/user/me"))["erased"]
         assert erased == {
             "users": 1, "sessions": 1, "refreshTokens": 1, "chatrooms": 1, "messages": 1, "replies": 1,
-            "dailyUsage": 1, "subscriptions": 0, "idempotencyKeys": 0, "auditEvents": erased["auditEvents"],
+            "dailyUsage": 1, "subscriptions": 0, "idempotencyKeys": 0, "checkouts": 0, "customers": 0,
+            "paymentEvents": 0, "paymentEntries": 0, "auditEvents": erased["auditEvents"],
         }  # fmt: skip
         for path in ("/user/me", "/chatroom", room, "/user/export", "/auth/sessions"):
             problem_of(asha.get(path), 401, "token_invalid")

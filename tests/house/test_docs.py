@@ -11,7 +11,16 @@ ROW = re.compile(r"\| `(?P<name>[A-Z][A-Z0-9_]*)` \|(?P<default>[^|]*)\|(?P<mean
 ASSIGNMENT = re.compile(r"(?:# )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 
 # Defaults that are words for people, not values.
-IN_WORDS = {"", "embedded server", "generated", "by GEMINI_API_KEY", "Google's", "Stripe's"}
+IN_WORDS = {
+    "",
+    "embedded server",
+    "generated",
+    "by GEMINI_API_KEY",
+    "by STRIPE_SECRET_KEY",
+    "by PORT",
+    "Google's",
+    "Stripe's",
+}
 
 
 def example() -> list[tuple[str, str]]:

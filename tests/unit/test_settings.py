@@ -86,6 +86,14 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "stripe_price_id": None,
         "stripe_webhook_secrets": (),
         "stripe_api_base": None,
+        "stripe_old_price_ids": frozenset(),
+        "payment_provider": "sandbox",
+        "public_url": "http://127.0.0.1:8000",
+        "return_url_origins": frozenset(),
+        "past_due_grace": timedelta(days=7),
+        "duplicate_subscriptions": "cancel",
+        "disputed_payments": "record",
+        "reconcile_every": timedelta(hours=1),
         "basic_daily_prompts": 5,
         "reply_lease": timedelta(seconds=60),
         "reply_max_attempts": 3,
@@ -193,12 +201,52 @@ def test_several_webhook_secrets():
     assert [secret.reveal() for secret in found] == ["whsec_1", "whsec_2"]
 
 
+def test_a_key_chooses_stripe_and_without_one_development_plays():
+    stripe = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_PRICE_ID": "price_1"}
+    assert read_settings(stripe).payment_provider == "stripe"
+    assert read_settings({**stripe, "PAYMENT_PROVIDER": "sandbox"}).payment_provider == "sandbox"
+    assert read_settings({}).payment_provider == "sandbox"
+    assert read_settings(IN_PRODUCTION).payment_provider == "none"
+    assert read_settings({**IN_PRODUCTION, **stripe}).payment_provider == "stripe"
+
+
+def test_the_sandbox_is_refused_in_production():
+    assert faults(**IN_PRODUCTION, PAYMENT_PROVIDER="sandbox") == [
+        "PAYMENT_PROVIDER=sandbox is refused in production: anybody could be Pro without paying"
+    ]
+
+
+def test_stripe_needs_a_key_and_a_price():
+    assert faults(PAYMENT_PROVIDER="stripe") == [
+        "PAYMENT_PROVIDER=stripe needs STRIPE_SECRET_KEY",
+        "PAYMENT_PROVIDER=stripe needs STRIPE_PRICE_ID",
+    ]
+    assert faults(STRIPE_SECRET_KEY="sk_test_1") == ["PAYMENT_PROVIDER=stripe needs STRIPE_PRICE_ID"]
+
+
+def test_addresses_are_origins():
+    settings = read_settings(
+        {"PUBLIC_URL": "https://chat.example.org", "RETURN_URL_ORIGINS": " https://App.example, http://localhost:3000,"}
+    )
+    assert settings.public_url == "https://chat.example.org"
+    assert settings.return_url_origins == {"https://app.example", "http://localhost:3000"}
+    assert read_settings({"PORT": "8080"}).public_url == "http://127.0.0.1:8080"
+    for wrong in ("chat.example.org", "https://chat.example.org/", "ftp://chat.example.org", "https://", "*"):
+        assert len(faults(PUBLIC_URL=wrong)) == 1
+        assert len(faults(RETURN_URL_ORIGINS=wrong)) == 1
+
+
+def test_old_prices():
+    assert read_settings({"STRIPE_OLD_PRICE_IDS": "price_1, price_2,"}).stripe_old_price_ids == {"price_1", "price_2"}
+
+
 def test_no_secret_shows_itself():
     secrets = {
         "JWT_SECRET": "hunter2" * 5,
         "PASSWORD_PEPPER": "hunter2",
         "GEMINI_API_KEY": "hunter2",
         "STRIPE_SECRET_KEY": "hunter2",
+        "STRIPE_PRICE_ID": "price_1",
         "STRIPE_WEBHOOK_SECRET": "hunter2,hunter2",
     }
     settings = read_settings(secrets)

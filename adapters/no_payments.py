@@ -1,0 +1,17 @@
+"""A service that sells nothing."""
+
+from typing import Any, NoReturn
+
+from domain.errors import DependencyDown
+
+
+class NoPayments:
+    """The Payments port where no provider is configured: nothing can be bought, and nothing was."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever is asked of it."""
+        return _refuse
+
+
+def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
+    raise DependencyDown("payments", retry_after=3600)

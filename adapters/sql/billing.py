@@ -1,0 +1,348 @@
+"""Customers, checkouts, subscriptions and payment events in PostgreSQL. All times are the database's."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from application.ports.billing_work import Customer, KeptCheckout, KeptEvent, Versioned
+from application.ports.payments import Order
+from domain.accounts import UserId
+from domain.billing import (
+    CheckoutId,
+    Concern,
+    CustomerId,
+    InboxState,
+    Money,
+    MoneyKind,
+    PaymentEvent,
+    RetryEvents,
+    SubscriptionId,
+    SubscriptionRecord,
+    SubscriptionStatus,
+)
+
+CUSTOMER_OF = "SELECT customer_id FROM customers WHERE user_id = %(user_id)s"
+OWNER_OF = "SELECT user_id FROM customers WHERE customer_id = %(customer_id)s"
+ADD_CUSTOMER = """
+INSERT INTO customers (user_id, customer_id, created_at) VALUES (%(user_id)s, %(customer_id)s, now())
+ON CONFLICT (user_id) DO NOTHING
+"""
+# A caller whose clock is ahead of this one must not be given the same customers for ever.
+TAKE_UNRECONCILED = """
+WITH due AS MATERIALIZED (
+    SELECT user_id FROM customers WHERE reconciled_at IS NULL OR reconciled_at < %(since)s
+    ORDER BY reconciled_at NULLS FIRST, user_id LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE customers SET reconciled_at = GREATEST(now(), %(since)s) FROM due WHERE customers.user_id = due.user_id
+RETURNING customers.user_id, customers.customer_id
+"""
+RECONCILE_AGAIN = "UPDATE customers SET reconciled_at = NULL WHERE user_id = %(user_id)s"
+
+CHECKOUT_OF = """
+SELECT attempt_id, user_id, price_id, success_url, cancel_url, begun_at, checkout_id, closed_at IS NOT NULL
+FROM checkouts WHERE user_id = %(user_id)s
+"""
+# One statement that decides: of all who would begin in place of the same attempt, the first one does.
+BEGIN_CHECKOUT = """
+INSERT INTO checkouts (user_id, attempt_id, price_id, success_url, cancel_url, begun_at)
+VALUES (%(user_id)s, %(attempt_id)s, %(price_id)s, %(success_url)s, %(cancel_url)s, now())
+ON CONFLICT (user_id) DO UPDATE
+SET attempt_id = EXCLUDED.attempt_id, price_id = EXCLUDED.price_id, success_url = EXCLUDED.success_url,
+    cancel_url = EXCLUDED.cancel_url, begun_at = EXCLUDED.begun_at, checkout_id = NULL, closed_at = NULL
+WHERE checkouts.attempt_id = %(instead_of)s
+"""
+CHECKOUT_OPENED = "UPDATE checkouts SET checkout_id = %(checkout_id)s WHERE attempt_id = %(attempt_id)s"
+CLOSE_CHECKOUT = """
+UPDATE checkouts SET closed_at = now() WHERE checkout_id = %(checkout_id)s AND closed_at IS NULL
+"""
+BUYER = "SELECT user_id FROM checkouts WHERE checkout_id = %(checkout_id)s"
+
+RECORD_COLUMNS = """
+subscription_id, price_id, status, current_period_end, cancel_at_period_end, price_is_ours, grace_ends_at
+"""
+GET_SUBSCRIPTION = f"SELECT version, {RECORD_COLUMNS} FROM subscriptions WHERE user_id = %(user_id)s"  # noqa: S608
+# Two statements, for "there is none yet" and for "it is still this version"; each writes one row or none.
+FIRST_SUBSCRIPTION = """
+INSERT INTO subscriptions (user_id, subscription_id, price_id, status, current_period_end, cancel_at_period_end,
+                           price_is_ours, grace_ends_at, version, synced_at)
+SELECT id, %(subscription_id)s, %(price_id)s, %(status)s, %(current_period_end)s, %(cancel_at_period_end)s,
+       %(price_is_ours)s, %(grace_ends_at)s, 1, now()
+FROM users WHERE id = %(user_id)s FOR KEY SHARE
+ON CONFLICT (user_id) DO NOTHING
+"""
+NEXT_SUBSCRIPTION = """
+UPDATE subscriptions
+SET subscription_id = %(subscription_id)s, price_id = %(price_id)s, status = %(status)s,
+    current_period_end = %(current_period_end)s, cancel_at_period_end = %(cancel_at_period_end)s,
+    price_is_ours = %(price_is_ours)s, grace_ends_at = %(grace_ends_at)s, version = version + 1, synced_at = now()
+WHERE user_id = %(user_id)s AND version = %(over)s
+"""
+
+EVENT_COLUMNS = """
+event_id, type, created_at, concern, customer_id, checkout_id, charge_id, money_kind, amount, currency, object_id
+"""
+FIND_EVENT = f"""
+SELECT state, attempts, failure, {EVENT_COLUMNS} FROM payment_events WHERE event_id = %(event_id)s
+"""  # noqa: S608
+ADD_EVENT = f"""
+INSERT INTO payment_events (state, failure, user_id, received_at, due_at, settled_at, {EVENT_COLUMNS})
+VALUES (%(state)s, %(failure)s, %(user_id)s, now(), now() + %(wait)s, CASE WHEN %(settled)s THEN now() END,
+        %(event_id)s, %(type)s, %(created_at)s, %(concern)s, %(customer_id)s, %(checkout_id)s, %(charge_id)s,
+        %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s)
+"""  # noqa: S608
+POSTPONE_EVENT = f"{ADD_EVENT} ON CONFLICT (event_id) DO NOTHING"
+# A second delivery of the same event waits here for the first one's transaction, and then finds it settled.
+SETTLE_EVENT = f"""
+{ADD_EVENT} ON CONFLICT (event_id) DO UPDATE
+SET state = EXCLUDED.state, user_id = EXCLUDED.user_id, settled_at = now(), failure = NULL
+WHERE payment_events.state IN ('pending', 'failed')
+"""
+TAKE_PENDING = f"""
+WITH due AS MATERIALIZED (
+    SELECT event_id AS id FROM payment_events WHERE state = 'pending' AND due_at <= now()
+    ORDER BY due_at, event_id LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE payment_events
+SET state = CASE WHEN attempts >= %(max_attempts)s THEN 'failed' ELSE state END,
+    attempts = LEAST(attempts + 1, %(max_attempts)s),
+    due_at = now() + LEAST(%(first_wait)s * 2 ^ LEAST(attempts + 1, 16), %(longest_wait)s)
+FROM due WHERE payment_events.event_id = due.id
+RETURNING state, {EVENT_COLUMNS}
+"""  # noqa: S608
+NOTE_FAILURE = "UPDATE payment_events SET failure = %(failure)s WHERE event_id = %(event_id)s"
+REOPEN_EVENT = f"""
+UPDATE payment_events SET state = 'pending', attempts = 0, due_at = now(), settled_at = NULL
+WHERE event_id = %(event_id)s RETURNING {EVENT_COLUMNS}
+"""  # noqa: S608
+RECORD_MONEY = """
+INSERT INTO payment_entries (event_id, user_id, kind, amount, currency, object_id, occurred_at, recorded_at)
+VALUES (%(event_id)s, %(user_id)s, %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s, %(created_at)s, now())
+ON CONFLICT (event_id) DO NOTHING
+"""
+
+
+class SqlCustomers:
+    """The Customers port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def of(self, user_id: UserId) -> CustomerId | None:
+        """The customer that a user is."""
+        self._cursor.execute(CUSTOMER_OF, {"user_id": user_id})
+        row = self._cursor.fetchone()
+        return CustomerId(row[0]) if row else None
+
+    def owner(self, customer_id: CustomerId) -> UserId | None:
+        """The user that a customer is."""
+        self._cursor.execute(OWNER_OF, {"customer_id": customer_id})
+        row = self._cursor.fetchone()
+        return UserId(row[0]) if row else None
+
+    def add(self, user_id: UserId, customer_id: CustomerId) -> CustomerId:
+        """Keep the customer; the one that counts."""
+        self._cursor.execute(ADD_CUSTOMER, {"user_id": user_id, "customer_id": customer_id})
+        return self.of(user_id) or customer_id
+
+    def take_unreconciled(self, *, since: datetime, limit: int) -> Sequence[Customer]:
+        """Take customers to compare."""
+        self._cursor.execute(TAKE_UNRECONCILED, {"since": since, "limit": limit})
+        return [Customer(UserId(user_id), CustomerId(customer_id)) for user_id, customer_id in self._cursor.fetchall()]
+
+    def reconcile_again(self, user_id: UserId) -> None:
+        """Make the customer the first to compare again."""
+        self._cursor.execute(RECONCILE_AGAIN, {"user_id": user_id})
+
+
+class SqlCheckouts:
+    """The Checkouts port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def current(self, user_id: UserId) -> KeptCheckout | None:
+        """The newest checkout of a user."""
+        self._cursor.execute(CHECKOUT_OF, {"user_id": user_id})
+        row = self._cursor.fetchone()
+        if row is None:
+            return None
+        *order, begun_at, checkout_id, closed = row
+        return KeptCheckout(Order(*order), begun_at, checkout_id, closed)
+
+    def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout:
+        """Keep a new order, unless somebody was faster."""
+        self._cursor.execute(
+            BEGIN_CHECKOUT,
+            {
+                "user_id": order.user_id,
+                "attempt_id": order.attempt_id,
+                "price_id": order.price_id,
+                "success_url": order.success_url,
+                "cancel_url": order.cancel_url,
+                "instead_of": instead_of,
+            },
+        )
+        current = self.current(order.user_id)
+        assert current is not None  # noqa: S101 - it was there, or it was put there, and the row is locked
+        return current
+
+    def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
+        """Note the checkout that an order became."""
+        self._cursor.execute(CHECKOUT_OPENED, {"attempt_id": attempt_id, "checkout_id": checkout_id})
+
+    def close(self, checkout_id: CheckoutId) -> None:
+        """It is paid or expired."""
+        self._cursor.execute(CLOSE_CHECKOUT, {"checkout_id": checkout_id})
+
+    def buyer(self, checkout_id: CheckoutId) -> UserId | None:
+        """Whose checkout it is."""
+        self._cursor.execute(BUYER, {"checkout_id": checkout_id})
+        row = self._cursor.fetchone()
+        return UserId(row[0]) if row else None
+
+
+class SqlSubscriptions:
+    """The Subscriptions port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def get(self, user_id: UserId) -> Versioned:
+        """A user's subscription, and its version."""
+        self._cursor.execute(GET_SUBSCRIPTION, {"user_id": user_id})
+        row = self._cursor.fetchone()
+        return Versioned(record_from(row[1:]), row[0]) if row else Versioned(None, 0)
+
+    def put(self, user_id: UserId, record: SubscriptionRecord, *, over: int) -> bool:
+        """Write it over a version."""
+        self._cursor.execute(
+            NEXT_SUBSCRIPTION if over else FIRST_SUBSCRIPTION,
+            {
+                "user_id": user_id,
+                "over": over,
+                "subscription_id": record.subscription_id,
+                "price_id": record.price_id,
+                "status": record.status.value,
+                "current_period_end": record.current_period_end,
+                "cancel_at_period_end": record.cancel_at_period_end,
+                "price_is_ours": record.price_is_ours,
+                "grace_ends_at": record.grace_ends_at,
+            },
+        )
+        return self._cursor.rowcount == 1
+
+
+class SqlPaymentInbox:
+    """The PaymentInbox port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Work on the transaction of ``cursor``."""
+        self._cursor = cursor
+
+    def find(self, event_id: str) -> KeptEvent | None:
+        """An event that arrived."""
+        self._cursor.execute(FIND_EVENT, {"event_id": event_id})
+        row = self._cursor.fetchone()
+        return KeptEvent(_event(row[3:]), InboxState(row[0]), row[1], row[2]) if row else None
+
+    def settle(self, event: PaymentEvent, state: InboxState, *, user_id: UserId | None) -> bool:
+        """Note what became of an event."""
+        values = {"state": state.value, "failure": None, "user_id": user_id, "wait": "0 s", "settled": True}
+        self._cursor.execute(SETTLE_EVENT, values | _columns(event))
+        return self._cursor.rowcount == 1
+
+    def postpone(self, event: PaymentEvent, *, failure: str, retry: RetryEvents) -> None:
+        """Leave an event to the sweeper."""
+        values = {"state": InboxState.PENDING.value, "failure": failure, "user_id": None, "settled": False}
+        self._cursor.execute(POSTPONE_EVENT, values | {"wait": retry.wait(0)} | _columns(event))
+
+    def take_pending(self, *, limit: int, retry: RetryEvents) -> Sequence[PaymentEvent]:
+        """Take events that are due."""
+        self._cursor.execute(
+            TAKE_PENDING,
+            {
+                "limit": limit,
+                "max_attempts": retry.max_attempts,
+                "first_wait": retry.first_wait,
+                "longest_wait": retry.longest_wait,
+            },
+        )
+        return [_event(row[1:]) for row in self._cursor.fetchall() if row[0] == InboxState.PENDING.value]
+
+    def note_failure(self, event_id: str, failure: str) -> None:
+        """Say why the last attempt failed."""
+        self._cursor.execute(NOTE_FAILURE, {"event_id": event_id, "failure": failure})
+
+    def reopen(self, event_id: str) -> PaymentEvent | None:
+        """Make an event pending again."""
+        self._cursor.execute(REOPEN_EVENT, {"event_id": event_id})
+        row = self._cursor.fetchone()
+        return _event(row) if row else None
+
+    def record_money(self, event: PaymentEvent, *, user_id: UserId | None) -> None:
+        """Keep it once."""
+        self._cursor.execute(RECORD_MONEY, {"user_id": user_id} | _columns(event))
+
+
+class SqlBilling:
+    """The BillingWork port."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        """Let every repository work on the same transaction."""
+        self.customers = SqlCustomers(cursor)
+        self.checkouts = SqlCheckouts(cursor)
+        self.subscriptions = SqlSubscriptions(cursor)
+        self.inbox = SqlPaymentInbox(cursor)
+
+
+def record_from(row: Sequence[Any]) -> SubscriptionRecord:
+    """The record of a row of ``RECORD_COLUMNS``."""
+    subscription_id, price_id, status, period_end, cancel, ours, grace_ends_at = row
+    return SubscriptionRecord(
+        subscription_id=SubscriptionId(subscription_id or ""),
+        price_id=price_id,
+        status=SubscriptionStatus(status),
+        current_period_end=period_end,
+        cancel_at_period_end=cancel,
+        price_is_ours=ours,
+        grace_ends_at=grace_ends_at,
+    )
+
+
+def _columns(event: PaymentEvent) -> dict[str, Any]:
+    money = event.money
+    return {
+        "event_id": event.id,
+        "type": event.type,
+        "created_at": event.created_at,
+        "concern": event.concern.value,
+        "customer_id": event.customer_id,
+        "checkout_id": event.checkout_id,
+        "charge_id": event.charge_id,
+        "money_kind": money.kind.value if money else None,
+        "amount": money.amount if money else None,
+        "currency": money.currency if money else None,
+        "object_id": money.object_id if money else None,
+    }
+
+
+def _event(row: Sequence[Any]) -> PaymentEvent:
+    event_id, kind, created_at, concern, customer_id, checkout_id, charge_id, money_kind, *money = row
+    return PaymentEvent(
+        id=event_id,
+        type=kind,
+        created_at=created_at,
+        concern=Concern(concern),
+        customer_id=customer_id,
+        checkout_id=checkout_id,
+        charge_id=charge_id,
+        money=Money(MoneyKind(money_kind), *money) if money_kind else None,
+    )

@@ -1,0 +1,92 @@
+"""The ledger in PostgreSQL: what users and operators ask about charges, refunds and events."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from adapters.sql.billing import RECORD_COLUMNS, record_from
+from adapters.sql.database import Database
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, MoneyLine
+from domain.accounts import UserId
+from domain.replies import FailureReason, ReplyState
+
+DAYS = """
+SELECT day, used, refunded FROM daily_usage
+WHERE user_id = %(user_id)s AND day > (now() AT TIME ZONE 'utc')::date - %(days)s
+ORDER BY day DESC
+"""
+# Through the indexes of chatrooms and messages: replies have none by user, and nobody waits for this.
+PROMPTS = """
+SELECT r.id, r.charged_on, r.created_at, r.state, r.failure, r.refunded_at
+FROM chatrooms c JOIN messages m ON m.chatroom_id = c.id JOIN replies r ON r.message_id = m.id
+WHERE c.user_id = %(user_id)s AND r.charged_on > (now() AT TIME ZONE 'utc')::date - %(days)s
+ORDER BY r.id DESC
+"""
+BILLING_FILE = f"""
+SELECT c.customer_id, COALESCE(s.version, 0), s.synced_at, {RECORD_COLUMNS}
+FROM users u
+LEFT JOIN customers c ON c.user_id = u.id
+LEFT JOIN subscriptions s ON s.user_id = u.id
+WHERE u.id = %(user_id)s
+"""  # noqa: S608
+MONEY = """
+SELECT event_id, kind, amount, currency, occurred_at FROM payment_entries
+WHERE user_id = %(user_id)s ORDER BY occurred_at DESC
+"""
+LAST_EVENTS = """
+SELECT event_id, type, state, attempts, failure, received_at FROM payment_events
+WHERE user_id = %(user_id)s ORDER BY received_at DESC LIMIT 20
+"""
+USER_BY_PHONE = "SELECT id FROM users WHERE phone = %(phone)s"
+USER_BY_ID = "SELECT id FROM users WHERE id = %(id)s"
+
+
+class SqlLedger:
+    """The Ledger port."""
+
+    def __init__(self, database: Database) -> None:
+        """Read from ``database``."""
+        self._database = database
+
+    def days(self, user_id: UserId, *, days: int) -> Sequence[DayOfUse]:
+        """The last days of use."""
+        return [DayOfUse._make(row) for row in self._rows(DAYS, user_id=user_id, days=days)]
+
+    def prompts(self, user_id: UserId, *, days: int) -> Sequence[ChargedPrompt]:
+        """The charged prompts, newest first."""
+        return [
+            ChargedPrompt(
+                reply_id, day, charged_at, ReplyState(state), FailureReason(failure) if failure else None, refunded_at
+            )
+            for reply_id, day, charged_at, state, failure, refunded_at in self._rows(
+                PROMPTS, user_id=user_id, days=days
+            )
+        ]
+
+    def billing_file(self, user_id: UserId) -> BillingFile:
+        """What there is on a user."""
+        rows = self._rows(BILLING_FILE, user_id=user_id)
+        customer_id, version, synced_at, *record = rows[0] if rows else (None, 0, None)
+        return BillingFile(
+            customer_id,
+            record_from(record) if version else None,
+            version,
+            synced_at,
+            [MoneyLine._make(row) for row in self._rows(MONEY, user_id=user_id)],
+            [EventLine._make(row) for row in self._rows(LAST_EVENTS, user_id=user_id)],
+        )
+
+    def user_of(self, phone_or_id: str) -> UserId | None:
+        """The user with this number or id."""
+        rows = self._rows(USER_BY_PHONE, phone=phone_or_id)
+        if not rows:
+            try:
+                rows = self._rows(USER_BY_ID, id=UUID(phone_or_id))
+            except ValueError:
+                return None
+        return UserId(rows[0][0]) if rows else None
+
+    def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        with self._database.read() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()

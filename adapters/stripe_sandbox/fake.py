@@ -1,0 +1,537 @@
+"""Stripe's API as far as this service uses it, and the people on the other side of it: buyers, banks, time.
+
+Stateful and strict: unknown parameters, missing objects and reused idempotency keys are refused as Stripe does. It
+answers in the shapes of API 2025-03-31 and later, or, with ``old_shapes``, in those before.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+
+from adapters.stripe_sandbox.state import Json, Objects, State
+from application.ports.runtime import Clock
+
+MONTH = int(timedelta(days=30).total_seconds())
+DAY = int(timedelta(days=1).total_seconds())
+AMOUNT = 900
+CURRENCY = "usd"
+
+ENDED = {"canceled", "incomplete_expired"}
+
+
+class Refused(Exception):
+    """An error as Stripe answers it."""
+
+    def __init__(self, status: int, kind: str, code: str | None = None, param: str | None = None) -> None:
+        """Keep what the answer says."""
+        super().__init__(f"{status} {kind} {code} {param}")
+        self.status = status
+        self.body = {"error": {"type": kind, "code": code, "param": param, "message": f"{kind}: {code} {param}"}}
+
+
+def missing(param: str) -> Refused:
+    """There is no such object."""
+    return Refused(404, "invalid_request_error", "resource_missing", param)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: its parameters by the names they have in a form, and the names they may have."""
+
+    params: Mapping[str, str]
+
+    def take(self, *names: str) -> None:
+        """Refuse parameters that are not among ``names`` (regular expressions)."""
+        for name in self.params:
+            if not any(re.fullmatch(pattern, name) for pattern in names):
+                raise Refused(400, "invalid_request_error", "parameter_unknown", name)
+
+    def need(self, name: str) -> str:
+        """A parameter that must be there."""
+        if not self.params.get(name):
+            raise Refused(400, "invalid_request_error", "parameter_missing", name)
+        return self.params[name]
+
+    def below(self, prefix: str) -> dict[str, str]:
+        """The members of a hash: ``metadata[user_id]`` below ``metadata``."""
+        pattern = re.compile(re.escape(prefix) + r"\[([^\]]+)\]")
+        return {found[1]: value for name, value in self.params.items() if (found := pattern.fullmatch(name))}
+
+
+class FakeStripe:
+    """The API (``handle``) and the world beyond it (``pay``, ``renew``, …). Every change leaves an event to be sent."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        clock: Clock,
+        api_key: str,
+        prices: frozenset[str],
+        pages: str = "https://checkout.example",
+        old_shapes: bool = False,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(12),
+    ) -> None:
+        """Answer whoever has ``api_key``; ``pages``: where checkouts and portals are shown."""
+        self._new_id = new_id
+        self._state = state
+        self._clock = clock
+        self._api_key = api_key
+        self._prices = prices
+        self._pages = pages
+        self._old_shapes = old_shapes
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Json]]] = [
+            (method, re.compile(path.replace("ID", r"([A-Za-z0-9_]+)")), view)
+            for method, path, view in (
+                ("POST", "/v1/customers", self._new_customer),
+                ("POST", "/v1/checkout/sessions", self._new_session),
+                ("GET", "/v1/checkout/sessions/ID", self._get_session),
+                ("POST", "/v1/checkout/sessions/ID/expire", self._expire_session),
+                ("POST", "/v1/billing_portal/sessions", self._new_portal),
+                ("GET", "/v1/subscriptions", self._list_subscriptions),
+                ("GET", "/v1/subscriptions/ID", self._get_subscription),
+                ("POST", "/v1/subscriptions/ID", self._update_subscription),
+                ("DELETE", "/v1/subscriptions/ID", self._cancel_subscription),
+                ("GET", "/v1/charges/ID", self._get_charge),
+                ("POST", "/v1/refunds", self._new_refund),
+            )
+        ]
+
+    # --- The API ---
+
+    def handle(
+        self, method: str, url: str, headers: Mapping[str, str], body: str
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        """The answer to a request: body, status, headers."""
+        method, parts = method.upper(), urlsplit(url)
+        known = {name.lower(): value for name, value in headers.items()}
+        try:
+            self._admit(known)
+            params = dict(parse_qsl(parts.query if method in {"GET", "DELETE"} else body, keep_blank_values=True))
+            with self._state() as objects:
+                answer, replayed = self._once(objects, method, parts.path, params, known.get("idempotency-key"))
+                answered = orjson.dumps(answer)
+        except Refused as refusal:
+            return orjson.dumps(refusal.body), refusal.status, {"request-id": "req_sandbox"}
+        replay = {"idempotent-replayed": "true"} if replayed else {}
+        return answered, 200, {"request-id": "req_sandbox", **replay}
+
+    def _admit(self, headers: Mapping[str, str]) -> None:
+        if headers.get("authorization") != f"Bearer {self._api_key}":
+            raise Refused(401, "invalid_request_error")
+        if not headers.get("stripe-version"):
+            raise Refused(400, "invalid_request_error", "version_not_pinned")
+
+    def _once(
+        self, objects: Objects, method: str, path: str, params: dict[str, str], key: str | None
+    ) -> tuple[Json, bool]:
+        if method != "POST" or key is None:
+            return self._route(objects, method, path, params), False
+        now = self._now()
+        kept = objects.answers.get(key)
+        if kept is not None and now - kept["at"] < DAY:
+            if kept["asked"] != [path, params]:
+                raise Refused(400, "idempotency_error")
+            return deepcopy(kept["answer"]), True
+        answer = self._route(objects, method, path, params)
+        objects.answers[key] = {"at": now, "asked": [path, params], "answer": deepcopy(answer)}
+        return answer, False
+
+    def _route(self, objects: Objects, method: str, path: str, params: dict[str, str]) -> Json:
+        for known, pattern, view in self._routes:
+            if known == method and (found := pattern.fullmatch(path)):
+                return view(objects, Call(params), *found.groups())
+        raise Refused(404, "invalid_request_error", "url_unknown")
+
+    def _new_customer(self, objects: Objects, call: Call) -> Json:
+        call.take(r"metadata\[\w+\]")
+        customer_id = self._id("cus")
+        customer = {"id": customer_id, "object": "customer", "created": self._now(), "metadata": call.below("metadata")}
+        objects.customers[customer_id] = customer
+        return customer
+
+    def _new_session(self, objects: Objects, call: Call) -> Json:
+        call.take(
+            "mode",
+            "customer",
+            "client_reference_id",
+            r"line_items\[0\]\[(price|quantity)\]",
+            r"metadata\[\w+\]",
+            r"subscription_data\[metadata\]\[\w+\]",
+            "success_url",
+            "cancel_url",
+        )
+        if call.need("mode") != "subscription":
+            raise Refused(400, "invalid_request_error", "mode_does_not_fit_price", "mode")
+        self._known(objects.customers, call.need("customer"), "customer")
+        price = call.need("line_items[0][price]")
+        if price not in self._prices:
+            raise Refused(400, "invalid_request_error", "resource_missing", "line_items[0][price]")
+        call.need("line_items[0][quantity]")
+        now = self._now()
+        session_id = self._id("cs_test")
+        session = {
+            "id": session_id,
+            "object": "checkout.session",
+            "created": now,
+            "expires_at": now + DAY,
+            "mode": "subscription",
+            "status": "open",
+            "payment_status": "unpaid",
+            "customer": call.need("customer"),
+            "client_reference_id": call.params.get("client_reference_id"),
+            "metadata": call.below("metadata"),
+            "subscription": None,
+            "success_url": call.need("success_url"),
+            "cancel_url": call.params.get("cancel_url"),
+            "url": f"{self._pages}/checkout/{session_id}",
+            "sandbox": {"price": price, "metadata": call.below("subscription_data[metadata]")},
+        }
+        objects.sessions[session_id] = session
+        return session
+
+    def _get_session(self, objects: Objects, call: Call, session_id: str) -> Json:
+        call.take()
+        return self._session(objects, session_id)
+
+    def _expire_session(self, objects: Objects, call: Call, session_id: str) -> Json:
+        call.take()
+        session = self._session(objects, session_id)
+        if session["status"] != "open":
+            raise Refused(400, "invalid_request_error", None, "session")
+        session |= {"status": "expired", "url": None}
+        self._tell(objects, "checkout.session.expired", session)
+        return session
+
+    def _new_portal(self, objects: Objects, call: Call) -> Json:
+        call.take("customer", "return_url")
+        self._known(objects.customers, call.need("customer"), "customer")
+        portal_id = self._id("bps")
+        portal = {
+            "id": portal_id,
+            "object": "billing_portal.session",
+            "customer": call.params["customer"],
+            "return_url": call.params.get("return_url"),
+            "url": f"{self._pages}/portal/{portal_id}",
+        }
+        objects.portals[portal_id] = portal
+        return portal
+
+    def _list_subscriptions(self, objects: Objects, call: Call) -> Json:
+        call.take("customer", "status", "limit", "starting_after")
+        self._known(objects.customers, call.need("customer"), "customer")
+        newest_first = list(reversed(objects.subscriptions.values()))
+        found = [
+            one
+            for one in newest_first
+            if one["customer"] == call.params["customer"]
+            and (call.params.get("status") == "all" or one["status"] not in ENDED)
+        ]
+        ids = [one["id"] for one in found]
+        start = ids.index(call.params["starting_after"]) + 1 if "starting_after" in call.params else 0
+        limit = int(call.params.get("limit", "10"))
+        page = [self._shown(one) for one in found[start : start + limit]]
+        return {"object": "list", "url": "/v1/subscriptions", "has_more": start + limit < len(found), "data": page}
+
+    def _get_subscription(self, objects: Objects, call: Call, subscription_id: str) -> Json:
+        call.take(r"expand\[\d+\]")
+        subscription = self._shown(self._known(objects.subscriptions, subscription_id, "id"))
+        if "latest_invoice.payments" in call.params.values():
+            subscription["latest_invoice"] = deepcopy(objects.invoices[str(subscription["latest_invoice"])])
+        return subscription
+
+    def _update_subscription(self, objects: Objects, call: Call, subscription_id: str) -> Json:
+        call.take("cancel_at_period_end", "cancel_at")
+        subscription = self._known(objects.subscriptions, subscription_id, "id")
+        if subscription["status"] in ENDED:
+            raise missing("id")
+        if "cancel_at" in call.params:
+            subscription |= {"cancel_at": int(call.params["cancel_at"] or 0) or None, "cancel_at_period_end": False}
+        else:
+            end = call.need("cancel_at_period_end") == "true"
+            subscription |= {"cancel_at_period_end": end, "cancel_at": _period(subscription)[1] if end else None}
+        self._tell(objects, "customer.subscription.updated", subscription)
+        return self._shown(subscription)
+
+    def _cancel_subscription(self, objects: Objects, call: Call, subscription_id: str) -> Json:
+        call.take("invoice_now", "prorate")
+        subscription = self._known(objects.subscriptions, subscription_id, "id")
+        if subscription["status"] in ENDED:
+            raise missing("id")
+        self._end(objects, subscription)
+        return self._shown(subscription)
+
+    def _get_charge(self, objects: Objects, call: Call, charge_id: str) -> Json:
+        call.take()
+        return self._known(objects.charges, charge_id, "id")
+
+    def _new_refund(self, objects: Objects, call: Call) -> Json:
+        call.take("payment_intent", "charge", "reason")
+        name = "payment_intent" if "payment_intent" in call.params else "id"
+        wanted = call.params.get("payment_intent") or call.need("charge")
+        charge = next((one for one in objects.charges.values() if one[name] == wanted), None)
+        if charge is None:
+            raise missing("charge")
+        if charge["refunded"]:
+            raise Refused(400, "invalid_request_error", "charge_already_refunded")
+        charge |= {"refunded": True, "amount_refunded": charge["amount"]}
+        refund = {"id": self._id("re"), "object": "refund", "charge": charge["id"], "amount": charge["amount"]}
+        objects.refunds[refund["id"]] = refund
+        self._tell(objects, "charge.refunded", charge)
+        return refund
+
+    # --- The world beyond ---
+
+    def pay(self, session_id: str) -> str:
+        """The buyer pays; the id of the subscription."""
+        with self._state() as objects:
+            return self._complete(objects, session_id, paid=True)
+
+    def pay_later(self, session_id: str) -> str:
+        """The buyer has chosen a way to pay that takes days; the id of the subscription."""
+        with self._state() as objects:
+            return self._complete(objects, session_id, paid=False)
+
+    def decline(self, session_id: str) -> None:
+        """The bank says no; the checkout stays open."""
+        with self._state() as objects:
+            session = self._open_session(objects, session_id)
+            intent = {"id": self._id("pi"), "object": "payment_intent", "customer": session["customer"]}
+            self._tell(objects, "payment_intent.payment_failed", intent)
+
+    def payment_arrives(self, subscription_id: str) -> None:
+        """What was chosen in ``pay_later`` is paid, or a renewal that had failed."""
+        with self._state() as objects:
+            subscription = self._known(objects.subscriptions, subscription_id, "id")
+            first = subscription["status"] == "incomplete"
+            subscription["status"] = "active"
+            self._tell(objects, "customer.subscription.updated", subscription)
+            self._invoice(objects, subscription, paid=True)
+            if first:
+                self._tell(objects, "checkout.session.async_payment_succeeded", self._session_of(objects, subscription))
+
+    def payment_never_arrives(self, subscription_id: str) -> None:
+        """What was chosen in ``pay_later`` is not paid."""
+        with self._state() as objects:
+            subscription = self._known(objects.subscriptions, subscription_id, "id")
+            subscription["status"] = "incomplete_expired"
+            self._tell(objects, "customer.subscription.updated", subscription)
+            self._tell(objects, "checkout.session.async_payment_failed", self._session_of(objects, subscription))
+
+    def renew(self, subscription_id: str, *, paid: bool) -> None:
+        """The period ends: the subscription with it where that is wished, else the next one begins, paid or not."""
+        with self._state() as objects:
+            subscription = self._known(objects.subscriptions, subscription_id, "id")
+            if subscription["status"] in ENDED:
+                return
+            if subscription["cancel_at_period_end"]:
+                self._end(objects, subscription)
+                return
+            start = _period(subscription)[1]
+            _set_period(subscription, start, start + MONTH)
+            subscription["status"] = "active" if paid else "past_due"
+            self._tell(objects, "customer.subscription.updated", subscription)
+            self._invoice(objects, subscription, paid=paid)
+
+    def become(self, subscription_id: str, status: str) -> None:
+        """Stripe's own rules, or somebody at the dashboard, change the status."""
+        with self._state() as objects:
+            subscription = self._known(objects.subscriptions, subscription_id, "id")
+            if subscription["status"] in ENDED:
+                return
+            if status == "canceled":
+                self._end(objects, subscription)
+                return
+            kind = "updated"
+            if "paused" in {status, subscription["status"]}:
+                kind = "paused" if status == "paused" else "resumed"
+            subscription["status"] = status
+            self._tell(objects, f"customer.subscription.{kind}", subscription)
+
+    def set_renewal(self, subscription_id: str, *, renew: bool) -> None:
+        """The customer uses the portal."""
+        with self._state() as objects:
+            call = Call({"cancel_at_period_end": "false" if renew else "true"})
+            self._update_subscription(objects, call, subscription_id)
+
+    def sell(self, customer_id: str, price: str, status: str = "active") -> str:
+        """Somebody makes a subscription without a checkout; its id."""
+        with self._state() as objects:
+            self._known(objects.customers, customer_id, "customer")
+            subscription = self._new_subscription(objects, customer_id, price, status, {})
+            self._invoice(objects, subscription, paid=status in {"active", "trialing"})
+            return str(subscription["id"])
+
+    def dispute(self, subscription_id: str) -> str:
+        """The buyer tells the bank that it was not them; the id of the charge."""
+        with self._state() as objects:
+            subscription = self._known(objects.subscriptions, subscription_id, "id")
+            charge_id = objects.invoices[subscription["latest_invoice"]]["sandbox_charge"]
+            charge = objects.charges[charge_id]
+            dispute = {
+                "id": self._id("dp"),
+                "object": "dispute",
+                "charge": charge_id,
+                "payment_intent": charge["payment_intent"],
+                "amount": charge["amount"],
+                "currency": CURRENCY,
+            }
+            self._tell(objects, "charge.dispute.created", dispute)
+            return str(charge_id)
+
+    def look(self) -> Objects:
+        """A copy of everything."""
+        with self._state() as objects:
+            return deepcopy(objects)
+
+    def take_events(self) -> list[Json]:
+        """The events nobody was told of yet; nobody will be told of them again."""
+        with self._state() as objects:
+            events, objects.outbox = objects.outbox, []
+        return events
+
+    # --- Within ---
+
+    def _complete(self, objects: Objects, session_id: str, *, paid: bool) -> str:
+        session = self._open_session(objects, session_id)
+        wanted = session["sandbox"]
+        status = "active" if paid else "incomplete"
+        subscription = self._new_subscription(objects, session["customer"], wanted["price"], status, wanted["metadata"])
+        session |= {
+            "status": "complete",
+            "payment_status": "paid" if paid else "unpaid",
+            "subscription": subscription["id"],
+            "url": None,
+        }
+        self._tell(objects, "checkout.session.completed", session)
+        self._invoice(objects, subscription, paid=paid)
+        return str(subscription["id"])
+
+    def _new_subscription(
+        self, objects: Objects, customer_id: str, price: str, status: str, metadata: dict[str, str]
+    ) -> Json:
+        now = self._now()
+        subscription: Json = {
+            "id": self._id("sub"),
+            "object": "subscription",
+            "created": now,
+            "customer": customer_id,
+            "status": status,
+            "cancel_at": None,
+            "cancel_at_period_end": False,
+            "metadata": metadata,
+            "latest_invoice": None,
+            "items": {"object": "list", "data": [{"id": self._id("si"), "price": {"id": price}, "quantity": 1}]},
+        }
+        _set_period(subscription, now, now + MONTH)
+        objects.subscriptions[subscription["id"]] = subscription
+        self._tell(objects, "customer.subscription.created", subscription)
+        return subscription
+
+    def _invoice(self, objects: Objects, subscription: Json, *, paid: bool) -> None:
+        charge_id, intent_id, invoice_id = self._id("ch"), self._id("pi"), self._id("in")
+        objects.charges[charge_id] = {
+            "id": charge_id,
+            "object": "charge",
+            "customer": subscription["customer"],
+            "payment_intent": intent_id,
+            "amount": AMOUNT,
+            "amount_refunded": 0,
+            "currency": CURRENCY,
+            "refunded": False,
+        }
+        invoice: Json = {
+            "id": invoice_id,
+            "object": "invoice",
+            "customer": subscription["customer"],
+            "status": "paid" if paid else "open",
+            "amount_paid": AMOUNT if paid else 0,
+            "currency": CURRENCY,
+            "sandbox_charge": charge_id,
+        }
+        if self._old_shapes:
+            invoice |= {"subscription": subscription["id"], "payment_intent": intent_id, "charge": charge_id}
+        else:
+            details = {"subscription_details": {"subscription": subscription["id"]}, "type": "subscription_details"}
+            payment = {"status": "paid" if paid else "open", "payment": {"payment_intent": intent_id}}
+            invoice |= {"parent": details, "payments": {"object": "list", "data": [payment]}}
+        objects.invoices[invoice_id] = invoice
+        subscription["latest_invoice"] = invoice_id
+        for kind in ("invoice.paid", "invoice.payment_succeeded") if paid else ("invoice.payment_failed",):
+            self._tell(objects, kind, invoice)
+
+    def _end(self, objects: Objects, subscription: Json) -> None:
+        subscription |= {"status": "canceled", "cancel_at_period_end": False}
+        self._tell(objects, "customer.subscription.deleted", subscription)
+
+    def _tell(self, objects: Objects, kind: str, about: Json) -> None:
+        shown = self._shown(about) if about["object"] == "subscription" else deepcopy(about)
+        event = {
+            "id": self._id("evt"),
+            "object": "event",
+            "type": kind,
+            "created": self._now(),
+            "data": {"object": shown},
+        }
+        objects.outbox.append(event)
+
+    def _shown(self, subscription: Json) -> Json:
+        """A subscription in the shape of the version."""
+        shown = deepcopy(subscription)
+        if self._old_shapes:
+            start, end = _period(subscription)
+            for item in shown["items"]["data"]:
+                del item["current_period_start"], item["current_period_end"]
+            shown |= {"current_period_start": start, "current_period_end": end}
+        return shown
+
+    def _session(self, objects: Objects, session_id: str) -> Json:
+        session = self._known(objects.sessions, session_id, "session")
+        if session["status"] == "open" and session["expires_at"] <= self._now():
+            session |= {"status": "expired", "url": None}
+        return session
+
+    def _open_session(self, objects: Objects, session_id: str) -> Json:
+        session = self._session(objects, session_id)
+        if session["status"] != "open":
+            raise Refused(400, "invalid_request_error", "session_not_open", "session")
+        return session
+
+    def _session_of(self, objects: Objects, subscription: Json) -> Json:
+        return next(one for one in objects.sessions.values() if one["subscription"] == subscription["id"])
+
+    def _known(self, kept: dict[str, Json], wanted: str, param: str) -> Json:
+        if wanted not in kept:
+            raise missing(param)
+        return kept[wanted]
+
+    def _id(self, prefix: str) -> str:
+        return f"{prefix}_{self._new_id()}"
+
+    def _now(self) -> int:
+        return int(self._clock().timestamp())
+
+
+def signature_of(body: bytes, *, secret: str, at: int) -> str:
+    """The Stripe-Signature header of a body."""
+    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+def _period(subscription: Json) -> tuple[Any, Any]:
+    item = subscription["items"]["data"][0]
+    return item["current_period_start"], item["current_period_end"]
+
+
+def _set_period(subscription: Json, start: int, end: int) -> None:
+    for item in subscription["items"]["data"]:
+        item |= {"current_period_start": start, "current_period_end": end}

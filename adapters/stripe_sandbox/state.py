@@ -1,0 +1,74 @@
+"""Where the stand-in keeps its objects: in memory, or in a file that several processes share."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any, Protocol
+
+import orjson
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Objects:
+    """Stripe's objects by id; what was answered under an idempotency key; events nobody was told of yet."""
+
+    customers: dict[str, Json] = field(default_factory=dict)
+    sessions: dict[str, Json] = field(default_factory=dict)
+    subscriptions: dict[str, Json] = field(default_factory=dict)
+    invoices: dict[str, Json] = field(default_factory=dict)
+    charges: dict[str, Json] = field(default_factory=dict)
+    refunds: dict[str, Json] = field(default_factory=dict)
+    portals: dict[str, Json] = field(default_factory=dict)
+    answers: dict[str, Json] = field(default_factory=dict)
+    outbox: list[Json] = field(default_factory=list)
+
+
+class State(Protocol):
+    """Gives the objects to one at a time, and keeps what was done to them."""
+
+    def __call__(self) -> AbstractContextManager[Objects]: ...
+
+
+class StateInMemory:
+    """For one process."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._objects = Objects()
+        self._lock = RLock()
+
+    @contextmanager
+    def __call__(self) -> Iterator[Objects]:
+        """The objects, locked."""
+        with self._lock:
+            yield self._objects
+
+
+class StateInFile:
+    """For all processes on a machine: read under a lock, written back whole, and in one step."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep it in ``path``; nothing is there yet, or what was kept there."""
+        self._path = path
+        self._lock = RLock()
+
+    @contextmanager
+    def __call__(self) -> Iterator[Objects]:
+        """The objects, locked against all processes."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock, self._path.with_suffix(".lock").open("w") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            before = self._path.read_bytes() if self._path.exists() else b"{}"
+            objects = Objects(**orjson.loads(before))
+            yield objects
+            after = orjson.dumps(asdict(objects))
+            if after != before:
+                draft = self._path.with_suffix(".new")
+                draft.write_bytes(after)
+                os.replace(draft, self._path)  # noqa: PTH105 - one step, whoever is killed when

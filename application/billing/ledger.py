@@ -1,0 +1,53 @@
+"""What was charged and given back, for the user; and why, for the operator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, Ledger
+from application.ports.reader import Reader, Standing
+from domain.accounts import UserId
+from domain.plans import Allowances
+
+
+@dataclass(frozen=True, slots=True)
+class ShowDays:
+    """The last days of a user's use."""
+
+    ledger: Ledger
+
+    def __call__(self, *, user_id: UserId, days: int) -> Sequence[DayOfUse]:
+        """Days on which something was charged, newest first."""
+        return self.ledger.days(user_id, days=days)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All there is to say about why a user has what they have."""
+
+    user_id: UserId
+    standing: Standing
+    days: Sequence[DayOfUse]
+    prompts: Sequence[ChargedPrompt]
+    billing: BillingFile
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """Tells an operator why somebody was refused, charged or refunded, or is Basic."""
+
+    ledger: Ledger
+    reader: Reader
+    allowances: Allowances
+
+    def __call__(self, *, phone_or_id: str, days: int = 7) -> Explanation | None:
+        """The explanation; None where there is no such user."""
+        user_id = self.ledger.user_of(phone_or_id)
+        if user_id is None:
+            return None
+        return Explanation(
+            user_id,
+            self.reader.standing(user_id, allowances=self.allowances),
+            self.ledger.days(user_id, days=days),
+            self.ledger.prompts(user_id, days=days),
+            self.ledger.billing_file(user_id),
+        )

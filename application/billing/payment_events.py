@@ -1,0 +1,185 @@
+"""News from the payment provider take effect: each once, whatever order they come in, or never."""
+
+from dataclasses import dataclass
+
+from application.billing.sync import SyncSubscription, TakesLonger
+from application.ports.payment_events import ReadPaymentEvent
+from application.ports.payments import Payments
+from application.ports.unit_of_work import Begin, Work
+from domain.accounts import UserId
+from domain.billing import (
+    ENDED,
+    BillingPolicy,
+    Concern,
+    CustomerId,
+    InboxState,
+    MoneyKind,
+    PaymentEvent,
+    RetryEvents,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPaymentEvent:
+    """Asks the provider how things are with the customer the event is about, and writes that.
+
+    The event's row is written in the transaction of its effect: both are there or neither is.
+    """
+
+    begin: Begin
+    payments: Payments
+    sync: SyncSubscription
+    policy: BillingPolicy
+
+    def __call__(self, event: PaymentEvent, *, hurry: bool = False) -> InboxState:
+        """What became of it. Whatever it raises, the event has had no effect."""
+        customer_id = event.customer_id
+        if customer_id is None and event.charge_id is not None:
+            customer_id = self.payments.customer_of_charge(event.charge_id)
+        user_id = self._owner(customer_id)
+
+        if event.concern is Concern.SUBSCRIPTION and user_id is not None and customer_id is not None:
+            self.sync(user_id=user_id, customer_id=customer_id, also=Done(event, user_id), hurry=hurry)
+            return InboxState.DONE
+        if event.concern is Concern.MONEY:
+            if self._must_end(event) and user_id is not None and customer_id is not None:
+                if hurry:
+                    raise TakesLonger
+                self._end_subscriptions(customer_id)
+            if user_id is not None and customer_id is not None:
+                self.sync(user_id=user_id, customer_id=customer_id, also=Done(event, user_id), hurry=hurry)
+                return InboxState.DONE
+        return self._ignore(event)
+
+    def _owner(self, customer_id: CustomerId | None) -> UserId | None:
+        if customer_id is None:
+            return None
+        with self.begin() as work:
+            return work.billing.customers.owner(customer_id)
+
+    def _must_end(self, event: PaymentEvent) -> bool:
+        disputed = event.money is not None and event.money.kind is MoneyKind.DISPUTE_OPENED
+        return disputed and self.policy.cancels_on_dispute
+
+    def _end_subscriptions(self, customer_id: CustomerId) -> None:
+        for one in self.payments.subscriptions_of(customer_id):
+            if self.policy.sells(one) and one.status not in ENDED:
+                self.payments.cancel(one.id, refund=False)
+
+    def _ignore(self, event: PaymentEvent) -> InboxState:
+        """Nothing of ours; kept all the same."""
+        with self.begin() as work:
+            if work.billing.inbox.settle(event, InboxState.IGNORED, user_id=None):
+                if event.money is not None:
+                    work.billing.inbox.record_money(event, user_id=None)
+                work.commit()
+        return InboxState.IGNORED
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event that is safe with us. ``duplicate``: it was before."""
+
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivePaymentEvent:
+    """Takes an event in: proven, then applied at once if that is quick, else left to the sweeper."""
+
+    begin: Begin
+    read_event: ReadPaymentEvent
+    apply: ApplyPaymentEvent
+    retry: RetryEvents
+
+    def __call__(self, *, body: bytes, signature: str | None) -> Received:
+        """It is stored. EventRejected, WebhookNotConfigured; DependencyDown("database"): it must be sent again."""
+        event = self.read_event(body, signature)
+        with self.begin() as work:
+            known = work.billing.inbox.find(event.id)
+        if known is not None:
+            # A pending one is the sweeper's.
+            return Received(duplicate=True)
+        try:
+            self.apply(event, hurry=True)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the event must not be lost
+            with self.begin() as work:
+                work.billing.inbox.postpone(event, failure=type(error).__name__, retry=self.retry)
+                work.commit()
+        return Received(duplicate=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep came to; ``failures`` by event: what kept it from its effect."""
+
+    applied: int
+    failures: dict[str, str]
+
+    @property
+    def taken(self) -> int:
+        """How many events were due."""
+        return self.applied + len(self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPendingEvents:
+    """The sweeper's part: events that could not take effect when they came."""
+
+    begin: Begin
+    apply: ApplyPaymentEvent
+    retry: RetryEvents
+    batch: int = 20
+
+    def __call__(self) -> Swept:
+        """Try all that are due, each once."""
+        with self.begin() as work:
+            events = work.billing.inbox.take_pending(limit=self.batch, retry=self.retry)
+            work.commit()
+        applied, failures = 0, {}
+        for event in events:
+            try:
+                self.apply(event)
+                applied += 1
+            except Exception as error:  # noqa: BLE001 - one event must not hold up the others
+                failures[event.id] = type(error).__name__
+                self._note(event, type(error).__name__)
+        return Swept(applied, failures)
+
+    def _note(self, event: PaymentEvent, failure: str) -> None:
+        with self.begin() as work:
+            work.billing.inbox.note_failure(event.id, failure)
+            work.commit()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPaymentEvent:
+    """An operator has an event take effect once more: it asks the provider anew, so it can only put things right."""
+
+    begin: Begin
+    apply: ApplyPaymentEvent
+
+    def __call__(self, *, event_id: str) -> InboxState | None:
+        """What became of it; None where no such event arrived. DependencyDown: it is left to the sweeper."""
+        with self.begin() as work:
+            event = work.billing.inbox.reopen(event_id)
+            work.commit()
+        return None if event is None else self.apply(event)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Writes that an event has had its effect, and what it was besides the subscription; False if it had it before."""
+
+    event: PaymentEvent
+    user_id: UserId
+
+    def __call__(self, work: Work) -> bool:
+        """In the transaction of the effect."""
+        if not work.billing.inbox.settle(self.event, InboxState.DONE, user_id=self.user_id):
+            return False
+        if self.event.money is not None:
+            work.billing.inbox.record_money(self.event, user_id=self.user_id)
+        if self.event.checkout_id is not None:
+            work.billing.checkouts.close(self.event.checkout_id)
+        return True

@@ -1,0 +1,121 @@
+"""The commands that keep billing true, or explain it. They print one JSON document each, for people and for jq."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from application.billing.ledger import Explanation
+from application.use_cases import BillingUpkeep
+from domain.billing import SubscriptionRecord
+from domain.errors import DependencyDown
+from domain.plans import Plan
+
+EXIT_FAILED = 1
+
+
+def reconcile(billing: BillingUpkeep) -> int:
+    """Compare every customer with the provider; print what was healed."""
+    began = datetime.now(UTC)
+    compared, healed = 0, []
+    try:
+        while (done := billing.reconcile(since=began)).compared:
+            compared += done.compared
+            healed += [
+                {
+                    "userId": one.user_id,
+                    "before": _record(one.synced.before),
+                    "after": _record(one.synced.after),
+                    "endedDuplicates": list(one.synced.ended),
+                }
+                for one in done.healed
+            ]
+    except DependencyDown as down:
+        _print({"compared": compared, "healed": healed, "stoppedBecauseDown": down.dependency})
+        return EXIT_FAILED
+    _print({"compared": compared, "healed": healed})
+    return 0
+
+
+def replay(billing: BillingUpkeep, event_id: str) -> int:
+    """Have an event take effect once more; print what became of it."""
+    try:
+        state = billing.replay(event_id=event_id)
+    except DependencyDown as down:
+        _print({"event": event_id, "state": "pending", "waitsFor": down.dependency})
+        return EXIT_FAILED
+    if state is None:
+        return _unknown("No such event has arrived.")
+    _print({"event": event_id, "state": state.value})
+    return 0
+
+
+def explain(billing: BillingUpkeep, phone_or_id: str, *, days: int) -> int:
+    """Print all there is to say about a user's plan and quota."""
+    found = billing.explain(phone_or_id=phone_or_id, days=days)
+    if found is None:
+        return _unknown("There is no such user.")
+    _print(
+        {
+            "userId": found.user_id,
+            "plan": found.standing.plan.value,
+            "because": why(found),
+            "today": found.standing.quota,
+            "wouldBeRefused": found.standing.quota.remaining == 0,
+            "days": [_members(one) for one in found.days],
+            "prompts": [_members(one) for one in found.prompts],
+            "billing": {
+                "customerId": found.billing.customer_id,
+                "subscription": _record(found.billing.record),
+                "version": found.billing.version,
+                "syncedAt": found.billing.synced_at,
+                "money": [_members(one) for one in found.billing.money],
+                "events": [_members(one) for one in found.billing.events],
+            },
+        }
+    )
+    return 0
+
+
+def why(found: Explanation) -> str:
+    """In a sentence, why somebody has the plan they have."""
+    subscription = found.standing.subscription
+    if subscription is None:
+        return "never had a subscription" if found.billing.customer_id else "never began to subscribe"
+    status = subscription.status.value
+    if found.standing.plan is Plan.PRO:
+        ends = ", ends with its period" if subscription.cancel_at_period_end else ""
+        return f"the subscription is {status}{ends}" + (", within the grace" if subscription.in_grace else "")
+    if not subscription.price_is_ours:
+        return f"the subscription is {status}, but at a price that is not ours"
+    return f"the subscription is {status}"
+
+
+def _record(record: SubscriptionRecord | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "subscriptionId": record.subscription_id,
+        "status": record.status.value,
+        "priceId": record.price_id,
+        "priceIsOurs": record.price_is_ours,
+        "currentPeriodEnd": record.current_period_end,
+        "cancelAtPeriodEnd": record.cancel_at_period_end,
+        "graceEndsAt": record.grace_ends_at,
+    }
+
+
+def _members(line: Any) -> dict[str, Any]:
+    """A line of the ledger, with names as the API's."""
+    names = {name: name.split("_") for name in line._fields}
+    return {first + "".join(map(str.capitalize, rest)): getattr(line, name) for name, (first, *rest) in names.items()}
+
+
+def _print(document: dict[str, Any]) -> None:
+    print(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+
+
+def _unknown(message: str) -> int:
+    print(message, file=sys.stderr)
+    return EXIT_FAILED

@@ -1,0 +1,68 @@
+"""Billing's part of a worker: events that could not take effect when they came, and what no event ever told of."""
+
+from threading import Event, Thread
+
+import structlog
+
+from application.billing.payment_events import Swept
+from application.billing.reconcile import Reconciled
+from application.use_cases import BillingUpkeep
+from domain.errors import DependencyDown
+
+SWEEP_SECONDS = 5.0
+# With the database or the payment provider down, look less often, up to this.
+BACKOFF_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class BillingTask:
+    """A thread that sweeps and reconciles until it is stopped. Any number of processes may run one."""
+
+    def __init__(self, billing: BillingUpkeep) -> None:
+        """Nothing happens before ``start``."""
+        self._billing = billing
+        self._stopping = Event()
+        # A daemon: it may wait for the payment provider, and loses nothing when it is cut off.
+        self._thread = Thread(target=self._run, name="billing", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look, now and every five seconds."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; what is being looked at may still be written."""
+        self._stopping.set()
+
+    def sweep(self) -> bool:
+        """Look once; whether everything that is needed for it was there."""
+        try:
+            swept = self._billing.apply_pending()
+            reconciled = self._billing.reconcile()
+        except DependencyDown as down:
+            log.warning("billing_waits", dependency=down.dependency)
+            return False
+        except Exception:
+            log.exception("billing_sweep_failed")
+            return False
+        _report(swept, reconciled)
+        return True
+
+    def _run(self) -> None:
+        wait = 0.0
+        while not self._stopping.wait(wait):
+            wait = SWEEP_SECONDS if self.sweep() else min(max(wait, SWEEP_SECONDS) * 2, BACKOFF_SECONDS)
+
+
+def _report(swept: Swept, reconciled: Reconciled) -> None:
+    if swept.taken:
+        log.info("payment_events_applied", applied=swept.applied, failures=swept.failures)
+    for healed in reconciled.healed:
+        before, after = healed.synced.before, healed.synced.after
+        log.warning(
+            "subscription_healed",
+            user_id=str(healed.user_id),
+            before=before.status.value if before else None,
+            after=after.status.value if after else None,
+            ended=list(healed.synced.ended),
+        )

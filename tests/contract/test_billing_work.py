@@ -1,0 +1,389 @@
+"""The contract of what is kept of customers, checkouts, subscriptions and payment events; and of the ledger."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from adapters.memory.billing import MemoryLedger
+from adapters.sql.ledger import SqlLedger
+from application.ports.ledger import DayOfUse, Ledger
+from application.ports.payments import Order
+from application.ports.unit_of_work import Work
+from domain.accounts import UserId
+from domain.billing import (
+    CheckoutId,
+    Concern,
+    CustomerId,
+    InboxState,
+    Money,
+    MoneyKind,
+    PaymentEvent,
+    RetryEvents,
+    SubscriptionId,
+    SubscriptionRecord,
+    SubscriptionStatus,
+)
+from domain.errors import DependencyDown
+from domain.plans import Plan
+from domain.replies import Answer, FailureReason, ReplyState
+from tests.concurrency import together
+from tests.contract.world import ALLOWANCES, MOMENT, THREADS, MemoryWorld, SqlWorld, World
+
+AT_ONCE = RetryEvents(first_wait=timedelta(), longest_wait=timedelta(), max_attempts=3)
+LATER = RetryEvents(first_wait=timedelta(hours=1))
+
+RECORD = SubscriptionRecord(
+    subscription_id=SubscriptionId("sub_1"),
+    price_id="price_pro",
+    status=SubscriptionStatus.ACTIVE,
+    current_period_end=MOMENT + timedelta(days=30),
+    cancel_at_period_end=True,
+    price_is_ours=True,
+    grace_ends_at=None,
+)
+
+
+def an_event(**changes: object) -> PaymentEvent:
+    event = PaymentEvent(
+        id=f"evt_{uuid4().hex}",
+        type="customer.subscription.updated",
+        created_at=MOMENT.replace(microsecond=0),
+        concern=Concern.SUBSCRIPTION,
+        customer_id=CustomerId("cus_1"),
+    )
+    return replace(event, **changes)  # type: ignore[arg-type]
+
+
+def an_order(user_id: UserId) -> Order:
+    return Order(uuid4(), user_id, "price_pro", "https://chat.example/success", "https://chat.example/cancel")
+
+
+def write(world: World, action: Callable[[Work], object]) -> None:
+    with world.begin() as work:
+        action(work)
+        work.commit()
+
+
+class BillingWorkContract:
+    """What every implementation of BillingWork does."""
+
+    # --- Customers ---
+
+    def test_a_user_is_one_customer_however_many_add_one(self, world: World) -> None:
+        user = world.user()
+
+        def add(number: int) -> CustomerId:
+            with world.begin() as work:
+                counts = work.billing.customers.add(user.id, CustomerId(f"cus_{number}"))
+                work.commit()
+            return counts
+
+        with world.begin() as work:
+            assert work.billing.customers.of(user.id) is None
+        added = together([lambda number=number: add(number) for number in range(THREADS)])  # type: ignore[misc]
+        assert len(set(added)) == 1
+        with world.begin() as work:
+            assert work.billing.customers.of(user.id) == added[0]
+            assert work.billing.customers.owner(added[0]) == user.id
+            assert work.billing.customers.owner(CustomerId("cus_unknown")) is None
+
+    def test_each_customer_is_taken_once_for_comparison(self, world: World) -> None:
+        users = [world.user().id for _ in range(5)]
+        for number, user_id in enumerate(users):
+            write(world, lambda work, u=user_id, n=number: work.billing.customers.add(u, CustomerId(f"cus_{n}")))  # type: ignore[misc]
+        since = datetime.now(UTC) - timedelta(hours=1)
+
+        def take() -> list[UserId]:
+            with world.begin() as work:
+                taken = work.billing.customers.take_unreconciled(since=since, limit=2)
+                work.commit()
+            return [one.user_id for one in taken]
+
+        taken = [user_id for batch in together([take] * 4) for user_id in batch]
+        taken += take() + take()
+        assert sorted(taken) == sorted(users)
+        assert take() == []
+        write(world, lambda work: work.billing.customers.reconcile_again(users[3]))
+        assert take() == [users[3]]
+        since = datetime.now(UTC) + timedelta(hours=1)  # somebody's clock is ahead
+        assert len(take() + take() + take()) == 5
+        assert take() == []
+
+    # --- Checkouts ---
+
+    def test_of_all_who_begin_one_begins_and_all_get_the_same(self, world: World) -> None:
+        user = world.user()
+
+        def begin(instead_of: UUID | None) -> UUID:
+            with world.begin() as work:
+                kept = work.billing.checkouts.begin(an_order(user.id), instead_of=instead_of)
+                work.commit()
+            return kept.order.attempt_id
+
+        [first] = set(together([lambda: begin(None)] * THREADS))
+        assert begin(None) == first
+        assert begin(uuid4()) == first
+        [second] = set(together([lambda: begin(first)] * THREADS))
+        assert second != first
+
+    def test_a_checkout_is_kept_as_it_was_ordered(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        order = an_order(user.id)
+        with world.begin() as work:
+            assert work.billing.checkouts.current(user.id) is None
+        write(world, lambda work: work.billing.checkouts.begin(order, instead_of=None))
+        with world.begin() as work:
+            kept = work.billing.checkouts.current(user.id)
+            assert kept is not None
+            assert (kept.order, kept.checkout_id, kept.closed) == (order, None, False)
+            assert abs(datetime.now(UTC) - kept.begun_at) < timedelta(minutes=1)
+        checkout_id = CheckoutId(f"cs_{uuid4().hex}")
+        write(world, lambda work: work.billing.checkouts.opened(order.attempt_id, checkout_id))
+        write(world, lambda work: work.billing.checkouts.close(CheckoutId("cs_other")))
+        with world.begin() as work:
+            kept = work.billing.checkouts.current(user.id)
+            assert kept is not None
+            assert (kept.checkout_id, kept.closed) == (checkout_id, False)
+            assert work.billing.checkouts.buyer(checkout_id) == user.id
+            assert work.billing.checkouts.buyer(CheckoutId("cs_other")) is None
+            assert work.billing.checkouts.current(other.id) is None
+        write(world, lambda work: work.billing.checkouts.close(checkout_id))
+        with world.begin() as work:
+            kept = work.billing.checkouts.current(user.id)
+            assert kept is not None
+            assert kept.closed
+
+    # --- Subscriptions ---
+
+    def test_a_subscription_comes_back_unchanged(self, world: World) -> None:
+        user = world.user()
+        with world.begin() as work:
+            assert work.billing.subscriptions.get(user.id) == (None, 0)
+        graceful = replace(RECORD, status=SubscriptionStatus.PAST_DUE, grace_ends_at=MOMENT, price_id=None)
+        for version, record in enumerate((RECORD, graceful, RECORD)):
+            write(world, lambda work, r=record, v=version: work.billing.subscriptions.put(user.id, r, over=v))  # type: ignore[misc]
+            with world.begin() as work:
+                assert work.billing.subscriptions.get(user.id) == (record, version + 1)
+
+    def test_of_all_who_write_over_a_version_one_does(self, world: World) -> None:
+        user = world.user()
+
+        def put(over: int) -> bool:
+            with world.begin() as work:
+                written = work.billing.subscriptions.put(user.id, RECORD, over=over)
+                work.commit()
+            return written
+
+        assert sum(together([lambda: put(0)] * THREADS)) == 1
+        assert sum(together([lambda: put(1)] * THREADS)) == 1
+        assert not put(0)
+        assert not put(1)
+        with world.begin() as work:
+            assert work.billing.subscriptions.get(user.id) == (RECORD, 2)
+
+    def test_nothing_is_kept_of_somebody_who_is_gone(self, world: World) -> None:
+        with world.begin() as work:
+            assert not work.billing.subscriptions.put(UserId(uuid4()), RECORD, over=0)
+
+    @pytest.mark.parametrize(
+        ("record", "plan"),
+        [
+            (RECORD, Plan.PRO),
+            (replace(RECORD, price_is_ours=False), Plan.BASIC),
+            (replace(RECORD, status=SubscriptionStatus.UNPAID), Plan.BASIC),
+            (replace(RECORD, status=SubscriptionStatus.PAST_DUE), Plan.BASIC),
+            (
+                replace(
+                    RECORD,
+                    status=SubscriptionStatus.PAST_DUE,
+                    grace_ends_at=datetime.now(UTC) + timedelta(hours=1),
+                ),
+                Plan.PRO,
+            ),
+            (
+                replace(
+                    RECORD,
+                    status=SubscriptionStatus.PAST_DUE,
+                    grace_ends_at=datetime.now(UTC) - timedelta(seconds=1),
+                ),
+                Plan.BASIC,
+            ),
+        ],
+    )
+    def test_the_plan_is_read_at_the_moment_of_use(self, world: World, record: SubscriptionRecord, plan: Plan) -> None:
+        user = world.user()
+        write(world, lambda work: work.billing.subscriptions.put(user.id, record, over=0))
+        assert world.reader.standing(user.id, allowances=ALLOWANCES).plan is plan
+        profile = world.reader.profile(user.id, allowances=ALLOWANCES)
+        assert profile is not None
+        assert profile.plan is plan
+        with world.begin() as work:
+            assert work.usage.spend(user.id, allowances=ALLOWANCES).limit == ALLOWANCES[plan].daily_prompts
+
+    # --- The inbox ---
+
+    def test_an_event_comes_back_unchanged(self, world: World) -> None:
+        money = Money(MoneyKind.REFUND, 900, "usd", "ch_1")
+        for event in (
+            an_event(),
+            an_event(concern=Concern.MONEY, money=money, charge_id="ch_1", customer_id=None),
+            an_event(concern=Concern.NOTHING, checkout_id=CheckoutId("cs_1")),
+        ):
+            write(world, lambda work, e=event: work.billing.inbox.postpone(e, failure="Down", retry=AT_ONCE))  # type: ignore[misc]
+            with world.begin() as work:
+                kept = work.billing.inbox.find(event.id)
+                assert kept is not None
+                assert (kept.event, kept.state, kept.attempts, kept.failure) == (event, InboxState.PENDING, 0, "Down")
+                assert work.billing.inbox.find("evt_unknown") is None
+
+    def test_an_event_is_settled_once_however_many_deliver_it(self, world: World) -> None:
+        event = an_event()
+
+        def settle() -> bool:
+            with world.begin() as work:
+                first = work.billing.inbox.settle(event, InboxState.DONE, user_id=None)
+                work.commit()
+            return first
+
+        assert sum(together([settle] * THREADS)) == 1
+        assert not settle()
+
+    def test_a_settlement_that_is_rolled_back_was_none(self, world: World) -> None:
+        event = an_event()
+        for _ in range(2):
+            with world.begin() as work:
+                assert work.billing.inbox.settle(event, InboxState.DONE, user_id=None)
+
+    def test_a_pending_event_can_be_settled_and_is_not_put_off_again(self, world: World) -> None:
+        user, event = world.user(), an_event()
+        write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=AT_ONCE))
+        write(world, lambda work: work.billing.inbox.settle(event, InboxState.DONE, user_id=user.id))
+        write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=AT_ONCE))
+        with world.begin() as work:
+            kept = work.billing.inbox.find(event.id)
+            assert kept is not None
+            assert (kept.state, kept.failure) == (InboxState.DONE, None)
+            assert not work.billing.inbox.take_pending(limit=9, retry=AT_ONCE)
+
+    def test_a_pending_event_is_taken_until_its_attempts_are_used_up(self, world: World) -> None:
+        event = an_event()
+        write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=AT_ONCE))
+
+        def take() -> list[PaymentEvent]:
+            with world.begin() as work:
+                taken = list(work.billing.inbox.take_pending(limit=9, retry=AT_ONCE))
+                work.commit()
+            return taken
+
+        assert [take() for _ in range(5)] == [[event], [event], [event], [], []]
+        with world.begin() as work:
+            kept = work.billing.inbox.find(event.id)
+            assert kept is not None
+            assert (kept.state, kept.attempts) == (InboxState.FAILED, 3)
+        write(world, lambda work: work.billing.inbox.note_failure(event.id, "Worse"))
+        with world.begin() as work:
+            assert work.billing.inbox.reopen(event.id) == event
+            assert work.billing.inbox.reopen("evt_unknown") is None
+            work.commit()
+        assert take() == [event]
+        with world.begin() as work:
+            kept = work.billing.inbox.find(event.id)
+            assert kept is not None
+            assert (kept.state, kept.attempts, kept.failure) == (InboxState.PENDING, 1, "Worse")
+
+    def test_an_event_that_was_taken_is_not_due_again_at_once(self, world: World) -> None:
+        event = an_event()
+        write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=LATER))
+        with world.begin() as work:
+            assert not work.billing.inbox.take_pending(limit=9, retry=LATER)
+        write(world, lambda work: work.billing.inbox.reopen(event.id))
+        taken: list[PaymentEvent] = []
+        for _ in range(2):
+            with world.begin() as work:
+                taken += work.billing.inbox.take_pending(limit=9, retry=LATER)
+                work.commit()
+        assert taken == [event]
+
+    def test_a_commit_that_fails_has_settled_nothing(self, world: World) -> None:
+        event = an_event()
+        with pytest.raises(DependencyDown), world.begin() as work:
+            work.billing.inbox.settle(event, InboxState.DONE, user_id=None)
+            world.break_commit(work)
+            work.commit()
+        with world.begin() as work:
+            assert work.billing.inbox.find(event.id) is None
+
+    # --- The ledger ---
+
+    def test_the_ledger_tells_what_was_charged_and_given_back(self, world: World, ledger: Ledger) -> None:
+        user = world.user()
+        room = world.room(user)
+        assert ledger.days(user.id, days=7) == []
+        for _ in range(2):
+            write(world, lambda work: work.usage.spend(user.id, allowances=ALLOWANCES))
+        good, bad = world.ask(room), world.ask(world.room(user))
+        for claimed in world.claim():
+            with world.begin() as work:
+                if claimed.claim.reply_id == good.id:
+                    work.replies.finish(claimed.claim, Answer("Because.", "m"))
+                else:
+                    charge = work.replies.fail(claimed.claim, FailureReason.REFUSED)
+                    assert charge is not None
+                    work.usage.refund(charge)
+                work.commit()
+        assert ledger.days(user.id, days=7) == [DayOfUse(world.today(), 1, 1)]
+        assert ledger.days(world.user().id, days=7) == []
+        told = {one.reply_id: one for one in ledger.prompts(user.id, days=1)}
+        assert told.keys() == {good.id, bad.id}
+        assert (told[good.id].state, told[good.id].refunded_at) == (ReplyState.DONE, None)
+        assert told[bad.id].failure is FailureReason.REFUSED
+        assert told[bad.id].refunded_at is not None
+        world.pass_a_day()
+        assert ledger.days(user.id, days=1) == []
+        assert len(ledger.days(user.id, days=2)) == 1
+
+    def test_the_ledger_tells_what_there_is_on_somebody(self, world: World, ledger: Ledger) -> None:
+        user = world.user()
+        empty = ledger.billing_file(user.id)
+        assert (empty.customer_id, empty.record, empty.version) == (None, None, 0)
+        event = an_event(concern=Concern.MONEY, money=Money(MoneyKind.REFUND, 900, "usd", "ch_1"))
+
+        def everything(work: Work) -> None:
+            work.billing.customers.add(user.id, CustomerId("cus_1"))
+            work.billing.subscriptions.put(user.id, RECORD, over=0)
+            work.billing.inbox.settle(event, InboxState.DONE, user_id=user.id)
+            for _ in range(2):
+                work.billing.inbox.record_money(event, user_id=user.id)
+
+        write(world, everything)
+        found = ledger.billing_file(user.id)
+        assert (found.customer_id, found.record, found.version) == ("cus_1", RECORD, 1)
+        assert [line[:4] for line in found.money] == [(event.id, "refund", 900, "usd")]
+        assert [line[:4] for line in found.events] == [(event.id, event.type, "done", 0)]
+        for known in (user.phone.e164, str(user.id)):
+            assert ledger.user_of(known) == user.id
+        for unknown in ("+910000000000", str(uuid4()), "nobody", ""):
+            assert ledger.user_of(unknown) is None
+
+
+class TestMemoryBilling(BillingWorkContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+    @pytest.fixture
+    def ledger(self, memory_world: MemoryWorld) -> Ledger:
+        return MemoryLedger(memory_world._database)
+
+
+class TestSqlBilling(BillingWorkContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world
+
+    @pytest.fixture
+    def ledger(self, real_world: SqlWorld) -> Ledger:
+        return SqlLedger(real_world.database)

@@ -1,0 +1,181 @@
+"""Billing on the real stack: PostgreSQL, Stripe's library over HTTP, everything as the container builds it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg2
+import pytest
+
+from adapters.stripe_sandbox.fake import FakeStripe, signature_of
+from adapters.stripe_sandbox.state import StateInMemory
+from adapters.system_runtime import system_clock
+from application.billing.payment_events import Received
+from application.use_cases import UseCases
+from domain.accounts import UserId
+from domain.billing import Checkout
+from domain.errors import AlreadySubscribed
+from domain.plans import Plan
+from entrypoints.container import Operator, build_operator
+from tests.concurrency import at_once, together
+from tests.fakes.stripe_server import StripeServer, serving
+from tests.integration.conftest import BuildUseCases, settings_of
+from tests.integration.people import somebody
+
+SECRET = "whsec_of_these_tests"
+KEY = "sk_test_of_these_tests"
+PRICE = "price_pro"
+DELIVERIES = 12
+
+
+@pytest.fixture
+def stripe() -> FakeStripe:
+    return FakeStripe(state=StateInMemory(), clock=system_clock, api_key=KEY, prices=frozenset({PRICE}))
+
+
+@pytest.fixture
+def server(stripe: FakeStripe) -> Iterator[StripeServer]:
+    with serving(stripe) as server:
+        yield server
+
+
+@pytest.fixture
+def stripe_settings(server: StripeServer) -> dict[str, str]:
+    return {
+        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_PRICE_ID": PRICE,
+        "STRIPE_WEBHOOK_SECRET": f"whsec_former, {SECRET}",
+        "STRIPE_API_BASE": server.url,
+    }
+
+
+@pytest.fixture
+def shop(
+    build_use_cases: BuildUseCases, clean_database: str, clean_redis: str, stripe_settings: dict[str, str]
+) -> UseCases:
+    return build_use_cases(clean_database, clean_redis, **stripe_settings)
+
+
+@pytest.fixture
+def operators(
+    tmp_path: Path, clean_database: str, redis_url: str, stripe_settings: dict[str, str]
+) -> Iterator[list[Operator]]:
+    """Two processes that look after billing, as workers and operators do."""
+    settings = settings_of(tmp_path, database_url=clean_database, redis_url=redis_url, **stripe_settings)
+    built = [build_operator(settings) for _ in range(2)]
+    yield built
+    for operator in built:
+        operator.close()
+
+
+def deliver(shop: UseCases, event: dict[str, Any]) -> Received:
+    body = orjson.dumps(event)
+    signature = signature_of(body, secret=SECRET, at=int(datetime.now(UTC).timestamp()))
+    return shop.billing.receive_event(body=body, signature=signature)
+
+
+def plan_of(shop: UseCases, user_id: UserId) -> Plan:
+    return shop.billing.show_standing(user_id=user_id).plan
+
+
+def rows(database_url: str, statement: str) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(database_url)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def test_twenty_parallel_subscribes_are_one_customer_and_one_session(shop: UseCases, stripe: FakeStripe) -> None:
+    user_id = somebody(shop)
+    checkouts = together([lambda: shop.billing.subscribe(user_id=user_id)] * 20)
+    assert len(set(checkouts)) == 1
+    objects = stripe.look()
+    assert (len(objects.customers), len(objects.sessions)) == (1, 1)
+
+    stripe.pay(checkouts[0].id)
+    outcomes = at_once([lambda: shop.billing.subscribe(user_id=user_id)] * 4)
+    assert not any(isinstance(outcome, Checkout) for outcome in outcomes)
+    assert any(isinstance(outcome, AlreadySubscribed) for outcome in outcomes)
+    assert plan_of(shop, user_id) is Plan.PRO
+    assert len(stripe.look().sessions) == 1
+
+
+def test_parallel_deliveries_of_an_event_have_one_effect(
+    shop: UseCases, stripe: FakeStripe, clean_database: str
+) -> None:
+    user_id = somebody(shop)
+    stripe.pay(shop.billing.subscribe(user_id=user_id).id)
+    event = stripe.take_events()[0]
+    together([lambda: deliver(shop, event)] * DELIVERIES)
+    assert deliver(shop, event).duplicate
+    assert rows(clean_database, "SELECT event_id, state, attempts FROM payment_events") == [(event["id"], "done", 0)]
+    assert rows(clean_database, "SELECT version, status FROM subscriptions") == [(1, "active")]
+    assert plan_of(shop, user_id) is Plan.PRO
+
+
+def test_all_events_of_a_life_at_once_end_in_stripes_state(
+    shop: UseCases, stripe: FakeStripe, operators: list[Operator], clean_database: str
+) -> None:
+    user_id = somebody(shop)
+    subscription_id = stripe.pay(shop.billing.subscribe(user_id=user_id).id)
+    stripe.renew(subscription_id, paid=False)
+    stripe.payment_arrives(subscription_id)
+    stripe.become(subscription_id, "canceled")
+    events = stripe.take_events()
+    together([lambda event=event: deliver(shop, event) for event in events * 2])  # type: ignore[misc]
+    rows(clean_database, "UPDATE payment_events SET due_at = now() WHERE state = 'pending'")
+    while operators[0].billing.apply_pending().taken:
+        pass
+    assert rows(clean_database, "SELECT status FROM subscriptions") == [("canceled",)]
+    assert rows(clean_database, "SELECT state, count(*) FROM payment_events GROUP BY state") == [("done", len(events))]
+    assert plan_of(shop, user_id) is Plan.BASIC
+
+
+def test_what_was_taken_by_a_process_that_died_is_applied_once_by_two_that_live(
+    shop: UseCases, stripe: FakeStripe, server: StripeServer, operators: list[Operator], clean_database: str
+) -> None:
+    user_id = somebody(shop)
+    stripe.pay(shop.billing.subscribe(user_id=user_id).id)
+    events = stripe.take_events()
+    server.faults.down = True
+    for event in events:
+        assert not deliver(shop, event).duplicate
+    server.faults.down = False
+    # Taken, the attempt counted; then the process died.
+    rows(clean_database, "UPDATE payment_events SET attempts = 1, due_at = now()")
+    swept = together([operator.billing.apply_pending for operator in operators])
+    while sum(one.applied for one in swept) < len(events):
+        rows(clean_database, "UPDATE payment_events SET due_at = now() WHERE state = 'pending'")
+        swept += [operators[0].billing.apply_pending()]
+    assert sum(one.applied for one in swept) == len(events)
+    assert rows(clean_database, "SELECT version FROM subscriptions") == [(len(events),)]
+    assert plan_of(shop, user_id) is Plan.PRO
+
+
+def test_each_customer_is_compared_by_one_of_two_processes(
+    shop: UseCases, stripe: FakeStripe, operators: list[Operator]
+) -> None:
+    users = [somebody(shop) for _ in range(6)]
+    for user_id in users:
+        stripe.pay(shop.billing.subscribe(user_id=user_id).id)
+    stripe.take_events()
+    since = datetime.now(UTC)
+    done = together([lambda one=one: one.billing.reconcile(since=since) for one in operators])  # type: ignore[misc]
+    done += [operators[0].billing.reconcile(since=since)]
+    assert sum(one.compared for one in done) == 6
+    assert sorted(healed.user_id for one in done for healed in one.healed) == sorted(users)
+    assert {plan_of(shop, user_id) for user_id in users} == {Plan.PRO}
+
+
+def test_stripe_down_and_up_again(shop: UseCases, stripe: FakeStripe, server: StripeServer) -> None:
+    user_id = somebody(shop)
+    server.faults.lost = 1
+    first = shop.billing.subscribe(user_id=user_id)  # the answer was lost, and asked for again
+    assert shop.billing.subscribe(user_id=user_id) == first
+    assert (len(stripe.look().customers), len(stripe.look().sessions)) == (1, 1)

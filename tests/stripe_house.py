@@ -1,0 +1,119 @@
+"""A house whose payment provider is the stand-in for Stripe, reached through Stripe's own library in this process."""
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+import orjson
+
+from adapters.stripe_payments import StripePayments
+from adapters.stripe_sandbox.fake import FakeStripe, signature_of
+from adapters.stripe_sandbox.state import StateInMemory
+from application.billing.payment_events import Received
+from application.ports.payments import Payments
+from application.ports.runtime import Clock
+from domain.accounts import Principal
+from domain.billing import BillingPolicy, CheckoutId, CustomerId, SubscriptionRecord
+from domain.plans import Plan
+from tests.builders import ASHA, PRICE, WEBHOOK_SECRET, House
+
+KEY = "sk_test_of_the_tests"
+OLD_PRICE = "price_pro_2025"
+FOREIGN_PRICE = "price_of_something_else"
+
+Event = dict[str, Any]
+
+
+class StripeHouse(House):
+    """A house with a Stripe. ``down``: it does not answer. ``in_between``: done once, after it has answered."""
+
+    def __init__(self, policy: BillingPolicy | None = None) -> None:
+        """An empty one."""
+        self.policy_of_billing = policy or BillingPolicy(price=PRICE, old_prices=frozenset({OLD_PRICE}))
+        self._ids = count(1)
+        self.down = False
+        self.in_between: Callable[[], None] | None = None
+        super().__init__(billing_policy=self.policy_of_billing, payments=self._payments)
+
+    def _payments(self, clock: Clock) -> Payments:
+        self.stripe = FakeStripe(
+            state=StateInMemory(),
+            clock=clock,
+            api_key=KEY,
+            prices=frozenset({PRICE, OLD_PRICE, FOREIGN_PRICE}),
+            # The same in every run, and in the order in which things were made.
+            new_id=lambda: f"{next(self._ids):012d}",
+        )
+        self.provider = StripePayments(api_key=KEY, transport=self._handle)
+        return self.provider
+
+    def _handle(
+        self, method: str, url: str, headers: Mapping[str, str], body: str
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        if self.down:
+            return b'{"error": {"type": "api_error"}}', 503, {}
+        answer = self.stripe.handle(method, url, headers, body)
+        if method.upper() == "GET" and "/v1/subscriptions?" in url and self.in_between is not None:
+            meanwhile, self.in_between = self.in_between, None
+            meanwhile()
+        return answer
+
+    def buyer(self, phone: str = ASHA) -> "Buyer":
+        """Somebody who may buy."""
+        return Buyer(self, self.user(phone))
+
+    def deliver(self, event: Event, *, secret: str = WEBHOOK_SECRET) -> Received:
+        """The webhook is called."""
+        body = orjson.dumps(event)
+        signature = signature_of(body, secret=secret, at=int(self.clock().timestamp()))
+        return self.use_cases.billing.receive_event(body=body, signature=signature)
+
+    def deliver_all(self) -> list[Event]:
+        """All that happened is told, in order."""
+        events = self.stripe.take_events()
+        for event in events:
+            self.deliver(event)
+        return events
+
+
+class Buyer:
+    """A user, and the customer they are."""
+
+    def __init__(self, house: StripeHouse, principal: Principal) -> None:
+        """Somebody in a house."""
+        self.house = house
+        self.principal = principal
+        self.user_id = principal.user_id
+
+    def subscribe(self) -> CheckoutId:
+        """Open a checkout."""
+        return self.house.use_cases.billing.subscribe(user_id=self.user_id).id
+
+    def buy(self) -> str:
+        """Open a checkout and pay; the id of the subscription. Nobody is told of it yet."""
+        return self.house.stripe.pay(self.subscribe())
+
+    @property
+    def customer_id(self) -> CustomerId:
+        """The customer."""
+        with self.house.begin() as work:
+            found = work.billing.customers.of(self.user_id)
+        assert found is not None
+        return found
+
+    @property
+    def record(self) -> SubscriptionRecord | None:
+        """What our table says."""
+        with self.house.begin() as work:
+            return work.billing.subscriptions.get(self.user_id).record
+
+    @property
+    def truth(self) -> SubscriptionRecord | None:
+        """What our table should say: Stripe's state, as the policy reads it."""
+        policy = self.house.policy_of_billing
+        counts = policy.the_one_that_counts(self.house.provider.subscriptions_of(self.customer_id))
+        return None if counts is None else policy.record_of(counts)
+
+    def plan(self) -> Plan:
+        """What they have at this moment."""
+        return self.house.use_cases.billing.show_standing(user_id=self.user_id).plan
