@@ -11,7 +11,8 @@ PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --no-input \
 # Pinned, so that everybody's `make lock` writes the same files.
 UV_VERSION := 0.13.9
 UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --universal \
-	--python-version 3.11 --generate-hashes --custom-compile-command 'make lock' $(UPGRADE)
+	--python-version 3.11 --no-strip-extras --generate-hashes \
+	--custom-compile-command 'make lock' $(UPGRADE)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
