@@ -20,6 +20,8 @@ def settings(clean_database: str, clean_redis: str, tmp_path: Path, monkeypatch:
     given = {"DATABASE_URL": clean_database, "REDIS_URL": clean_redis, "JWT_SECRET": "s" * 32, "LOG_LEVEL": "error"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
+    # Loggers that have once written keep what they wrote to: the output of this test, which ends with it.
+    monkeypatch.setattr("entrypoints.cli.__main__.configure_logs", lambda _level: None)
     return read_settings(given)
 
 
