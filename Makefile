@@ -32,8 +32,8 @@ test: lint ## everything: lint, types, import contracts, all tests
 	$(PY) -m pytest
 
 .PHONY: check
-check: lint ## the fast loop: as test, without what needs real servers or processes
-	$(PY) -m pytest -m 'not real' $(wildcard tests/unit tests/house tests/contract tests/api)
+check: lint ## the fast loop, under half a minute: as test, with the use cases' and the house's tests only
+	$(PY) -m pytest -q tests/unit tests/house
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy and the import contracts alone
