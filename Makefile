@@ -32,8 +32,8 @@ test: lint ## everything: lint, types, import contracts, all tests
 	$(PY) -m pytest
 
 .PHONY: check
-check: lint ## the fast loop, under half a minute: as test, with the use cases' and the house's tests only
-	$(PY) -m pytest -q tests/unit tests/house
+check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
+	$(PY) -m pytest -q tests/unit
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy and the import contracts alone

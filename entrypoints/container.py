@@ -13,7 +13,6 @@ from adapters.bcrypt_password_hasher import BcryptPasswordHasher
 from adapters.common_passwords import ListedCommonPasswords
 from adapters.hmac_phone_digest import HmacPhoneDigest
 from adapters.hmac_refresh_tokens import HmacRefreshTokens
-from adapters.jwt_access_tokens import JwtAccessTokens
 from adapters.language_model_breaker import LanguageModelBreaker
 from adapters.language_model_fallback import LanguageModelFallback
 from adapters.no_payments import NoPayments
@@ -68,6 +67,7 @@ from application.chat.reply_again import AskAgain, CancelReply
 from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.send_message import SendMessage
 from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
+from application.ports.access_tokens import AccessTokens
 from application.ports.language_model import LanguageModel
 from application.ports.otp_delivery import OtpDelivery
 from application.ports.payment_sandbox import PaymentSandbox
@@ -149,6 +149,13 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
             base_url=settings.twilio_api_base,
         )
     return WebhookOtpDelivery(url=settings.otp_webhook_url or "", secret=settings.otp_webhook_secret.reveal().encode())
+
+
+def _access_tokens(settings: Settings) -> AccessTokens:
+    # Imported here: the library takes 9 MB, and a worker sees no tokens.
+    from adapters.jwt_access_tokens import JwtAccessTokens  # noqa: PLC0415
+
+    return JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets))
 
 
 def _language_model(settings: Settings) -> LanguageModel:
@@ -560,9 +567,7 @@ class Outside(containers.DeclarativeContainer):
     reply_feed = providers.ThreadSafeSingleton(RedisReplyFeed, redis)
     reply_listener = providers.ThreadSafeSingleton(RedisReplyListener, redis)
 
-    access_tokens = providers.ThreadSafeSingleton(
-        lambda settings: JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets)), settings
-    )
+    access_tokens = providers.ThreadSafeSingleton(_access_tokens, settings)
     access_token_lifetime = settings.provided.access_token
     refresh_tokens = providers.ThreadSafeSingleton(
         lambda settings: HmacRefreshTokens(_key_for("refresh", settings)), settings
