@@ -1,4 +1,4 @@
-"""What the doors receive, and all that they receive."""
+"""What the HTTP door receives, and all that it receives."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,9 @@ from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate
 from application.auth.sign_up import SignUp
 from application.auth.traffic import LimitRequests
-from application.billing.ledger import Explain, ShowDays
+from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
-from application.billing.payment_events import ApplyPendingEvents, ReceivePaymentEvent, ReplayPaymentEvent
-from application.billing.reconcile import Reconcile
+from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.standing import ShowStanding
 from application.billing.subscribe import Subscribe
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
@@ -22,7 +21,6 @@ from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitFo
 from application.chat.reply_again import AskAgain, CancelReply
 from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.send_message import SendMessage
-from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
 from application.readiness import CheckReadiness
 
 
@@ -78,28 +76,6 @@ class Billing:
     set_renewal: SetRenewal
     sync_checkout: SyncCheckout
     end_billing: EndBilling
-
-
-@dataclass(frozen=True, slots=True)
-class Replying:
-    """What workers do: all that their door receives."""
-
-    claim: ClaimReplies
-    ask_model: AskModel
-    store_outcome: StoreOutcome
-    find_stops: FindStops
-    release: ReleaseReply
-    sweep: Sweep
-
-
-@dataclass(frozen=True, slots=True)
-class BillingUpkeep:
-    """What keeps billing true without being asked, and what operators ask for: for worker and command line."""
-
-    apply_pending: ApplyPendingEvents
-    reconcile: Reconcile
-    replay: ReplayPaymentEvent
-    explain: Explain
 
 
 @dataclass(frozen=True, slots=True)

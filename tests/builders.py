@@ -7,7 +7,7 @@
     house.work()
     assert house.conversation(asha, room) == [("user", "hi"), ("bot", "echo: hi")]
 
-Wired by the same ``Inside`` as the running service; only what is outside is of memory.
+Wired as the running service is; only what is outside is of memory.
 """
 
 from collections import deque
@@ -48,6 +48,7 @@ from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
 from adapters.stripe_events import StripeEventReader
 from application.auth.sessions import LoggedIn
 from application.auth.traffic import RequestLimits
+from application.background import BillingUpkeep, Replying
 from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import Event
 from application.chat.send_message import SentMessage
@@ -57,7 +58,7 @@ from application.ports.payments import Payments
 from application.ports.reader import Entry
 from application.ports.reply_stream import START, Listening, Piece, Position
 from application.ports.runtime import Clock
-from application.use_cases import BillingUpkeep, Replying, UseCases
+from application.use_cases import UseCases
 from domain.accounts import PhoneNumber, Principal
 from domain.billing import BillingPolicy, RetryEvents, Subscription, SubscriptionStatus
 from domain.chat import ChatroomId, MessageId
@@ -65,7 +66,9 @@ from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState
-from entrypoints.container import Inside
+from entrypoints.container.inside import Inside
+from entrypoints.container.replying import ReplyStories
+from entrypoints.container.upkeep import UpkeepStories
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SIGNING_KEY = b"a key that only the tests know, and everybody may"
@@ -199,7 +202,7 @@ class MeanwhileStream(MemoryReplyStream):
 
 
 class MemoryOutside(containers.DeclarativeContainer):
-    """Everything that ``Inside`` needs, in memory."""
+    """All the adapters, in memory."""
 
     now = providers.Dependency(instance_of=datetime)
     allowances = providers.Dependency(instance_of=Mapping)  # type: ignore[type-abstract]
@@ -307,10 +310,9 @@ class House:
         self.database_probe: Switch = outside.database_probe()
         self.redis_probe: Switch = outside.redis_probe()
         self.worker_presence: Switch = outside.worker_presence()
-        inside = Inside(outside=outside)
-        self.use_cases: UseCases = inside.use_cases()
-        self.replying: Replying = inside.replying()
-        self.upkeep: BillingUpkeep = inside.billing_upkeep()
+        self.use_cases: UseCases = Inside(outside=outside).use_cases()
+        self.replying: Replying = ReplyStories(outside=outside).replying()
+        self.upkeep: BillingUpkeep = UpkeepStories(outside=outside).upkeep()
 
     # --- People ---
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
+from application.background import BillingUpkeep
 from application.billing.ledger import Explanation
-from application.use_cases import BillingUpkeep
 from domain.billing import SubscriptionRecord
 from domain.errors import DependencyDown
 from domain.plans import Plan

@@ -4,9 +4,9 @@ from threading import Event, Thread
 
 import structlog
 
+from application.background import BillingUpkeep
 from application.billing.payment_events import Swept
 from application.billing.reconcile import Reconciled
-from application.use_cases import BillingUpkeep
 from domain.errors import DependencyDown
 
 SWEEP_SECONDS = 5.0

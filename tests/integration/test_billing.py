@@ -18,7 +18,7 @@ from domain.accounts import UserId
 from domain.billing import Checkout
 from domain.errors import AlreadySubscribed
 from domain.plans import Plan
-from entrypoints.container import Operator, build_operator
+from entrypoints.container.commands import Operator, build_operator
 from tests.concurrency import at_once, together
 from tests.fakes.stripe_server import StripeServer, serving
 from tests.integration.conftest import BuildUseCases, settings_of

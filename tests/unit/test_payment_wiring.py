@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from domain.accounts import UserId
 from domain.billing import CustomerId
 from domain.errors import DependencyDown, WebhookNotConfigured
-from entrypoints.container import Web, build_web
+from entrypoints.container.web import Web, build_web
 from entrypoints.settings import read_settings
 
 STRIPE = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_PRICE_ID": "price_1", "STRIPE_API_BASE": "http://127.0.0.1:9"}

@@ -19,7 +19,7 @@ from domain.replies import (
     ReplyPolicy,
     TryAgain,
 )
-from entrypoints.container import reply_policy_of
+from entrypoints.container.policies import reply_policy_of
 from entrypoints.settings import read_settings
 
 SECONDS = timedelta(seconds=1)

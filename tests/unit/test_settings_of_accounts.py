@@ -8,7 +8,7 @@ import pytest
 
 from domain.accounts import PhoneNumber
 from domain.one_time_password import FixedCode, SendCaps
-from entrypoints.container import otp_caps_of, request_limits_of
+from entrypoints.container.policies import otp_caps_of, request_limits_of
 from entrypoints.settings import Settings, SettingsError, read_settings
 
 LONG, LONGER = "0123456789abcdef" * 2, "fedcba9876543210" * 2

@@ -1,0 +1,51 @@
+"""The stories of plans and payments."""
+
+from dependency_injector import containers, providers
+
+from application.billing.ledger import ShowDays
+from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
+from application.billing.payment_events import ReceivePaymentEvent
+from application.billing.standing import ShowStanding
+from application.billing.subscribe import Subscribe
+from application.use_cases import Billing
+from entrypoints.container.upkeep import UpkeepStories
+
+
+class BillingStories(containers.DeclarativeContainer):
+    """What people have."""
+
+    outside = providers.DependenciesContainer()
+    upkeep = providers.Container(UpkeepStories, outside=outside)
+
+    billing = providers.Factory(
+        Billing,
+        show_standing=providers.Factory(ShowStanding, reader=outside.reader, allowances=outside.allowances),
+        show_days=providers.Factory(ShowDays, ledger=outside.ledger),
+        subscribe=providers.Factory(
+            Subscribe,
+            begin=outside.begin,
+            payments=outside.payments,
+            sync=upkeep.sync_subscription,
+            policy=outside.billing_policy,
+            return_urls=outside.return_urls,
+            clock=outside.clock,
+            new_id=outside.new_id,
+        ),
+        receive_event=providers.Factory(
+            ReceivePaymentEvent,
+            begin=outside.begin,
+            read_event=outside.read_payment_event,
+            apply=upkeep.apply_payment_event,
+            retry=outside.retry_events,
+        ),
+        open_portal=providers.Factory(
+            OpenPortal, begin=outside.begin, payments=outside.payments, return_urls=outside.return_urls
+        ),
+        set_renewal=providers.Factory(
+            SetRenewal, begin=outside.begin, payments=outside.payments, sync=upkeep.sync_subscription
+        ),
+        sync_checkout=providers.Factory(
+            SyncCheckout, begin=outside.begin, payments=outside.payments, sync=upkeep.sync_subscription
+        ),
+        end_billing=providers.Factory(EndBilling, begin=outside.begin, payments=outside.payments),
+    )

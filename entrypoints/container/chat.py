@@ -1,0 +1,64 @@
+"""The stories of chatrooms, messages and reading replies."""
+
+from typing import ClassVar
+
+from dependency_injector import containers, providers
+
+from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
+from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
+from application.chat.reply_again import AskAgain, CancelReply
+from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
+from application.chat.send_message import SendMessage
+from application.use_cases import Chat
+
+
+class ChatStories(containers.DeclarativeContainer):
+    """What people say."""
+
+    outside = providers.DependenciesContainer()
+
+    # Whatever promises a reply charges it and puts it into the queue in the same way.
+    promise_of_a_reply: ClassVar = {
+        "begin": outside.begin,
+        "job_queue": outside.job_queue,
+        "clock": outside.clock,
+        "new_id": outside.new_id,
+        "allowances": outside.allowances,
+        "policy": outside.reply_policy,
+    }
+    read_entry = providers.Factory(ReadEntry, reader=outside.reader)
+    wait_for_reply = providers.Factory(
+        WaitForReply, read_entry=read_entry, listener=outside.reply_listener, clock=outside.clock
+    )
+    chat = providers.Factory(
+        Chat,
+        open_chatroom=providers.Factory(
+            OpenChatroom,
+            begin=outside.begin,
+            room_list_cache=outside.room_list_cache,
+            clock=outside.clock,
+            new_id=outside.new_id,
+        ),
+        list_chatrooms=providers.Factory(ListChatrooms, reader=outside.reader, room_list_cache=outside.room_list_cache),
+        read_chatroom=providers.Factory(ReadChatroom, reader=outside.reader),
+        send_message=providers.Factory(SendMessage, **promise_of_a_reply),
+        change_chatroom=providers.Factory(
+            ChangeChatroom,
+            begin=outside.begin,
+            room_list_cache=outside.room_list_cache,
+            clock=outside.clock,
+        ),
+        remove_chatroom=providers.Factory(RemoveChatroom, begin=outside.begin, room_list_cache=outside.room_list_cache),
+        cancel_reply=providers.Factory(CancelReply, begin=outside.begin),
+        ask_again=providers.Factory(AskAgain, **promise_of_a_reply),
+        read_entry=read_entry,
+        read_on=providers.Factory(
+            ReadOn,
+            reader=outside.reader,
+            wait_for_reply=wait_for_reply,
+            clock=outside.clock,
+            pause=outside.pause,
+        ),
+        wait_for_reply=wait_for_reply,
+        follow_reply=providers.Factory(FollowReply, read_entry=read_entry, listener=outside.reply_listener),
+    )

@@ -1,0 +1,23 @@
+"""The commands of an operator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from application.background import BillingUpkeep
+from entrypoints.container.outside import Outside
+from entrypoints.container.upkeep import UpkeepStories
+from entrypoints.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What an operator's command needs."""
+
+    billing: BillingUpkeep
+    close: Callable[[], None]
+
+
+def build_operator(settings: Settings) -> Operator:
+    """The use cases of a command that keeps billing true or explains it."""
+    outside = Outside(settings=settings, connections=2, application_name="operator")
+    return Operator(UpkeepStories(outside=outside).upkeep(), outside.database().close)

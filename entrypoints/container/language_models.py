@@ -1,0 +1,41 @@
+"""The model that the settings choose."""
+
+from adapters.language_model_breaker import LanguageModelBreaker
+from adapters.language_model_fallback import LanguageModelFallback
+from adapters.offline_language_model import OfflineLanguageModel
+from adapters.system_runtime import system_clock
+from application.ports.language_model import LanguageModel
+from entrypoints.settings import Settings
+
+
+def language_model_of(settings: Settings) -> LanguageModel:
+    """The model that writes the replies."""
+    if settings.llm_provider == "offline":
+        return OfflineLanguageModel()
+    return LanguageModelBreaker(_provider(settings), clock=system_clock)
+
+
+def _provider(settings: Settings) -> LanguageModel:
+    # Imported here: an SDK takes half a second and 50 MB, which no other process should pay.
+    if settings.llm_provider == "openai-compatible":
+        from adapters.openai_compatible_language_model import OpenAiCompatibleLanguageModel  # noqa: PLC0415
+
+        return OpenAiCompatibleLanguageModel(
+            base_url=settings.openai_base_url or "",
+            model=settings.openai_model or "",
+            api_key=settings.openai_api_key.reveal() or None,
+        )
+    key, url = settings.gemini_api_key.reveal(), settings.gemini_base_url
+    if settings.llm_provider == "gemini-legacy":
+        from adapters.gemini_legacy_language_model import GeminiLegacyLanguageModel  # noqa: PLC0415
+
+        names = (settings.gemini_model, *settings.gemini_fallback_models)
+        models: list[LanguageModel] = [
+            GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url) for name in names
+        ]
+        return LanguageModelFallback(models, clock=system_clock)
+    from adapters.gemini_language_model import GeminiLanguageModel  # noqa: PLC0415
+
+    first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url)
+    others = map(first.with_model, settings.gemini_fallback_models)
+    return LanguageModelFallback([first, *others], clock=system_clock)

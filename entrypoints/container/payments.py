@@ -1,0 +1,63 @@
+"""The payment provider that the settings choose."""
+
+from typing import TYPE_CHECKING
+
+from adapters.no_payments import NoPayments
+from adapters.system_runtime import system_clock
+from application.ports.payments import Payments
+from entrypoints.container.keys import key_for
+from entrypoints.container.policies import billing_policy_of
+from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.stripe_sandbox.sandbox import Sandbox
+
+SANDBOX_KEY = "sk_test_sandbox"  # not a secret: it opens nothing but the stand-in in this process
+
+
+def webhook_secrets_of(settings: Settings) -> list[str]:
+    """What events may be signed with. The sandbox signs with a secret of its own."""
+    if settings.payment_provider == "sandbox":
+        return [_sandbox_secret(settings)]
+    return [secret.reveal() for secret in settings.stripe_webhook_secrets]
+
+
+def _sandbox_secret(settings: Settings) -> str:
+    return "whsec_" + key_for("sandbox-webhook", settings).hex()
+
+
+def sandbox_of(settings: Settings) -> "Sandbox | None":
+    """The stand-in for Stripe, where no key was given."""
+    if settings.payment_provider != "sandbox":
+        return None
+    # Imported here: in production nobody has a use for it.
+    from adapters.stripe_sandbox.fake import FakeStripe  # noqa: PLC0415
+    from adapters.stripe_sandbox.sandbox import Sandbox, WebhookDelivery  # noqa: PLC0415
+    from adapters.stripe_sandbox.state import StateInFile  # noqa: PLC0415
+
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - everywhere is also here
+    stripe = FakeStripe(
+        state=StateInFile(settings.data_dir / "sandbox-payments.json"),
+        clock=system_clock,
+        api_key=SANDBOX_KEY,
+        prices=frozenset({billing_policy_of(settings).price}),
+        pages=f"{settings.public_url}/sandbox",
+    )
+    return Sandbox(
+        stripe,
+        clock=system_clock,
+        deliver=WebhookDelivery(f"http://{host}:{settings.port}/webhook/stripe"),
+        secret=_sandbox_secret(settings),
+    )
+
+
+def payments_of(settings: Settings, sandbox: "Sandbox | None") -> Payments:
+    """Who takes the money."""
+    if settings.payment_provider == "none":
+        return NoPayments()
+    # Imported here: a service that sells nothing need not carry the library.
+    from adapters.stripe_payments import StripePayments  # noqa: PLC0415
+
+    if sandbox is not None:
+        return StripePayments(api_key=SANDBOX_KEY, transport=sandbox.handle)
+    return StripePayments(api_key=settings.stripe_secret_key.reveal(), base_url=settings.stripe_api_base)

@@ -1,0 +1,41 @@
+"""The stories that keep billing true."""
+
+from dependency_injector import containers, providers
+
+from application.background import BillingUpkeep
+from application.billing.ledger import Explain
+from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEvents, ReplayPaymentEvent
+from application.billing.reconcile import Reconcile
+from application.billing.sync import SyncSubscription
+
+
+class UpkeepStories(containers.DeclarativeContainer):
+    """What keeps billing true without being asked, and what operators ask for."""
+
+    outside = providers.DependenciesContainer()
+
+    sync_subscription = providers.Factory(
+        SyncSubscription, begin=outside.begin, payments=outside.payments, policy=outside.billing_policy
+    )
+    apply_payment_event = providers.Factory(
+        ApplyPaymentEvent,
+        begin=outside.begin,
+        payments=outside.payments,
+        sync=sync_subscription,
+        policy=outside.billing_policy,
+    )
+    upkeep = providers.Factory(
+        BillingUpkeep,
+        apply_pending=providers.Factory(
+            ApplyPendingEvents, begin=outside.begin, apply=apply_payment_event, retry=outside.retry_events
+        ),
+        reconcile=providers.Factory(
+            Reconcile,
+            begin=outside.begin,
+            sync=sync_subscription,
+            clock=outside.clock,
+            every=outside.reconcile_every,
+        ),
+        replay=providers.Factory(ReplayPaymentEvent, begin=outside.begin, apply=apply_payment_event),
+        explain=providers.Factory(Explain, ledger=outside.ledger, reader=outside.reader, allowances=outside.allowances),
+    )

@@ -1,0 +1,45 @@
+"""The worker process."""
+
+from collections.abc import Callable
+
+from dependency_injector import providers
+
+from adapters.redis_connection import connect_for_rq
+from adapters.redis_reply_stream import RedisReplyFeed
+from adapters.rq_job_queue import listen
+from entrypoints.container.language_models import language_model_of
+from entrypoints.container.outside import Outside
+from entrypoints.container.replying import ReplyStories
+from entrypoints.container.upkeep import UpkeepStories
+from entrypoints.settings import Settings
+from entrypoints.worker.run import WorkerParts
+
+# Its replies need one for a few milliseconds at the beginning and at the end.
+WORKER_CONNECTIONS = 8
+
+
+def build_worker(settings: Settings) -> WorkerParts:
+    """The use cases of a worker process, its doorbell and its presence."""
+    outside = WorkerOutside(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
+    redis_url = settings.redis_url or ""
+
+    def listen_for_rings(answer_due: Callable[[], None]) -> bool:
+        return listen(connect_for_rq(redis_url), answer_due=answer_due)
+
+    return WorkerParts(
+        replying=ReplyStories(outside=outside).replying(),
+        billing=UpkeepStories(outside=outside).upkeep(),
+        presence=outside.worker_presence(),
+        job_queue=outside.job_queue(),
+        listen=listen_for_rings,
+        close=outside.database().close,
+        concurrency=settings.worker_concurrency,
+    )
+
+
+class WorkerOutside(Outside):
+    """The adapters of a worker process."""
+
+    reply_feed = providers.ThreadSafeSingleton(RedisReplyFeed, Outside.redis)
+    language_model = providers.ThreadSafeSingleton(language_model_of, Outside.settings)
+    history_tokens = Outside.settings.provided.history_tokens
