@@ -1,7 +1,7 @@
 """A database of either kind, its time, and people and rooms to fill it with."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -42,6 +42,9 @@ POLICY = ReplyPolicy(
     lease=timedelta(seconds=60), max_attempts=3, deadline=timedelta(seconds=300), first_backoff=timedelta(seconds=2)
 )
 ACTIVE = Subscription(SubscriptionStatus.ACTIVE, MOMENT + timedelta(days=30), cancel_at_period_end=False)
+ANSWER = Answer("Because.", "scripted", input_tokens=1, output_tokens=1)
+A_LEASE = POLICY.lease + timedelta(seconds=1)
+A_DEADLINE = POLICY.deadline + timedelta(seconds=1)
 THREADS = 16
 
 new_id = Uuid7Ids()
@@ -58,6 +61,11 @@ class ReplyFacts:
     content: str | None
     failure: FailureReason | None
     finished: bool
+
+
+QUEUED = ReplyFacts(ReplyState.QUEUED, 0, leased=False, content=None, failure=None, finished=False)
+RUNNING = replace(QUEUED, state=ReplyState.RUNNING, attempt=1, leased=True)
+CANCELLED = replace(QUEUED, state=ReplyState.CANCELLED, finished=True)
 
 
 class World(ABC):
@@ -136,12 +144,54 @@ class World(ABC):
             work.commit()
         return reply
 
-    def finish(self, claim: Claim, answer: Answer) -> bool:
+    def finish(self, claim: Claim, answer: Answer = ANSWER) -> bool:
         """Store an answer; whether the claim held."""
         with self.begin() as work:
             done = work.replies.finish(claim, answer)
             work.commit()
         return done
+
+    def postpone(self, claim: Claim, delay: timedelta, *, counted: bool = True) -> bool:
+        """Have a reply tried again later; whether the claim held."""
+        with self.begin() as work:
+            done = work.replies.postpone(claim, delay=delay, counted=counted)
+            work.commit()
+        return done
+
+    def release(self, claim: Claim) -> bool:
+        """Hand a reply back; whether the claim held."""
+        return self.postpone(claim, timedelta(), counted=False)
+
+    def fail(self, claim: Claim, reason: FailureReason = FailureReason.REFUSED) -> Charge | None:
+        """Fail a reply; its charge, if the claim held."""
+        with self.begin() as work:
+            charge = work.replies.fail(claim, reason)
+            work.commit()
+        return charge
+
+    def stop(self, claim: Claim, partial: str = "") -> Charge | None:
+        """Stop a reply that is written; its charge, if the claim held."""
+        with self.begin() as work:
+            charge = work.replies.stop(claim, partial=partial)
+            work.commit()
+        return charge
+
+    def fail_hopeless(self, limit: int = 100) -> list[Charge]:
+        """Fail what nobody may try any more; the charges."""
+        with self.begin() as work:
+            charges = list(work.replies.fail_hopeless(limit=limit, policy=POLICY))
+            work.commit()
+        return charges
+
+    def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> set[ReplyId]:
+        """Which of these somebody wants stopped."""
+        with self.begin() as work:
+            return set(work.replies.to_be_stopped(reply_ids))
+
+    def assert_room_for_more(self, user_id: UserId, policy: ReplyPolicy) -> None:
+        """Pass, or refuse one more reply."""
+        with self.begin() as work:
+            work.replies.assert_room_for_more(user_id, policy=policy)
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
         """Cancel a reply."""
@@ -161,6 +211,11 @@ class World(ABC):
         """Claim the one reply that is due."""
         (claimed,) = self.claim(policy=policy)
         return claimed
+
+
+def ids(claimed: Collection[ClaimedReply]) -> list[ReplyId]:
+    """Which replies these are."""
+    return [reply.claim.reply_id for reply in claimed]
 
 
 def a_user(**changes: Any) -> User:
@@ -301,6 +356,12 @@ class SqlWorld(World):
         )
         reason = FailureReason(failure) if failure else None
         return ReplyFacts(ReplyState(state), attempt, leased, content, reason, finished)
+
+    def waiting_for(self, kind: str) -> int:
+        """How many wait for a lock of this kind."""
+        waiting = "SELECT count(*)::int FROM pg_locks WHERE NOT granted AND locktype = %(kind)s"
+        count: int = self._rows(waiting, kind=kind)[0][0]
+        return count
 
     def break_commit(self, work: Work) -> None:
         """End its connection."""

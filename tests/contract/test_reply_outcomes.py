@@ -1,0 +1,261 @@
+"""The contract of the queue of record: what becomes of a reply that was claimed."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from domain.replies import Answer, Charge, Claim, FailureReason, QueuedReply, ReplyId, ReplyState
+from tests.concurrency import together
+from tests.contract.world import (
+    A_DEADLINE,
+    A_LEASE,
+    ANSWER,
+    POLICY,
+    QUEUED,
+    RUNNING,
+    THREADS,
+    MemoryWorld,
+    ReplyFacts,
+    SqlWorld,
+    World,
+    new_id,
+)
+
+
+class OutcomesContract:
+    """What every implementation of Replies does with the outcome of an attempt."""
+
+    # Finishing
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            ANSWER,
+            Answer("", "m"),
+            Answer("नमस्ते 👩🏽‍🚀 \u202e\n\t%s %(id)s \\ '", "gemini-flash-latest-001", 2**40, 0, truncated=True),
+        ],
+    )
+    def test_the_answer_is_stored_unchanged(self, world: World, answer: Answer) -> None:
+        room = world.room()
+        reply = world.ask(room)
+        assert world.finish(world.claim_one().claim, answer)
+        conversation = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert conversation is not None
+        (turn,) = conversation.turns
+        shown = Answer(
+            turn.reply_content or "", turn.model or "", turn.input_tokens, turn.output_tokens, truncated=turn.truncated
+        )
+        assert shown == answer
+        assert (turn.reply_id, turn.reply_state, turn.failure) == (reply.id, ReplyState.DONE, None)
+        assert turn.finished_at is not None
+        assert turn.finished_at.utcoffset() == timedelta(0)
+        assert world.reply(reply.id) == ReplyFacts(ReplyState.DONE, 1, False, answer.text, None, True)
+
+    def test_done_is_final(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        assert world.finish(claim)
+        done = world.reply(reply.id)
+        assert not world.finish(claim, replace(ANSWER, text="Something else"))
+        assert not world.postpone(claim, timedelta())
+        assert not world.release(claim)
+        assert world.fail(claim) is None
+        world.pass_time(A_DEADLINE)
+        assert world.claim() == []
+        assert world.fail_hopeless() == []
+        assert world.reply(reply.id) == done
+
+    def test_a_finish_that_is_rolled_back_leaves_it_running(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        with world.begin() as work:
+            assert work.replies.finish(claim, ANSWER)
+        assert world.reply(reply.id) == RUNNING
+        assert world.finish(claim)
+
+    def test_late_is_good_enough_while_nobody_else_was_given_it(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        world.pass_time(A_LEASE)
+        assert world.finish(claim)
+        assert world.reply(reply.id).state is ReplyState.DONE
+
+    def test_a_worker_that_wakes_up_too_late_is_fenced(self, world: World) -> None:
+        reply = world.ask(world.room())
+        zombie = world.claim_one().claim
+        world.pass_time(A_LEASE)
+        heir = world.claim_one().claim
+        before = world.reply(reply.id)
+        assert not world.finish(zombie, replace(ANSWER, text="From the dead"))
+        assert not world.postpone(zombie, timedelta())
+        assert not world.release(zombie)
+        assert world.fail(zombie) is None
+        assert world.reply(reply.id) == before
+        assert world.finish(heir)
+        assert world.reply(reply.id).content == ANSWER.text
+
+    def test_a_token_that_was_never_given_opens_nothing(self, world: World) -> None:
+        reply = world.ask(world.room())
+        world.claim_one()
+        forged = Claim(reply.id, uuid4())
+        nowhere = Claim(ReplyId(new_id()), uuid4())
+        for claim in (forged, nowhere):
+            assert not world.finish(claim)
+            assert not world.postpone(claim, timedelta())
+            assert not world.release(claim)
+            assert world.fail(claim) is None
+        assert world.reply(reply.id) == RUNNING
+
+    def test_of_many_who_finish_with_one_claim_exactly_one_does(self, world: World) -> None:
+        world.ask(world.room())
+        claim = world.claim_one().claim
+        assert sum(together([lambda: world.finish(claim)] * THREADS)) == 1
+
+    # Postponing and releasing
+
+    def test_a_postponed_one_is_due_after_the_delay_and_the_attempt_counts(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        assert world.postpone(claim, timedelta(seconds=10))
+        assert world.reply(reply.id) == replace(QUEUED, attempt=1)
+        assert not world.finish(claim)
+        world.pass_time(timedelta(seconds=5))
+        assert world.claim() == []
+        world.pass_time(timedelta(seconds=6))
+        assert world.claim_one().attempt == 2
+
+    def test_a_released_one_is_due_at_once_and_the_attempt_does_not_count(self, world: World) -> None:
+        reply = world.ask(world.room())
+        for _ in range(5):
+            claimed = world.claim_one()
+            assert claimed.attempt == 1
+            assert world.release(claimed.claim)
+            assert world.reply(reply.id) == QUEUED
+            assert not world.finish(claimed.claim)
+
+    def test_one_postponed_uncounted_is_due_after_the_delay_and_the_attempt_does_not_count(self, world: World) -> None:
+        reply = world.ask(world.room())
+        for _ in range(5):
+            claimed = world.claim_one()
+            assert claimed.attempt == 1
+            assert world.postpone(claimed.claim, timedelta(seconds=10), counted=False)
+            assert world.reply(reply.id) == QUEUED
+            assert not world.finish(claimed.claim)
+            world.pass_time(timedelta(seconds=5))
+            assert world.claim() == []
+            world.pass_time(timedelta(seconds=6))
+
+    # Failing
+
+    @pytest.mark.parametrize("reason", FailureReason)
+    def test_a_failed_one_says_why_and_gives_its_charge_back_once(self, world: World, reason: FailureReason) -> None:
+        room = world.room()
+        yesterday = world.today() - timedelta(days=1)
+        reply = world.ask(room, charged_on=yesterday)
+        claim = world.claim_one().claim
+        assert world.fail(claim, reason) == Charge(room.user_id, yesterday)
+        assert world.fail(claim, reason) is None
+        failed = ReplyFacts(ReplyState.FAILED, 1, leased=False, content=None, failure=reason, finished=True)
+        assert world.reply(reply.id) == failed
+        world.pass_time(A_DEADLINE)
+        assert world.fail_hopeless() == []
+        assert world.claim() == []
+        assert world.reply(reply.id) == failed
+
+    def test_of_many_who_fail_with_one_claim_exactly_one_gets_the_charge(self, world: World) -> None:
+        room = world.room()
+        reply = world.ask(room)
+        claim = world.claim_one().claim
+        charges = together([lambda: world.fail(claim)] * THREADS)
+        assert [charge for charge in charges if charge is not None] == [Charge(room.user_id, reply.charged_on)]
+
+    # What nobody may try any more
+
+    def test_queued_past_its_deadline_is_hopeless(self, world: World) -> None:
+        room = world.room()
+        reply = world.ask(room)
+        assert world.fail_hopeless() == []
+        world.pass_time(A_DEADLINE)
+        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.reply(reply.id) == ReplyFacts(
+            ReplyState.FAILED, 0, leased=False, content=None, failure=FailureReason.DEADLINE_EXCEEDED, finished=True
+        )
+        assert world.fail_hopeless() == []
+
+    def test_running_is_hopeless_only_when_its_lease_has_run_out(self, world: World) -> None:
+        room = world.room()
+        reply = world.ask(room, policy=replace(POLICY, deadline=timedelta(seconds=30)))
+        claim = world.claim_one().claim
+        world.pass_time(timedelta(seconds=31))  # past the deadline, and the worker still holds its lease
+        assert world.fail_hopeless() == []
+        world.pass_time(A_LEASE)
+        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.reply(reply.id).failure is FailureReason.DEADLINE_EXCEEDED
+        assert not world.finish(claim)
+
+    def test_a_message_that_kills_its_worker_fails_when_its_attempts_are_used_up(self, world: World) -> None:
+        room = world.room()
+        reply = world.ask(room)
+        for _ in range(POLICY.max_attempts):
+            assert world.fail_hopeless() == []
+            world.claim_one()
+            assert world.fail_hopeless() == []
+            world.pass_time(A_LEASE)
+        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.reply(reply.id).failure is FailureReason.ATTEMPTS_EXHAUSTED
+
+    def test_a_hopeless_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
+        room = world.room()
+        world.ask(room, policy=replace(POLICY, deadline=timedelta(seconds=30)))
+        second = world.ask(room)
+        world.pass_time(timedelta(seconds=31))
+        assert world.claim() == []
+        assert len(world.fail_hopeless()) == 1
+        assert world.claim_one().claim.reply_id == second.id
+
+    def test_no_more_fail_at_a_time_than_asked_for(self, world: World) -> None:
+        user = world.user()
+        for _ in range(5):
+            world.ask(world.room(user))
+        world.pass_time(A_DEADLINE)
+        assert [len(world.fail_hopeless(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
+
+    def test_many_sweepers_return_each_charge_once(self, world: World) -> None:
+        rooms = [world.room() for _ in range(40)]
+        due = {Charge(room.user_id, world.ask(room).charged_on) for room in rooms}
+        world.pass_time(A_DEADLINE)
+
+        def sweep() -> list[Charge]:
+            mine: list[Charge] = []
+            while charges := world.fail_hopeless(limit=3):
+                mine += charges
+            return mine
+
+        shares = together([sweep] * 8)
+        everything = [charge for share in shares for charge in share]
+        everything += world.fail_hopeless()
+        assert len(everything) == len(due)
+        assert set(everything) == due
+
+    def test_a_sweep_that_is_rolled_back_gives_nothing_back(self, world: World) -> None:
+        room = world.room()
+        reply: QueuedReply = world.ask(room)
+        world.pass_time(A_DEADLINE)
+        with world.begin() as work:
+            assert len(work.replies.fail_hopeless(limit=10, policy=POLICY)) == 1
+        assert world.reply(reply.id) == QUEUED
+        assert len(world.fail_hopeless()) == 1
+
+
+class TestMemoryOutcomes(OutcomesContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+
+class TestSqlOutcomes(OutcomesContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world

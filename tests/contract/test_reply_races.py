@@ -1,0 +1,114 @@
+"""What PostgreSQL makes of two who are at one reply at once."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from adapters.sql.unit_of_work import SqlWork
+from domain.errors import DependencyDown
+from domain.replies import Charge, Claim, ClaimedReply, QueuedReply, ReplyState
+from tests.concurrency import eventually
+from tests.contract.world import A_DEADLINE, A_LEASE, ANSWER, CANCELLED, POLICY, QUEUED, SqlWorld, ids
+
+
+@contextmanager
+def claimed_meanwhile(
+    world: SqlWorld, reply: QueuedReply, *, commit: bool = True
+) -> Iterator[tuple[SqlWork, Claim, "Future[list[ClaimedReply]]"]]:
+    """A unit of work that writes to a reply whose lease has run out, while another worker claims it."""
+    claim = world.claim_one().claim
+    assert claim.reply_id == reply.id
+    world.pass_time(A_LEASE)
+    with ThreadPoolExecutor(1) as thread, world.begin() as work:
+        assert isinstance(work, SqlWork)
+        # What it finds due now it must look at again when it gets the row.
+        theirs: Future[list[ClaimedReply]] = Future()
+        yield work, claim, theirs
+        running = thread.submit(world.claim)
+        assert eventually(lambda: world.waiting_for("transactionid") == 1)
+        if commit:
+            work.commit()
+        else:
+            work._connection.rollback()
+        theirs.set_result(running.result(30))
+
+
+class TestSqlReplies:
+    def test_claims_take_turns(self, real_world: SqlWorld) -> None:
+        user = real_world.user()
+        first, second = real_world.ask(real_world.room(user)), real_world.ask(real_world.room(user))
+        with ThreadPoolExecutor(1) as thread:
+            with real_world.begin() as work:
+                (mine,) = work.replies.claim_due(limit=1, policy=POLICY)
+                theirs = thread.submit(real_world.claim)
+                assert eventually(lambda: real_world.waiting_for("advisory") == 1)
+                work.commit()
+            assert mine.claim.reply_id == first.id
+            assert ids(theirs.result(30)) == [second.id]
+
+    def test_a_claim_that_dies_takes_its_turn_with_it(self, real_world: SqlWorld) -> None:
+        reply = real_world.ask(real_world.room())
+        with ThreadPoolExecutor(1) as thread:
+            with pytest.raises(DependencyDown), real_world.begin() as work:
+                assert len(work.replies.claim_due(limit=1, policy=POLICY)) == 1
+                theirs = thread.submit(real_world.claim)
+                assert eventually(lambda: real_world.waiting_for("advisory") == 1)
+                real_world.break_commit(work)
+                work.commit()
+            (claimed,) = theirs.result(30)
+            assert (claimed.claim.reply_id, claimed.attempt) == (reply.id, 1)
+
+    def test_what_is_being_finished_late_is_not_claimed(self, real_world: SqlWorld) -> None:
+        reply = real_world.ask(real_world.room())
+        with claimed_meanwhile(real_world, reply) as (work, claim, theirs):
+            assert work.replies.finish(claim, ANSWER)
+        assert theirs.result(30) == []
+        assert real_world.reply(reply.id).state is ReplyState.DONE
+        assert real_world.reply(reply.id).attempt == 1
+
+    def test_what_is_being_postponed_late_is_not_claimed(self, real_world: SqlWorld) -> None:
+        reply = real_world.ask(real_world.room())
+        with claimed_meanwhile(real_world, reply) as (work, claim, theirs):
+            assert work.replies.postpone(claim, delay=timedelta(seconds=30), counted=True)
+        assert theirs.result(30) == []
+        assert real_world.reply(reply.id) == replace(QUEUED, attempt=1)
+
+    def test_what_is_being_cancelled_late_is_not_claimed(self, real_world: SqlWorld) -> None:
+        reply = real_world.ask(real_world.room())
+        with claimed_meanwhile(real_world, reply) as (work, _, theirs):
+            assert work.replies.cancel(reply.id) is ReplyState.RUNNING
+        assert theirs.result(30) == []
+        assert len(real_world.fail_hopeless()) == 1
+        assert real_world.reply(reply.id) == replace(CANCELLED, attempt=1)
+
+    def test_what_could_not_be_finished_late_is_claimed(self, real_world: SqlWorld) -> None:
+        reply = real_world.ask(real_world.room())
+        with claimed_meanwhile(real_world, reply, commit=False) as (work, claim, theirs):
+            assert work.replies.finish(claim, ANSWER)
+        (claimed,) = theirs.result(30)
+        assert (claimed.claim.reply_id, claimed.attempt, claimed.run) == (reply.id, 2, 2)
+
+    def test_of_a_cancel_and_a_claim_at_once_one_is_first(self, real_world: SqlWorld) -> None:
+        reply = real_world.ask(real_world.room())
+        with ThreadPoolExecutor(1) as thread:
+            with real_world.begin() as work:
+                (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
+                outcome = thread.submit(real_world.cancel, reply.id)
+                assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+                work.commit()
+            assert outcome.result(30) is ReplyState.RUNNING
+        assert real_world.to_be_stopped([reply.id]) == {reply.id}
+        assert real_world.stop(claimed.claim) == Charge(reply.user_id, reply.charged_on)
+
+    def test_what_another_is_sweeping_is_passed_over_not_waited_for(self, real_world: SqlWorld) -> None:
+        for _ in range(2):
+            real_world.ask(real_world.room())
+        real_world.pass_time(A_DEADLINE)
+        with real_world.begin() as one, real_world.begin() as other:
+            assert len(one.replies.fail_hopeless(limit=1, policy=POLICY)) == 1
+            assert len(other.replies.fail_hopeless(limit=10, policy=POLICY)) == 1
+            assert other.replies.claim_due(limit=10, policy=POLICY) == []

@@ -1,0 +1,165 @@
+"""The contract of the queue of record: replies are cancelled, and stopped."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from domain.replies import Charge, Claim, ReplyId, ReplyState
+from tests.concurrency import together
+from tests.contract.world import (
+    A_DEADLINE,
+    A_LEASE,
+    CANCELLED,
+    QUEUED,
+    RUNNING,
+    THREADS,
+    MemoryWorld,
+    SqlWorld,
+    World,
+    ids,
+    new_id,
+)
+
+
+class StoppingContract:
+    """What every implementation of Replies does when a reply is not wanted any more."""
+
+    def test_a_queued_one_is_cancelled_at_once_and_gives_its_charge_back_once(self, world: World) -> None:
+        room = world.room()
+        yesterday = world.today() - timedelta(days=1)
+        reply = world.ask(room, charged_on=yesterday)
+        second = world.ask(room)
+        assert world.cancel(reply.id) == Charge(room.user_id, yesterday)
+        assert world.reply(reply.id) == CANCELLED
+        assert world.cancel(reply.id) is ReplyState.CANCELLED
+        assert world.to_be_stopped([reply.id]) == set()
+        assert ids(world.claim()) == [second.id]
+        world.pass_time(A_DEADLINE)
+        assert [charge.day for charge in world.fail_hopeless()] == [second.charged_on]
+
+    def test_a_postponed_one_is_cancelled_at_once(self, world: World) -> None:
+        reply = world.ask(world.room())
+        assert world.postpone(world.claim_one().claim, timedelta(seconds=30))
+        assert world.cancel(reply.id) == Charge(reply.user_id, reply.charged_on)
+        assert world.reply(reply.id) == replace(CANCELLED, attempt=1)
+
+    def test_a_cancel_that_is_rolled_back_is_none(self, world: World) -> None:
+        reply = world.ask(world.room())
+        with world.begin() as work:
+            assert isinstance(work.replies.cancel(reply.id), Charge)
+        assert world.reply(reply.id) == QUEUED
+
+    def test_a_running_one_is_marked_for_its_worker(self, world: World) -> None:
+        reply, other = world.ask(world.room()), world.ask(world.room())
+        claims = {reply.claim.reply_id: reply.claim for reply in world.claim()}
+        both = [reply.id, other.id]
+        assert world.to_be_stopped(both) == set()
+        for _ in range(2):
+            assert world.cancel(reply.id) is ReplyState.RUNNING
+            assert world.reply(reply.id) == RUNNING
+            assert world.to_be_stopped(both) == {reply.id}
+            assert world.to_be_stopped([other.id]) == set()
+            assert world.to_be_stopped([]) == set()
+        assert world.to_be_stopped([ReplyId(new_id()), reply.id]) == {reply.id}
+        assert world.stop(claims[reply.id], "Once upon") == Charge(reply.user_id, reply.charged_on)
+
+    @pytest.mark.parametrize("end", [ReplyState.DONE, ReplyState.FAILED, ReplyState.CANCELLED])
+    def test_what_is_finished_cannot_be_cancelled(self, world: World, end: ReplyState) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        ways = {ReplyState.DONE: world.finish, ReplyState.FAILED: world.fail, ReplyState.CANCELLED: world.stop}
+        assert ways[end](claim)  # type: ignore[operator]
+        before = world.reply(reply.id)
+        assert world.cancel(reply.id) is end
+        assert world.reply(reply.id) == before
+        assert world.to_be_stopped([reply.id]) == set()
+
+    @pytest.mark.parametrize("partial", ["Once upon a 🌤 \u202e'%s", ""])
+    def test_a_stopped_one_keeps_what_there_is(self, world: World, partial: str) -> None:
+        room = world.room()
+        reply = world.ask(room)
+        second = world.ask(room)
+        claim = world.claim_one().claim
+        world.cancel(reply.id)
+        assert world.stop(claim, partial) == Charge(room.user_id, reply.charged_on)
+        stopped = replace(CANCELLED, attempt=1, content=partial or None)
+        assert world.reply(reply.id) == stopped
+        assert world.stop(claim, "again") is None
+        assert world.fail(claim) is None
+        assert not world.finish(claim)
+        assert not world.postpone(claim, timedelta())
+        assert world.reply(reply.id) == stopped
+        assert ids(world.claim()) == [second.id]
+
+    def test_one_that_is_to_be_stopped_is_not_tried_again(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        world.cancel(reply.id)
+        for counted in (True, False):
+            assert not world.postpone(claim, timedelta(), counted=counted)
+        assert world.reply(reply.id) == RUNNING
+        assert world.stop(claim) == Charge(reply.user_id, reply.charged_on)
+
+    def test_one_that_is_done_before_it_was_stopped_is_done(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        world.cancel(reply.id)
+        assert world.finish(claim)
+        assert world.reply(reply.id).state is ReplyState.DONE
+
+    def test_one_whose_worker_died_before_it_stopped_is_cancelled_by_a_sweeper(self, world: World) -> None:
+        room = world.room()
+        reply, second = world.ask(room), world.ask(room)
+        claim = world.claim_one().claim
+        world.cancel(reply.id)
+        assert world.fail_hopeless() == []
+        world.pass_time(A_LEASE)
+        assert world.claim() == []
+        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.reply(reply.id) == replace(CANCELLED, attempt=1)
+        assert world.stop(claim, "From the dead") is None
+        assert ids(world.claim()) == [second.id]
+
+    def test_a_worker_that_wakes_up_too_late_stops_nothing(self, world: World) -> None:
+        reply = world.ask(world.room())
+        zombie = world.claim_one().claim
+        world.pass_time(A_LEASE)
+        world.claim_one()
+        assert world.stop(zombie, "From the dead") is None
+        assert world.stop(Claim(reply.id, uuid4())) is None
+        assert world.reply(reply.id) == replace(RUNNING, attempt=2)
+
+    def test_of_many_who_cancel_at_once_exactly_one_gets_the_charge(self, world: World) -> None:
+        reply = world.ask(world.room())
+        outcomes = together([lambda: world.cancel(reply.id)] * THREADS)
+        charges = [outcome for outcome in outcomes if isinstance(outcome, Charge)]
+        assert charges == [Charge(reply.user_id, reply.charged_on)]
+        assert set(outcomes) - set(charges) == {ReplyState.CANCELLED}
+
+    def test_of_those_who_cancel_stop_and_finish_at_once_one_ends_it(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        outcomes = together(
+            [
+                lambda: world.finish(claim),
+                lambda: world.stop(claim) is not None,
+                lambda: world.fail(claim) is not None,
+            ]
+            * 4
+        )
+        assert sum(outcomes) == 1
+        assert world.reply(reply.id).finished
+
+
+class TestMemoryStopping(StoppingContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+
+class TestSqlStopping(StoppingContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world
