@@ -7,7 +7,6 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
-from werkzeug.exceptions import ServiceUnavailable
 
 from application.chat.rooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
 from application.chat.send_message import SentMessage
@@ -36,7 +35,7 @@ from entrypoints.api.entries import (
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
 from entrypoints.api.schemas import QueryInteger, QueryUuid, Schema, described
 from entrypoints.api.security import Guard
-from entrypoints.api.waiting import MAX_WAIT, Places, preferred_wait
+from entrypoints.api.waiting import MAX_WAIT, Places, TooManyWaiting, preferred_wait
 
 Body = dict[str, Any]
 
@@ -317,7 +316,7 @@ def _reply_within(within: timedelta, chat: Chat, places: Places, sent: SentMessa
     try:
         with places.given_up():
             entry = chat.wait_for_reply(user_id=sent.message.user_id, reply_id=sent.reply_id, within=within)
-    except (DependencyDown, ServiceUnavailable):
+    except (DependencyDown, TooManyWaiting):
         return None  # the message is accepted, and nobody should send it again
     return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
 

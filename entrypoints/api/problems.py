@@ -15,6 +15,7 @@ from domain.errors import DomainError, InvalidValue
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
 from entrypoints.api.schemas import Schema
+from entrypoints.api.waiting import TooManyWaiting
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -37,7 +38,7 @@ HTTP_PROBLEMS = {
     415: ("unsupported_media_type", "The body must be application/json"),
     422: (InvalidValue.code, InvalidValue.title),
     500: ("internal_error", "Something went wrong on our side"),
-    503: ("too_many_waiting", "Too many requests are waiting"),
+    503: ("unavailable", "Not available at the moment"),
 }
 
 # Names of our own headers that werkzeug's exceptions may carry to the client.
@@ -135,7 +136,9 @@ def http_problem(error: HTTPException) -> Response:
     if error.response is not None and isinstance(error.response, Response):
         return error.response
     status = error.code or 500
-    code, title = HTTP_PROBLEMS.get(status, ("bad_request", error.name))
+    code, title = (
+        error.problem if isinstance(error, TooManyWaiting) else HTTP_PROBLEMS.get(status, ("bad_request", error.name))
+    )
     headers = {name: value for name, value in error.get_headers() if name.lower() in KEPT_HEADERS}
     members: dict[str, Any] = {}
     data = getattr(error, "data", None) or {}
@@ -161,7 +164,7 @@ def describe_problems() -> Response:
         for leaf in sorted(leaves(DomainError), key=lambda leaf: leaf.code)
     ] + [
         f"## {code}\n\n{status}: {title}.\n"
-        for status, (code, title) in HTTP_PROBLEMS.items()
+        for status, (code, title) in (*HTTP_PROBLEMS.items(), (TooManyWaiting.code, TooManyWaiting.problem))
         if code != InvalidValue.code
     ]
     return Response("# Problems\n\n" + "\n".join(paragraphs), mimetype="text/markdown")

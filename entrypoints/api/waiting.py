@@ -21,6 +21,12 @@ RETRY_AFTER_SECONDS = 5
 HAS_PLACE = "gemini_chat.has_place"
 
 
+class TooManyWaiting(ServiceUnavailable):
+    """So many requests wait that one more may not. ``problem``: its code and title."""
+
+    problem = ("too_many_waiting", "Too many requests are waiting")
+
+
 class Places:
     """Places for requests that are being worked on, and others for those that wait."""
 
@@ -44,7 +50,7 @@ class Places:
 
     @contextmanager
     def given_up(self) -> Iterator[None]:
-        """Let another request work while this one waits. ServiceUnavailable if so many wait that it may not."""
+        """Let another request work while this one waits. TooManyWaiting if so many wait that it may not."""
         self._begin_to_wait()
         try:
             request.environ[HAS_PLACE] = False
@@ -58,7 +64,7 @@ class Places:
             self._waiting.release()
 
     def kept_open(self, response: Response) -> Response:
-        """An answer that streams: it waits until it is closed. ServiceUnavailable as above."""
+        """An answer that streams: it waits until it is closed. TooManyWaiting as above."""
         self._begin_to_wait()
         response.call_on_close(self._waiting.release)
         return response
@@ -66,7 +72,7 @@ class Places:
     def _begin_to_wait(self) -> None:
         # Threads are as many as all places together: whoever waited beyond them would stop everybody.
         if not self._waiting.acquire(blocking=False):
-            raise ServiceUnavailable(retry_after=RETRY_AFTER_SECONDS)
+            raise TooManyWaiting(retry_after=RETRY_AFTER_SECONDS)
 
 
 def preferred_wait() -> timedelta:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.test import TestResponse
 
 from entrypoints.api.app import create_app
 from entrypoints.api.waiting import Places
-from tests.api.door import Caller, body_of
+from tests.api.door import Caller, body_of, problem_of
 from tests.builders import House
 
 PATIENCE = 20.0  # seconds after which a test fails rather than hangs
@@ -152,6 +153,23 @@ def test_an_error_while_waiting_too(app: Flask, asha: Caller, house: House):
         assert Aside(app, asha, "GET", f"{room}/messages?after={message}&wait=5").answer().status_code == 503
     house.database_probe.on = True
     assert me(app, asha).status_code == 200
+
+
+def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, house: House):
+    app = create_app(house.use_cases, waiting_requests=0)
+
+    @app.get("/elsewhere")
+    def something_else() -> str:
+        raise ServiceUnavailable(retry_after=7)
+
+    room = asha.open_room()
+    message = body_of(asha.say(room), 202)["message"]["id"]
+    refused = Aside(app, asha, "GET", f"{room}/messages?after={message}&wait=5").answer()
+    assert problem_of(refused, 503, "too_many_waiting")["title"] == "Too many requests are waiting"
+    assert refused.headers["Retry-After"] == "5"
+    other = Aside(app, asha, "GET", "/elsewhere").answer()
+    assert problem_of(other, 503, "unavailable")["title"] == "Not available at the moment"
+    assert other.headers["Retry-After"] == "7"
 
 
 def test_a_place_is_given_back_once():

@@ -4,6 +4,7 @@ import pytest
 
 from domain.errors import DomainError
 from entrypoints.api.problems import HTTP_PROBLEMS, leaves, status_of
+from entrypoints.api.waiting import TooManyWaiting
 from tests.api.door import Caller, body_of
 from tests.builders import House
 
@@ -41,5 +42,5 @@ def test_every_problem_is_described(guest: Caller):
     assert answer.mimetype == "text/markdown"
     for leaf in leaves(DomainError):
         assert f"## {leaf.code}\n\n{status_of(leaf)}: {leaf.title}." in answer.text
-    for code, _ in HTTP_PROBLEMS.values():
+    for code, _ in (*HTTP_PROBLEMS.values(), TooManyWaiting.problem):
         assert answer.text.count(f"## {code}\n") == 1

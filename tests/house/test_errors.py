@@ -8,6 +8,7 @@ import pytest
 from domain import errors
 from domain.errors import DomainError, InvalidValue
 from entrypoints.api.problems import HTTP_PROBLEMS, STATUS_OF_KIND, leaves
+from entrypoints.api.waiting import TooManyWaiting
 
 LINE = re.compile(r"(?P<before>[│ ]*)[├└]── (?P<name>\w+)(?:.*\((?P<status>\d{3})\b.*\))?")
 LEAVES = leaves(DomainError)
@@ -53,5 +54,6 @@ def test_a_leaf_explains_itself(leaf: type[DomainError]):
 
 
 def test_no_code_stands_for_two_things():
-    codes = [leaf.code for leaf in LEAVES] + [code for code, _ in HTTP_PROBLEMS.values() if code != InvalidValue.code]
+    of_http = [code for code, _ in (*HTTP_PROBLEMS.values(), TooManyWaiting.problem) if code != InvalidValue.code]
+    codes = [leaf.code for leaf in LEAVES] + of_http
     assert len(codes) == len(set(codes))
