@@ -13,7 +13,7 @@ from domain.one_time_password import Purpose
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import MessageOnlySchema, Schema, described
+from entrypoints.api.schemas import MessageOnlySchema, Schema, TokensSchema, described, tokens_json
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
@@ -112,15 +112,9 @@ class SentCodeSchema(Schema):
     otp = ma.fields.String(metadata=described("Only where OTP_DELIVERY is `response`, never in production"))
 
 
-class LoggedInSchema(Schema):
+class LoggedInSchema(TokensSchema):
     """A login."""
 
-    token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
-    tokenType = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))  # noqa: N815
-    expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
-    refreshToken = ma.fields.String(  # noqa: N815
-        required=True, metadata=described("For `/auth/refresh`; good once")
-    )
     user = ma.fields.Nested(AccountSchema, required=True)
 
 
@@ -247,12 +241,4 @@ def _sent(sent: SentCode) -> Response:
 
 
 def _logged_in(login: LoggedIn) -> Response:
-    return json_response(
-        {
-            "token": login.token,
-            "tokenType": "Bearer",
-            "expiresIn": int(login.expires_in.total_seconds()),
-            "refreshToken": login.refresh_token,
-            "user": _account(login.user),
-        }
-    )
+    return json_response({**tokens_json(login), "user": _account(login.user)})

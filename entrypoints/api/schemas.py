@@ -6,6 +6,8 @@ from uuid import UUID
 
 import marshmallow as ma
 
+from application.auth.refresh import Refreshed
+from application.auth.sessions import LoggedIn
 from domain.plans import DailyQuota, Plan
 
 
@@ -52,6 +54,17 @@ class MessageOnlySchema(Schema):
     message = ma.fields.String(required=True)
 
 
+class TokensSchema(Schema):
+    """What to come back with."""
+
+    token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
+    tokenType = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))  # noqa: N815
+    expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
+    refreshToken = ma.fields.String(  # noqa: N815
+        required=True, metadata=described("For `/auth/refresh`; good once")
+    )
+
+
 class QuotaSchema(Schema):
     """Use of a plan's daily prompts."""
 
@@ -65,6 +78,16 @@ class UsageSchema(QuotaSchema):
     """Use of a plan's daily prompts, and the plan."""
 
     tier = ma.fields.Enum(Plan, by_value=True, required=True)
+
+
+def tokens_json(tokens: LoggedIn | Refreshed) -> dict[str, Any]:
+    """Tokens as TokensSchema describes them."""
+    return {
+        "token": tokens.token,
+        "tokenType": "Bearer",
+        "expiresIn": int(tokens.expires_in.total_seconds()),
+        "refreshToken": tokens.refresh_token,
+    }
 
 
 def quota_json(quota: DailyQuota) -> dict[str, Any]:

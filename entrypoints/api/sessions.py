@@ -13,7 +13,7 @@ from domain.accounts import LoginMethod, Principal, SessionId
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import MessageOnlySchema, Schema, described
+from entrypoints.api.schemas import MessageOnlySchema, Schema, TokensSchema, described, tokens_json
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
@@ -25,12 +25,9 @@ class RefreshSchema(Schema):
     refreshToken = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))  # noqa: N815
 
 
-class RefreshedSchema(Schema):
+class RefreshedSchema(TokensSchema):
     """New tokens."""
 
-    token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
-    tokenType = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))  # noqa: N815
-    expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
     refreshToken = ma.fields.String(  # noqa: N815
         required=True, metadata=described("Takes the place of the one that was sent, which is used up")
     )
@@ -70,14 +67,7 @@ def sessions_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         30 seconds gives the same refresh token again. 401 `refresh_token_invalid`: log in again.
         """
         refreshed = auth.refresh_session(refresh_token=body["refreshToken"], origin=origin())
-        return json_response(
-            {
-                "token": refreshed.token,
-                "tokenType": "Bearer",
-                "expiresIn": int(refreshed.expires_in.total_seconds()),
-                "refreshToken": refreshed.refresh_token,
-            }
-        )
+        return json_response(tokens_json(refreshed))
 
     @blp.route("/logout", methods=["POST"])
     @guard
