@@ -8,10 +8,13 @@
 ``database_server``  URL of the PostgreSQL server, to make other databases on with ``tests.servers.new_database``
 ==================== ==================================================================================================
 
-A test that asks for one of them, itself or through another fixture, is marked ``real``.
+A test that asks for one of them, itself or through another fixture, is marked ``real``. None of these begins in the
+last minute of a UTC day: their servers' clocks are not ours to set, and quotas are counted by the day.
 """
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import settings
@@ -20,6 +23,9 @@ from entrypoints.supervisor.embedded import Servers
 from tests import servers
 
 NEEDS_SERVERS = frozenset({"started_servers", "database_server", "database_url", "redis_url"})
+
+# Longer than a test takes that counts what somebody has used today.
+LAST_OF_THE_DAY = timedelta(minutes=1)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("tests", deadline=None, print_blob=True)
@@ -32,6 +38,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if NEEDS_SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("real")
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a test of real servers have one day only."""
+    if item.get_closest_marker("real"):
+        time.sleep(until_a_day_is_long_enough(datetime.now(UTC)).total_seconds())
+
+
+def until_a_day_is_long_enough(now: datetime) -> timedelta:
+    """How long to wait for the next day; nothing if there is enough left of this one."""
+    midnight = (now + LAST_OF_THE_DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(midnight - now, timedelta())
 
 
 @pytest.fixture(scope="session")
