@@ -39,7 +39,6 @@ CALM_SECONDS = 120.0
 WATCHED, STOPPED = 0.2, 0.1
 
 SETTINGS = {
-    "GEMINI_API_KEY": "x",
     "REPLY_LEASE_SECONDS": str(LEASE_SECONDS),
     "REPLY_MAX_ATTEMPTS": str(ATTEMPTS),
     "REPLY_DEADLINE_SECONDS": "60",
@@ -248,7 +247,7 @@ def storm(directory: Path, *, seconds: float, seed: int, people: int = 6) -> Led
     ledger = Ledger()
     with (
         FakeGemini(latency=0.2) as gemini,
-        running(directory, **SETTINGS, GEMINI_BASE_URL=gemini.base_url) as service,
+        running(directory, **SETTINGS, **gemini.settings) as service,
     ):
         senders = [Person(service).log_in() for _ in range(people)]
         rooms = {person.number: [person.room, person.open_room("Other")] for person in senders}

@@ -10,6 +10,11 @@ from typing import Any
 import httpx
 
 from tests.e2e.service import Person, until
+from tests.fakes.gemini_server import pieces_of
+
+# A reply, and as much of it as there is when the model falls silent before the last piece.
+TEXT = "Once upon a time there was a message 🌈 and it was given a reply नमस्ते\n\nThe end."
+HALF = "".join(pieces_of(TEXT)[:-1])
 
 ENDINGS = frozenset({"done", "failed", "cancelled"})
 

@@ -31,8 +31,7 @@ def test_five_hundred_open_streams_do_not_stop_other_requests(tmp_path: Path) ->
         FakeGemini() as gemini,
         running(
             tmp_path,
-            GEMINI_API_KEY="x",
-            GEMINI_BASE_URL=gemini.base_url,
+            **gemini.settings,
             REPLY_LEASE_SECONDS="600",
             REPLY_DEADLINE_SECONDS="600",
         ) as service,
@@ -115,7 +114,7 @@ def test_streams_that_were_left_end(tmp_path: Path) -> None:
     """Whoever hangs up leaves no thread, no subscription and no connection behind."""
     with (
         FakeGemini() as gemini,
-        running(tmp_path, GEMINI_API_KEY="x", GEMINI_BASE_URL=gemini.base_url, REPLY_LEASE_SECONDS="600") as service,
+        running(tmp_path, **gemini.settings, REPLY_LEASE_SECONDS="600") as service,
     ):
         person = Person(service).log_in()
         gemini.will(Outcome("stall", text=TEXT))
@@ -135,8 +134,7 @@ def test_more_streams_than_there_are_places_do_not_stop_other_requests(tmp_path:
         FakeGemini() as gemini,
         running(
             tmp_path,
-            GEMINI_API_KEY="x",
-            GEMINI_BASE_URL=gemini.base_url,
+            **gemini.settings,
             REPLY_LEASE_SECONDS="600",
             WEB_THREADS="2",
             STREAM_THREADS="4",

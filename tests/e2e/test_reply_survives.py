@@ -22,28 +22,15 @@ ATTEMPTS = 3
 
 
 @pytest.fixture(scope="module")
-def gemini() -> Iterator[FakeGemini]:
-    with FakeGemini() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(
         tmp_path_factory.mktemp("survives"),
-        GEMINI_API_KEY="x",
-        GEMINI_BASE_URL=gemini.base_url,
+        **gemini.settings,
         REPLY_LEASE_SECONDS="3",
         REPLY_MAX_ATTEMPTS=str(ATTEMPTS),
         BASIC_DAILY_PROMPTS="1000",
     ) as started:
         yield started
-
-
-@pytest.fixture
-def person(service: Service) -> Person:
-    until("all is well", lambda: service.readiness() == (200, []))
-    return Person(service).log_in()
 
 
 def asked(gemini: FakeGemini, prompt: str) -> int:

@@ -15,28 +15,15 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def gemini() -> Iterator[FakeGemini]:
-    with FakeGemini() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(
         tmp_path_factory.mktemp("stopping"),
-        GEMINI_API_KEY="x",
-        GEMINI_BASE_URL=gemini.base_url,
+        **gemini.settings,
         REPLY_LEASE_SECONDS="3600",
         REPLY_DEADLINE_SECONDS="3600",
         REPLY_MAX_ATTEMPTS="1",
     ) as started:
         yield started
-
-
-@pytest.fixture
-def person(service: Service) -> Person:
-    until("all is well", lambda: service.readiness() == (200, []))
-    return Person(service).log_in()
 
 
 def in_mid_reply(person: Person, gemini: FakeGemini, prompt: str) -> str:

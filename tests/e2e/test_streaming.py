@@ -6,40 +6,23 @@ import httpx
 import pytest
 
 from tests.e2e.service import Person, Service, asleep, lives, running, until
-from tests.e2e.streams import ServerSent, Watcher, events_of, stream
-from tests.fakes.gemini_server import FakeGemini, Outcome, pieces_of
+from tests.e2e.streams import HALF, TEXT, ServerSent, Watcher, events_of, stream
+from tests.fakes.gemini_server import FakeGemini, Outcome
 
 pytestmark = pytest.mark.real
-
-TEXT = "Once upon a time there was a message 🌈 and it was given a reply नमस्ते\n\nThe end."
-HALF = "".join(pieces_of(TEXT)[:-1])
-
-
-@pytest.fixture(scope="module")
-def gemini() -> Iterator[FakeGemini]:
-    with FakeGemini() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
 def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(
         tmp_path_factory.mktemp("streaming"),
-        GEMINI_API_KEY="x",
-        GEMINI_BASE_URL=gemini.base_url,
+        **gemini.settings,
         # Nothing here ends by itself.
         REPLY_LEASE_SECONDS="600",
         REPLY_DEADLINE_SECONDS="600",
         BASIC_DAILY_PROMPTS="1000",
     ) as started:
         yield started
-
-
-@pytest.fixture
-def person(service: Service, gemini: FakeGemini) -> Person:
-    until("all is well", lambda: service.readiness() == (200, []))
-    gemini.reset()
-    return Person(service).log_in()
 
 
 def slowly(text: str = TEXT) -> Outcome:

@@ -4,39 +4,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.service import Person, Service, running, until
-from tests.e2e.streams import Watcher, events_of
-from tests.fakes.gemini_server import FakeGemini, Outcome, pieces_of
+from tests.e2e.service import Service, running
+from tests.e2e.streams import HALF, TEXT, Watcher, events_of
+from tests.fakes.gemini_server import FakeGemini, Outcome
 
 pytestmark = pytest.mark.real
-
-TEXT = "Once upon a time there was a message 🌈 and it was given a reply नमस्ते\n\nThe end."
-HALF = "".join(pieces_of(TEXT)[:-1])
-
-
-@pytest.fixture(scope="module")
-def gemini() -> Iterator[FakeGemini]:
-    with FakeGemini() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
 def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(
         tmp_path_factory.mktemp("reset"),
-        GEMINI_API_KEY="x",
-        GEMINI_BASE_URL=gemini.base_url,
+        **gemini.settings,
         REPLY_LEASE_SECONDS="8",
         BASIC_DAILY_PROMPTS="1000",
     ) as started:
         yield started
-
-
-@pytest.fixture
-def person(service: Service, gemini: FakeGemini) -> Person:
-    until("all is well", lambda: service.readiness() == (200, []))
-    gemini.reset()
-    return Person(service).log_in()
 
 
 def test_the_model_falls_silent_in_the_middle(service, gemini, person):

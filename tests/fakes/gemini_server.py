@@ -133,6 +133,11 @@ class FakeGemini:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What makes a service ask it."""
+        return {"GEMINI_API_KEY": "x", "GEMINI_BASE_URL": self.base_url}
+
+    @property
     def connections(self) -> int:
         """How many connections were opened so far."""
         return self._server.connections
