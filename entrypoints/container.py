@@ -378,6 +378,7 @@ class Inside(containers.DeclarativeContainer):
             begin=outside.begin,
             before_leaving=outside.before_leaving,
             room_list_cache=outside.room_list_cache,
+            reply_feed=outside.reply_feed,
             recorder=recorder,
         ),
         export_account=providers.Factory(
@@ -417,7 +418,12 @@ class Inside(containers.DeclarativeContainer):
             room_list_cache=outside.room_list_cache,
             clock=outside.clock,
         ),
-        remove_chatroom=providers.Factory(RemoveChatroom, begin=outside.begin, room_list_cache=outside.room_list_cache),
+        remove_chatroom=providers.Factory(
+            RemoveChatroom,
+            begin=outside.begin,
+            room_list_cache=outside.room_list_cache,
+            reply_feed=outside.reply_feed,
+        ),
         cancel_reply=providers.Factory(CancelReply, begin=outside.begin),
         ask_again=providers.Factory(
             AskAgain,

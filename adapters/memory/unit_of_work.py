@@ -1,7 +1,7 @@
 """The transactional ports in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ from uuid import uuid4
 from adapters.memory.billing import MemoryBilling, subscription_at
 from adapters.memory.tables import KeyRow, MemoryDatabase, RefreshTokenRow, ReplyRow, Tables
 from application.ports.audit import Event
+from application.ports.erasure import Erased
 from application.ports.idempotency import Accepted
 from application.ports.refresh_tokens import KeptRefreshToken
 from domain.accounts import UNKNOWN_ORIGIN, PhoneNumber, Session, SessionId, User, UserId
@@ -160,9 +161,10 @@ class MemoryErasure:
         """Work on ``tables``."""
         self._tables = tables
 
-    def erase(self, user_id: UserId, *, phone_digest: str) -> Mapping[str, int]:
-        """Take out everything that is the user's; rows by table."""
+    def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
+        """Take out everything that is the user's."""
         tables = self._tables
+        replies = [row.queued.id for row in tables.replies.values() if row.queued.user_id == user_id]
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
         sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id}
         mine: dict[str, Callable[[Any, Any], bool]] = {
@@ -181,12 +183,12 @@ class MemoryErasure:
         erased = {name: _take_out(getattr(tables, name), is_mine) for name, is_mine in mine.items()}
         tables.daily_refunds = {key: count for key, count in tables.daily_refunds.items() if key[0] != user_id}
         tables.subscription_records.pop(user_id, None)
-        return {
-            **erased,
+        kept = {
             "payment_events": self._forget_who_paid(user_id),
             "payment_entries": self._forget_whose_entries(user_id),
             "audit_events": self._forget_whose(user_id, phone_digest),
         }
+        return Erased({**erased, **kept}, replies)
 
     def _forget_who_paid(self, user_id: UserId) -> int:
         rows = {key: row for key, row in self._tables.payment_events.items() if row.user_id == user_id}
@@ -240,12 +242,14 @@ class MemoryChatrooms:
         """Replace what may change of one that is there."""
         self._chatrooms[chatroom.id] = chatroom
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> None:
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
         """Take it away with its messages and replies."""
         self.assert_owned(chatroom_id, by=of)
+        replies = [row.queued.id for row in self._tables.replies.values() if row.queued.chatroom_id == chatroom_id]
         del self._chatrooms[chatroom_id]
         _take_out(self._tables.messages, lambda _, message: message.chatroom_id == chatroom_id)
         _take_out(self._tables.replies, lambda _, row: row.queued.chatroom_id == chatroom_id)
+        return replies
 
 
 class MemoryMessages:
@@ -401,8 +405,9 @@ class MemoryReplies:
         return row.state
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped."""
-        return [row.queued.id for row in map(self._rows.get, reply_ids) if row is not None and row.stop_requested]
+        """Which of these are marked to be stopped, or are gone."""
+        rows = {reply_id: self._rows.get(reply_id) for reply_id in reply_ids}
+        return [reply_id for reply_id, row in rows.items() if row is None or row.stop_requested]
 
     def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
         """Fail what nobody may try any more."""

@@ -107,7 +107,10 @@ UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now()
 RETURNING user_id, charged_on
 """
 REQUEST_STOP = "UPDATE replies SET stop_requested_at = COALESCE(stop_requested_at, now()) WHERE id = %(id)s"
-TO_BE_STOPPED = "SELECT id FROM replies WHERE id = ANY(%(ids)s) AND stop_requested_at IS NOT NULL"
+TO_BE_STOPPED = """
+SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
+WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
+"""
 FAIL_HOPELESS = """
 WITH hopeless AS MATERIALIZED (
     SELECT id FROM replies
@@ -216,7 +219,7 @@ class SqlReplies:
         return state
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped."""
+        """Which of these are marked to be stopped, or are gone."""
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
 

@@ -105,7 +105,7 @@ class StoreOutcome:
     policy: ReplyPolicy
 
     def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
-        """The state this leaves the reply in; None when another worker had been given it meanwhile."""
+        """The state this leaves the reply in; None when another worker had been given it meanwhile, or it is gone."""
         with self.begin() as work:
             state = self._store(work, reply, outcome)
             if state is None:
@@ -146,7 +146,7 @@ class StoreOutcome:
 
 @dataclass(frozen=True, slots=True)
 class FindStops:
-    """Says which of the replies that a worker is writing their users want stopped."""
+    """Says which of the replies that a worker is writing nobody wants any more: stopped, or gone with their user."""
 
     begin: Begin
 

@@ -22,7 +22,7 @@ class Replies(Protocol):
     """Replies on their way from QUEUED to a final state. Times are the database's clock.
 
     ``finish``, ``postpone``, ``fail`` and ``stop`` act only while ``claim`` holds the lease; they say
-    False or None when another worker has been given the reply since, and then nothing was written.
+    False or None when another worker has been given the reply since or it is gone, and then nothing was written.
     """
 
     def add(self, reply: QueuedReply) -> None:
@@ -61,7 +61,7 @@ class Replies(Protocol):
         """
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped."""
+        """Which of these are marked to be stopped, or are gone: erased, or taken away with their chatroom."""
 
     def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
         """Fail up to ``limit`` replies nobody may try any more, and return the charges to give back.

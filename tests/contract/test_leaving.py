@@ -73,7 +73,7 @@ EVERYTHING = {
 
 def erase(world: World, user_id: UserId) -> dict[str, int]:
     with world.begin() as work:
-        erased = dict(work.erasure.erase(user_id, phone_digest=DIGEST))
+        erased = dict(work.erasure.erase(user_id, phone_digest=DIGEST).rows)
         work.commit()
     return erased
 
@@ -96,6 +96,18 @@ class LeavingContract:
         erase(world, user.id)
         assert list(export(other.id)) == before
         assert erase(world, other.id) == EVERYTHING
+
+    def test_the_replies_that_are_gone_are_named(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        room = world.room(user)
+        asked = world.ask(room)
+        world.claim_one()
+        replies = {asked.id, world.ask_again(asked).id, world.ask(world.room(user)).id}
+        world.ask(world.room(other))
+        with world.begin() as work:
+            named = work.erasure.erase(user.id, phone_digest=DIGEST).replies
+            work.commit()
+        assert (set(named), len(named)) == (replies, 3)
 
     def test_erasing_twice_finds_nothing(self, world: World) -> None:
         user = lives_a_life(world)

@@ -604,8 +604,19 @@ class RepliesContract:
             assert to_be_stopped(world, both) == {reply.id}
             assert to_be_stopped(world, [other.id]) == set()
             assert to_be_stopped(world, []) == set()
-        assert to_be_stopped(world, [ReplyId(new_id()), reply.id]) == {reply.id}
         assert stop(world, claims[reply.id], "Once upon") == Charge(reply.user_id, reply.charged_on)
+
+    def test_what_is_gone_is_to_be_stopped(self, world: World) -> None:
+        room = world.room()
+        reply, other = world.ask(room), world.ask(world.room())
+        claims = {claimed.claim.reply_id: claimed.claim for claimed in world.claim()}
+        nobodys = ReplyId(new_id())
+        assert to_be_stopped(world, [nobodys, reply.id, other.id]) == {nobodys}
+        with world.begin() as work:
+            work.chatrooms.remove(room.id, of=room.user_id)
+            work.commit()
+        assert to_be_stopped(world, [reply.id, other.id]) == {reply.id}
+        assert stop(world, claims[reply.id], "Once upon") is None
 
     @pytest.mark.parametrize("end", [ReplyState.DONE, ReplyState.FAILED, ReplyState.CANCELLED])
     def test_what_is_finished_cannot_be_cancelled(self, world: World, end: ReplyState) -> None:

@@ -54,7 +54,28 @@ def is_asked(gemini: FakeGemini, times: int = 1) -> None:
     until("the model is asked", lambda: len(gemini.calls) == times)
 
 
+def fenced(service: Service) -> list[str]:
+    """What the workers said of replies that were no longer theirs."""
+    return [line for line in service.said().splitlines() if "reply_written" in line and "fenced" in line]
+
+
 # Stopping
+
+
+@pytest.mark.parametrize("goes", ["the account", "the chatroom"])
+def test_a_reply_that_is_being_written_stops_when(service, gemini, person, goes):
+    gemini.will(Outcome("stall", text=TEXT))
+    reply = person.sent("Tell me a story")
+    stream = f"reply:stream:{reply}"
+    with service.redis() as redis:
+        until("some of it is there to be heard", lambda: "Once" in str(redis.xrange(stream)))
+
+        person.http.delete("/user/me" if goes == "the account" else f"/chatroom/{person.room}").raise_for_status()
+
+        assert redis.get(stream) == b"", "its text is gone at once"
+        until("the model's connection is let go", lambda: gemini.hang_ups > 0)
+        until("the worker is done with it", lambda: any(reply in line for line in fenced(service)))
+        assert redis.get(stream) == b"", "and does not come back"
 
 
 def test_a_running_reply_is_stopped_and_keeps_what_there_is(service, gemini, person):

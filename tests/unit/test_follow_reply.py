@@ -14,7 +14,7 @@ from application.chat.follow_reply import SILENCE_SECONDS, Delta, Ended, Event, 
 from application.ports.language_model import Stop
 from application.ports.reader import Entry
 from application.ports.reply_stream import START, Piece, Position
-from domain.errors import DependencyDown
+from domain.errors import DependencyDown, MessageNotFound
 from domain.replies import Answer, AnswerFailed, FailureReason, ReplyId, ReplyState
 from tests.builders import ASHA, House
 
@@ -55,6 +55,16 @@ def told() -> Story:
 
 
 # --- While it is being written ---
+
+
+def test_when_it_is_taken_away_the_stream_ends_and_is_not_found_any_more():
+    story = Story()
+    events = story.follow()
+    assert next(events) == Silence()
+    story.house.meanwhile.plan(lambda: story.house.use_cases.auth.erase_account(principal=story.asha))
+    assert list(events) == []
+    with pytest.raises(MessageNotFound):
+        story.follow()
 
 
 def test_from_the_start_to_the_end():

@@ -1,11 +1,14 @@
 """Users change what they say of themselves, take what is theirs, and leave; chatrooms change and go."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from application.audit import ReadAudit
 from application.ports.audit import Happening
+from application.ports.language_model import Stop
+from domain.accounts import Principal
 from domain.chat import ChatroomId
 from domain.errors import ChatroomNotFound, DependencyDown, InvalidValue, RateLimited, TokenInvalid
 from domain.replies import ReplyState
@@ -86,6 +89,49 @@ def test_a_reply_that_is_being_written_is_thrown_away():
     house.use_cases.auth.erase_account(principal=asha)
     assert house.write(claimed) is None
     assert house.work() == []
+
+
+def leave(house: House, who: Principal, room: ChatroomId) -> None:
+    house.use_cases.auth.erase_account(principal=who)
+
+
+def take_away(house: House, who: Principal, room: ChatroomId) -> None:
+    house.use_cases.chat.remove_chatroom(user_id=who.user_id, chatroom_id=room)
+
+
+@pytest.mark.parametrize("go", [leave, take_away])
+def test_what_was_published_of_the_replies_goes_at_once(go: Callable[[House, Principal, ChatroomId], None]):
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    room, theirs = house.room(asha), house.room(ravi)
+    answered, waiting = house.say(asha, room, "hi"), house.say(asha, room, "there")
+    foreign = house.say(ravi, theirs, "?")
+    for claimed in house.claim():
+        house.write(claimed)
+    assert house.stream.published(answered.reply_id)
+    go(house, asha, room)
+    assert house.stream.published(answered.reply_id) == house.stream.published(waiting.reply_id) == []
+    assert house.stream.published(foreign.reply_id)
+
+
+@pytest.mark.parametrize("go", [leave, take_away])
+def test_a_worker_that_is_just_writing_stops_and_nothing_of_it_is_kept(
+    go: Callable[[House, Principal, ChatroomId], None],
+):
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    sent = house.say(asha, room, "hi")
+    claimed, stop = house.claim_one(), Stop()
+
+    def look() -> None:
+        assert list(house.replying.find_stops([sent.reply_id])) == [sent.reply_id]
+        stop.request()
+
+    house.model.will(["Once ", lambda: go(house, asha, room), "upon ", look, "never said"])
+    assert house.write(claimed, stop=stop) is None
+    assert house.stream.published(sent.reply_id) == []
+    assert sent.reply_id not in house.database.tables.replies
 
 
 def test_the_list_of_chatrooms_leaves_no_page_behind():
