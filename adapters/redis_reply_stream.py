@@ -39,11 +39,14 @@ class RedisReplyFeed:
     """The ReplyFeed port."""
 
     def __init__(self, redis: Redis) -> None:
-        """Publish through ``redis``, from a thread of its own."""
+        """Publish through ``redis``, from a thread of its own that the first piece starts.
+
+        Not the building: a server may build the application before it forks, and threads stay behind.
+        """
         self._redis = redis
         self._waiting: dict[ReplyId, list[Piece]] = {}
         self._some_wait = Condition()
-        Thread(target=self._send_for_ever, name="reply-feed", daemon=True).start()
+        self._sender: Thread | None = None
 
     def publish(self, reply_id: ReplyId, piece: Piece) -> None:
         """Let listeners have the piece soon, joined with its neighbours."""
@@ -53,6 +56,9 @@ class RedisReplyFeed:
                 pieces[-1] = Piece(piece.end, pieces[-1].text + piece.text, piece.final)
             else:
                 pieces.append(piece)
+            if self._sender is None:
+                self._sender = Thread(target=self._send_for_ever, name="reply-feed", daemon=True)
+                self._sender.start()
             self._some_wait.notify()
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
@@ -112,13 +118,13 @@ class RedisReplyListener:
     """The ReplyListener port."""
 
     def __init__(self, redis: Redis) -> None:
-        """Listen through ``redis``, on one connection however many listeners there are."""
+        """Listen through ``redis``, on one connection however many listeners there are; the first starts its thread."""
         self._redis = redis
         self._listeners: dict[bytes, list[_Listener]] = {}
         # What Redis has confirmed: who comes second to a reply has nothing to wait for.
         self._subscribed: set[bytes] = set()
         self._changed = Condition()
-        Thread(target=self._feed_for_ever, name="reply-listener", daemon=True).start()
+        self._feeder: Thread | None = None
 
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator[_Listener]:
@@ -129,6 +135,9 @@ class RedisReplyListener:
             self._listeners.setdefault(channel, []).append(listener)
             if channel in self._subscribed:
                 listener.subscribed.set()
+            if self._feeder is None:
+                self._feeder = Thread(target=self._feed_for_ever, name="reply-listener", daemon=True)
+                self._feeder.start()
             self._changed.notify()
         try:
             listener.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)

@@ -378,7 +378,7 @@ class Inside(containers.DeclarativeContainer):
             begin=outside.begin,
             before_leaving=outside.before_leaving,
             room_list_cache=outside.room_list_cache,
-            reply_feed=outside.reply_feed,
+            feed=outside.reply_feed,
             recorder=recorder,
         ),
         export_account=providers.Factory(
@@ -422,9 +422,9 @@ class Inside(containers.DeclarativeContainer):
             RemoveChatroom,
             begin=outside.begin,
             room_list_cache=outside.room_list_cache,
-            reply_feed=outside.reply_feed,
+            feed=outside.reply_feed,
         ),
-        cancel_reply=providers.Factory(CancelReply, begin=outside.begin),
+        cancel_reply=providers.Factory(CancelReply, begin=outside.begin, feed=outside.reply_feed),
         ask_again=providers.Factory(
             AskAgain,
             begin=outside.begin,
@@ -529,8 +529,8 @@ class Inside(containers.DeclarativeContainer):
             StoreOutcome, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy
         ),
         find_stops=providers.Factory(FindStops, begin=outside.begin),
-        release=providers.Factory(ReleaseReply, begin=outside.begin),
-        sweep=providers.Factory(Sweep, begin=outside.begin, policy=outside.reply_policy),
+        release=providers.Factory(ReleaseReply, begin=outside.begin, feed=outside.reply_feed),
+        sweep=providers.Factory(Sweep, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy),
     )
 
 

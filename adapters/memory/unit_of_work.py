@@ -30,6 +30,7 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     FailureReason,
     QueuedReply,
     ReplyId,
@@ -386,16 +387,16 @@ class MemoryReplies:
         row = self._held(claim)
         if row is None:
             return None
-        return self._end(row, state=ReplyState.FAILED, failure=reason)
+        return self._end(row, state=ReplyState.FAILED, failure=reason).charge
 
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
         """RUNNING -> CANCELLED."""
         row = self._held(claim)
         if row is None:
             return None
-        return self._end(row, state=ReplyState.CANCELLED, content=partial or None)
+        return self._end(row, state=ReplyState.CANCELLED, content=partial or None).charge
 
-    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+    def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """Cancel what is QUEUED, mark what is RUNNING."""
         row = self._rows[reply_id]
         if row.state is ReplyState.QUEUED:
@@ -409,12 +410,12 @@ class MemoryReplies:
         rows = {reply_id: self._rows.get(reply_id) for reply_id in reply_ids}
         return [reply_id for reply_id, row in rows.items() if row is None or row.stop_requested]
 
-    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
+    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         """Fail what nobody may try any more."""
         hopeless = [row for row in self._rows.values() if self._is_hopeless(row, policy)]
         return [self._give_up(row) for row in hopeless[:limit]]
 
-    def _give_up(self, row: ReplyRow) -> Charge:
+    def _give_up(self, row: ReplyRow) -> EndedReply:
         if row.stop_requested:
             return self._end(row, state=ReplyState.CANCELLED)
         late = row.deadline <= self._now
@@ -473,9 +474,9 @@ class MemoryReplies:
         """Leave RUNNING: whatever changes, the lease is over."""
         self._rows[row.queued.id] = replace(row, lease_token=None, lease_until=None, **changes)  # type: ignore[arg-type]
 
-    def _end(self, row: ReplyRow, **changes: object) -> Charge:
+    def _end(self, row: ReplyRow, **changes: object) -> EndedReply:
         self._put(row, finished_at=self._now, **changes)
-        return Charge(row.queued.user_id, row.queued.charged_on)
+        return EndedReply(row.queued.id, row.run, Charge(row.queued.user_id, row.queued.charged_on))
 
 
 class MemoryIdempotencyKeys:

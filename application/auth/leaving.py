@@ -27,7 +27,7 @@ class EraseAccount:
     begin: Begin
     before_leaving: LeavingHook
     room_list_cache: RoomListCache
-    reply_feed: ReplyFeed
+    feed: ReplyFeed
     recorder: Recorder
 
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
@@ -43,7 +43,7 @@ class EraseAccount:
             self.recorder.note(work, Happening.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
-        self.reply_feed.forget(erased.replies)
+        self.feed.forget(erased.replies)
         return erased.rows
 
 

@@ -48,7 +48,7 @@ class RemoveChatroom:
 
     begin: Begin
     room_list_cache: RoomListCache
-    reply_feed: ReplyFeed
+    feed: ReplyFeed
 
     def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
         """Done; ChatroomNotFound unless it is the user's own."""
@@ -56,4 +56,4 @@ class RemoveChatroom:
             replies = work.chatrooms.remove(chatroom_id, of=user_id)
             work.commit()
         self.room_list_cache.drop(user_id)
-        self.reply_feed.forget(replies)
+        self.feed.forget(replies)

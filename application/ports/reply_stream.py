@@ -6,7 +6,7 @@ clients, so that a listener who comes back, on any device, is given exactly what
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from domain.replies import ReplyId
 
@@ -27,6 +27,11 @@ class Piece(NamedTuple):
     end: Position
     text: str
     final: bool = False
+
+    @classmethod
+    def last(cls, run: int, characters: int = 0) -> Self:
+        """The end of a run, after so many characters."""
+        return cls(Position(run, characters), "", final=True)
 
     @property
     def begin(self) -> Position:

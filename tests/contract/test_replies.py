@@ -21,6 +21,7 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     FailureReason,
     QueuedReply,
     ReplyId,
@@ -93,11 +94,15 @@ def release(world: World, claim: Claim) -> bool:
     return done
 
 
-def fail_hopeless(world: World, limit: int = 100) -> list[Charge]:
+def fail_hopeless(world: World, limit: int = 100) -> list[EndedReply]:
     with world.begin() as work:
-        charges = list(work.replies.fail_hopeless(limit=limit, policy=POLICY))
+        ended = list(work.replies.fail_hopeless(limit=limit, policy=POLICY))
         work.commit()
-    return charges
+    return ended
+
+
+def ended_in(run: int, reply: QueuedReply) -> EndedReply:
+    return EndedReply(reply.id, run, Charge(reply.user_id, reply.charged_on))
 
 
 def ids(claimed: list[ClaimedReply]) -> list[ReplyId]:
@@ -573,24 +578,24 @@ class RepliesContract:
         yesterday = world.today() - timedelta(days=1)
         reply = world.ask(room, charged_on=yesterday)
         second = world.ask(room)
-        assert world.cancel(reply.id) == Charge(room.user_id, yesterday)
+        assert world.cancel(reply.id) == ended_in(0, reply)
         assert world.reply(reply.id) == CANCELLED
         assert world.cancel(reply.id) is ReplyState.CANCELLED
         assert to_be_stopped(world, [reply.id]) == set()
         assert ids(world.claim()) == [second.id]
         world.pass_time(A_DEADLINE)
-        assert [charge.day for charge in fail_hopeless(world)] == [second.charged_on]
+        assert fail_hopeless(world) == [ended_in(1, second)]
 
     def test_a_postponed_one_is_cancelled_at_once(self, world: World) -> None:
         reply = world.ask(world.room())
         assert postpone(world, world.claim_one().claim, timedelta(seconds=30))
-        assert world.cancel(reply.id) == Charge(reply.user_id, reply.charged_on)
+        assert world.cancel(reply.id) == ended_in(1, reply)
         assert world.reply(reply.id) == replace(CANCELLED, attempt=1)
 
     def test_a_cancel_that_is_rolled_back_is_none(self, world: World) -> None:
         reply = world.ask(world.room())
         with world.begin() as work:
-            assert isinstance(work.replies.cancel(reply.id), Charge)
+            assert isinstance(work.replies.cancel(reply.id), EndedReply)
         assert world.reply(reply.id) == QUEUED
 
     def test_a_running_one_is_marked_for_its_worker(self, world: World) -> None:
@@ -670,7 +675,7 @@ class RepliesContract:
         assert fail_hopeless(world) == []
         world.pass_time(A_LEASE)
         assert world.claim() == []
-        assert fail_hopeless(world) == [Charge(room.user_id, reply.charged_on)]
+        assert fail_hopeless(world) == [ended_in(1, reply)]
         assert world.reply(reply.id) == replace(CANCELLED, attempt=1)
         assert stop(world, claim, "From the dead") is None
         assert ids(world.claim()) == [second.id]
@@ -687,9 +692,9 @@ class RepliesContract:
     def test_of_many_who_cancel_at_once_exactly_one_gets_the_charge(self, world: World) -> None:
         reply = world.ask(world.room())
         outcomes = together([lambda: world.cancel(reply.id)] * THREADS)
-        charges = [outcome for outcome in outcomes if isinstance(outcome, Charge)]
-        assert charges == [Charge(reply.user_id, reply.charged_on)]
-        assert set(outcomes) - set(charges) == {ReplyState.CANCELLED}
+        ended = [outcome for outcome in outcomes if isinstance(outcome, EndedReply)]
+        assert ended == [ended_in(0, reply)]
+        assert set(outcomes) - set(ended) == {ReplyState.CANCELLED}
 
     def test_of_those_who_cancel_stop_and_finish_at_once_one_ends_it(self, world: World) -> None:
         reply = world.ask(world.room())
@@ -736,7 +741,7 @@ class RepliesContract:
         reply = world.ask(room)
         assert fail_hopeless(world) == []
         world.pass_time(A_DEADLINE)
-        assert fail_hopeless(world) == [Charge(room.user_id, reply.charged_on)]
+        assert fail_hopeless(world) == [ended_in(0, reply)]
         assert world.reply(reply.id) == ReplyFacts(
             ReplyState.FAILED, 0, leased=False, content=None, failure=FailureReason.DEADLINE_EXCEEDED, finished=True
         )
@@ -749,7 +754,7 @@ class RepliesContract:
         world.pass_time(timedelta(seconds=31))  # past the deadline, and the worker still holds its lease
         assert fail_hopeless(world) == []
         world.pass_time(A_LEASE)
-        assert fail_hopeless(world) == [Charge(room.user_id, reply.charged_on)]
+        assert fail_hopeless(world) == [ended_in(1, reply)]
         assert world.reply(reply.id).failure is FailureReason.DEADLINE_EXCEEDED
         assert not finish(world, claim)
 
@@ -761,7 +766,7 @@ class RepliesContract:
             world.claim_one()
             assert fail_hopeless(world) == []
             world.pass_time(A_LEASE)
-        assert fail_hopeless(world) == [Charge(room.user_id, reply.charged_on)]
+        assert fail_hopeless(world) == [ended_in(POLICY.max_attempts, reply)]
         assert world.reply(reply.id).failure is FailureReason.ATTEMPTS_EXHAUSTED
 
     def test_a_hopeless_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
@@ -782,17 +787,17 @@ class RepliesContract:
 
     def test_many_sweepers_return_each_charge_once(self, world: World) -> None:
         rooms = [world.room() for _ in range(40)]
-        due = {Charge(room.user_id, world.ask(room).charged_on) for room in rooms}
+        due = {ended_in(0, world.ask(room)) for room in rooms}
         world.pass_time(A_DEADLINE)
 
-        def sweep() -> list[Charge]:
-            mine: list[Charge] = []
-            while charges := fail_hopeless(world, limit=3):
-                mine += charges
+        def sweep() -> list[EndedReply]:
+            mine: list[EndedReply] = []
+            while ended := fail_hopeless(world, limit=3):
+                mine += ended
             return mine
 
         shares = together([sweep] * 8)
-        everything = [charge for share in shares for charge in share]
+        everything = [ended for share in shares for ended in share]
         everything += fail_hopeless(world)
         assert len(everything) == len(due)
         assert set(everything) == due

@@ -1,5 +1,6 @@
 """The contract of the way that pieces take, from the worker that writes a reply to whoever listens."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -446,6 +447,16 @@ class TestRedisReplyStream(ReplyStreamContract):
             # It cannot be kept, and is said all the same.
             tell(feed, reply_id, ["Twice"], run=2)
             hear(listening)
+
+
+def test_what_is_built_before_a_fork_has_no_thread_to_lose(clean_redis: str, reply_id: ReplyId) -> None:
+    with connect(clean_redis) as redis:
+        before = set(threading.enumerate())
+        feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
+        assert set(threading.enumerate()) <= before
+        with listener.listen(reply_id) as listening:
+            tell(feed, reply_id, [TEXT])
+            assert text_of(hear(listening)) == TEXT
 
 
 @pytest.mark.parametrize("down", DOWN)

@@ -25,9 +25,9 @@ from domain.errors import DependencyDown
 from domain.plans import Allowance, Allowances, DailyQuota, Plan
 from domain.replies import (
     Answer,
-    Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     FailureReason,
     QueuedReply,
     ReplyId,
@@ -143,7 +143,7 @@ class World(ABC):
             work.commit()
         return done
 
-    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+    def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """Cancel a reply."""
         with self.begin() as work:
             outcome = work.replies.cancel(reply_id)
