@@ -137,7 +137,10 @@ class WaitForReply:
 
 @dataclass(frozen=True, slots=True)
 class ReadOn:
-    """The entries of a chatroom after one the client has; waits for the next finished one where asked to."""
+    """The entries of a chatroom after one the client has; waits for the next finished one where asked to.
+
+    After: later in the conversation, not later in time. Another reply to an older message stands with that message.
+    """
 
     reader: Reader
     wait_for_reply: WaitForReply
