@@ -24,6 +24,7 @@ from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.send_message import SendMessage
 from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
 from application.readiness import CheckReadiness
+from application.retention import ForgetOld
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Replying:
     find_stops: FindStops
     release: ReleaseReply
     sweep: Sweep
+    forget_old: ForgetOld
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ from application.ports.payment_sandbox import PaymentSandbox
 from application.ports.payments import Payments
 from application.ports.rate_limiter import Limit
 from application.readiness import CheckReadiness
+from application.retention import ForgetOld
 from application.use_cases import Auth, Billing, BillingUpkeep, Chat, Replying, UseCases
 from domain.billing import BillingPolicy, RetryEvents
 from domain.one_time_password import OtpPolicy, SendCaps
@@ -531,6 +532,9 @@ class Inside(containers.DeclarativeContainer):
         find_stops=providers.Factory(FindStops, begin=outside.begin),
         release=providers.Factory(ReleaseReply, begin=outside.begin, feed=outside.reply_feed),
         sweep=providers.Factory(Sweep, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy),
+        forget_old=providers.Factory(
+            ForgetOld, begin=outside.begin, clock=outside.clock, audit_retention=outside.audit_retention
+        ),
     )
 
 
@@ -629,6 +633,7 @@ class Outside(containers.DeclarativeContainer):
     allowances = providers.ThreadSafeSingleton(allowances_of, settings)
     reply_policy = providers.ThreadSafeSingleton(reply_policy_of, settings)
     history_tokens = settings.provided.history_tokens
+    audit_retention = settings.provided.audit_retention
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,13 @@ class MemoryAuditTrail:
         """Keep an event."""
         self._events[event.id] = event
 
+    def forget_before(self, moment: datetime, *, limit: int) -> int:
+        """Forget the oldest, as far as they are from before ``moment``."""
+        old = [event_id for event_id in sorted(self._events)[:limit] if self._events[event_id].at < moment]
+        for event_id in old:
+            del self._events[event_id]
+        return len(old)
+
 
 class MemoryErasure:
     """The Erasure port."""

@@ -179,7 +179,7 @@ class ReleaseReply:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What no worker is at work on any more: hopeless replies fail clearly and cost nothing, old keys are forgotten."""
+    """What no worker is at work on any more: hopeless replies fail clearly and cost nothing."""
 
     begin: Begin
     feed: ReplyFeed
@@ -192,7 +192,6 @@ class Sweep:
             hopeless = work.replies.fail_hopeless(limit=self.batch, policy=self.policy)
             for ended in hopeless:
                 work.usage.refund(ended.charge)
-            work.idempotency_keys.forget_old(limit=self.batch)
             work.commit()
         for ended in hopeless:
             self.feed.publish(ended.reply_id, Piece.last(ended.run))

@@ -12,7 +12,7 @@ from domain.accounts import Principal
 from domain.chat import ChatroomId
 from domain.errors import ChatroomNotFound, DependencyDown, InvalidValue, RateLimited, TokenInvalid
 from domain.replies import ReplyState
-from tests.builders import ASHA, RAVI, House
+from tests.builders import ASHA, AUDIT_RETENTION, RAVI, House
 
 
 def test_a_profile_changes_what_was_given_and_nothing_else():
@@ -195,6 +195,20 @@ def test_an_operator_finds_what_happened_to_a_number():
     assert [event.what for event in audit(what=Happening.LOGGED_IN)] == [Happening.LOGGED_IN] * 2
     with pytest.raises(InvalidValue):
         audit(mobile_number="not a number")
+
+
+def test_events_are_forgotten_when_they_have_been_kept_long_enough():
+    house = House()
+    house.user(ASHA)
+    house.clock.advance(AUDIT_RETENTION)
+    house.user(RAVI)
+    assert house.replying.forget_old() == 0
+    house.clock.advance(timedelta(seconds=1))
+    assert house.replying.forget_old() == 2
+    assert house.replying.forget_old() == 0
+    left = house.database.tables.audit_events.values()
+    assert [event.what for event in left] == [Happening.CODE_SENT, Happening.LOGGED_IN]
+    assert {house.clock() - event.at for event in left} == {timedelta(seconds=1)}
 
 
 # --- Chatrooms ---
