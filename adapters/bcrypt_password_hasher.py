@@ -42,6 +42,10 @@ class BcryptPasswordHasher:
         with self._my_turn():
             return bcrypt.checkpw(self._digest(password), password_hash.encode())
 
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether the hash says another cost, or another version of bcrypt."""
+        return not password_hash.startswith(f"$2b${self._cost:02d}$")
+
     @contextmanager
     def _my_turn(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):

@@ -5,7 +5,7 @@ holds the one connection that feeds all its listeners.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Thread
@@ -23,6 +23,8 @@ from domain.replies import ReplyId
 GATHER_SECONDS = 0.02
 # For listeners who come back to a running reply; from the end on the database has it all.
 KEEP_SECONDS = 600
+# How many are forgotten in one pipeline.
+FORGET_AT_ONCE = 1_000
 KEEP_PIECES = 5_000
 # How soon a new listener is heard of by the thread that waits for messages.
 LOOK_SECONDS = 0.02
@@ -37,11 +39,14 @@ class RedisReplyFeed:
     """The ReplyFeed port."""
 
     def __init__(self, redis: Redis) -> None:
-        """Publish through ``redis``, from a thread of its own."""
+        """Publish through ``redis``, from a thread of its own that the first piece starts.
+
+        Not the building: a server may build the application before it forks, and threads stay behind.
+        """
         self._redis = redis
         self._waiting: dict[ReplyId, list[Piece]] = {}
         self._some_wait = Condition()
-        Thread(target=self._send_for_ever, name="reply-feed", daemon=True).start()
+        self._sender: Thread | None = None
 
     def publish(self, reply_id: ReplyId, piece: Piece) -> None:
         """Let listeners have the piece soon, joined with its neighbours."""
@@ -51,7 +56,24 @@ class RedisReplyFeed:
                 pieces[-1] = Piece(piece.end, pieces[-1].text + piece.text, piece.final)
             else:
                 pieces.append(piece)
+            if self._sender is None:
+                self._sender = Thread(target=self._send_for_ever, name="reply-feed", daemon=True)
+                self._sender.start()
             self._some_wait.notify()
+
+    def forget(self, reply_ids: Collection[ReplyId]) -> None:
+        """Keep nothing of these, nor of what a worker somewhere still publishes."""
+        keys = [_stream(reply_id) for reply_id in reply_ids]
+        try:
+            for begin in range(0, len(keys), FORGET_AT_ONCE):
+                with self._redis.pipeline(transaction=False) as pipeline:
+                    for key in keys[begin : begin + FORGET_AT_ONCE]:
+                        # An empty key rather than none: a worker's next piece would begin a new stream.
+                        pipeline.set(key, b"", ex=KEEP_SECONDS)
+                    pipeline.execute()
+        except RedisError as error:
+            # What could not be reached is kept until its time is up.
+            log.warning("streams_not_forgotten", replies=len(keys), error=type(error).__name__)
 
     def _send_for_ever(self) -> None:
         while True:
@@ -73,7 +95,9 @@ class RedisReplyFeed:
                     pipeline.xadd(_stream(reply_id), {"piece": encoded}, maxlen=KEEP_PIECES)
                     pipeline.publish(_channel(reply_id), encoded)
                 pipeline.expire(_stream(reply_id), KEEP_SECONDS)
-            pipeline.execute()
+            for answer in pipeline.execute(raise_on_error=False):
+                if isinstance(answer, RedisError) and not _says_forgotten(answer):
+                    raise answer
 
 
 class _Listener:
@@ -94,13 +118,13 @@ class RedisReplyListener:
     """The ReplyListener port."""
 
     def __init__(self, redis: Redis) -> None:
-        """Listen through ``redis``, on one connection however many listeners there are."""
+        """Listen through ``redis``, on one connection however many listeners there are; the first starts its thread."""
         self._redis = redis
         self._listeners: dict[bytes, list[_Listener]] = {}
         # What Redis has confirmed: who comes second to a reply has nothing to wait for.
         self._subscribed: set[bytes] = set()
         self._changed = Condition()
-        Thread(target=self._feed_for_ever, name="reply-listener", daemon=True).start()
+        self._feeder: Thread | None = None
 
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator[_Listener]:
@@ -111,6 +135,9 @@ class RedisReplyListener:
             self._listeners.setdefault(channel, []).append(listener)
             if channel in self._subscribed:
                 listener.subscribed.set()
+            if self._feeder is None:
+                self._feeder = Thread(target=self._feed_for_ever, name="reply-listener", daemon=True)
+                self._feeder.start()
             self._changed.notify()
         try:
             listener.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
@@ -178,6 +205,11 @@ class RedisReplyListener:
 
 def _stream(reply_id: ReplyId) -> str:
     return f"reply:stream:{reply_id}"
+
+
+def _says_forgotten(error: RedisError) -> bool:
+    """Whether Redis would not add to a stream because there is a key of another kind in its place."""
+    return str(error).startswith("WRONGTYPE")
 
 
 def _channel(reply_id: ReplyId) -> bytes:

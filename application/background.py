@@ -9,6 +9,7 @@ from application.billing.ledger import Explain
 from application.billing.payment_events import ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile
 from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
+from application.retention import ForgetOld
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Replying:
     find_stops: FindStops
     release: ReleaseReply
     sweep: Sweep
+    forget_old: ForgetOld
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,15 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedReply:
+    """A reply that has ended without its worker: in which run, and what is to be given back for it."""
+
+    reply_id: ReplyId
+    run: int
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
 class TryAgain:
     """The attempt failed and another may succeed after ``delay``. ``counted`` False: it was no attempt at all."""
 

@@ -62,7 +62,7 @@ VARIABLES = (
     Variable("JWT_SECRET", "generated", "signs access tokens, 32 bytes or more; several with commas, the first signs"),
     Variable("ACCESS_TOKEN_SECONDS", "900", "how long an access token is good"),
     Variable("PASSWORD_PEPPER", "", "mixed into password hashes; once set, never change it"),
-    Variable("PASSWORD_HASH_COST", "12", "bcrypt's cost of new password hashes: each step doubles the work"),
+    Variable("PASSWORD_HASH_COST", "12", "bcrypt's cost: each step doubles the work; a login replaces other hashes"),
     Variable("OTP_DELIVERY", "response", "`response` (refused in production), `console`, `twilio` or `webhook`"),
     Variable("OTP_COUNTRIES", "", "ISO 3166 regions that codes are sent to, with commas; unset: all"),
     Variable("OTP_TEST_NUMBERS", "", "`+number:code:last day` with commas: always this code, nothing is sent"),
@@ -112,6 +112,7 @@ VARIABLES = (
     Variable("BACKLOG_REPLIES", "10000", "unfinished replies of all users beyond which no message is accepted: 503"),
     Variable("WORKER_CONCURRENCY", "100", "replies one worker process writes at once"),
     Variable("ROOM_LIST_CACHE_SECONDS", "300", "how long a list of chatrooms is cached"),
+    Variable("AUDIT_RETENTION_DAYS", "400", "how long events of the audit trail are kept"),
 )  # fmt: skip
 
 
@@ -213,6 +214,7 @@ class Settings:
     backlog_replies: int
     worker_concurrency: int
     room_list_cache: timedelta
+    audit_retention: timedelta
 
     @property
     def in_production(self) -> bool:
@@ -320,6 +322,7 @@ class _Reading:
             backlog_replies=self.number("BACKLOG_REPLIES", 10_000, 1, 10_000_000),
             worker_concurrency=self.number("WORKER_CONCURRENCY", 100, 1, 1000),
             room_list_cache=self.seconds("ROOM_LIST_CACHE_SECONDS", 300, 1, 86_400),
+            audit_retention=timedelta(days=self.number("AUDIT_RETENTION_DAYS", 400, 1, 36_500)),
         )
         if in_production:
             self._require("DATABASE_URL", settings.database_url)

@@ -77,6 +77,8 @@ PRICE = "price_pro"
 WEBHOOK_SECRET = "whsec_of_the_tests"
 PUBLIC_URL = "https://chat.example"
 
+AUDIT_RETENTION = timedelta(days=400)
+
 ASHA = "+919876543210"
 RAVI = "+919876543211"
 
@@ -243,6 +245,8 @@ class MemoryOutside(containers.DeclarativeContainer):
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
+
+    audit_retention = providers.Object(AUDIT_RETENTION)
 
     ledger = providers.Singleton(MemoryLedger, database)
     payments: providers.Dependency[Payments] = providers.Dependency()

@@ -57,18 +57,23 @@ def _play(steps: Sequence[Step], stop: Stop, on_piece: Callable[[str], None]) ->
 class PlainPasswordHasher:
     """The PasswordHasher port without the work."""
 
-    def __init__(self) -> None:
-        """Begin counting, so that two hashes of one password differ."""
+    def __init__(self, *, cost: int = 1) -> None:
+        """Begin counting, so that two hashes of one password differ. ``cost`` is only written into them."""
+        self._cost = cost
         self._count = 0
 
     def hash(self, password: str) -> str:
         """A "hash" that is different each time."""
         self._count += 1
-        return f"plain:{self._count}:{password}"
+        return f"plain:{self._cost}:{self._count}:{password}"
 
     def matches(self, password: str, password_hash: str | None) -> bool:
         """Whether it is the password of the hash."""
-        return password_hash is not None and password_hash.split(":", 2)[2] == password
+        return password_hash is not None and password_hash.split(":", 3)[3] == password
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether it says another cost."""
+        return not password_hash.startswith(f"plain:{self._cost}:")
 
 
 class Outbox:

@@ -225,14 +225,23 @@ class MemoryReplyStream:
         """Begin empty."""
         self._lock = Lock()
         self._published: dict[ReplyId, list[Piece]] = {}
+        self._forgotten: set[ReplyId] = set()
         self._listeners: dict[ReplyId, list[_MemoryListening]] = {}
 
     def publish(self, reply_id: ReplyId, piece: Piece) -> None:
         """Let listeners have the piece."""
         with self._lock:
-            self._published.setdefault(reply_id, []).append(piece)
+            if reply_id not in self._forgotten:
+                self._published.setdefault(reply_id, []).append(piece)
             for listener in self._listeners.get(reply_id, ()):
                 listener.pieces.put(piece)
+
+    def forget(self, reply_ids: Collection[ReplyId]) -> None:
+        """Keep nothing of these, nor of what comes of them."""
+        with self._lock:
+            self._forgotten.update(reply_ids)
+            for reply_id in reply_ids:
+                self._published.pop(reply_id, None)
 
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator[_MemoryListening]:

@@ -1,7 +1,7 @@
 """The transactional ports in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ from uuid import uuid4
 from adapters.memory.billing import MemoryBilling, subscription_at
 from adapters.memory.tables import KeyRow, MemoryDatabase, RefreshTokenRow, ReplyRow, Tables
 from application.ports.audit import Event
+from application.ports.erasure import Erased
 from application.ports.idempotency import Accepted
 from application.ports.refresh_tokens import KeptRefreshToken
 from domain.accounts import UNKNOWN_ORIGIN, PhoneNumber, Session, SessionId, User, UserId
@@ -29,6 +30,7 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     FailureReason,
     QueuedReply,
     ReplyId,
@@ -152,6 +154,13 @@ class MemoryAuditTrail:
         """Keep an event."""
         self._events[event.id] = event
 
+    def forget_before(self, moment: datetime, *, limit: int) -> int:
+        """Forget the oldest, as far as they are from before ``moment``."""
+        old = [event_id for event_id in sorted(self._events)[:limit] if self._events[event_id].at < moment]
+        for event_id in old:
+            del self._events[event_id]
+        return len(old)
+
 
 class MemoryErasure:
     """The Erasure port."""
@@ -160,9 +169,10 @@ class MemoryErasure:
         """Work on ``tables``."""
         self._tables = tables
 
-    def erase(self, user_id: UserId, *, phone_digest: str) -> Mapping[str, int]:
-        """Take out everything that is the user's; rows by table."""
+    def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
+        """Take out everything that is the user's."""
         tables = self._tables
+        replies = [row.queued.id for row in tables.replies.values() if row.queued.user_id == user_id]
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
         sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id}
         mine: dict[str, Callable[[Any, Any], bool]] = {
@@ -181,12 +191,12 @@ class MemoryErasure:
         erased = {name: _take_out(getattr(tables, name), is_mine) for name, is_mine in mine.items()}
         tables.daily_refunds = {key: count for key, count in tables.daily_refunds.items() if key[0] != user_id}
         tables.subscription_records.pop(user_id, None)
-        return {
-            **erased,
+        kept = {
             "payment_events": self._forget_who_paid(user_id),
             "payment_entries": self._forget_whose_entries(user_id),
             "audit_events": self._forget_whose(user_id, phone_digest),
         }
+        return Erased({**erased, **kept}, replies)
 
     def _forget_who_paid(self, user_id: UserId) -> int:
         rows = {key: row for key, row in self._tables.payment_events.items() if row.user_id == user_id}
@@ -240,12 +250,14 @@ class MemoryChatrooms:
         """Replace what may change of one that is there."""
         self._chatrooms[chatroom.id] = chatroom
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> None:
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
         """Take it away with its messages and replies."""
         self.assert_owned(chatroom_id, by=of)
+        replies = [row.queued.id for row in self._tables.replies.values() if row.queued.chatroom_id == chatroom_id]
         del self._chatrooms[chatroom_id]
         _take_out(self._tables.messages, lambda _, message: message.chatroom_id == chatroom_id)
         _take_out(self._tables.replies, lambda _, row: row.queued.chatroom_id == chatroom_id)
+        return replies
 
 
 class MemoryMessages:
@@ -382,16 +394,16 @@ class MemoryReplies:
         row = self._held(claim)
         if row is None:
             return None
-        return self._end(row, state=ReplyState.FAILED, failure=reason)
+        return self._end(row, state=ReplyState.FAILED, failure=reason).charge
 
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
         """RUNNING -> CANCELLED."""
         row = self._held(claim)
         if row is None:
             return None
-        return self._end(row, state=ReplyState.CANCELLED, content=partial or None)
+        return self._end(row, state=ReplyState.CANCELLED, content=partial or None).charge
 
-    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+    def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """Cancel what is QUEUED, mark what is RUNNING."""
         row = self._rows[reply_id]
         if row.state is ReplyState.QUEUED:
@@ -401,15 +413,16 @@ class MemoryReplies:
         return row.state
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped."""
-        return [row.queued.id for row in map(self._rows.get, reply_ids) if row is not None and row.stop_requested]
+        """Which of these are marked to be stopped, or are gone."""
+        rows = {reply_id: self._rows.get(reply_id) for reply_id in reply_ids}
+        return [reply_id for reply_id, row in rows.items() if row is None or row.stop_requested]
 
-    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
+    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         """Fail what nobody may try any more."""
         hopeless = [row for row in self._rows.values() if self._is_hopeless(row, policy)]
         return [self._give_up(row) for row in hopeless[:limit]]
 
-    def _give_up(self, row: ReplyRow) -> Charge:
+    def _give_up(self, row: ReplyRow) -> EndedReply:
         if row.stop_requested:
             return self._end(row, state=ReplyState.CANCELLED)
         late = row.deadline <= self._now
@@ -468,9 +481,9 @@ class MemoryReplies:
         """Leave RUNNING: whatever changes, the lease is over."""
         self._rows[row.queued.id] = replace(row, lease_token=None, lease_until=None, **changes)  # type: ignore[arg-type]
 
-    def _end(self, row: ReplyRow, **changes: object) -> Charge:
+    def _end(self, row: ReplyRow, **changes: object) -> EndedReply:
         self._put(row, finished_at=self._now, **changes)
-        return Charge(row.queued.user_id, row.queued.charged_on)
+        return EndedReply(row.queued.id, row.run, Charge(row.queued.user_id, row.queued.charged_on))
 
 
 class MemoryIdempotencyKeys:

@@ -1,6 +1,7 @@
 """The audit trail in PostgreSQL."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -12,6 +13,13 @@ from domain.accounts import Origin, UserId
 ADD = """
 INSERT INTO audit_events (id, at, what, user_id, session_id, phone_digest, address, device)
 VALUES (%(id)s, %(at)s, %(what)s, %(user_id)s, %(session_id)s, %(phone_digest)s, %(address)s, %(device)s)
+"""
+# The oldest have the smallest ids (UUIDv7), so that no index on the time is needed.
+FORGET_BEFORE = """
+DELETE FROM audit_events WHERE id = ANY (ARRAY(
+    SELECT id FROM audit_events
+    WHERE id = ANY (ARRAY(SELECT id FROM audit_events ORDER BY id LIMIT %(limit)s)) AND at < %(before)s
+    FOR UPDATE SKIP LOCKED))
 """
 NEWEST = """
 SELECT id, at, what, user_id, session_id, phone_digest, address, device FROM audit_events
@@ -44,6 +52,11 @@ class SqlAuditTrail:
                 "device": event.origin.device,
             },
         )
+
+    def forget_before(self, moment: datetime, *, limit: int) -> int:
+        """Forget the oldest, as far as they are from before ``moment``."""
+        self._cursor.execute(FORGET_BEFORE, {"before": moment, "limit": limit})
+        return self._cursor.rowcount
 
 
 class SqlAuditReader:

@@ -1,5 +1,7 @@
 """Chatrooms, messages and the daily use in PostgreSQL."""
 
+from collections.abc import Sequence
+
 from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -24,6 +26,9 @@ FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR UPDATE
 CHANGE_CHATROOM = """
 UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s
 WHERE id = %(id)s AND user_id = %(user_id)s
+"""
+REPLIES_OF_CHATROOM = """
+SELECT replies.id FROM replies JOIN messages ON messages.id = replies.message_id WHERE messages.chatroom_id = %(id)s
 """
 # Messages and replies go with it, by their foreign keys.
 REMOVE_CHATROOM = "DELETE FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s"
@@ -112,11 +117,14 @@ class SqlChatrooms:
             },
         )
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> None:
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
         """Take it away with its messages and replies."""
+        self.owned(chatroom_id, by=of)
+        # Looked up after the lock was given, and not locked themselves: what is cascaded takes the locks in its order.
+        self._cursor.execute(REPLIES_OF_CHATROOM, {"id": chatroom_id})
+        replies = [row[0] for row in self._cursor.fetchall()]
         self._cursor.execute(REMOVE_CHATROOM, {"id": chatroom_id, "user_id": of})
-        if self._cursor.rowcount == 0:
-            raise ChatroomNotFound
+        return replies
 
 
 class SqlMessages:

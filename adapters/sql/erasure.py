@@ -4,11 +4,11 @@ Every table that holds anything of a user's stands here, children before their p
 added and this file is not (tests/contract/test_erasure.py).
 """
 
-from collections.abc import Mapping
-
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from application.ports.erasure import Erased
 from domain.accounts import UserId
+from domain.replies import ReplyId
 
 # Whoever has written very much must be able to leave, too. Until the end of the transaction.
 TAKE_YOUR_TIME = "SET LOCAL statement_timeout = '60s'"
@@ -20,6 +20,7 @@ ERASURES = {
         DELETE FROM replies USING messages, chatrooms
         WHERE replies.message_id = messages.id AND messages.chatroom_id = chatrooms.id
           AND chatrooms.user_id = %(user_id)s
+        RETURNING replies.id
     """,
     "messages": """
         DELETE FROM messages USING chatrooms
@@ -54,11 +55,14 @@ class SqlErasure:
         """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
-    def erase(self, user_id: UserId, *, phone_digest: str) -> Mapping[str, int]:
-        """Take out everything that is the user's; rows by table."""
+    def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
+        """Take out everything that is the user's."""
         self._cursor.execute(TAKE_YOUR_TIME)
-        erased = {}
+        rows: dict[str, int] = {}
+        replies: list[ReplyId] = []
         for table, statement in ERASURES.items():
             self._cursor.execute(statement, {"user_id": user_id, "phone_digest": phone_digest})
-            erased[table] = self._cursor.rowcount
-        return erased
+            rows[table] = self._cursor.rowcount
+            if table == "replies":
+                replies = [row[0] for row in self._cursor.fetchall()]
+        return Erased(rows, replies)

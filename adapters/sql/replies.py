@@ -13,6 +13,7 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     FailureReason,
     QueuedReply,
     ReplyId,
@@ -104,10 +105,13 @@ RETURNING user_id, charged_on
 LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
 CANCEL_QUEUED = """
 UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s
-RETURNING user_id, charged_on
+RETURNING id, run, user_id, charged_on
 """
 REQUEST_STOP = "UPDATE replies SET stop_requested_at = COALESCE(stop_requested_at, now()) WHERE id = %(id)s"
-TO_BE_STOPPED = "SELECT id FROM replies WHERE id = ANY(%(ids)s) AND stop_requested_at IS NOT NULL"
+TO_BE_STOPPED = """
+SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
+WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
+"""
 FAIL_HOPELESS = """
 WITH hopeless AS MATERIALIZED (
     SELECT id FROM replies
@@ -123,7 +127,7 @@ SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' E
                    WHEN deadline <= now() THEN %(deadline_exceeded)s ELSE %(attempts_exhausted)s END,
     finished_at = now(), refunded_at = now(), lease_token = NULL, lease_until = NULL
 FROM hopeless WHERE replies.id = hopeless.id
-RETURNING user_id, charged_on
+RETURNING replies.id, run, user_id, charged_on
 """
 
 
@@ -196,13 +200,13 @@ class SqlReplies:
 
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
         """RUNNING -> FAILED."""
-        return self._charges()[0] if self._guarded(FAIL, claim, failure=reason.value) else None
+        return self._charge() if self._guarded(FAIL, claim, failure=reason.value) else None
 
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
         """RUNNING -> CANCELLED."""
-        return self._charges()[0] if self._guarded(STOP, claim, partial=partial) else None
+        return self._charge() if self._guarded(STOP, claim, partial=partial) else None
 
-    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+    def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """Cancel what is QUEUED, mark what is RUNNING."""
         self._cursor.execute(LOCK_STATE, {"id": reply_id})
         row = self._cursor.fetchone()
@@ -210,17 +214,17 @@ class SqlReplies:
         state = ReplyState(row[0])
         if state is ReplyState.QUEUED:
             self._cursor.execute(CANCEL_QUEUED, {"id": reply_id})
-            return self._charges()[0]
+            return self._ended()[0]
         if state is ReplyState.RUNNING:
             self._cursor.execute(REQUEST_STOP, {"id": reply_id})
         return state
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped."""
+        """Which of these are marked to be stopped, or are gone."""
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
 
-    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
+    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         """Fail what nobody may try any more."""
         self._cursor.execute(
             FAIL_HOPELESS,
@@ -232,12 +236,16 @@ class SqlReplies:
             },
         )
         # Sorted, so that two sweepers lock the users' daily use in the same order.
-        return sorted(self._charges(), key=lambda charge: (charge.user_id, charge.day))
+        return sorted(self._ended(), key=lambda ended: (ended.charge.user_id, ended.charge.day))
 
     def _guarded(self, statement: str, claim: Claim, **values: Any) -> bool:
         """Run a statement that writes only while the claim holds its lease; whether it did."""
         self._cursor.execute(statement, {"id": claim.reply_id, "lease_token": claim.lease_token, **values})
         return self._cursor.rowcount == 1
 
-    def _charges(self) -> list[Charge]:
-        return [Charge(user_id, day) for user_id, day in self._cursor.fetchall()]
+    def _charge(self) -> Charge:
+        [(user_id, day)] = self._cursor.fetchall()
+        return Charge(user_id, day)
+
+    def _ended(self) -> list[EndedReply]:
+        return [EndedReply(reply_id, run, Charge(*charge)) for reply_id, run, *charge in self._cursor.fetchall()]

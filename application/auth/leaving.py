@@ -10,6 +10,7 @@ from application.ports.audit import Happening
 from application.ports.export import Export, Record
 from application.ports.leaving import LeavingHook
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
+from application.ports.reply_stream import ReplyFeed
 from application.ports.room_list_cache import RoomListCache
 from application.ports.unit_of_work import Begin
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal
@@ -26,6 +27,7 @@ class EraseAccount:
     begin: Begin
     before_leaving: LeavingHook
     room_list_cache: RoomListCache
+    feed: ReplyFeed
     recorder: Recorder
 
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
@@ -41,7 +43,8 @@ class EraseAccount:
             self.recorder.note(work, Happening.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
-        return erased
+        self.feed.forget(erased.replies)
+        return erased.rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin
 from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, Principal, User, UserId, check_password
-from domain.errors import CredentialsInvalid, InvalidValue, ReauthenticationNeeded, TokenInvalid
+from domain.errors import CredentialsInvalid, DependencyDown, InvalidValue, ReauthenticationNeeded, TokenInvalid
 from domain.one_time_password import Purpose
 
 # Passwords tried for one number, right or wrong. Who has used them up still has the one-time password.
 PASSWORD_TRIES = Limit("password", 10, timedelta(minutes=15))
+# A hash that is replaced while it is compared may be the same password, hashed anew by another login.
+COMPARISONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ class CountPasswordTry:
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """Logs in with number and password. An unproven number, no account and no password all look the same."""
+    """Logs in with number and password. An unproven number, no account and no password all look the same.
+
+    Only here is a password seen that is kept: a hash that was made at another cost is replaced.
+    """
 
     begin: Begin
     read_phone_number: ReadPhoneNumber
@@ -75,17 +80,36 @@ class LogIn:
             raise
 
     def _log_in(self, phone: PhoneNumber, password: str, origin: Origin) -> LoggedIn:
-        with self.begin() as work:
-            user = work.users.by_phone(phone)
-        password_hash = user.password_hash if user and user.verified_at else None
-        if not self.password_hasher.matches(password, password_hash) or user is None:
-            raise CredentialsInvalid
-        with self.begin() as work:
-            current = work.users.get(user.id)
-            # It may have been changed while the slow comparison ran.
-            if current is None or current.password_hash != password_hash:
+        for _ in range(COMPARISONS):
+            with self.begin() as work:
+                user = work.users.by_phone(phone)
+            password_hash = user.password_hash if user and user.verified_at else None
+            if not self.password_hasher.matches(password, password_hash) or user is None or password_hash is None:
                 raise CredentialsInvalid
-            logged_in = self.start_session(work, current, method=LoginMethod.PASSWORD, at=self.clock(), origin=origin)
+            renewed = self._renewed(password, password_hash)
+            logged_in = self._start_session(user.id, password_hash, renewed=renewed, origin=origin)
+            if logged_in is not None:
+                return logged_in
+        raise CredentialsInvalid
+
+    def _renewed(self, password: str, password_hash: str) -> str:
+        """The hash to keep of a password that matches: a new one if new ones are made at another cost by now."""
+        if not self.password_hasher.needs_rehash(password_hash):
+            return password_hash
+        try:
+            return self.password_hasher.hash(password)
+        except DependencyDown:  # too much is being hashed: the next login will do
+            return password_hash
+
+    def _start_session(self, user_id: UserId, password_hash: str, *, renewed: str, origin: Origin) -> LoggedIn | None:
+        """A new session; None when it is no longer this hash that is kept: the slow work has been overtaken."""
+        with self.begin() as work:
+            user = work.users.get(user_id)
+            if user is None or user.password_hash != password_hash:
+                return None
+            if renewed != password_hash:
+                work.users.set_password(user_id, renewed)
+            logged_in = self.start_session(work, user, method=LoginMethod.PASSWORD, at=self.clock(), origin=origin)
             work.commit()
         return logged_in
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from application.changes import UNCHANGED, Unchanged
+from application.ports.reply_stream import ReplyFeed
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import Begin
@@ -47,10 +48,12 @@ class RemoveChatroom:
 
     begin: Begin
     room_list_cache: RoomListCache
+    feed: ReplyFeed
 
     def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
         """Done; ChatroomNotFound unless it is the user's own."""
         with self.begin() as work:
-            work.chatrooms.remove(chatroom_id, of=user_id)
+            replies = work.chatrooms.remove(chatroom_id, of=user_id)
             work.commit()
         self.room_list_cache.drop(user_id)
+        self.feed.forget(replies)

@@ -72,7 +72,10 @@ class FollowReply:
     listener: ReplyListener
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Iterator[Event]:
-        """Everything after ``after``, to the end. MessageNotFound is raised here, not while iterating."""
+        """Everything after ``after``, to the end. MessageNotFound is raised here, not while iterating.
+
+        Of a reply that is taken away meanwhile nothing more comes.
+        """
         entry = self.read_entry(user_id=user_id, entry_id=entry_id)
         if entry.turn.reply_state.final:
             return _ending(after, entry)
@@ -88,7 +91,10 @@ class FollowReply:
                     seen = event.position
                     yield event
                 if ended or not pieces:
-                    entry = self._finished(user_id, reply_id)
+                    try:
+                        entry = self._finished(user_id, reply_id)
+                    except MessageNotFound:
+                        return  # it was taken away meanwhile: who comes back is told so
                     if entry is not None:
                         yield from _ending(seen, entry)
                         return
@@ -131,7 +137,10 @@ class WaitForReply:
 
 @dataclass(frozen=True, slots=True)
 class ReadOn:
-    """The entries of a chatroom after one the client has; waits for the next finished one where asked to."""
+    """The entries of a chatroom after one the client has; waits for the next finished one where asked to.
+
+    After: later in the conversation, not later in time. Another reply to an older message stands with that message.
+    """
 
     reader: Reader
     wait_for_reply: WaitForReply

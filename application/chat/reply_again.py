@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from application.chat.send_message import SentMessage
 from application.ports.job_queue import JobQueue
+from application.ports.reply_stream import Piece, ReplyFeed
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin, Work
 from domain.accounts import UserId
 from domain.chat import Message, MessageId
 from domain.errors import MessageNotFound, ReplyFinished, ReplyNotDone, ReplyNotFailed
 from domain.plans import Allowances
-from domain.replies import Charge, QueuedReply, ReplyId, ReplyPolicy, ReplyState
+from domain.replies import EndedReply, QueuedReply, ReplyId, ReplyPolicy, ReplyState
 
 UNANSWERED = frozenset({ReplyState.FAILED, ReplyState.CANCELLED})
 
@@ -20,19 +21,22 @@ class CancelReply:
     """Stops a reply. One that has not begun costs nothing; one that is running keeps what there is of it."""
 
     begin: Begin
+    feed: ReplyFeed
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[ReplyId, ReplyState]:
         """CANCELLED at once, or RUNNING until its worker has stopped. MessageNotFound, ReplyFinished."""
         with self.begin() as work:
             _, reply_id, _ = _newest_reply(work, user_id, entry_id)
             outcome = work.replies.cancel(reply_id)
-            if isinstance(outcome, Charge):
-                work.usage.refund(outcome)
-                outcome = ReplyState.CANCELLED
+            if isinstance(outcome, EndedReply):
+                work.usage.refund(outcome.charge)
             elif outcome is not ReplyState.RUNNING:
                 raise ReplyFinished
             work.commit()
-        return reply_id, outcome
+        if not isinstance(outcome, EndedReply):
+            return reply_id, outcome
+        self.feed.publish(reply_id, Piece.last(outcome.run))
+        return reply_id, ReplyState.CANCELLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class StoreOutcome:
     policy: ReplyPolicy
 
     def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
-        """The state this leaves the reply in; None when another worker had been given it meanwhile."""
+        """The state this leaves the reply in; None when another worker had been given it meanwhile, or it is gone."""
         with self.begin() as work:
             state = self._store(work, reply, outcome)
             if state is None:
@@ -113,7 +113,7 @@ class StoreOutcome:
             work.commit()
         if state is not ReplyState.QUEUED:
             characters = len(outcome.text) if isinstance(outcome, Answer) else 0
-            self.feed.publish(reply.claim.reply_id, Piece(Position(reply.run, characters), "", final=True))
+            self.feed.publish(reply.claim.reply_id, Piece.last(reply.run, characters))
         return state
 
     def _store(self, work: Work, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
@@ -146,7 +146,7 @@ class StoreOutcome:
 
 @dataclass(frozen=True, slots=True)
 class FindStops:
-    """Says which of the replies that a worker is writing their users want stopped."""
+    """Says which of the replies that a worker is writing nobody wants any more: stopped, or gone with their user."""
 
     begin: Begin
 
@@ -161,32 +161,38 @@ class ReleaseReply:
     """Hands a reply back that a worker cannot finish because it is being stopped."""
 
     begin: Begin
+    feed: ReplyFeed
 
     def __call__(self, reply: ClaimedReply) -> None:
         """The reply is due again at once, and this attempt does not count; one that is to be stopped ends here."""
         with self.begin() as work:
-            if not work.replies.postpone(reply.claim, delay=timedelta(), counted=False):
+            postponed = work.replies.postpone(reply.claim, delay=timedelta(), counted=False)
+            if not postponed:
                 charge = work.replies.stop(reply.claim, partial="")
                 if charge is None:  # fenced
                     return
                 work.usage.refund(charge)
             work.commit()
+        if not postponed:
+            self.feed.publish(reply.claim.reply_id, Piece.last(reply.run))
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What no worker is at work on any more: hopeless replies fail clearly and cost nothing, old keys are forgotten."""
+    """What no worker is at work on any more: hopeless replies fail clearly and cost nothing."""
 
     begin: Begin
+    feed: ReplyFeed
     policy: ReplyPolicy
     batch: int = 100
 
     def __call__(self) -> int:
         """How many replies have failed now; call again while it is a full batch."""
         with self.begin() as work:
-            charges = work.replies.fail_hopeless(limit=self.batch, policy=self.policy)
-            for charge in charges:
-                work.usage.refund(charge)
-            work.idempotency_keys.forget_old(limit=self.batch)
+            hopeless = work.replies.fail_hopeless(limit=self.batch, policy=self.policy)
+            for ended in hopeless:
+                work.usage.refund(ended.charge)
             work.commit()
-        return len(charges)
+        for ended in hopeless:
+            self.feed.publish(ended.reply_id, Piece.last(ended.run))
+        return len(hopeless)

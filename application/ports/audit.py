@@ -47,6 +47,9 @@ class AuditTrail(Protocol):
     def add(self, event: Event) -> None:
         """Keep an event."""
 
+    def forget_before(self, moment: datetime, *, limit: int) -> int:
+        """Forget those from before ``moment``, up to ``limit``, the oldest first; how many."""
+
 
 class AuditReader(Protocol):
     """Events, as an operator reads them."""

@@ -1,9 +1,11 @@
 """The chatrooms, as a unit of work writes them."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId
+from domain.replies import ReplyId
 
 
 class Chatrooms(Protocol):
@@ -21,5 +23,5 @@ class Chatrooms(Protocol):
     def change(self, chatroom: Chatroom) -> None:
         """Replace the name, the system prompt and the time of the last change of one that is there."""
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> None:
-        """Take it away with its messages and replies; ChatroomNotFound unless it is ``of``'s."""
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
+        """Take it away with its messages and replies; which replies. ChatroomNotFound unless it is ``of``'s."""

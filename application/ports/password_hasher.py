@@ -11,3 +11,6 @@ class PasswordHasher(Protocol):
 
     def matches(self, password: str, password_hash: str | None) -> bool:
         """Whether it is the password of the hash. None costs the same work and never matches."""
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether the hash was made at another cost than new ones are. Costs no work."""

@@ -10,6 +10,7 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     FailureReason,
     QueuedReply,
     ReplyId,
@@ -22,7 +23,7 @@ class Replies(Protocol):
     """Replies on their way from QUEUED to a final state. Times are the database's clock.
 
     ``finish``, ``postpone``, ``fail`` and ``stop`` act only while ``claim`` holds the lease; they say
-    False or None when another worker has been given the reply since, and then nothing was written.
+    False or None when another worker has been given the reply since or it is gone, and then nothing was written.
     """
 
     def add(self, reply: QueuedReply) -> None:
@@ -54,17 +55,17 @@ class Replies(Protocol):
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
         """RUNNING -> CANCELLED with what there is of the answer; its charge, to be given back if that is nothing."""
 
-    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
-        """Cancel a reply that is QUEUED: the charge to give back. One that is RUNNING is marked for its worker to stop.
+    def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
+        """Cancel a reply that is QUEUED: it has ended, and its charge is to be given back.
 
-        Otherwise the final state it is in; nothing was done.
+        One that is RUNNING is marked for its worker to stop. Otherwise the final state it is in; nothing was done.
         """
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped."""
+        """Which of these are marked to be stopped, or are gone: erased, or taken away with their chatroom."""
 
-    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[Charge]:
-        """Fail up to ``limit`` replies nobody may try any more, and return the charges to give back.
+    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+        """Fail up to ``limit`` replies nobody may try any more; their charges are to be given back.
 
         Those QUEUED past their deadline, and those RUNNING whose lease ran out with no attempts or no time left; those
         whose lease ran out while they were to be stopped are CANCELLED.

@@ -4,8 +4,9 @@ A position says how far a listener is: which run of the reply, and how many char
 clients, so that a listener who comes back, on any device, is given exactly what it missed.
 """
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from domain.replies import ReplyId
 
@@ -27,6 +28,11 @@ class Piece(NamedTuple):
     text: str
     final: bool = False
 
+    @classmethod
+    def last(cls, run: int, characters: int = 0) -> Self:
+        """The end of a run, after so many characters."""
+        return cls(Position(run, characters), "", final=True)
+
     @property
     def begin(self) -> Position:
         """The position before the text."""
@@ -34,10 +40,13 @@ class Piece(NamedTuple):
 
 
 class ReplyFeed(Protocol):
-    """The worker's end. Best effort and never raises: what is stored does not depend on it."""
+    """The end of those who write. Best effort and never raises: what is stored does not depend on it."""
 
     def publish(self, reply_id: ReplyId, piece: Piece) -> None:
         """Let listeners have the piece, within some tens of milliseconds; pieces may be joined on the way."""
+
+    def forget(self, reply_ids: Collection[ReplyId]) -> None:
+        """Keep nothing of these: not what was published, nor what a worker that knows nothing of it still publishes."""
 
 
 class Listening(Protocol):

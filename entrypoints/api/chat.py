@@ -219,6 +219,10 @@ def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
 
         With `after` and `wait`, the answer comes as soon as a reply after that entry is finished, or when the time is
         up: ask again with the last finished entry. The newest page without either.
+
+        Before and after are places in the conversation, where a reply stands with its message. So another reply to a
+        message before the one of `after` is not among these, and not waited for: whoever asks for it with `retry` or
+        `regenerate` is told its `Location`, and other devices find it when they read that page again.
         """
         if "after" not in query:
             return _page_before(chat, principal, query, chatroom_id)

@@ -100,8 +100,8 @@ def messages_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprin
     def retry(principal: Principal, entry_id: UUID) -> Response:
         """Ask once more after a reply that failed or was cancelled.
 
-        The failure gave its prompt back and the retry takes it again: an answered message costs one prompt in all. 409
-        `reply_not_failed` otherwise.
+        The failure gave its prompt back and the retry takes it again: an answered message costs one prompt in all.
+        `Location` is the new reply. 409 `reply_not_failed` otherwise.
         """
         return _asked_again(chat.ask_again.retry(user_id=principal.user_id, entry_id=MessageId(entry_id)))
 
@@ -111,8 +111,8 @@ def messages_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprin
     def regenerate(principal: Principal, entry_id: UUID) -> Response:
         """Ask for another reply to the same message, charged as a prompt.
 
-        The newest reply shows in the chatroom; the older ones stay readable by their ids. 409 `reply_not_done` unless
-        the newest is done.
+        The newest reply shows in the chatroom, in the place of the one before; the older ones stay readable by their
+        ids. `Location` is the new one. 409 `reply_not_done` unless the newest is done.
         """
         return _asked_again(chat.ask_again.regenerate(user_id=principal.user_id, entry_id=MessageId(entry_id)))
 

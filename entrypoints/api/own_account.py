@@ -69,7 +69,8 @@ def own_account_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
     def erase_account(principal: Principal) -> Response:
         """Erase your account and everything in it, at once and for ever.
 
-        Your subscription is cancelled first; 503 when that cannot be done now, and then nothing is erased.
+        A reply that is being written stops. Your subscription is cancelled first; 503 when that cannot be done now, and
+        then nothing is erased.
         """
         erased = auth.erase_account(principal=principal)
         return json_response(

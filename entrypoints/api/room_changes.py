@@ -69,7 +69,7 @@ def room_changes_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
     @guard
     @blp.response(204)
     def remove_chatroom(principal: Principal, chatroom_id: UUID) -> Response:
-        """Remove a chatroom with its messages and replies."""
+        """Remove a chatroom with its messages and replies; one that is being written stops."""
         chat.remove_chatroom(user_id=principal.user_id, chatroom_id=ChatroomId(chatroom_id))
         return Response(status=204)
 

@@ -139,6 +139,7 @@ class AuthStories(containers.DeclarativeContainer):
             begin=outside.begin,
             before_leaving=outside.before_leaving,
             room_list_cache=outside.room_list_cache,
+            feed=outside.reply_feed,
             recorder=recorder,
         ),
         export_account=providers.Factory(

@@ -48,8 +48,13 @@ class ChatStories(containers.DeclarativeContainer):
             room_list_cache=outside.room_list_cache,
             clock=outside.clock,
         ),
-        remove_chatroom=providers.Factory(RemoveChatroom, begin=outside.begin, room_list_cache=outside.room_list_cache),
-        cancel_reply=providers.Factory(CancelReply, begin=outside.begin),
+        remove_chatroom=providers.Factory(
+            RemoveChatroom,
+            begin=outside.begin,
+            room_list_cache=outside.room_list_cache,
+            feed=outside.reply_feed,
+        ),
+        cancel_reply=providers.Factory(CancelReply, begin=outside.begin, feed=outside.reply_feed),
         ask_again=providers.Factory(AskAgain, **promise_of_a_reply),
         read_entry=read_entry,
         read_on=providers.Factory(

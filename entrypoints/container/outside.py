@@ -3,6 +3,7 @@
 from dependency_injector import containers, providers
 
 from adapters.redis_connection import connect
+from adapters.redis_reply_stream import RedisReplyFeed
 from adapters.redis_worker_presence import RedisWorkerPresence
 from adapters.rq_job_queue import RqJobQueue
 from adapters.sql.database import Database, make_engine
@@ -40,6 +41,7 @@ class Outside(containers.DeclarativeContainer):
     redis = providers.ThreadSafeSingleton(lambda settings: connect(settings.redis_url), settings)
     worker_presence = providers.ThreadSafeSingleton(RedisWorkerPresence, redis)
     job_queue = providers.ThreadSafeSingleton(RqJobQueue, redis)
+    reply_feed = providers.ThreadSafeSingleton(RedisReplyFeed, redis)
 
     payment_sandbox = providers.ThreadSafeSingleton(sandbox_of, settings)
     payments = providers.ThreadSafeSingleton(payments_of, settings, payment_sandbox)

@@ -4,6 +4,7 @@ from dependency_injector import containers, providers
 
 from application.background import Replying
 from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
+from application.retention import ForgetOld
 
 
 class ReplyStories(containers.DeclarativeContainer):
@@ -25,6 +26,9 @@ class ReplyStories(containers.DeclarativeContainer):
             StoreOutcome, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy
         ),
         find_stops=providers.Factory(FindStops, begin=outside.begin),
-        release=providers.Factory(ReleaseReply, begin=outside.begin),
-        sweep=providers.Factory(Sweep, begin=outside.begin, policy=outside.reply_policy),
+        release=providers.Factory(ReleaseReply, begin=outside.begin, feed=outside.reply_feed),
+        sweep=providers.Factory(Sweep, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy),
+        forget_old=providers.Factory(
+            ForgetOld, begin=outside.begin, clock=outside.clock, audit_retention=outside.audit_retention
+        ),
     )

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dependency_injector import providers
 
 from adapters.redis_connection import connect_for_rq
-from adapters.redis_reply_stream import RedisReplyFeed
 from adapters.rq_job_queue import listen
 from entrypoints.container.language_models import language_model_of
 from entrypoints.container.outside import Outside
@@ -40,6 +39,6 @@ def build_worker(settings: Settings) -> WorkerParts:
 class WorkerOutside(Outside):
     """The adapters of a worker process."""
 
-    reply_feed = providers.ThreadSafeSingleton(RedisReplyFeed, Outside.redis)
     language_model = providers.ThreadSafeSingleton(language_model_of, Outside.settings)
     history_tokens = Outside.settings.provided.history_tokens
+    audit_retention = Outside.settings.provided.audit_retention

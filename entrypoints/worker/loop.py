@@ -173,6 +173,7 @@ class ReplyLoop:
         while failed := self._replying.sweep():
             log.info("replies_failed_by_sweeper", count=failed)
             self._look.set()
+        self._replying.forget_old()
 
     def _pass_stops_on(self) -> None:
         with self._changed:

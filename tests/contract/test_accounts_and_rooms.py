@@ -63,6 +63,19 @@ class ChangesContract:
         [claimed] = world.claim()
         assert claimed.prompt == "Why?"
 
+    def test_the_replies_that_go_with_a_chatroom_are_named(self, world: World) -> None:
+        user = world.user()
+        room, other = world.room(user), world.room(user)
+        asked = world.ask(room)
+        world.ask(other)
+        replies = {asked.id, world.ask_again(asked).id, world.ask(room).id}
+        empty = world.room(user)
+        with world.begin() as work:
+            named = work.chatrooms.remove(room.id, of=user.id)
+            nothing = work.chatrooms.remove(empty.id, of=user.id)
+            work.commit()
+        assert (set(named), len(named), list(nothing)) == (replies, 3, [])
+
     def test_only_its_owner_removes_a_chatroom_and_only_once(self, world: World) -> None:
         room, stranger = world.room(), world.user()
         with world.begin() as work:

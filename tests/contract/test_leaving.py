@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,6 +32,13 @@ def note(world: World, *events: Event) -> None:
         for event in events:
             work.audit.add(event)
         work.commit()
+
+
+def forget_before(world: World, moment: datetime, limit: int = 10) -> int:
+    with world.begin() as work:
+        forgotten = work.audit.forget_before(moment, limit=limit)
+        work.commit()
+    return forgotten
 
 
 def lives_a_life(world: World) -> User:
@@ -73,7 +80,7 @@ EVERYTHING = {
 
 def erase(world: World, user_id: UserId) -> dict[str, int]:
     with world.begin() as work:
-        erased = dict(work.erasure.erase(user_id, phone_digest=DIGEST))
+        erased = dict(work.erasure.erase(user_id, phone_digest=DIGEST).rows)
         work.commit()
     return erased
 
@@ -96,6 +103,18 @@ class LeavingContract:
         erase(world, user.id)
         assert list(export(other.id)) == before
         assert erase(world, other.id) == EVERYTHING
+
+    def test_the_replies_that_are_gone_are_named(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        room = world.room(user)
+        asked = world.ask(room)
+        world.claim_one()
+        replies = {asked.id, world.ask_again(asked).id, world.ask(world.room(user)).id}
+        world.ask(world.room(other))
+        with world.begin() as work:
+            named = work.erasure.erase(user.id, phone_digest=DIGEST).replies
+            work.commit()
+        assert (set(named), len(named)) == (replies, 3)
 
     def test_erasing_twice_finds_nothing(self, world: World) -> None:
         user = lives_a_life(world)
@@ -145,6 +164,26 @@ class LeavingContract:
         with world.begin() as work:
             work.audit.add(an_event())
         assert list(audit(user_id=None, phone_digests=[], what=None, limit=10)) == []
+
+    def test_the_oldest_are_forgotten_some_at_a_time(self, world: World, audit: AuditReader) -> None:
+        days = [400, 300, 200, 100, 0]
+        events = [an_event(at=MOMENT - timedelta(days=days_ago)) for days_ago in days]
+        note(world, *events)
+
+        def left() -> list[Event]:
+            return list(audit(user_id=None, phone_digests=[], what=None, limit=10))[::-1]
+
+        assert forget_before(world, MOMENT - timedelta(days=400)) == 0
+        assert left() == events
+        assert [forget_before(world, MOMENT - timedelta(days=99), limit=3) for _ in range(3)] == [3, 1, 0]
+        assert left() == events[-1:]
+        assert forget_before(world, MOMENT) == 0
+
+    def test_what_is_forgotten_and_rolled_back_is_not(self, world: World, audit: AuditReader) -> None:
+        note(world, event := an_event())
+        with world.begin() as work:
+            assert work.audit.forget_before(MOMENT + timedelta(days=1), limit=10) == 1
+        assert list(audit(user_id=None, phone_digests=[], what=None, limit=10)) == [event]
 
     def test_of_who_left_only_what_happened_stays(self, world: World, audit: AuditReader) -> None:
         user, other = world.user(), world.user()
@@ -229,6 +268,13 @@ class TestSqlLeaving(LeavingContract):
     @pytest.fixture
     def audit(self, real_world: SqlWorld) -> AuditReader:
         return SqlAuditReader(real_world.database)
+
+    def test_events_that_are_being_forgotten_are_passed_over_not_waited_for(self, real_world: SqlWorld) -> None:
+        note(real_world, an_event(), an_event())
+        later = MOMENT + timedelta(days=1)
+        with real_world.begin() as one, real_world.begin() as other:
+            assert one.audit.forget_before(later, limit=1) == 1
+            assert other.audit.forget_before(later, limit=10) == 1
 
     def test_pages_join_without_a_seam(self, real_world: SqlWorld) -> None:
         user = real_world.user()

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.replies import Answer, Charge, Claim, FailureReason, QueuedReply, ReplyId, ReplyState
+from domain.replies import Answer, Charge, Claim, EndedReply, FailureReason, QueuedReply, ReplyId, ReplyState
 from tests.concurrency import together
 from tests.contract.world import (
     A_DEADLINE,
@@ -20,6 +20,7 @@ from tests.contract.world import (
     ReplyFacts,
     SqlWorld,
     World,
+    ended_in,
     new_id,
 )
 
@@ -178,7 +179,7 @@ class OutcomesContract:
         reply = world.ask(room)
         assert world.fail_hopeless() == []
         world.pass_time(A_DEADLINE)
-        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.fail_hopeless() == [ended_in(0, reply)]
         assert world.reply(reply.id) == ReplyFacts(
             ReplyState.FAILED, 0, leased=False, content=None, failure=FailureReason.DEADLINE_EXCEEDED, finished=True
         )
@@ -191,7 +192,7 @@ class OutcomesContract:
         world.pass_time(timedelta(seconds=31))  # past the deadline, and the worker still holds its lease
         assert world.fail_hopeless() == []
         world.pass_time(A_LEASE)
-        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.fail_hopeless() == [ended_in(1, reply)]
         assert world.reply(reply.id).failure is FailureReason.DEADLINE_EXCEEDED
         assert not world.finish(claim)
 
@@ -203,7 +204,7 @@ class OutcomesContract:
             world.claim_one()
             assert world.fail_hopeless() == []
             world.pass_time(A_LEASE)
-        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.fail_hopeless() == [ended_in(POLICY.max_attempts, reply)]
         assert world.reply(reply.id).failure is FailureReason.ATTEMPTS_EXHAUSTED
 
     def test_a_hopeless_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
@@ -224,17 +225,17 @@ class OutcomesContract:
 
     def test_many_sweepers_return_each_charge_once(self, world: World) -> None:
         rooms = [world.room() for _ in range(40)]
-        due = {Charge(room.user_id, world.ask(room).charged_on) for room in rooms}
+        due = {ended_in(0, world.ask(room)) for room in rooms}
         world.pass_time(A_DEADLINE)
 
-        def sweep() -> list[Charge]:
-            mine: list[Charge] = []
-            while charges := world.fail_hopeless(limit=3):
-                mine += charges
+        def sweep() -> list[EndedReply]:
+            mine: list[EndedReply] = []
+            while ended := world.fail_hopeless(limit=3):
+                mine += ended
             return mine
 
         shares = together([sweep] * 8)
-        everything = [charge for share in shares for charge in share]
+        everything = [ended for share in shares for ended in share]
         everything += world.fail_hopeless()
         assert len(everything) == len(due)
         assert set(everything) == due

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.replies import Charge, Claim, ReplyId, ReplyState
+from domain.replies import Charge, Claim, EndedReply, ReplyId, ReplyState
 from tests.concurrency import together
 from tests.contract.world import (
     A_DEADLINE,
@@ -18,6 +18,7 @@ from tests.contract.world import (
     MemoryWorld,
     SqlWorld,
     World,
+    ended_in,
     ids,
     new_id,
 )
@@ -31,24 +32,24 @@ class StoppingContract:
         yesterday = world.today() - timedelta(days=1)
         reply = world.ask(room, charged_on=yesterday)
         second = world.ask(room)
-        assert world.cancel(reply.id) == Charge(room.user_id, yesterday)
+        assert world.cancel(reply.id) == ended_in(0, reply)
         assert world.reply(reply.id) == CANCELLED
         assert world.cancel(reply.id) is ReplyState.CANCELLED
         assert world.to_be_stopped([reply.id]) == set()
         assert ids(world.claim()) == [second.id]
         world.pass_time(A_DEADLINE)
-        assert [charge.day for charge in world.fail_hopeless()] == [second.charged_on]
+        assert world.fail_hopeless() == [ended_in(1, second)]
 
     def test_a_postponed_one_is_cancelled_at_once(self, world: World) -> None:
         reply = world.ask(world.room())
         assert world.postpone(world.claim_one().claim, timedelta(seconds=30))
-        assert world.cancel(reply.id) == Charge(reply.user_id, reply.charged_on)
+        assert world.cancel(reply.id) == ended_in(1, reply)
         assert world.reply(reply.id) == replace(CANCELLED, attempt=1)
 
     def test_a_cancel_that_is_rolled_back_is_none(self, world: World) -> None:
         reply = world.ask(world.room())
         with world.begin() as work:
-            assert isinstance(work.replies.cancel(reply.id), Charge)
+            assert isinstance(work.replies.cancel(reply.id), EndedReply)
         assert world.reply(reply.id) == QUEUED
 
     def test_a_running_one_is_marked_for_its_worker(self, world: World) -> None:
@@ -62,8 +63,19 @@ class StoppingContract:
             assert world.to_be_stopped(both) == {reply.id}
             assert world.to_be_stopped([other.id]) == set()
             assert world.to_be_stopped([]) == set()
-        assert world.to_be_stopped([ReplyId(new_id()), reply.id]) == {reply.id}
         assert world.stop(claims[reply.id], "Once upon") == Charge(reply.user_id, reply.charged_on)
+
+    def test_what_is_gone_is_to_be_stopped(self, world: World) -> None:
+        room = world.room()
+        reply, other = world.ask(room), world.ask(world.room())
+        claims = {claimed.claim.reply_id: claimed.claim for claimed in world.claim()}
+        nobodys = ReplyId(new_id())
+        assert world.to_be_stopped([nobodys, reply.id, other.id]) == {nobodys}
+        with world.begin() as work:
+            work.chatrooms.remove(room.id, of=room.user_id)
+            work.commit()
+        assert world.to_be_stopped([reply.id, other.id]) == {reply.id}
+        assert world.stop(claims[reply.id], "Once upon") is None
 
     @pytest.mark.parametrize("end", [ReplyState.DONE, ReplyState.FAILED, ReplyState.CANCELLED])
     def test_what_is_finished_cannot_be_cancelled(self, world: World, end: ReplyState) -> None:
@@ -117,7 +129,7 @@ class StoppingContract:
         assert world.fail_hopeless() == []
         world.pass_time(A_LEASE)
         assert world.claim() == []
-        assert world.fail_hopeless() == [Charge(room.user_id, reply.charged_on)]
+        assert world.fail_hopeless() == [ended_in(1, reply)]
         assert world.reply(reply.id) == replace(CANCELLED, attempt=1)
         assert world.stop(claim, "From the dead") is None
         assert ids(world.claim()) == [second.id]
@@ -134,9 +146,9 @@ class StoppingContract:
     def test_of_many_who_cancel_at_once_exactly_one_gets_the_charge(self, world: World) -> None:
         reply = world.ask(world.room())
         outcomes = together([lambda: world.cancel(reply.id)] * THREADS)
-        charges = [outcome for outcome in outcomes if isinstance(outcome, Charge)]
-        assert charges == [Charge(reply.user_id, reply.charged_on)]
-        assert set(outcomes) - set(charges) == {ReplyState.CANCELLED}
+        ended = [outcome for outcome in outcomes if isinstance(outcome, EndedReply)]
+        assert ended == [ended_in(0, reply)]
+        assert set(outcomes) - set(ended) == {ReplyState.CANCELLED}
 
     def test_of_those_who_cancel_stop_and_finish_at_once_one_ends_it(self, world: World) -> None:
         reply = world.ask(world.room())

@@ -1,5 +1,6 @@
 """The contract of the way that pieces take, from the worker that writes a reply to whoever listens."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
 from adapters import redis_reply_stream
 from adapters.memory.stores import MemoryReplyStream
@@ -164,6 +166,35 @@ class ReplyStreamContract:
             heard = hear(listening, until=lambda piece: not piece.final)
         assert heard == [Piece(Position(1, 0), "", final=True), Piece(Position(1, 4), "more")]
 
+    def test_what_is_forgotten_is_kept_no_more_and_nothing_else_is(
+        self, feed: ReplyFeed, listener: ReplyListener
+    ) -> None:
+        gone, also_gone, stays = (ReplyId(new_id()) for _ in range(3))
+        for reply_id in (gone, also_gone, stays):
+            tell(feed, reply_id, [TEXT])
+            all_of(listener, reply_id, TEXT)
+        feed.forget([gone, also_gone])
+        assert listener.published(gone) == listener.published(also_gone) == []
+        all_of(listener, stays, TEXT)
+
+    def test_what_is_published_of_it_afterwards_is_heard_and_not_kept(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+    ) -> None:
+        feed.publish(reply_id, Piece(Position(1, 4), "Once"))
+        feed.forget([reply_id])  # while the beginning may still be on its way
+        with listener.listen(reply_id) as listening:
+            tell(feed, reply_id, ["Once", " upon"], run=2)
+            heard = hear(listening)
+        assert text_of([piece for piece in heard if piece.end.run == 2]) == "Once upon"
+        assert listener.published(reply_id) == []
+
+    @pytest.mark.parametrize("count", [0, 1, 2_500])
+    def test_nothing_to_forget_is_no_matter(self, feed: ReplyFeed, listener: ReplyListener, count: int) -> None:
+        nobodys = [ReplyId(new_id()) for _ in range(count)]
+        for _ in range(2):
+            feed.forget(nobodys)
+        assert all(listener.published(reply_id) == [] for reply_id in nobodys[-10:])
+
     def test_many_are_written_and_heard_at_once(self, feed: ReplyFeed, listener: ReplyListener) -> None:
         replies = {ReplyId(new_id()): f"{number}: {TEXT}" for number in range(16)}
 
@@ -273,6 +304,30 @@ class TestRedisReplyStream(ReplyStreamContract):
         assert 10 <= len(runs) < 200  # Redis throws away whole blocks
         (key,) = redis.scan_iter("reply:*")
         assert 0 < redis.ttl(key) <= redis_reply_stream.KEEP_SECONDS
+
+    def test_of_what_is_forgotten_no_text_is_left_and_soon_no_key(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+    ) -> None:
+        tell(feed, reply_id, [TEXT])
+        all_of(listener, reply_id, TEXT)
+        feed.forget([reply_id])
+        (key,) = redis.scan_iter("reply:*")
+        assert redis.get(key) == b""
+        assert 0 < redis.ttl(key) <= redis_reply_stream.KEEP_SECONDS
+
+    def test_a_worker_does_not_bring_back_what_another_process_has_forgotten(
+        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, clean_redis: str
+    ) -> None:
+        other = ReplyId(new_id())
+        with connect(clean_redis) as redis, capture_logs() as logs:
+            RedisReplyFeed(redis).forget([reply_id])
+            with listener.listen(reply_id) as listening:
+                tell(feed, reply_id, [TEXT])
+                tell(feed, other, [TEXT])
+                assert text_of(hear(listening)) == TEXT
+            all_of(listener, other, TEXT)
+        assert listener.published(reply_id) == []
+        assert logs == []
 
     def test_one_connection_feeds_all(self, feed: ReplyFeed, listener: ReplyListener, redis: Redis) -> None:
         replies = [ReplyId(new_id()) for _ in range(50)]
@@ -394,6 +449,16 @@ class TestRedisReplyStream(ReplyStreamContract):
             hear(listening)
 
 
+def test_what_is_built_before_a_fork_has_no_thread_to_lose(clean_redis: str, reply_id: ReplyId) -> None:
+    with connect(clean_redis) as redis:
+        before = set(threading.enumerate())
+        feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
+        assert set(threading.enumerate()) <= before
+        with listener.listen(reply_id) as listening:
+            tell(feed, reply_id, [TEXT])
+            assert text_of(hear(listening)) == TEXT
+
+
 @pytest.mark.parametrize("down", DOWN)
 def test_without_redis_nothing_comes_and_nothing_is_raised(
     down: Callable[[], AbstractContextManager[str]], reply_id: ReplyId
@@ -402,6 +467,7 @@ def test_without_redis_nothing_comes_and_nothing_is_raised(
         feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
         with listener.listen(reply_id) as listening, listener.listen(reply_id) as another:
             tell(feed, reply_id, list(TEXT))
+            feed.forget([reply_id])
             assert listener.published(reply_id) == []
             assert listening.next(within=0.05) is another.next(within=0) is None
         assert not listener._listeners

@@ -28,6 +28,7 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     FailureReason,
     QueuedReply,
     ReplyId,
@@ -176,12 +177,12 @@ class World(ABC):
             work.commit()
         return charge
 
-    def fail_hopeless(self, limit: int = 100) -> list[Charge]:
-        """Fail what nobody may try any more; the charges."""
+    def fail_hopeless(self, limit: int = 100) -> list[EndedReply]:
+        """Fail what nobody may try any more; what was ended."""
         with self.begin() as work:
-            charges = list(work.replies.fail_hopeless(limit=limit, policy=POLICY))
+            ended = list(work.replies.fail_hopeless(limit=limit, policy=POLICY))
             work.commit()
-        return charges
+        return ended
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> set[ReplyId]:
         """Which of these somebody wants stopped."""
@@ -193,7 +194,7 @@ class World(ABC):
         with self.begin() as work:
             work.replies.assert_room_for_more(user_id, policy=policy)
 
-    def cancel(self, reply_id: ReplyId) -> ReplyState | Charge:
+    def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """Cancel a reply."""
         with self.begin() as work:
             outcome = work.replies.cancel(reply_id)
@@ -216,6 +217,11 @@ class World(ABC):
 def ids(claimed: Collection[ClaimedReply]) -> list[ReplyId]:
     """Which replies these are."""
     return [reply.claim.reply_id for reply in claimed]
+
+
+def ended_in(run: int, reply: QueuedReply) -> EndedReply:
+    """That a reply was ended in its ``run``, and what it had cost."""
+    return EndedReply(reply.id, run, Charge(reply.user_id, reply.charged_on))
 
 
 def a_user(**changes: Any) -> User:

@@ -1,12 +1,15 @@
 """Replies are stopped from another process, asked for again, waited for; sending is safe to repeat."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from typing import cast
 from uuid import uuid4
 
 import httpx
 import pytest
+from redis import Redis
 
 from tests.e2e.service import Person, Service, asleep, running, until
 from tests.e2e.streams import HALF, TEXT, Watcher, events_of
@@ -37,7 +40,45 @@ def is_asked(gemini: FakeGemini, times: int = 1) -> None:
     until("the model is asked", lambda: len(gemini.calls) == times)
 
 
+def last_piece(redis: Redis, reply: str) -> list[object] | None:
+    """What was published last of a reply, as far as it is kept."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(f"reply:stream:{reply}", count=1))
+    return json.loads(entries[0][1][b"piece"]) if entries else None
+
+
+def fenced(service: Service) -> list[str]:
+    """What the workers said of replies that were no longer theirs."""
+    return [line for line in service.said().splitlines() if "reply_written" in line and "fenced" in line]
+
+
 # Stopping
+
+
+def test_that_a_reply_is_cancelled_in_the_queue_is_published_by_the_web_process(service, person):
+    with asleep(service.process("worker")), service.redis() as redis:
+        reply = person.sent("Tell me a story")
+        watcher = Watcher(person, reply)
+
+        assert person.post(f"/message/{reply}/cancel", 202)["reply"]["status"] == "cancelled"
+
+        assert watcher.end().name == "cancelled"
+        until("it is kept for who comes late", lambda: last_piece(redis, reply) == [0, 0, "", True])
+
+
+@pytest.mark.parametrize("goes", ["the account", "the chatroom"])
+def test_a_reply_that_is_being_written_stops_when(service, gemini, person, goes):
+    gemini.will(Outcome("stall", text=TEXT))
+    reply = person.sent("Tell me a story")
+    stream = f"reply:stream:{reply}"
+    with service.redis() as redis:
+        until("some of it is there to be heard", lambda: "Once" in str(redis.xrange(stream)))
+
+        person.http.delete("/user/me" if goes == "the account" else f"/chatroom/{person.room}").raise_for_status()
+
+        assert redis.get(stream) == b"", "its text is gone at once"
+        until("the model's connection is let go", lambda: gemini.hang_ups > 0)
+        until("the worker is done with it", lambda: any(reply in line for line in fenced(service)))
+        assert redis.get(stream) == b"", "and does not come back"
 
 
 def test_a_running_reply_is_stopped_and_keeps_what_there_is(service, gemini, person):

@@ -88,6 +88,10 @@ def test_the_trail(cursor: Cursor) -> None:
         assert whole_tables_read(cursor, audit.NEWEST, **{**nothing, **asked}) == set()
 
 
+def test_forgetting_old_events(cursor: Cursor) -> None:
+    assert whole_tables_read(cursor, audit.FORGET_BEFORE, before="2026-01-01", limit=100) == set()
+
+
 @pytest.mark.parametrize("table", ERASURES)
 def test_leaving(cursor: Cursor, table: str) -> None:
     _, user_id, digest = somebody(cursor)

@@ -14,7 +14,7 @@ from application.chat.follow_reply import SILENCE_SECONDS, Delta, Ended, Event, 
 from application.ports.language_model import Stop
 from application.ports.reader import Entry
 from application.ports.reply_stream import START, Piece, Position
-from domain.errors import DependencyDown
+from domain.errors import DependencyDown, MessageNotFound
 from domain.replies import Answer, AnswerFailed, FailureReason, ReplyId, ReplyState
 from tests.builders import ASHA, House
 
@@ -55,6 +55,65 @@ def told() -> Story:
 
 
 # --- While it is being written ---
+
+
+def cancelled_in_the_queue(story: Story) -> None:
+    story.house.cancel(story.asha, story.sent.reply_id)
+
+
+def given_up_by_the_sweeper(story: Story) -> None:
+    story.house.clock.advance(story.house.policy.deadline)
+    assert story.house.sweep() == 1
+
+
+def handed_back_while_it_was_to_be_stopped(story: Story) -> None:
+    claimed = story.house.claim_one()
+    story.house.cancel(story.asha, story.sent.reply_id)
+    story.house.replying.release(claimed)
+
+
+def tried_in_vain_and_then_cancelled(story: Story) -> None:
+    story.house.model.will(["Once", AnswerFailed(FailureReason.MODEL_BUSY)])
+    assert story.house.work() == [ReplyState.QUEUED]
+    story.house.cancel(story.asha, story.sent.reply_id)
+
+
+WITHOUT_A_WORKER = [
+    cancelled_in_the_queue,
+    given_up_by_the_sweeper,
+    handed_back_while_it_was_to_be_stopped,
+    tried_in_vain_and_then_cancelled,
+]
+
+
+@pytest.mark.parametrize("end", WITHOUT_A_WORKER)
+def test_an_end_without_a_worker_is_heard_at_once(end: Callable[[Story], None]):
+    story = Story()
+    events = story.follow()
+    assert next(events) == Silence()
+    end(story)
+    ended_at = story.house.clock()
+    assert list(events)[-1] == story.ended
+    assert story.house.clock() == ended_at, "somebody had to wait for it"
+
+
+@pytest.mark.parametrize("end", WITHOUT_A_WORKER)
+def test_its_last_piece_says_which_run_it_was(end: Callable[[Story], None]):
+    story = Story()
+    end(story)
+    pieces = story.house.stream.published(story.sent.reply_id)
+    assert pieces[-1] == Piece(Position(story.ended.entry.turn.run, 0), "", final=True)
+    assert [piece.final for piece in pieces].count(True) == 1
+
+
+def test_when_it_is_taken_away_the_stream_ends_and_is_not_found_any_more():
+    story = Story()
+    events = story.follow()
+    assert next(events) == Silence()
+    story.house.meanwhile.plan(lambda: story.house.use_cases.auth.erase_account(principal=story.asha))
+    assert list(events) == []
+    with pytest.raises(MessageNotFound):
+        story.follow()
 
 
 def test_from_the_start_to_the_end():

@@ -1,15 +1,18 @@
 """Users change what they say of themselves, take what is theirs, and leave; chatrooms change and go."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from application.audit import ReadAudit
 from application.ports.audit import Happening
+from application.ports.language_model import Stop
+from domain.accounts import Principal
 from domain.chat import ChatroomId
 from domain.errors import ChatroomNotFound, DependencyDown, InvalidValue, RateLimited, TokenInvalid
 from domain.replies import ReplyState
-from tests.builders import ASHA, RAVI, House
+from tests.builders import ASHA, AUDIT_RETENTION, RAVI, House
 
 
 def test_a_profile_changes_what_was_given_and_nothing_else():
@@ -88,6 +91,49 @@ def test_a_reply_that_is_being_written_is_thrown_away():
     assert house.work() == []
 
 
+def leave(house: House, who: Principal, room: ChatroomId) -> None:
+    house.use_cases.auth.erase_account(principal=who)
+
+
+def take_away(house: House, who: Principal, room: ChatroomId) -> None:
+    house.use_cases.chat.remove_chatroom(user_id=who.user_id, chatroom_id=room)
+
+
+@pytest.mark.parametrize("go", [leave, take_away])
+def test_what_was_published_of_the_replies_goes_at_once(go: Callable[[House, Principal, ChatroomId], None]):
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    room, theirs = house.room(asha), house.room(ravi)
+    answered, waiting = house.say(asha, room, "hi"), house.say(asha, room, "there")
+    foreign = house.say(ravi, theirs, "?")
+    for claimed in house.claim():
+        house.write(claimed)
+    assert house.stream.published(answered.reply_id)
+    go(house, asha, room)
+    assert house.stream.published(answered.reply_id) == house.stream.published(waiting.reply_id) == []
+    assert house.stream.published(foreign.reply_id)
+
+
+@pytest.mark.parametrize("go", [leave, take_away])
+def test_a_worker_that_is_just_writing_stops_and_nothing_of_it_is_kept(
+    go: Callable[[House, Principal, ChatroomId], None],
+):
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    sent = house.say(asha, room, "hi")
+    claimed, stop = house.claim_one(), Stop()
+
+    def look() -> None:
+        assert list(house.replying.find_stops([sent.reply_id])) == [sent.reply_id]
+        stop.request()
+
+    house.model.will(["Once ", lambda: go(house, asha, room), "upon ", look, "never said"])
+    assert house.write(claimed, stop=stop) is None
+    assert house.stream.published(sent.reply_id) == []
+    assert sent.reply_id not in house.database.tables.replies
+
+
 def test_the_list_of_chatrooms_leaves_no_page_behind():
     house = House()
     asha = house.user(ASHA)
@@ -149,6 +195,20 @@ def test_an_operator_finds_what_happened_to_a_number():
     assert [event.what for event in audit(what=Happening.LOGGED_IN)] == [Happening.LOGGED_IN] * 2
     with pytest.raises(InvalidValue):
         audit(mobile_number="not a number")
+
+
+def test_events_are_forgotten_when_they_have_been_kept_long_enough():
+    house = House()
+    house.user(ASHA)
+    house.clock.advance(AUDIT_RETENTION)
+    house.user(RAVI)
+    assert house.replying.forget_old() == 0
+    house.clock.advance(timedelta(seconds=1))
+    assert house.replying.forget_old() == 2
+    assert house.replying.forget_old() == 0
+    left = house.database.tables.audit_events.values()
+    assert [event.what for event in left] == [Happening.CODE_SENT, Happening.LOGGED_IN]
+    assert {house.clock() - event.at for event in left} == {timedelta(seconds=1)}
 
 
 # --- Chatrooms ---

@@ -1,13 +1,18 @@
 """Passwords beside the one-time password."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from adapters.memory.doubles import PlainPasswordHasher
+from application.auth.sessions import LoggedIn
+from application.ports.audit import Happening
+from domain.accounts import Principal
 from domain.errors import (
     CredentialsInvalid,
+    DependencyDown,
     InvalidValue,
     NotAllowed,
     OtpInvalid,
@@ -42,6 +47,38 @@ def is_logged_in(house: House, token: str) -> bool:
     return True
 
 
+class SlowHasher(PlainPasswordHasher):
+    """So slow that the next of these things happens each time that it works."""
+
+    def __init__(self, *, cost: int = 1, meanwhile: Sequence[Callable[[], object]]) -> None:
+        super().__init__(cost=cost)
+        self._meanwhile = iter(meanwhile)
+
+    def hash(self, password: str) -> str:
+        next(self._meanwhile, bool)()
+        return super().hash(password)
+
+    def matches(self, password: str, password_hash: str | None) -> bool:
+        next(self._meanwhile, bool)()
+        return super().matches(password, password_hash)
+
+
+def log_in_with(house: House, hasher: PlainPasswordHasher, password: str = OLD) -> LoggedIn:
+    """Log in where passwords are hashed in another way."""
+    slow_login = replace(house.use_cases.auth.log_in, password_hasher=hasher)
+    return slow_login(mobile_number=ASHA, password=password)
+
+
+def kept_hash(house: House, who: Principal) -> str:
+    kept = house.database.tables.users[who.user_id].password_hash
+    assert kept is not None
+    return kept
+
+
+def trail(house: House) -> list[Happening]:
+    return [event.what for event in house.database.tables.audit_events.values()]
+
+
 # --- Logging in ---
 
 
@@ -70,13 +107,73 @@ def test_a_password_that_changes_while_it_is_compared_no_longer_logs_in():
     house.user_with_password(ASHA, OLD)
     code = house.code(ASHA, Purpose.PASSWORD_RESET)
 
-    class SlowHasher(PlainPasswordHasher):
-        def matches(self, password: str, password_hash: str | None) -> bool:
-            reset(house, code)
-            return super().matches(password, password_hash)
-
+    slow = SlowHasher(meanwhile=[lambda: reset(house, code)])
     with pytest.raises(CredentialsInvalid):
-        replace(house.use_cases.auth.log_in, password_hasher=SlowHasher())(mobile_number=ASHA, password=OLD)
+        log_in_with(house, slow)
+    log_in(house, NEW)
+
+
+def test_a_login_makes_a_hash_of_another_cost_anew_and_nothing_else_changes():
+    house = House()
+    asha = house.user_with_password(ASHA, OLD)
+    token = log_in(house, OLD).token
+    old, events = kept_hash(house, asha), trail(house)
+    dearer = PlainPasswordHasher(cost=2)
+    log_in_with(house, dearer)
+    new = kept_hash(house, asha)
+    assert new != old
+    assert not dearer.needs_rehash(new)
+    assert trail(house) == [*events, Happening.LOGGED_IN]
+    log_in_with(house, dearer)
+    assert kept_hash(house, asha) == new
+    with pytest.raises(CredentialsInvalid):
+        log_in_with(house, dearer, NEW)
+    assert is_logged_in(house, token)
+    log_in(house, OLD)
+
+
+def test_a_wrong_password_makes_no_hash_anew():
+    house = House()
+    asha = house.user_with_password(ASHA, OLD)
+    old = kept_hash(house, asha)
+    with pytest.raises(CredentialsInvalid):
+        log_in_with(house, PlainPasswordHasher(cost=2), NEW)
+    assert kept_hash(house, asha) == old
+
+
+def test_a_password_that_is_set_while_the_hash_is_made_anew_stays():
+    house = House()
+    house.user_with_password(ASHA, OLD)
+    code = house.code(ASHA, Purpose.PASSWORD_RESET)
+    slow = SlowHasher(cost=2, meanwhile=[bool, lambda: reset(house, code)])
+    with pytest.raises(CredentialsInvalid):
+        log_in_with(house, slow)
+    log_in(house, NEW)
+    with pytest.raises(CredentialsInvalid):
+        log_in(house, OLD)
+
+
+@pytest.mark.parametrize("moment", ["compared", "made anew"])
+def test_of_two_logins_at_once_both_succeed_while_the_hash_is_made_anew(moment: str):
+    house = House()
+    asha = house.user_with_password(ASHA, OLD)
+    other = PlainPasswordHasher(cost=2)
+    nothing_first: list[Callable[[], object]] = [bool] if moment == "made anew" else []
+    slow = SlowHasher(cost=2, meanwhile=[*nothing_first, lambda: log_in_with(house, other)])
+    assert is_logged_in(house, log_in_with(house, slow).token)
+    assert not other.needs_rehash(kept_hash(house, asha))
+
+
+def test_when_there_is_no_place_to_make_it_anew_the_login_succeeds_all_the_same():
+    house = House()
+    asha = house.user_with_password(ASHA, OLD)
+    old = kept_hash(house, asha)
+
+    def refuse() -> None:
+        raise DependencyDown("password_hasher", retry_after=1)
+
+    log_in_with(house, SlowHasher(cost=2, meanwhile=[bool, refuse]))
+    assert kept_hash(house, asha) == old
 
 
 # --- Forgotten ---
@@ -212,12 +309,8 @@ def test_a_reset_during_a_change_wins():
     thief = house.use_cases.auth.authenticate(log_in(house, OLD).token)
     code = house.code(ASHA, Purpose.PASSWORD_RESET)
 
-    class SlowHasher(PlainPasswordHasher):
-        def hash(self, password: str) -> str:
-            reset(house, code, "the owner's choice")
-            return super().hash(password)
-
-    slow_change = replace(house.use_cases.auth.change_password, password_hasher=SlowHasher())
+    slow = SlowHasher(meanwhile=[bool, lambda: reset(house, code, "the owner's choice")])
+    slow_change = replace(house.use_cases.auth.change_password, password_hasher=slow)
     with pytest.raises((Unauthenticated, NotAllowed)):
         slow_change(principal=thief, new_password="the thief's choice", current_password=OLD)
     log_in(house, "the owner's choice")

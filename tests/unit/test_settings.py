@@ -103,6 +103,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "backlog_replies": 10_000,
         "worker_concurrency": 100,
         "room_list_cache": timedelta(seconds=300),
+        "audit_retention": timedelta(days=400),
     }
 
 

@@ -179,6 +179,17 @@ def test_another_reply_to_the_same_message_is_waited_for():
     assert (turn.reply_id, turn.reply_state) == (again.reply_id, ReplyState.DONE)
 
 
+def test_another_reply_to_an_older_message_stands_with_it_and_is_not_waited_for():
+    story = Story()
+    later = story.house.say(story.asha, story.room, "and then")
+    story.house.work()
+    again = story.house.regenerate(story.asha, story.sent.reply_id)
+    story.house.meanwhile.plan(story.house.work)
+    assert story.said(story.read_on(later.reply_id, 3)) == [("and then", "done")]
+    assert story.waited == 3 * SECONDS
+    assert [turn.reply_id for turn in story.read_on(story.sent.message.id)] == [again.reply_id, later.reply_id]
+
+
 def test_of_several_the_first_finished_one_is_an_answer():
     story = Story()
     story.house.say(story.asha, story.room, "and then")

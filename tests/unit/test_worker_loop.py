@@ -17,7 +17,7 @@ from domain.errors import DependencyDown
 from domain.replies import Answer, ReplyPolicy, ReplyState
 from entrypoints.worker import loop as worker_loop
 from entrypoints.worker.loop import ReplyLoop
-from tests.builders import ASHA, House
+from tests.builders import ASHA, AUDIT_RETENTION, House
 
 PATIENCE = 20.0  # seconds after which a test fails rather than hangs
 
@@ -204,6 +204,13 @@ def test_the_sweeper_fails_what_is_hopeless():
         here.loop._sweep()
         assert here.states() == {ReplyState.FAILED: 2}
         assert here.house.used(here.asha) == 0
+
+
+def test_the_sweeper_forgets_what_was_kept_long_enough():
+    with shop() as here:
+        here.house.clock.advance(2 * AUDIT_RETENTION)
+        here.loop._sweep()
+        assert not here.house.database.tables.audit_events
 
 
 def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
