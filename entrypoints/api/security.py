@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, request
 from flask_smorest import Blueprint
 
 from application.auth.sessions import Authenticate
@@ -15,6 +15,8 @@ from entrypoints.api.client import origin
 
 View = Callable[..., Response]
 SCHEME = "bearer"
+# Where a request carries the limit that is nearest, for the headers of its answer.
+CHARGED = "gemini_chat.charged"
 
 
 class Guard:
@@ -46,19 +48,18 @@ class Guard:
             # Who tries tokens is nobody yet but an address.
             self._count(None)
             raise
-        g.user_id = principal.user_id  # for the log line of the request
         self._count(principal.user_id)
         return principal
 
     def _asker(self) -> Principal:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenInvalid
         return self._authenticate(token.strip())
 
     def _count(self, user_id: UserId | None) -> None:
-        # For the answer's headers. User and address in one go, so that it is one question to Redis.
-        g.charged = self._limit_requests(user_id=user_id, address=origin().address)
+        # User and address in one go, so that it is one question to Redis.
+        request.environ[CHARGED] = self._limit_requests(user_id=user_id, address=origin().address)
 
 
 def needs_login(view: Callable[..., Any] | None) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import BoundedSemaphore
+from typing import Any
 
-from flask import Flask, Response, request
+from flask import Response, request
 from werkzeug.exceptions import ServiceUnavailable
 
 MAX_WAIT = timedelta(seconds=25)
@@ -29,18 +30,15 @@ class Places:
         self._free = BoundedSemaphore(count)
         self._waiting = BoundedSemaphore(waiting)
 
-    def watch(self, app: Flask) -> None:
-        """Give every request of ``app`` a place until its answer begins; what streams after that needs none."""
+    def take(self, environ: dict[str, Any]) -> None:
+        """Give a request a place until its answer begins; what streams after that needs none."""
+        self._free.acquire()
+        environ[HAS_PLACE] = True
 
-        @app.before_request
-        def take() -> None:
-            self._free.acquire()
-            request.environ[HAS_PLACE] = True
-
-        @app.teardown_request
-        def give_back(_error: BaseException | None) -> None:
-            if request.environ.pop(HAS_PLACE, False):
-                self._free.release()
+    def give_back(self, environ: dict[str, Any]) -> None:
+        """Take the place back from a request that has one."""
+        if environ.pop(HAS_PLACE, False):
+            self._free.release()
 
     @contextmanager
     def given_up(self) -> Iterator[None]:

@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from entrypoints.api.app import create_app
+from entrypoints.api.middleware import surround
+from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.waiting import Places
 from tests.api.door import Caller, body_of
 from tests.builders import House
@@ -157,7 +159,7 @@ def test_an_error_while_waiting_too(app: Flask, asha: Caller, house: House):
 def test_a_place_is_given_back_once():
     places = Places(1)
     app = Flask("test")
-    places.watch(app)
+    surround(app, places, DoorPolicy())
 
     @app.get("/")
     def view() -> str:
