@@ -505,6 +505,24 @@ class MemoryIdempotencyKeys:
         return row.created_at <= self._now - timedelta(hours=24)
 
 
+class MemoryAcceptance:
+    """The Acceptance port."""
+
+    def __init__(self, work: "MemoryWork") -> None:
+        """Do it with what ``work`` has."""
+        self._work = work
+
+    def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
+        """Charge a prompt, keep the message, queue its reply."""
+        work = self._work
+        work.chatrooms.assert_owned(message.chatroom_id, by=message.user_id)
+        work.replies.assert_room_for_more(message.user_id, policy=policy)
+        quota = work.usage.spend(message.user_id, allowances=allowances)
+        work.messages.add(message)
+        work.replies.add(QueuedReply.to(message, id=reply_id, quota=quota, at=message.created_at, policy=policy))
+        return quota
+
+
 class MemoryWork:
     """The Work port."""
 
@@ -519,6 +537,7 @@ class MemoryWork:
         self.messages = MemoryMessages(tables)
         self.replies = MemoryReplies(tables, now)
         self.usage = MemoryUsage(tables, now)
+        self.acceptance = MemoryAcceptance(self)
         self.refresh_chains = MemoryRefreshChains(tables, now)
         self.audit = MemoryAuditTrail(tables)
         self.erasure = MemoryErasure(tables)

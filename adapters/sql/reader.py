@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.sql.database import Database
+from adapters.sql.database import Database, PreparedStatement
 from adapters.sql.subscriptions import plan_of, subscription_from
 from application.ports.language_model import Exchange
 from application.ports.reader import Conversation, Entry, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
@@ -11,6 +11,9 @@ from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
 from domain.replies import FailureReason, ReplyId, ReplyState
+
+# Where a page begins that nothing comes before. No NULL: a plan that serves both could not begin in the index.
+AFTER_ALL = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
 
 PRINCIPAL = """
 SELECT user_id, id, method, started_at FROM sessions
@@ -37,11 +40,11 @@ FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = %(id)s AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = %(id)s
 """
-ROOMS = """
+ROOMS = f"""
 SELECT id, name, created_at, updated_at FROM chatrooms
-WHERE user_id = %(user_id)s AND (%(before)s::uuid IS NULL OR id < %(before)s)
+WHERE user_id = %(user_id)s AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
 ORDER BY id DESC LIMIT %(limit)s
-"""
+"""  # noqa: S608 - a constant, no values
 TURN_COLUMNS = """t.id, t.content, t.created_at,
        r.id, r.state, r.run, r.content, r.created_at, r.finished_at, r.model, r.failure, r.truncated,
        r.input_tokens, r.output_tokens"""
@@ -52,7 +55,7 @@ SELECT c.id, c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
 FROM chatrooms c
 LEFT JOIN LATERAL (
     SELECT m.id, m.content, m.created_at FROM messages m
-    WHERE m.chatroom_id = c.id AND (%(before)s::uuid IS NULL OR m.id < %(before)s)
+    WHERE m.chatroom_id = c.id AND m.id < COALESCE(%(before)s::uuid, {AFTER_ALL})
     ORDER BY m.id DESC LIMIT %(limit)s
 ) t ON true
 LEFT JOIN LATERAL {NEWEST_REPLY} ON true
@@ -92,6 +95,11 @@ WHERE m.chatroom_id = %(chatroom_id)s AND m.id < %(before)s
 ORDER BY m.id DESC LIMIT %(limit)s
 """
 
+ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
+ASK_PROFILE = PreparedStatement("profile", PROFILE)
+ASK_ROOMS = PreparedStatement("rooms", ROOMS)
+ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
+
 
 class SqlReader:
     """The Reader port."""
@@ -102,7 +110,7 @@ class SqlReader:
 
     def principal(self, session_id: SessionId) -> Principal | None:
         """Who a session belongs to."""
-        row = self._one(PRINCIPAL, {"id": session_id})
+        row = self._one(ASK_PRINCIPAL, {"id": session_id})
         if row is None:
             return None
         user_id, found_id, method, started_at = row
@@ -117,7 +125,7 @@ class SqlReader:
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""
-        row = self._one(PROFILE, {"id": user_id})
+        row = self._one(ASK_PROFILE, {"id": user_id})
         if row is None:
             return None
         found_id, phone, name, email, created_at, day, used, *subscription = row
@@ -138,7 +146,7 @@ class SqlReader:
         """A page of chatrooms, newest first."""
         with self._database.read() as cursor:
             # One more than asked for tells whether there is a next page.
-            cursor.execute(ROOMS, {"user_id": user_id, "before": before, "limit": limit + 1})
+            ASK_ROOMS.execute(cursor, {"user_id": user_id, "before": before, "limit": limit + 1})
             rows = cursor.fetchall()
         rooms = [RoomLine._make(row) for row in rows[:limit]]
         return RoomPage(rooms, rooms[-1].id if len(rows) > limit else None)
@@ -148,8 +156,8 @@ class SqlReader:
     ) -> Conversation | None:
         """A chatroom and a page of its turns, oldest first."""
         with self._database.read() as cursor:
-            cursor.execute(
-                CONVERSATION,
+            ASK_CONVERSATION.execute(
+                cursor,
                 {
                     "user_id": user_id,
                     "chatroom_id": chatroom_id,
@@ -189,9 +197,12 @@ class SqlReader:
             cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
             return [Exchange._make(row) for row in cursor.fetchall()]
 
-    def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
+    def _one(self, statement: PreparedStatement | str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         with self._database.read() as cursor:
-            cursor.execute(statement, values)
+            if isinstance(statement, PreparedStatement):
+                statement.execute(cursor, values)
+            else:
+                cursor.execute(statement, values)
             return cursor.fetchone()
 
 

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from application.ports.acceptance import Acceptance
 from application.ports.audit import AuditTrail
 from application.ports.billing_work import BillingWork
 from application.ports.chatrooms import Chatrooms
@@ -31,6 +32,8 @@ class Work(Protocol):
     def replies(self) -> Replies: ...
     @property
     def usage(self) -> Usage: ...
+    @property
+    def acceptance(self) -> Acceptance: ...
     @property
     def refresh_chains(self) -> RefreshChains: ...
     @property

@@ -129,7 +129,7 @@ def claimed_meanwhile(
         if commit:
             work.commit()
         else:
-            work._connection.rollback()
+            work._transaction.rollback()
         theirs.set_result(running.result(30))
 
 
