@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -561,6 +561,10 @@ class MemoryUnitsOfWork:
         """A unit of work; forgotten unless it was committed."""
         with self._database.transaction() as tables:
             yield MemoryWork(self._database, tables)
+
+    def one_step(self) -> AbstractContextManager[MemoryWork]:
+        """A unit of work."""
+        return self()
 
 
 def _take_out(table: dict[Any, Any], is_meant: Callable[[Any, Any], bool]) -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID, SafeUUID
 
 import psycopg2
 import psycopg2.extras
@@ -21,11 +22,24 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from domain.errors import DependencyDown
 
-psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
-
+UUID_OID = 2950
 # A connection that rested longer than this is asked whether it still lives before it is used.
 PING_AFTER_SECONDS = 1.0
 
+
+def _uuid(text: Any, _cursor: Cursor) -> UUID | None:
+    """A UUID as PostgreSQL writes it: in half the time of UUID's own constructor, which looks for mistakes."""
+    if text is None:
+        return None
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", int(text.replace("-", ""), 16))
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
+
+
+# Both ways first, then our own way back.
+psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
+psycopg2.extensions.register_type(psycopg2.extensions.new_type((UUID_OID,), "UUID", _uuid))
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
@@ -86,6 +100,13 @@ class Transaction(Cursor):
         if self.begun:
             super().execute(how)
             self.begun = False
+
+
+class OneStep(Cursor):
+    """A cursor for one statement that is a transaction of its own: committed as soon as it succeeds."""
+
+    def commit(self) -> None:
+        """Nothing is left to do."""
 
 
 def sqlalchemy_url(database_url: str) -> str:
@@ -161,6 +182,14 @@ class Database:
                     yield transaction
                 finally:
                     transaction.rollback()
+
+    @contextmanager
+    def one_step(self) -> Iterator[OneStep]:
+        """A cursor for a single statement that writes."""
+        with self._connection() as connection:
+            connection.autocommit = True
+            with connection.cursor(cursor_factory=OneStep) as cursor:
+                yield cursor
 
     def answers(self) -> bool:
         """Whether the server is there."""

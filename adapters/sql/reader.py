@@ -51,7 +51,7 @@ TURN_COLUMNS = """t.id, t.content, t.created_at,
 NEWEST_REPLY = "(SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY replies.id DESC LIMIT 1) r"
 # The chatroom's columns come with every turn: one round trip, and a chatroom without turns still has its row.
 CONVERSATION = f"""
-SELECT c.id, c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
+SELECT c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
 FROM chatrooms c
 LEFT JOIN LATERAL (
     SELECT m.id, m.content, m.created_at FROM messages m
@@ -94,6 +94,10 @@ JOIN LATERAL (
 WHERE m.chatroom_id = %(chatroom_id)s AND m.id < %(before)s
 ORDER BY m.id DESC LIMIT %(limit)s
 """
+
+# A look into a dictionary costs a fifth of asking the enumeration.
+STATES = {state.value: state for state in ReplyState}
+FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value: reason for reason in FailureReason}}
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
@@ -168,11 +172,11 @@ class SqlReader:
             rows = cursor.fetchall()
         if not rows:
             return None
-        page = [_turn(row[5:]) for row in rows[:turns] if row[5] is not None]
+        page = [_turn(row[4:]) for row in rows[:turns] if row[4] is not None]
         next_before = page[-1].message_id if len(rows) > turns else None
         page.reverse()
-        room_id, name, system_prompt, created_at, updated_at = rows[0][:5]
-        return Conversation(room_id, name, system_prompt, created_at, updated_at, page, next_before)
+        name, system_prompt, created_at, updated_at = rows[0][:4]
+        return Conversation(chatroom_id, name, system_prompt, created_at, updated_at, page, next_before)
 
     def turns_from(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
@@ -207,8 +211,5 @@ class SqlReader:
 
 
 def _turn(row: tuple[Any, ...]) -> Turn:
-    turn = Turn._make(row)
-    return turn._replace(
-        reply_state=ReplyState(turn.reply_state),
-        failure=FailureReason(turn.failure) if turn.failure else None,
-    )
+    """A turn of the columns TURN_COLUMNS, whose fifth is a state and whose eleventh says why a reply failed."""
+    return Turn._make((*row[:4], STATES[row[4]], *row[5:10], FAILURES[row[10]], *row[11:]))

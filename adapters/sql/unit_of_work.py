@@ -8,7 +8,7 @@ from adapters.sql.acceptance import SqlAcceptance
 from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.billing import SqlBilling
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
-from adapters.sql.database import Database, Transaction
+from adapters.sql.database import Database, OneStep, Transaction
 from adapters.sql.erasure import SqlErasure
 from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.refresh_tokens import SqlRefreshChains
@@ -17,9 +17,9 @@ from adapters.sql.users import SqlSessions, SqlUsers
 
 
 class SqlWork:
-    """The Work port on an open transaction: every repository works on the same one, and is made when it is used."""
+    """The Work port on a transaction: every repository works on the same one, and is made when it is used."""
 
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction | OneStep) -> None:
         """Work on ``transaction``."""
         self._transaction = transaction
 
@@ -88,3 +88,9 @@ class SqlUnitsOfWork:
         """A unit of work; rolled back unless it was committed."""
         with self._database.transaction() as transaction:
             yield SqlWork(transaction)
+
+    @contextmanager
+    def one_step(self) -> Iterator[SqlWork]:
+        """A unit of work whose only statement commits itself."""
+        with self._database.one_step() as cursor:
+            yield SqlWork(cursor)

@@ -53,3 +53,6 @@ class Begin(Protocol):
     """Opens units of work. DependencyDown("database") when there is no database to open one on."""
 
     def __call__(self) -> AbstractContextManager[Work]: ...
+
+    def one_step(self) -> AbstractContextManager[Work]:
+        """For a story that does one thing and commits: that is all or nothing by itself, and costs less this way."""

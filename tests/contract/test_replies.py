@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from adapters.sql.database import Transaction
 from adapters.sql.unit_of_work import SqlWork
 from domain.accounts import UserId
 from domain.chat import ChatroomId
@@ -129,6 +130,7 @@ def claimed_meanwhile(
         if commit:
             work.commit()
         else:
+            assert isinstance(work._transaction, Transaction)
             work._transaction.rollback()
         theirs.set_result(running.result(30))
 
