@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from adapters.sql.acceptance import SqlAcceptance
+from adapters.sql.acceptance import EverybodysBacklog, SqlAcceptance
 from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.billing import SqlBilling
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
@@ -19,9 +19,10 @@ from adapters.sql.users import SqlSessions, SqlUsers
 class SqlWork:
     """The Work port on a transaction: every repository works on the same one, and is made when it is used."""
 
-    def __init__(self, transaction: Transaction | OneStep) -> None:
-        """Work on ``transaction``."""
+    def __init__(self, transaction: Transaction | OneStep, everybodys_backlog: EverybodysBacklog) -> None:
+        """Work on ``transaction``, with what this process knows of everybody's backlog."""
         self._transaction = transaction
+        self._everybodys_backlog = everybodys_backlog
 
     @cached_property
     def users(self) -> SqlUsers:
@@ -49,7 +50,7 @@ class SqlWork:
 
     @cached_property
     def acceptance(self) -> SqlAcceptance:
-        return SqlAcceptance(self._transaction)
+        return SqlAcceptance(self._transaction, self._everybodys_backlog)
 
     @cached_property
     def refresh_chains(self) -> SqlRefreshChains:
@@ -82,15 +83,16 @@ class SqlUnitsOfWork:
     def __init__(self, database: Database) -> None:
         """Open transactions on ``database``."""
         self._database = database
+        self._everybodys_backlog = EverybodysBacklog()
 
     @contextmanager
     def __call__(self) -> Iterator[SqlWork]:
         """A unit of work; rolled back unless it was committed."""
         with self._database.transaction() as transaction:
-            yield SqlWork(transaction)
+            yield SqlWork(transaction, self._everybodys_backlog)
 
     @contextmanager
     def one_step(self) -> Iterator[SqlWork]:
         """A unit of work whose only statement commits itself."""
         with self._database.one_step() as cursor:
-            yield SqlWork(cursor)
+            yield SqlWork(cursor, self._everybodys_backlog)
