@@ -24,15 +24,25 @@ SELECT id, method, device, started_at, COALESCE(last_used_at, started_at), expir
 WHERE user_id = %(user_id)s AND ended_at IS NULL AND expires_at > now()
 ORDER BY id DESC LIMIT 100
 """
-PROFILE = """
-SELECT u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
-       s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours, COALESCE(now() < s.grace_ends_at, false)
-FROM users u
-CROSS JOIN (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
+PROFILE_COLUMNS = """u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
+       s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours,
+       COALESCE(now() < s.grace_ends_at, false)"""
+USE_AND_SUBSCRIPTION = """CROSS JOIN (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = today.day
-LEFT JOIN subscriptions s ON s.user_id = u.id
+LEFT JOIN subscriptions s ON s.user_id = u.id"""
+PROFILE = f"""
+SELECT {PROFILE_COLUMNS}
+FROM users u
+{USE_AND_SUBSCRIPTION}
 WHERE u.id = %(id)s
-"""
+"""  # noqa: S608 - columns, no values
+PRINCIPAL_WITH_PROFILE = f"""
+SELECT login.method, login.started_at, {PROFILE_COLUMNS}
+FROM sessions login
+JOIN users u ON u.id = login.user_id
+{USE_AND_SUBSCRIPTION}
+WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
+"""  # noqa: S608 - columns, no values
 STANDING = """
 SELECT today.day, COALESCE(d.used, 0), s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours,
        COALESCE(now() < s.grace_ends_at, false)
@@ -101,6 +111,7 @@ FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value:
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
+ASK_PRINCIPAL_WITH_PROFILE = PreparedStatement("principal_with_profile", PRINCIPAL_WITH_PROFILE)
 ASK_ROOMS = PreparedStatement("rooms", ROOMS)
 ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
 
@@ -130,12 +141,18 @@ class SqlReader:
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""
         row = self._one(ASK_PROFILE, {"id": user_id})
+        return None if row is None else _profile(row, allowances)
+
+    def principal_with_profile(
+        self, session_id: SessionId, *, allowances: Allowances
+    ) -> tuple[Principal, Profile] | None:
+        """Who a session belongs to, and their profile."""
+        row = self._one(ASK_PRINCIPAL_WITH_PROFILE, {"id": session_id})
         if row is None:
             return None
-        found_id, phone, name, email, created_at, day, used, *subscription = row
-        plan = plan_of(subscription_from(subscription))
-        quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
-        return Profile(found_id, phone, name, email, created_at, plan, quota)
+        method, started_at, *columns = row
+        profile = _profile(columns, allowances)
+        return Principal(profile.id, session_id, LoginMethod(method), started_at), profile
 
     def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
         """Plan, subscription and today's use."""
@@ -208,6 +225,13 @@ class SqlReader:
             else:
                 cursor.execute(statement, values)
             return cursor.fetchone()
+
+
+def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
+    user_id, phone, name, email, created_at, day, used, *subscription = columns
+    plan = plan_of(subscription_from(subscription))
+    quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
+    return Profile(user_id, phone, name, email, created_at, plan, quota)
 
 
 def _turn(row: tuple[Any, ...]) -> Turn:

@@ -106,7 +106,7 @@ def test_but_no_more_work_is_done_at_once_than_there_are_places(
     app: Flask, asha: Caller, house: House, monkeypatch: pytest.MonkeyPatch
 ):
     held = Held()
-    profile = type(house.use_cases.auth.show_profile)
+    profile = type(house.use_cases.auth.show_own_profile)
     show = profile.__call__
 
     def show_when_let_go(*args: Any, **options: Any) -> Any:
