@@ -60,6 +60,10 @@ storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every prom
 bench-replies: $(VENV)/.dev ## what one worker process does; see bench/README.md
 	PYTHONPATH=. $(PY) bench/replies.py
 
+.PHONY: bench-requests
+bench-requests: $(VENV)/.dev ## what one web process does, beside a bare Express app; see bench/README.md
+	PYTHONPATH=. $(PY) bench/endpoints.py
+
 .PHONY: migration
 migration: $(VENV)/.embedded ## write a migration from what the tables have become: name="add x"
 	@test -n "$(name)" || { echo 'Say what it does: make migration name="add x to y"' >&2; exit 2; }

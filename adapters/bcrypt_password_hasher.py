@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
+from typing import TypeVar
 
 import bcrypt
 
@@ -13,6 +15,8 @@ from domain.errors import DependencyDown
 
 # bcrypt keeps a core busy for a quarter of a second: more than two at once would starve every other request.
 AT_ONCE = 2
+
+T = TypeVar("T")
 
 
 class BcryptPasswordHasher:
@@ -27,32 +31,30 @@ class BcryptPasswordHasher:
         self._pepper = pepper
         self._cost = cost
         self._places = BoundedSemaphore(places)
-        self._turn = BoundedSemaphore(AT_ONCE)
+        # Threads of their own on all cores that there are now: the rest of a web process keeps to one (WEB_CORES).
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+        self._workers = ThreadPoolExecutor(AT_ONCE, "bcrypt", initializer=lambda: _use(cores))
 
     def hash(self, password: str) -> str:
         """A salted hash. DependencyDown when too many are waiting."""
-        with self._my_turn():
-            return bcrypt.hashpw(self._digest(password), bcrypt.gensalt(self._cost)).decode()
+        return self._in_turn(lambda: bcrypt.hashpw(self._digest(password), bcrypt.gensalt(self._cost)).decode())
 
     def matches(self, password: str, password_hash: str | None) -> bool:
         """Whether it is the password of the hash; with no hash the same work is done for nothing."""
         if password_hash is None:
             self.hash(password)
             return False
-        with self._my_turn():
-            return bcrypt.checkpw(self._digest(password), password_hash.encode())
+        return self._in_turn(lambda: bcrypt.checkpw(self._digest(password), password_hash.encode()))
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Whether the hash says another cost, or another version of bcrypt."""
         return not password_hash.startswith(f"$2b${self._cost:02d}$")
 
-    @contextmanager
-    def _my_turn(self) -> Iterator[None]:
+    def _in_turn(self, work: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):
             raise DependencyDown("password_hasher", retry_after=1)
         try:
-            with self._turn:
-                yield
+            return self._workers.submit(work).result()
         finally:
             self._places.release()
 
@@ -60,3 +62,9 @@ class BcryptPasswordHasher:
         return base64.b64encode(
             hmac.new(self._pepper, password.encode("utf-8", "surrogatepass"), hashlib.sha384).digest()
         )
+
+
+def _use(cores: set[int] | None) -> None:
+    """Let the thread at hand run on these."""
+    if cores is not None:
+        os.sched_setaffinity(0, cores)

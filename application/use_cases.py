@@ -6,7 +6,7 @@ from application.auth.leaving import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
 from application.auth.one_time_passwords import RequestCode, VerifyCode
 from application.auth.passwords import ChangePassword, LogIn, ResetPassword
-from application.auth.profile import ChangeProfile, ShowProfile
+from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
 from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate
 from application.auth.sign_up import SignUp
@@ -36,6 +36,7 @@ class Auth:
     change_password: ChangePassword
     authenticate: Authenticate
     show_profile: ShowProfile
+    show_own_profile: ShowOwnProfile
     refresh_session: RefreshSession
     log_out: LogOut
     list_sessions: ListSessions

@@ -53,6 +53,7 @@ VARIABLES = (
     Variable("PORT", "8000", "port the web server listens on"),
     Variable("WEB_THREADS", "8", "requests one web process works on at once"),
     Variable("STREAM_THREADS", "600", "requests one web process lets wait at once: streams and long polls"),
+    Variable("WEB_CORES", "one", "`one`: a web process keeps to one core, where others leave it most; or `all`"),
     Variable("DATABASE_URL", "embedded server", "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`"),
     Variable("REDIS_URL", "embedded server", "Redis or Valkey, `redis://[:password@]host:6379[/0]`"),
     Variable("REDIS_HOST", "", "host of Redis, in place of REDIS_URL"),
@@ -156,6 +157,7 @@ class Settings:
     port: int
     web_threads: int
     stream_threads: int
+    one_core: bool
     # They may hold passwords.
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
@@ -265,6 +267,7 @@ class _Reading:
             port=self.number("PORT", 8000, 1, 65535),
             web_threads=self.number("WEB_THREADS", 8, 1, 1000),
             stream_threads=self.number("STREAM_THREADS", 600, 1, 10_000),
+            one_core=self.choice("WEB_CORES", "one", {"one", "all"}) == "one",
             database_url=self.url("DATABASE_URL", {"postgres", "postgresql", "postgresql+psycopg2"}),
             redis_url=self.redis_url(),
             data_dir=data_dir,

@@ -6,6 +6,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from entrypoints.one_core import keep_to_one_core
 from entrypoints.settings import Settings
 from entrypoints.supervisor.parent_death import die_with_parent
 
@@ -39,5 +40,8 @@ def app() -> "Flask":
     # Granian watches its workers; this is for the day when granian itself is killed.
     die_with_parent()
     from wsgi import app as application  # noqa: PLC0415 - in this process, not in the one that starts it
+    from wsgi import settings  # noqa: PLC0415
 
+    if settings.one_core:
+        keep_to_one_core()
     return application

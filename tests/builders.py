@@ -114,6 +114,10 @@ class SwitchedUnitsOfWork:
             raise DependencyDown("database")
         return self._begin()
 
+    def one_step(self) -> AbstractContextManager[MemoryWork]:
+        """A unit of work."""
+        return self()
+
 
 class SwitchedReader:
     """The Reader port; DependencyDown while the database is switched off."""

@@ -65,6 +65,14 @@ class MemoryReader:
             standing.quota,
         )
 
+    def principal_with_profile(
+        self, session_id: SessionId, *, allowances: Allowances
+    ) -> tuple[Principal, Profile] | None:
+        """Who a session belongs to, and their profile."""
+        principal = self.principal(session_id)
+        profile = self.profile(principal.user_id, allowances=allowances) if principal else None
+        return (principal, profile) if principal and profile else None
+
     def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
         """Plan, subscription and today's use."""
         tables = self._database.tables

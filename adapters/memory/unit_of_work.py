@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -518,6 +518,24 @@ class MemoryIdempotencyKeys:
         return row.created_at <= self._now - timedelta(hours=24)
 
 
+class MemoryAcceptance:
+    """The Acceptance port."""
+
+    def __init__(self, work: "MemoryWork") -> None:
+        """Do it with what ``work`` has."""
+        self._work = work
+
+    def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
+        """Charge a prompt, keep the message, queue its reply."""
+        work = self._work
+        work.chatrooms.assert_owned(message.chatroom_id, by=message.user_id)
+        work.replies.assert_room_for_more(message.user_id, policy=policy)
+        quota = work.usage.spend(message.user_id, allowances=allowances)
+        work.messages.add(message)
+        work.replies.add(QueuedReply.to(message, id=reply_id, quota=quota, at=message.created_at, policy=policy))
+        return quota
+
+
 class MemoryWork:
     """The Work port."""
 
@@ -532,6 +550,7 @@ class MemoryWork:
         self.messages = MemoryMessages(tables)
         self.replies = MemoryReplies(tables, now)
         self.usage = MemoryUsage(tables, now)
+        self.acceptance = MemoryAcceptance(self)
         self.refresh_chains = MemoryRefreshChains(tables, now)
         self.audit = MemoryAuditTrail(tables)
         self.erasure = MemoryErasure(tables)
@@ -555,6 +574,10 @@ class MemoryUnitsOfWork:
         """A unit of work; forgotten unless it was committed."""
         with self._database.transaction() as tables:
             yield MemoryWork(self._database, tables)
+
+    def one_step(self) -> AbstractContextManager[MemoryWork]:
+        """A unit of work."""
+        return self()
 
 
 def _take_out(table: dict[Any, Any], is_meant: Callable[[Any, Any], bool]) -> int:

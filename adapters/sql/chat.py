@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from adapters.sql.database import PreparedStatement
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
@@ -16,6 +17,7 @@ ADD_CHATROOM = """
 INSERT INTO chatrooms (id, user_id, name, system_prompt, created_at, updated_at)
 VALUES (%(id)s, %(user_id)s, %(name)s, %(system_prompt)s, %(created_at)s, %(updated_at)s)
 """
+ADD_CHATROOM_PREPARED = PreparedStatement("add_chatroom", ADD_CHATROOM)
 OWNED_CHATROOM = """
 SELECT 1 FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR KEY SHARE
 """
@@ -76,8 +78,8 @@ class SqlChatrooms:
     def add(self, chatroom: Chatroom) -> None:
         """Keep a new chatroom. TokenInvalid when its user is gone."""
         try:
-            self._cursor.execute(
-                ADD_CHATROOM,
+            ADD_CHATROOM_PREPARED.execute(
+                self._cursor,
                 {
                     "id": chatroom.id,
                     "user_id": chatroom.user_id,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.sql.database import Database
+from adapters.sql.database import Database, PreparedStatement
 from adapters.sql.subscriptions import plan_of, subscription_from
 from application.ports.language_model import Exchange
 from application.ports.reader import Conversation, Entry, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
@@ -11,6 +11,9 @@ from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
 from domain.replies import FailureReason, ReplyId, ReplyState
+
+# Where a page begins that nothing comes before. No NULL: a plan that serves both could not begin in the index.
+AFTER_ALL = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
 
 PRINCIPAL = """
 SELECT user_id, id, method, started_at FROM sessions
@@ -21,15 +24,25 @@ SELECT id, method, device, started_at, COALESCE(last_used_at, started_at), expir
 WHERE user_id = %(user_id)s AND ended_at IS NULL AND expires_at > now()
 ORDER BY id DESC LIMIT 100
 """
-PROFILE = """
-SELECT u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
-       s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours, COALESCE(now() < s.grace_ends_at, false)
-FROM users u
-CROSS JOIN (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
+PROFILE_COLUMNS = """u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
+       s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours,
+       COALESCE(now() < s.grace_ends_at, false)"""
+USE_AND_SUBSCRIPTION = """CROSS JOIN (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = today.day
-LEFT JOIN subscriptions s ON s.user_id = u.id
+LEFT JOIN subscriptions s ON s.user_id = u.id"""
+PROFILE = f"""
+SELECT {PROFILE_COLUMNS}
+FROM users u
+{USE_AND_SUBSCRIPTION}
 WHERE u.id = %(id)s
-"""
+"""  # noqa: S608 - columns, no values
+PRINCIPAL_WITH_PROFILE = f"""
+SELECT login.method, login.started_at, {PROFILE_COLUMNS}
+FROM sessions login
+JOIN users u ON u.id = login.user_id
+{USE_AND_SUBSCRIPTION}
+WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
+"""  # noqa: S608 - columns, no values
 STANDING = """
 SELECT today.day, COALESCE(d.used, 0), s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours,
        COALESCE(now() < s.grace_ends_at, false)
@@ -37,22 +50,22 @@ FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = %(id)s AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = %(id)s
 """
-ROOMS = """
+ROOMS = f"""
 SELECT id, name, created_at, updated_at FROM chatrooms
-WHERE user_id = %(user_id)s AND (%(before)s::uuid IS NULL OR id < %(before)s)
+WHERE user_id = %(user_id)s AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
 ORDER BY id DESC LIMIT %(limit)s
-"""
+"""  # noqa: S608 - a constant, no values
 TURN_COLUMNS = """t.id, t.content, t.created_at,
        r.id, r.state, r.run, r.content, r.created_at, r.finished_at, r.model, r.failure, r.truncated,
        r.input_tokens, r.output_tokens"""
 NEWEST_REPLY = "(SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY replies.id DESC LIMIT 1) r"
 # The chatroom's columns come with every turn: one round trip, and a chatroom without turns still has its row.
 CONVERSATION = f"""
-SELECT c.id, c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
+SELECT c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
 FROM chatrooms c
 LEFT JOIN LATERAL (
     SELECT m.id, m.content, m.created_at FROM messages m
-    WHERE m.chatroom_id = c.id AND (%(before)s::uuid IS NULL OR m.id < %(before)s)
+    WHERE m.chatroom_id = c.id AND m.id < COALESCE(%(before)s::uuid, {AFTER_ALL})
     ORDER BY m.id DESC LIMIT %(limit)s
 ) t ON true
 LEFT JOIN LATERAL {NEWEST_REPLY} ON true
@@ -92,6 +105,16 @@ WHERE m.chatroom_id = %(chatroom_id)s AND m.id < %(before)s
 ORDER BY m.id DESC LIMIT %(limit)s
 """
 
+# A look into a dictionary costs a fifth of asking the enumeration.
+STATES = {state.value: state for state in ReplyState}
+FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value: reason for reason in FailureReason}}
+
+ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
+ASK_PROFILE = PreparedStatement("profile", PROFILE)
+ASK_PRINCIPAL_WITH_PROFILE = PreparedStatement("principal_with_profile", PRINCIPAL_WITH_PROFILE)
+ASK_ROOMS = PreparedStatement("rooms", ROOMS)
+ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
+
 
 class SqlReader:
     """The Reader port."""
@@ -102,7 +125,7 @@ class SqlReader:
 
     def principal(self, session_id: SessionId) -> Principal | None:
         """Who a session belongs to."""
-        row = self._one(PRINCIPAL, {"id": session_id})
+        row = self._one(ASK_PRINCIPAL, {"id": session_id})
         if row is None:
             return None
         user_id, found_id, method, started_at = row
@@ -117,13 +140,19 @@ class SqlReader:
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""
-        row = self._one(PROFILE, {"id": user_id})
+        row = self._one(ASK_PROFILE, {"id": user_id})
+        return None if row is None else _profile(row, allowances)
+
+    def principal_with_profile(
+        self, session_id: SessionId, *, allowances: Allowances
+    ) -> tuple[Principal, Profile] | None:
+        """Who a session belongs to, and their profile."""
+        row = self._one(ASK_PRINCIPAL_WITH_PROFILE, {"id": session_id})
         if row is None:
             return None
-        found_id, phone, name, email, created_at, day, used, *subscription = row
-        plan = plan_of(subscription_from(subscription))
-        quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
-        return Profile(found_id, phone, name, email, created_at, plan, quota)
+        method, started_at, *columns = row
+        profile = _profile(columns, allowances)
+        return Principal(profile.id, session_id, LoginMethod(method), started_at), profile
 
     def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
         """Plan, subscription and today's use."""
@@ -138,7 +167,7 @@ class SqlReader:
         """A page of chatrooms, newest first."""
         with self._database.read() as cursor:
             # One more than asked for tells whether there is a next page.
-            cursor.execute(ROOMS, {"user_id": user_id, "before": before, "limit": limit + 1})
+            ASK_ROOMS.execute(cursor, {"user_id": user_id, "before": before, "limit": limit + 1})
             rows = cursor.fetchall()
         rooms = [RoomLine._make(row) for row in rows[:limit]]
         return RoomPage(rooms, rooms[-1].id if len(rows) > limit else None)
@@ -148,8 +177,8 @@ class SqlReader:
     ) -> Conversation | None:
         """A chatroom and a page of its turns, oldest first."""
         with self._database.read() as cursor:
-            cursor.execute(
-                CONVERSATION,
+            ASK_CONVERSATION.execute(
+                cursor,
                 {
                     "user_id": user_id,
                     "chatroom_id": chatroom_id,
@@ -160,11 +189,11 @@ class SqlReader:
             rows = cursor.fetchall()
         if not rows:
             return None
-        page = [_turn(row[5:]) for row in rows[:turns] if row[5] is not None]
+        page = [_turn(row[4:]) for row in rows[:turns] if row[4] is not None]
         next_before = page[-1].message_id if len(rows) > turns else None
         page.reverse()
-        room_id, name, system_prompt, created_at, updated_at = rows[0][:5]
-        return Conversation(room_id, name, system_prompt, created_at, updated_at, page, next_before)
+        name, system_prompt, created_at, updated_at = rows[0][:4]
+        return Conversation(chatroom_id, name, system_prompt, created_at, updated_at, page, next_before)
 
     def turns_from(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
@@ -189,15 +218,22 @@ class SqlReader:
             cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
             return [Exchange._make(row) for row in cursor.fetchall()]
 
-    def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
+    def _one(self, statement: PreparedStatement | str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         with self._database.read() as cursor:
-            cursor.execute(statement, values)
+            if isinstance(statement, PreparedStatement):
+                statement.execute(cursor, values)
+            else:
+                cursor.execute(statement, values)
             return cursor.fetchone()
 
 
+def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
+    user_id, phone, name, email, created_at, day, used, *subscription = columns
+    plan = plan_of(subscription_from(subscription))
+    quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
+    return Profile(user_id, phone, name, email, created_at, plan, quota)
+
+
 def _turn(row: tuple[Any, ...]) -> Turn:
-    turn = Turn._make(row)
-    return turn._replace(
-        reply_state=ReplyState(turn.reply_state),
-        failure=FailureReason(turn.failure) if turn.failure else None,
-    )
+    """A turn of the columns TURN_COLUMNS, whose fifth is a state and whose eleventh says why a reply failed."""
+    return Turn._make((*row[:4], STATES[row[4]], *row[5:10], FAILURES[row[10]], *row[11:]))

@@ -30,13 +30,12 @@ VALUES (%(id)s, %(message_id)s, %(chatroom_id)s, %(user_id)s, 'queued', %(priori
         now() + %(answer_within)s, %(charged_on)s, %(created_at)s)
 """
 # Counted no further than the limits: a full backlog costs no more than that to see.
-BACKLOGS = """
-SELECT (SELECT count(*) FROM (
-            SELECT 1 FROM replies WHERE user_id = %(user_id)s AND state IN ('queued', 'running')
-            LIMIT %(user_backlog)s) AS mine),
-       (SELECT count(*) FROM (
-            SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT %(backlog)s) AS everybodys)
-"""
+BACKLOG_OF_USER = """SELECT count(*) FROM (
+    SELECT 1 FROM replies WHERE user_id = %(user_id)s AND state IN ('queued', 'running')
+    LIMIT %(user_backlog)s) AS mine"""
+BACKLOG_OF_ALL = """SELECT count(*) FROM (
+    SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT %(backlog)s) AS everybodys"""
+BACKLOGS = f"SELECT ({BACKLOG_OF_USER}), ({BACKLOG_OF_ALL})"
 # Claims are made one after the other, so that what one sees is what the last one did. Held until the commit.
 TAKE_TURN_TO_CLAIM = "SELECT pg_advisory_xact_lock(7364202602)"
 # The window keeps the cost of a claim from growing with the backlog. Users who are at their limit are left out before

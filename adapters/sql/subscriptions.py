@@ -11,6 +11,10 @@ SUBSCRIPTION_COLUMNS = (
     "status, current_period_end, cancel_at_period_end, price_is_ours, COALESCE(now() < grace_ends_at, false)"
 )
 
+# The same rule as Subscription.plan, for statements that decide by it; the contracts hold the two together.
+IS_PRO = """price_is_ours AND (status IN ('active', 'trialing')
+    OR status = 'past_due' AND COALESCE(now() < grace_ends_at, false))"""
+
 
 def subscription_from(row: Sequence[Any] | None) -> Subscription | None:
     """The subscription of a row of ``SUBSCRIPTION_COLUMNS``; None where there is no row or an outer join found none."""

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cached_property
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812
-
+from adapters.sql.acceptance import EverybodysBacklog, SqlAcceptance
 from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.billing import SqlBilling
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
-from adapters.sql.database import Database
+from adapters.sql.database import Database, OneStep, Transaction
 from adapters.sql.erasure import SqlErasure
 from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.refresh_tokens import SqlRefreshChains
@@ -18,26 +17,64 @@ from adapters.sql.users import SqlSessions, SqlUsers
 
 
 class SqlWork:
-    """The Work port on an open transaction."""
+    """The Work port on a transaction: every repository works on the same one, and is made when it is used."""
 
-    def __init__(self, cursor: Cursor, connection: Any) -> None:
-        """Let every repository work on the same transaction."""
-        self._connection = connection
-        self.users = SqlUsers(cursor)
-        self.sessions = SqlSessions(cursor)
-        self.chatrooms = SqlChatrooms(cursor)
-        self.messages = SqlMessages(cursor)
-        self.replies = SqlReplies(cursor)
-        self.usage = SqlUsage(cursor)
-        self.refresh_chains = SqlRefreshChains(cursor)
-        self.audit = SqlAuditTrail(cursor)
-        self.erasure = SqlErasure(cursor)
-        self.idempotency_keys = SqlIdempotencyKeys(cursor)
-        self.billing = SqlBilling(cursor)
+    def __init__(self, transaction: Transaction | OneStep, everybodys_backlog: EverybodysBacklog) -> None:
+        """Work on ``transaction``, with what this process knows of everybody's backlog."""
+        self._transaction = transaction
+        self._everybodys_backlog = everybodys_backlog
+
+    @cached_property
+    def users(self) -> SqlUsers:
+        return SqlUsers(self._transaction)
+
+    @cached_property
+    def sessions(self) -> SqlSessions:
+        return SqlSessions(self._transaction)
+
+    @cached_property
+    def chatrooms(self) -> SqlChatrooms:
+        return SqlChatrooms(self._transaction)
+
+    @cached_property
+    def messages(self) -> SqlMessages:
+        return SqlMessages(self._transaction)
+
+    @cached_property
+    def replies(self) -> SqlReplies:
+        return SqlReplies(self._transaction)
+
+    @cached_property
+    def usage(self) -> SqlUsage:
+        return SqlUsage(self._transaction)
+
+    @cached_property
+    def acceptance(self) -> SqlAcceptance:
+        return SqlAcceptance(self._transaction, self._everybodys_backlog)
+
+    @cached_property
+    def refresh_chains(self) -> SqlRefreshChains:
+        return SqlRefreshChains(self._transaction)
+
+    @cached_property
+    def audit(self) -> SqlAuditTrail:
+        return SqlAuditTrail(self._transaction)
+
+    @cached_property
+    def erasure(self) -> SqlErasure:
+        return SqlErasure(self._transaction)
+
+    @cached_property
+    def idempotency_keys(self) -> SqlIdempotencyKeys:
+        return SqlIdempotencyKeys(self._transaction)
+
+    @cached_property
+    def billing(self) -> SqlBilling:
+        return SqlBilling(self._transaction)
 
     def commit(self) -> None:
         """COMMIT."""
-        self._connection.commit()
+        self._transaction.commit()
 
 
 class SqlUnitsOfWork:
@@ -46,9 +83,16 @@ class SqlUnitsOfWork:
     def __init__(self, database: Database) -> None:
         """Open transactions on ``database``."""
         self._database = database
+        self._everybodys_backlog = EverybodysBacklog()
 
     @contextmanager
     def __call__(self) -> Iterator[SqlWork]:
         """A unit of work; rolled back unless it was committed."""
-        with self._database.transaction() as (cursor, connection):
-            yield SqlWork(cursor, connection)
+        with self._database.transaction() as transaction:
+            yield SqlWork(transaction, self._everybodys_backlog)
+
+    @contextmanager
+    def one_step(self) -> Iterator[SqlWork]:
+        """A unit of work whose only statement commits itself."""
+        with self._database.one_step() as cursor:
+            yield SqlWork(cursor, self._everybodys_backlog)

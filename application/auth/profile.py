@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from application.auth.audit import Recorder
 from application.changes import UNCHANGED, Unchanged
+from application.ports.access_tokens import AccessTokens
 from application.ports.audit import Happening
 from application.ports.reader import Profile, Reader
+from application.ports.runtime import Clock
 from application.ports.unit_of_work import Begin
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
 from domain.errors import TokenInvalid
@@ -25,6 +27,24 @@ class ShowProfile:
         if profile is None:
             raise TokenInvalid
         return profile
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOwnProfile:
+    """Says who is behind a token, as Authenticate does, and their profile, as ShowProfile does."""
+
+    access_tokens: AccessTokens
+    reader: Reader
+    clock: Clock
+    allowances: Allowances
+
+    def __call__(self, token: str) -> tuple[Principal, Profile]:
+        """Both at once. TokenInvalid, TokenExpired."""
+        claims = self.access_tokens.read(token, at=self.clock())
+        found = self.reader.principal_with_profile(claims.session_id, allowances=self.allowances)
+        if found is None or found[0].user_id != claims.user_id:
+            raise TokenInvalid
+        return found
 
 
 @dataclass(frozen=True, slots=True)

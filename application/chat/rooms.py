@@ -33,7 +33,7 @@ class OpenChatroom:
             system_prompt=system_prompt,
             at=self.clock(),
         )
-        with self.begin() as work:
+        with self.begin.one_step() as work:
             work.chatrooms.add(chatroom)
             work.commit()
         # After the commit: dropped before it, the page could be filled again without the new chatroom.

@@ -11,7 +11,7 @@ from domain.accounts import UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound
 from domain.plans import Allowances, DailyQuota
-from domain.replies import QueuedReply, ReplyId, ReplyPolicy
+from domain.replies import ReplyId, ReplyPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +47,19 @@ class SendMessage:
             id=MessageId(self.new_id()), sender=sender, chatroom_id=chatroom_id, text=text, at=self.clock()
         )
         fingerprint = hashlib.sha256(f"{chatroom_id}\n{text}".encode()).digest()
-        with self.begin() as work:
+        with self.begin.one_step() if idempotency_key is None else self.begin() as work:
             if idempotency_key is not None:
                 earlier = work.idempotency_keys.recall(sender, idempotency_key, fingerprint=fingerprint)
                 if earlier is not None:
                     return _repeated(work, sender, earlier)
-            work.chatrooms.assert_owned(chatroom_id, by=sender)
-            work.replies.assert_room_for_more(sender, policy=self.policy)
-            quota = work.usage.spend(sender, allowances=self.allowances)
-            work.messages.add(message)
-            reply = QueuedReply.to(
-                message, id=ReplyId(self.new_id()), quota=quota, at=message.created_at, policy=self.policy
-            )
-            work.replies.add(reply)
+            reply_id = ReplyId(self.new_id())
+            quota = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
             if idempotency_key is not None:
-                accepted = Accepted(message.id, reply.id, quota)
+                accepted = Accepted(message.id, reply_id, quota)
                 work.idempotency_keys.remember(sender, idempotency_key, fingerprint=fingerprint, accepted=accepted)
             work.commit()
         self.job_queue.ring()
-        return SentMessage(message, reply.id, quota)
+        return SentMessage(message, reply_id, quota)
 
 
 def _repeated(work: Work, sender: UserId, earlier: Accepted) -> SentMessage:

@@ -113,6 +113,11 @@ class Reader(Protocol):
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""
 
+    def principal_with_profile(
+        self, session_id: SessionId, *, allowances: Allowances
+    ) -> tuple[Principal, Profile] | None:
+        """Who a session belongs to, and their profile: one question costs half of two. None as for ``principal``."""
+
     def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
         """Plan, subscription and today's use of a user."""
 

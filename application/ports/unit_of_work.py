@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from application.ports.acceptance import Acceptance
 from application.ports.audit import AuditTrail
 from application.ports.billing_work import BillingWork
 from application.ports.chatrooms import Chatrooms
@@ -32,6 +33,8 @@ class Work(Protocol):
     @property
     def usage(self) -> Usage: ...
     @property
+    def acceptance(self) -> Acceptance: ...
+    @property
     def refresh_chains(self) -> RefreshChains: ...
     @property
     def audit(self) -> AuditTrail: ...
@@ -50,3 +53,6 @@ class Begin(Protocol):
     """Opens units of work. DependencyDown("database") when there is no database to open one on."""
 
     def __call__(self) -> AbstractContextManager[Work]: ...
+
+    def one_step(self) -> AbstractContextManager[Work]:
+        """For a story that does one thing and commits: that is all or nothing by itself, and costs less this way."""

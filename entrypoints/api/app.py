@@ -1,11 +1,10 @@
-"""The Flask application: blueprints, problems, documentation, one log line a request."""
+"""The Flask application: blueprints, problems, documentation."""
 
-import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from application.ports.payment_sandbox import PaymentSandbox
@@ -17,11 +16,11 @@ from entrypoints.api.chat import chat_blueprint
 from entrypoints.api.hardening import harden
 from entrypoints.api.home import home_blueprint
 from entrypoints.api.messages import messages_blueprint
+from entrypoints.api.middleware import surround
 from entrypoints.api.own_account import own_account_blueprint
 from entrypoints.api.payment_sandbox import serve_sandbox
 from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.problems import ProblemApi, register_problems
-from entrypoints.api.request_id import HEADER, request_id
 from entrypoints.api.responses import to_json
 from entrypoints.api.room_changes import room_changes_blueprint
 from entrypoints.api.security import SCHEME, Guard
@@ -36,7 +35,13 @@ Errors are `application/problem+json` (RFC 9457) with a stable `code`. Times are
 missing id give the same 404. Members of a body that are not documented are ignored.
 """
 
-log = structlog.get_logger("http")
+
+class Application(Flask):
+    """Flask, spared a question that it asks of every function it calls."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No view of ours is a coroutine."""
+        return func
 
 
 def create_app(
@@ -51,7 +56,7 @@ def create_app(
 
     With the pages of a ``sandbox``, where there is one. Several can live in one process.
     """
-    app = Flask("gemini-chat-backend", static_folder=None)
+    app = Application("gemini-chat-backend", static_folder=None)
     app.config.update(
         API_TITLE="Gemini-style chat backend",
         API_VERSION=_version(),
@@ -66,7 +71,6 @@ def create_app(
     register_problems(app)
     guard = Guard(use_cases.auth.authenticate, use_cases.auth.limit_requests)
     places = Places(working_requests, waiting_requests)
-    places.watch(app)
     for blueprint in (
         auth_blueprint(use_cases.auth, guard),
         sessions_blueprint(use_cases.auth, guard),
@@ -84,8 +88,8 @@ def create_app(
     if sandbox is not None:
         serve_sandbox(app, sandbox)
     _serve_documentation(app)
-    _watch_requests(app)
     harden(app, use_cases.auth.limit_requests, policy)
+    surround(app, places, policy)
     return app
 
 
@@ -115,28 +119,6 @@ def _serve_documentation(app: Flask) -> None:
             },
         )
     )
-
-
-def _watch_requests(app: Flask) -> None:
-    @app.before_request
-    def begin() -> None:
-        g.began = time.perf_counter()
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id())
-
-    @app.after_request
-    def end(response: Response) -> Response:
-        response.headers[HEADER] = request_id()
-        response.headers.setdefault("Cache-Control", "no-store")
-        # The rule, not the path: ids stay out of the statistics, and whatever strangers type out of the log.
-        log.info(
-            "request",
-            method=request.method,
-            route=request.url_rule.rule if request.url_rule else None,
-            status=response.status_code,
-            milliseconds=round((time.perf_counter() - g.began) * 1000, 1),
-        )
-        return response
 
 
 def _version() -> str:

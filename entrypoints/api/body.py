@@ -5,6 +5,7 @@ and lone surrogates pass, which PostgreSQL cannot store.
 """
 
 import json
+import re
 from typing import Any, NoReturn
 
 import flask
@@ -16,7 +17,8 @@ from webargs.flaskparser import FlaskParser, abort
 MAX_BODY_BYTES = 64 * 1024
 MAX_DEPTH = 32
 MAX_DIGITS = 32
-SURROGATES = range(0xD800, 0xE000)
+# What PostgreSQL cannot store: NUL, and half a surrogate pair.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class MalformedJson(ValueError):
@@ -26,13 +28,7 @@ class MalformedJson(ValueError):
 def load_json(body: bytes) -> Any:
     """The value of a JSON text (RFC 8259) in UTF-8. MalformedJson when it is none or a wicked one."""
     try:
-        value = json.loads(
-            body.decode("utf-8"),
-            parse_int=_number(int),
-            parse_float=_number(float),
-            parse_constant=_no_constant,
-            object_pairs_hook=_object,
-        )
+        value = _decode(body.decode("utf-8"))
     except RecursionError:
         raise MalformedJson("nested too deeply") from None
     except UnicodeDecodeError:
@@ -68,7 +64,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check(value: Any, depth: int) -> None:
     if isinstance(value, str):
-        if "\x00" in value or any(ord(character) in SURROGATES for character in value):
+        if UNSTORABLE.search(value):
             raise MalformedJson("a text holds NUL or half a surrogate pair")
     elif isinstance(value, dict | list):
         if depth == 0:
@@ -80,8 +76,35 @@ def _check(value: Any, depth: int) -> None:
                 _check(name, depth)
 
 
+_decode = json.JSONDecoder(
+    parse_int=_number(int), parse_float=_number(float), parse_constant=_no_constant, object_pairs_hook=_object
+).decode
+
+
 class BodyParser(FlaskParser):
     """webargs with our loader: 415 for another media type, 400 for JSON that is none."""
+
+    def __init__(self, **options: Any) -> None:
+        """Nothing is known yet."""
+        super().__init__(**options)
+        self._defaults: dict[ma.Schema, dict[str, Any] | None] = {}
+
+    def parse(self, argmap: Any, req: flask.Request | None = None, **options: Any) -> Any:
+        """The arguments. Where a request has none of them, what comes of that was worked out once."""
+        if isinstance(argmap, ma.Schema) and _has_none_of(argmap, options.get("location")):
+            defaults = self._defaults_of(argmap)
+            if defaults is not None:
+                return dict(defaults)
+        return super().parse(argmap, req, **options)
+
+    def _defaults_of(self, schema: ma.Schema) -> dict[str, Any] | None:
+        """What nothing is loaded as; None where something is required."""
+        if schema not in self._defaults:
+            try:
+                self._defaults[schema] = schema.load({})
+            except ma.ValidationError:
+                self._defaults[schema] = None
+        return self._defaults[schema]
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:  # noqa: ARG002
         """The body's value; missing when there is no body, so that each required field is reported."""
@@ -94,6 +117,17 @@ class BodyParser(FlaskParser):
             return load_json(body)
         except MalformedJson as error:
             abort(400, detail=f"The body is {error}.")
+
+
+def _has_none_of(schema: ma.Schema, location: str | None) -> bool:
+    """Whether the request at hand has none of a schema's arguments in its query or among its headers."""
+    environ = flask.request.environ
+    if location == "query":
+        return not environ.get("QUERY_STRING")
+    if location == "headers":
+        names = (field.data_key or name for name, field in schema.fields.items())
+        return not any(f"HTTP_{name.upper().replace('-', '_')}" in environ for name in names)
+    return False
 
 
 class JsonBlueprint(Blueprint):

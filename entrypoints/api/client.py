@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
-from flask import Request, g
+from flask import request
 
 from domain.accounts import Origin
 
@@ -16,33 +17,41 @@ MAX_AGENT_LENGTH = 1_000
 MAX_HOPS = 32
 # One customer of a provider has at least so much of IPv6 to himself.
 IPV6_CUSTOMER_BITS = 64
+# Where a request carries what was found out.
+ORIGIN = "gemini_chat.origin"
+# Longer headers than these are read each time: they are no browser's, and shall not fill the memory.
+MAX_REMEMBERED = 400
+REMEMBERED_CLIENTS = 4_096
 
 
 def origin() -> Origin:
     """Where the request at hand comes from."""
-    found: Origin = g.origin
+    found: Origin = request.environ[ORIGIN]
     return found
 
 
-def read_origin(request: Request, trusted_proxies: Sequence[Network]) -> Origin:
+def note_origin(environ: dict[str, Any], trusted_proxies: tuple[Network, ...]) -> None:
+    """Find out where a request comes from."""
+    remote, agent = environ.get("REMOTE_ADDR") or "", environ.get("HTTP_USER_AGENT", "")
+    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "") if trusted_proxies else ""
+    # The same clients come again and again.
+    read = _remembered if len(agent) + len(forwarded) <= MAX_REMEMBERED else read_origin
+    environ[ORIGIN] = read(remote, forwarded, agent, trusted_proxies)
+
+
+def read_origin(remote: str, forwarded: str, agent: str, trusted_proxies: tuple[Network, ...]) -> Origin:
     """Where a request comes from.
 
     X-Forwarded-For is read from its end, and only as far as each hop was written by a proxy that we trust: whatever
     stands further left, anybody may have written.
     """
-    agent, remote = request.headers.get("User-Agent", ""), request.remote_addr or ""
-    if not trusted_proxies:
-        return _direct(remote, agent)
     address = _parse(remote)
     if address is not None and _is_trusted(address, trusted_proxies):
-        address = _forwarded(request, address, trusted_proxies)
+        address = _nearest_stranger(forwarded, address, trusted_proxies)
     return _origin(address, agent)
 
 
-@lru_cache(maxsize=1_024)
-def _direct(remote: str, agent: str) -> Origin:
-    """The same few clients come again and again."""
-    return _origin(_parse(remote), agent)
+_remembered = lru_cache(maxsize=REMEMBERED_CLIENTS)(read_origin)
 
 
 def _origin(address: IPv4Address | IPv6Address | None, agent: str) -> Origin:
@@ -50,11 +59,11 @@ def _origin(address: IPv4Address | IPv6Address | None, agent: str) -> Origin:
     return Origin(_written(address) if address is not None else None, device or None)
 
 
-def _forwarded(
-    request: Request, nearest: IPv4Address | IPv6Address, trusted_proxies: Sequence[Network]
+def _nearest_stranger(
+    forwarded: str, proxy: IPv4Address | IPv6Address, trusted_proxies: Sequence[Network]
 ) -> IPv4Address | IPv6Address:
-    address = nearest
-    hops = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+    address = proxy
+    hops = forwarded.split(",")
     for hop in reversed(hops[-MAX_HOPS:]):
         before = _parse(hop.strip())
         if before is None:

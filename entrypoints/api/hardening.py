@@ -1,29 +1,11 @@
-"""What every answer says to browsers, and how often one may ask."""
+"""How often strangers may ask, and whose pages may."""
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
 from application.auth.traffic import LimitRequests
-from application.ports.rate_limiter import Charged
-from entrypoints.api.client import origin, read_origin
+from entrypoints.api.client import origin
 from entrypoints.api.policy import DoorPolicy
-from entrypoints.api.security import needs_login
-
-# An answer that is no page loads nothing and stands in no frame; our own pages load from here alone.
-NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
-OWN_PAGE = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Left out, the web server would put its own name here.
-    "Server": "",
-}
-HSTS = "max-age=31536000"
+from entrypoints.api.security import CHARGED, needs_login
 
 CORS_METHODS = "GET, POST, PATCH, DELETE"
 CORS_REQUEST_HEADERS = (
@@ -38,11 +20,10 @@ UNLIMITED = ("/health/", "/docs", "/openapi.json", "/problems", "/metrics", "/we
 
 
 def harden(app: Flask, limit_requests: LimitRequests, policy: DoorPolicy) -> None:
-    """Find out where each request comes from, count it, and finish each answer."""
+    """Count requests for which nobody logs in, and let pages of our origins call the API."""
 
     @app.before_request
     def admit() -> Response | None:
-        g.origin = read_origin(request, policy.trusted_proxies)
         if request.method == "OPTIONS":
             return _preflight(policy) if "Access-Control-Request-Method" in request.headers else None
         view = app.view_functions.get(request.endpoint or "")
@@ -50,30 +31,16 @@ def harden(app: Flask, limit_requests: LimitRequests, policy: DoorPolicy) -> Non
             return None
         # A refresh token cannot be guessed, and whole towns refresh from one address.
         is_login = request.path.startswith("/auth/") and not request.path.startswith("/auth/refresh")
-        # For the answer's headers.
-        g.charged = limit_requests(user_id=None, address=origin().address, is_login=is_login)
+        charged = limit_requests(user_id=None, address=origin().address, is_login=is_login)
+        request.environ[CHARGED] = charged
         return None
 
-    @app.after_request
-    def finish(response: Response) -> Response:
-        response.headers.extend(HEADERS)
-        is_page = response.mimetype == "text/html"
-        response.headers.setdefault("Content-Security-Policy", OWN_PAGE if is_page else NO_PAGE)
-        if policy.https_only:
-            response.headers.setdefault("Strict-Transport-Security", HSTS)
-        _allow_origin(response, policy)
-        _tell_limit(response)
-        return response
+    if policy.cors_origins:
 
-
-def _tell_limit(response: Response) -> None:
-    charged: Charged | None = g.get("charged")
-    # A daily quota, or a refusal, has said what counts most already.
-    if charged is None or "RateLimit" in response.headers:
-        return
-    limit = charged.limit
-    response.headers["RateLimit-Policy"] = f'"{limit.name}";q={limit.amount};w={int(limit.per.total_seconds())}'
-    response.headers["RateLimit"] = f'"{limit.name}";r={charged.remaining};t={charged.resets_in}'
+        @app.after_request
+        def allow_origin(response: Response) -> Response:
+            _allow_origin(response, policy)
+            return response
 
 
 def _preflight(policy: DoorPolicy) -> Response:
@@ -87,8 +54,6 @@ def _preflight(policy: DoorPolicy) -> Response:
 
 def _allow_origin(response: Response, policy: DoorPolicy) -> None:
     """Name the origin where it is one of ours. No cookies are used, so none are allowed."""
-    if not policy.cors_origins:
-        return
     response.vary.add("Origin")
     asked = request.headers.get("Origin", "")
     if asked.lower() in policy.cors_origins:

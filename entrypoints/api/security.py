@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, request
 from flask_smorest import Blueprint
 
 from application.auth.sessions import Authenticate
@@ -15,6 +15,8 @@ from entrypoints.api.client import origin
 
 View = Callable[..., Response]
 SCHEME = "bearer"
+# Where a request carries the limit that is nearest, for the headers of its answer.
+CHARGED = "gemini_chat.charged"
 
 
 class Guard:
@@ -30,35 +32,45 @@ class Guard:
 
     def __call__(self, view: View) -> View:
         """The view, guarded and documented so."""
+        return self._guarded(view, lambda token: (self._authenticate(token),))
 
+    def asking(self, ask: Callable[[str], tuple[Principal, Any]]) -> Callable[[View], View]:
+        """Decorates a view that gets as its second argument what is asked together with who is asking.
+
+        One question costs half of two.
+        """
+        return lambda view: self._guarded(view, ask)
+
+    def _guarded(self, view: View, ask: Callable[[str], tuple[Any, ...]]) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Response:
-            return view(self._principal(), *args, **kwargs)
+            return view(*self._known(ask), *args, **kwargs)
 
         guarded.needs_login = True  # type: ignore[attr-defined]
         documented: View = Blueprint.doc(security=[{SCHEME: []}])(guarded)
         return documented
 
-    def _principal(self) -> Principal:
+    def _known(self, ask: Callable[[str], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The principal first, counted."""
         try:
-            principal = self._asker()
+            known = ask(self._token())
         except Unauthenticated:
             # Who tries tokens is nobody yet but an address.
             self._count(None)
             raise
-        g.user_id = principal.user_id  # for the log line of the request
-        self._count(principal.user_id)
-        return principal
+        self._count(known[0].user_id)
+        return known
 
-    def _asker(self) -> Principal:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    @staticmethod
+    def _token() -> str:
+        scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenInvalid
-        return self._authenticate(token.strip())
+        return str(token.strip())
 
     def _count(self, user_id: UserId | None) -> None:
-        # For the answer's headers. User and address in one go, so that it is one question to Redis.
-        g.charged = self._limit_requests(user_id=user_id, address=origin().address)
+        # User and address in one go, so that it is one question to Redis.
+        request.environ[CHARGED] = self._limit_requests(user_id=user_id, address=origin().address)
 
 
 def needs_login(view: Callable[..., Any] | None) -> bool:

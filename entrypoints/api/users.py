@@ -50,11 +50,11 @@ def users_blueprint(auth: Auth, billing: Billing, guard: Guard) -> JsonBlueprint
     blp = JsonBlueprint("user", __name__, url_prefix="/user", description="Your own account")
 
     @blp.route("/me", methods=["GET"])
-    @guard
+    @guard.asking(auth.show_own_profile)
     @blp.response(200, ProfileSchema)
-    def me(principal: Principal) -> Response:
+    def me(_principal: Principal, profile: Profile) -> Response:
         """Your account, your plan and today's use."""
-        return json_response(profile_json(auth.show_profile(user_id=principal.user_id)))
+        return json_response(profile_json(profile))
 
     @blp.route("/usage", methods=["GET"])
     @guard

@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from queue import SimpleQueue
 from threading import BoundedSemaphore
+from typing import Any
 
-from flask import Flask, Response, request
+from flask import Response, request
 from werkzeug.exceptions import ServiceUnavailable
 
 MAX_WAIT = timedelta(seconds=25)
@@ -32,21 +34,21 @@ class Places:
 
     def __init__(self, count: int, waiting: int = 600) -> None:
         """Let ``count`` requests be worked on and ``waiting`` ones wait at once."""
-        self._free = BoundedSemaphore(count)
+        # One token a place. As a semaphore, but in C: every request comes by here.
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(None)
         self._waiting = BoundedSemaphore(waiting)
 
-    def watch(self, app: Flask) -> None:
-        """Give every request of ``app`` a place until its answer begins; what streams after that needs none."""
+    def take(self, environ: dict[str, Any]) -> None:
+        """Give a request a place until its answer begins; what streams after that needs none."""
+        self._free.get()
+        environ[HAS_PLACE] = True
 
-        @app.before_request
-        def take() -> None:
-            self._free.acquire()
-            request.environ[HAS_PLACE] = True
-
-        @app.teardown_request
-        def give_back(_error: BaseException | None) -> None:
-            if request.environ.pop(HAS_PLACE, False):
-                self._free.release()
+    def give_back(self, environ: dict[str, Any]) -> None:
+        """Take the place back from a request that has one."""
+        if environ.pop(HAS_PLACE, False):
+            self._free.put(None)
 
     @contextmanager
     def given_up(self) -> Iterator[None]:
@@ -54,11 +56,11 @@ class Places:
         self._begin_to_wait()
         try:
             request.environ[HAS_PLACE] = False
-            self._free.release()
+            self._free.put(None)
             try:
                 yield
             finally:
-                self._free.acquire()
+                self._free.get()
                 request.environ[HAS_PLACE] = True
         finally:
             self._waiting.release()

@@ -7,7 +7,7 @@ from application.auth.leaving import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
 from application.auth.one_time_passwords import RedeemCode, RequestCode, SendCode, VerifyCode
 from application.auth.passwords import AcceptPassword, ChangePassword, CountPasswordTry, LogIn, ResetPassword
-from application.auth.profile import ChangeProfile, ShowProfile
+from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
 from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate, StartSession
 from application.auth.sign_up import SignUp
@@ -119,6 +119,13 @@ class AuthStories(containers.DeclarativeContainer):
             clock=outside.clock,
         ),
         show_profile=show_profile,
+        show_own_profile=providers.Factory(
+            ShowOwnProfile,
+            access_tokens=outside.access_tokens,
+            reader=outside.reader,
+            clock=outside.clock,
+            allowances=outside.allowances,
+        ),
         refresh_session=providers.Factory(
             RefreshSession,
             begin=outside.begin,

@@ -12,6 +12,8 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.test import TestResponse
 
 from entrypoints.api.app import create_app
+from entrypoints.api.middleware import surround
+from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.waiting import Places
 from tests.api.door import Caller, body_of, problem_of
 from tests.builders import House
@@ -105,7 +107,7 @@ def test_but_no_more_work_is_done_at_once_than_there_are_places(
     app: Flask, asha: Caller, house: House, monkeypatch: pytest.MonkeyPatch
 ):
     held = Held()
-    profile = type(house.use_cases.auth.show_profile)
+    profile = type(house.use_cases.auth.show_own_profile)
     show = profile.__call__
 
     def show_when_let_go(*args: Any, **options: Any) -> Any:
@@ -175,7 +177,7 @@ def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, house: House):
 def test_a_place_is_given_back_once():
     places = Places(1)
     app = Flask("test")
-    places.watch(app)
+    surround(app, places, DoorPolicy())
 
     @app.get("/")
     def view() -> str:

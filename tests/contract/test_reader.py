@@ -9,12 +9,12 @@ import pytest
 
 from application.ports.language_model import Exchange
 from application.ports.reader import Profile, RoomLine, Standing
-from domain.accounts import UserId
+from domain.accounts import SessionId, UserId
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.plans import Allowance, DailyQuota, Plan
 from domain.replies import Answer, FailureReason, QueuedReply, ReplyId, ReplyState
-from tests.contract.world import ACTIVE, ALLOWANCES, MOMENT, POLICY, MemoryWorld, SqlWorld, World, new_id
+from tests.contract.world import ACTIVE, ALLOWANCES, MOMENT, POLICY, MemoryWorld, SqlWorld, World, a_session, new_id
 
 
 def spend(world: World, user_id: UserId, times: int) -> None:
@@ -39,6 +39,23 @@ class ReaderContract:
     def test_a_profile_of_nobody_is_none(self, world: World) -> None:
         world.user()
         assert world.reader.profile(UserId(new_id()), allowances=ALLOWANCES) is None
+
+    def test_who_is_asking_comes_with_the_profile(self, world: World) -> None:
+        user = world.user(name="Asha")
+        session, ended = a_session(user), a_session(user)
+        with world.begin() as work:
+            work.sessions.add(session)
+            work.sessions.add(ended)
+            work.sessions.end(ended.id, of=user.id)
+            work.commit()
+        world.subscribe(user.id, ACTIVE)
+        spend(world, user.id, 2)
+        assert world.reader.principal_with_profile(session.id, allowances=ALLOWANCES) == (
+            world.reader.principal(session.id),
+            world.reader.profile(user.id, allowances=ALLOWANCES),
+        )
+        for nobodys in (ended.id, SessionId(new_id())):
+            assert world.reader.principal_with_profile(nobodys, allowances=ALLOWANCES) is None
 
     def test_one_who_pays_is_pro(self, world: World) -> None:
         user, other = world.user(), world.user()

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.sql.database import Transaction
 from adapters.sql.unit_of_work import SqlWork
 from domain.errors import DependencyDown
 from domain.replies import Charge, Claim, ClaimedReply, QueuedReply, ReplyState
@@ -33,7 +34,8 @@ def claimed_meanwhile(
         if commit:
             work.commit()
         else:
-            work._connection.rollback()
+            assert isinstance(work._transaction, Transaction)
+            work._transaction.rollback()
         theirs.set_result(running.result(30))
 
 

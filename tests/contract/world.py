@@ -372,7 +372,7 @@ class SqlWorld(World):
     def break_commit(self, work: Work) -> None:
         """End its connection."""
         assert isinstance(work, SqlWork)
-        self._run("SELECT pg_terminate_backend(%(pid)s, 5000)", pid=work._connection.info.backend_pid)
+        self._run("SELECT pg_terminate_backend(%(pid)s, 5000)", pid=work._transaction.connection.info.backend_pid)
 
     def _run(self, statement: str, **values: Any) -> None:
         with self.database.read() as cursor:

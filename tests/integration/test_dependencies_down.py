@@ -216,7 +216,7 @@ class TestWhenConnectionsAreCut:
 
     def test_a_statement_that_takes_too_long_leaves_a_good_connection(self, database: Database) -> None:
         for _ in range(2 * CONNECTIONS):
-            with pytest.raises(DependencyDown), database.transaction() as (cursor, _connection):
+            with pytest.raises(DependencyDown), database.transaction() as cursor:
                 cursor.execute("SET LOCAL statement_timeout = '5ms'; SELECT pg_sleep(5)")
         assert database.answers()
 

@@ -53,6 +53,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "port": 8000,
         "web_threads": 8,
         "stream_threads": 600,
+        "one_core": True,
         "database_url": None,
         "redis_url": None,
         "data_dir": tmp_path / ".data",

@@ -1,0 +1,137 @@
+"""Accepting messages in PostgreSQL, in one statement: a round trip each costs more than what is done in it."""
+
+import time
+from threading import Lock
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from adapters.sql.chat import USED_TODAY
+from adapters.sql.database import PreparedStatement
+from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
+from adapters.sql.subscriptions import IS_PRO
+from domain.chat import Message
+from domain.errors import BacklogFull, ChatroomNotFound, TooManyUnfinishedReplies
+from domain.plans import Allowances, DailyQuota, Plan
+from domain.replies import ReplyId, ReplyPolicy
+
+# Each part asks the ones before: where one of them says no, nothing is written. The chatroom cannot vanish meanwhile,
+# and however many spend at once, the row of the day lets them pass one after the other.
+ACCEPT = f"""
+WITH room AS MATERIALIZED (
+    SELECT id, user_id FROM chatrooms WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
+), backlogs (mine, everybodys) AS MATERIALIZED (
+    SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END
+), plan AS MATERIALIZED (
+    SELECT COALESCE((SELECT {IS_PRO} FROM subscriptions WHERE user_id = %(user_id)s), false) AS is_pro
+), allowed AS MATERIALIZED (
+    SELECT CASE WHEN is_pro THEN %(pro_limit)s::integer ELSE %(basic_limit)s::integer END AS prompts FROM plan
+), spent AS (
+    INSERT INTO daily_usage (user_id, day, used)
+    SELECT room.user_id, (now() AT TIME ZONE 'utc')::date, 1 FROM room, backlogs, allowed
+    WHERE mine < %(user_backlog)s AND everybodys < %(backlog)s AND (prompts IS NULL OR prompts > 0)
+    ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
+    WHERE (SELECT prompts IS NULL OR daily_usage.used < prompts FROM allowed)
+    RETURNING user_id, day, used
+), message AS (
+    INSERT INTO messages (id, chatroom_id, content, created_at)
+    SELECT %(message_id)s::uuid, room.id, %(content)s, %(created_at)s::timestamptz FROM room, spent
+    RETURNING id, chatroom_id, created_at
+), reply AS (
+    INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, available_at, deadline, charged_on,
+                         created_at)
+    SELECT %(reply_id)s::uuid, message.id, message.chatroom_id, spent.user_id, 'queued',
+           CASE WHEN is_pro THEN 0 ELSE 1 END, now(), now() + %(answer_within)s::interval, spent.day, message.created_at
+    FROM message, spent, plan
+)
+SELECT EXISTS (SELECT 1 FROM room), mine, everybodys, is_pro, spent.day, spent.used
+FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true
+"""  # noqa: S608 - parts of statements, no values
+ACCEPT_PREPARED = PreparedStatement("accept_message", ACCEPT)
+
+COUNT_AGAIN_AFTER_SECONDS = 0.25
+
+
+class EverybodysBacklog:
+    """What this process knows of everybody's backlog. Counting it takes the longer, the longer it is.
+
+    Counted anew each quarter of a second, and as soon as what was accepted here since then could have filled it. So one
+    process accepts too much by no more than what it works on at the same moment, as if it counted each time; several by
+    what the others accept in that time.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known: everybody counts."""
+        self._lock = Lock()
+        self._expected: int | None = None
+        self._count_again_at = 0.0
+
+    def must_be_counted(self, *, limit: int) -> bool:
+        """Whether the next one has to count. If not, one more is expected."""
+        with self._lock:
+            if self._expected is None or self._expected >= limit:
+                return True
+            if time.monotonic() > self._count_again_at:
+                # One who counts is enough: the others go by the last count meanwhile.
+                self._count_again_at = time.monotonic() + COUNT_AGAIN_AFTER_SECONDS
+                return True
+            self._expected += 1
+            return False
+
+    def was_counted(self, count: int) -> None:
+        """Take note of what was found, and expect the one who looked."""
+        with self._lock:
+            self._expected = count + 1
+            self._count_again_at = time.monotonic() + COUNT_AGAIN_AFTER_SECONDS
+
+
+class SqlAcceptance:
+    """The Acceptance port."""
+
+    def __init__(self, cursor: Cursor, everybodys: EverybodysBacklog) -> None:
+        """Work on the transaction of ``cursor``; ``everybodys`` backlog is known to all of a process together."""
+        self._cursor = cursor
+        self._everybodys = everybodys
+
+    def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
+        """Charge a prompt, keep the message, promise the reply."""
+        limits = {plan: allowances[plan].daily_prompts for plan in Plan}
+        count_all = self._everybodys.must_be_counted(limit=policy.backlog)
+        ACCEPT_PREPARED.execute(
+            self._cursor,
+            {
+                "user_id": message.user_id,
+                "chatroom_id": message.chatroom_id,
+                "message_id": message.id,
+                "reply_id": reply_id,
+                "content": message.content,
+                "created_at": message.created_at,
+                "answer_within": policy.deadline,
+                "user_backlog": policy.user_backlog,
+                "backlog": policy.backlog,
+                "count_all": count_all,
+                "basic_limit": limits[Plan.BASIC],
+                "pro_limit": limits[Plan.PRO],
+            },
+        )
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - the backlogs are always a row
+        owned, mine, everybodys, is_pro, day, used = row
+        if count_all:
+            self._everybodys.was_counted(everybodys)
+        if not owned:
+            raise ChatroomNotFound
+        if mine >= policy.user_backlog:
+            raise TooManyUnfinishedReplies(limit=policy.user_backlog)
+        if everybodys >= policy.backlog:
+            raise BacklogFull
+        plan = Plan.PRO if is_pro else Plan.BASIC
+        if day is None:
+            raise self._quota(message, plan, limits[plan]).exhausted()
+        return DailyQuota(day, used, limits[plan], plan)
+
+    def _quota(self, message: Message, plan: Plan, limit: int | None) -> DailyQuota:
+        """How it stands now: the statement that was refused may have seen less than what is used."""
+        self._cursor.execute(USED_TODAY, {"user_id": message.user_id})
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - a select without FROM a table always has a row
+        return DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan)
