@@ -161,7 +161,9 @@ class Service:
             with contextlib.suppress(psutil.NoSuchProcess):
                 line = child.cmdline()
                 # Before it becomes its program a child shows the launcher's line.
-                if lives(child) and line and "launch.py" not in " ".join(line) and (role in line or role in line[0]):
+                if not lives(child) or not line or "launch.py" in " ".join(line):
+                    continue
+                if role in line or role in Path(line[0]).name:
                     return child
         return None
 
