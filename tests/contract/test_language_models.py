@@ -65,6 +65,18 @@ class TestGemini(GeminiContract, ClosingContract):
         assert {call.connection for call in server.calls} == {1}
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+def test_a_proxy_of_the_environment_is_used(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with FakeGemini() as proxy:
+        monkeypatch.setenv(name, proxy.base_url)
+        model = GeminiLanguageModel(api_key=KEY, model=MODEL, base_url="http://model.invalid")
+        ask(model)
+        model.close()
+        assert [call.target.partition("/v1beta/")[0] for call in proxy.calls] == ["http://model.invalid"]
+
+
 class TestGeminiLegacy(GeminiContract):
     """google-generativeai."""
 
