@@ -23,7 +23,9 @@ SWEEP_SECONDS = 1.0
 # How soon a user's wish to stop a reply that is being written is seen.
 STOPS_SECONDS = 0.4
 # Claims are not made more often than this: under load each takes several replies.
-BETWEEN_CLAIMS_SECONDS = 0.005
+BETWEEN_CLAIMS_SECONDS = 0.01
+# How often a worker that is full calls for others.
+BETWEEN_RINGS_SECONDS = 0.25
 # With the database down: how soon to try again, at first and at most.
 RETRY_SECONDS = 0.5
 RETRY_AT_MOST_SECONDS = 8.0
@@ -51,6 +53,7 @@ class ReplyLoop:
         self._running: dict[Claim, _Running] = {}
         self._changed = Condition()
         self._look = Event()
+        self._rang_at = 0.0
         self._stopping = Event()
         self._keepers = [
             Thread(target=self._claim_until_stopped, name="claimer", daemon=True),
@@ -104,8 +107,14 @@ class ReplyLoop:
             return False
         self._begin(replies)
         if len(replies) == free:
-            self._job_queue.ring()  # there may be more than we can take: let another machine come
+            self._call_for_others()
         return True
+
+    def _call_for_others(self) -> None:
+        """There may be more than we can take. A ring costs as much as a reply: not one for each."""
+        if time.monotonic() - self._rang_at > BETWEEN_RINGS_SECONDS:
+            self._rang_at = time.monotonic()
+            self._job_queue.ring()
 
     def _begin(self, replies: Sequence[ClaimedReply]) -> None:
         for reply in replies:

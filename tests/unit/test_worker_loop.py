@@ -313,6 +313,17 @@ def test_a_full_worker_rings_for_another_one():
         assert here.house.job_queue.rings == rings + 1
 
 
+def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_RINGS_SECONDS", PATIENCE)
+    with shop(concurrency=1) as here:
+        here.say("a", "b", "c", "d")
+        rings = here.house.job_queue.rings
+        here.model.answers.release(4)
+        here.loop.ring()
+        here.wait_for(here.written, 4)
+        assert here.house.job_queue.rings == rings + 1
+
+
 def test_nobody_is_asked_about_stops_while_nothing_runs():
     asked: list[Collection[object]] = []
     with shop() as here:
