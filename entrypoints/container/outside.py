@@ -6,7 +6,7 @@ from adapters.redis_connection import connect
 from adapters.redis_reply_stream import RedisReplyFeed
 from adapters.redis_worker_presence import RedisWorkerPresence
 from adapters.rq_job_queue import RqJobQueue
-from adapters.sql.database import Database, make_engine
+from adapters.sql.database import Database, make_pool
 from adapters.sql.ledger import SqlLedger
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitsOfWork
@@ -27,9 +27,7 @@ class Outside(containers.DeclarativeContainer):
     clock = providers.Object(system_clock)
 
     database = providers.ThreadSafeSingleton(
-        lambda settings, size, name: Database(
-            make_engine(settings.database_url, pool_size=size, application_name=name)
-        ),
+        lambda settings, size, name: Database(make_pool(settings.database_url, size=size, application_name=name)),
         settings,
         connections,
         application_name,

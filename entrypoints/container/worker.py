@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from dependency_injector import providers
 
+from adapters.payments_on_demand import PaymentsOnDemand
 from adapters.redis_connection import connect_for_rq
 from adapters.rq_job_queue import listen
 from entrypoints.container.language_models import language_model_of
@@ -41,4 +42,5 @@ class WorkerOutside(Outside):
 
     language_model = providers.ThreadSafeSingleton(language_model_of, Outside.settings)
     history_tokens = Outside.settings.provided.history_tokens
+    payments = providers.ThreadSafeSingleton(PaymentsOnDemand, Outside.payments.provider)
     audit_retention = Outside.settings.provided.audit_retention

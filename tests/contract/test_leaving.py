@@ -291,7 +291,7 @@ class TestSqlLeaving(LeavingContract):
         next(records)
         next(records)
         # SQLAlchemy's own count of what is not in the pool.
-        assert "checked out connections: 0" in real_world.database._engine.pool.status().lower()
+        assert "checked out connections: 0" in real_world.database._pool.status().lower()
 
 
 def leads_to_users() -> set[str]:

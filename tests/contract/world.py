@@ -12,7 +12,7 @@ from adapters.memory.doubles import SettableClock
 from adapters.memory.reader import MemoryReader
 from adapters.memory.tables import MemoryDatabase, Tables
 from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
-from adapters.sql.database import Database, make_engine
+from adapters.sql.database import Database, make_pool
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitsOfWork, SqlWork
 from adapters.system_runtime import Uuid7Ids
@@ -387,7 +387,7 @@ class SqlWorld(World):
 @contextmanager
 def sql_world(database_url: str) -> Iterator[SqlWorld]:
     """A world with connections for all threads of a test."""
-    database = Database(make_engine(database_url, pool_size=THREADS + 2, application_name="tests"))
+    database = Database(make_pool(database_url, size=THREADS + 2, application_name="tests"))
     try:
         yield SqlWorld(database)
     finally:

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from adapters.sql import database as database_module
-from adapters.sql.database import Database, make_engine
+from adapters.sql.database import Database, make_pool
 from application.use_cases import UseCases
 from domain.accounts import SessionId
 from domain.chat import ChatroomId
@@ -102,8 +102,7 @@ class TestWithoutPostgres:
 class TestWhenConnectionsAreCut:
     @pytest.fixture
     def database(self, clean_database: str) -> Iterator[Database]:
-        engine = make_engine(clean_database, pool_size=CONNECTIONS, application_name="to-be-cut")
-        database = Database(engine)
+        database = Database(make_pool(clean_database, size=CONNECTIONS, application_name="to-be-cut"))
         yield database
         database.close()
 
@@ -178,7 +177,7 @@ class TestWhenConnectionsAreCut:
         self._write(world)
 
     def test_a_full_pool_says_so(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(database._engine.pool, "_timeout", 0.05)
+        monkeypatch.setattr(database._pool, "_timeout", 0.05)
         start = Barrier(CONNECTIONS + 1)
         done = Barrier(CONNECTIONS + 1)
 

@@ -10,15 +10,16 @@ from domain.accounts import UserId
 from domain.billing import CustomerId
 from domain.errors import DependencyDown, WebhookNotConfigured
 from entrypoints.container.web import Web, build_web
+from entrypoints.container.worker import build_worker
 from entrypoints.settings import read_settings
 
+NOWHERE = {"DATABASE_URL": "postgresql://nowhere/none", "REDIS_URL": "redis://nowhere"}
 STRIPE = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_PRICE_ID": "price_1", "STRIPE_API_BASE": "http://127.0.0.1:9"}
 
 
 def built(directory: Path, **given: str) -> Web:
     """A web process; nothing is connected."""
-    nowhere = {"DATABASE_URL": "postgresql://nowhere/none", "REDIS_URL": "redis://nowhere", "DATA_DIR": str(directory)}
-    return build_web(read_settings({**nowhere, **given}))
+    return build_web(read_settings({**NOWHERE, "DATA_DIR": str(directory), **given}))
 
 
 def test_without_a_key_development_has_a_sandbox(tmp_path: Path):
@@ -35,6 +36,14 @@ def test_with_a_key_there_is_none(tmp_path: Path):
     assert web.sandbox is None
     with pytest.raises(DependencyDown):
         web.use_cases.billing.subscribe.payments.subscriptions_of(CustomerId("cus_1"), hurry=True)
+
+
+def test_a_worker_reaches_the_same_provider_at_its_first_call(tmp_path: Path):
+    customer_id = built(tmp_path).use_cases.billing.subscribe.payments.new_customer(UserId(uuid4()))
+    worker = build_worker(read_settings({**NOWHERE, "DATA_DIR": str(tmp_path)}))
+    payments = worker.billing.reconcile.sync.payments
+    assert payments.subscriptions_of(customer_id) == []
+    worker.close()
 
 
 def test_a_missing_webhook_secret_is_said_at_the_start_and_closes_the_webhook(tmp_path: Path):
