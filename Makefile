@@ -5,8 +5,8 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 # Wheels only: nothing is compiled, and no package runs code of its own while it is installed.
-PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --no-input \
-	--only-binary :all: --require-hashes
+PIP_FLAGS := -qq --disable-pip-version-check --no-input --only-binary :all: --require-hashes
+PIP_INSTALL := $(PY) -m pip install $(PIP_FLAGS)
 
 # Pinned, so that everybody's `make lock` writes the same files.
 UV_VERSION := 0.13.9
@@ -57,12 +57,12 @@ storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every prom
 	$(PY) -m tests.e2e.storm --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench-replies
-bench-replies: $(VENV)/.dev ## what one worker process does; see bench/README.md
-	PYTHONPATH=. $(PY) bench/replies.py
+bench-replies: $(VENV)/.dev .venv-bench/.runtime ## what one worker process does; see bench/README.md
+	PYTHONPATH=. $(PY) bench/replies.py --python .venv-bench/bin/python
 
 .PHONY: bench-requests
-bench-requests: $(VENV)/.dev ## what one web process does, beside a bare Express app; see bench/README.md
-	PYTHONPATH=. $(PY) bench/endpoints.py
+bench-requests: $(VENV)/.dev .venv-bench/.runtime ## what one web process does, beside a bare Express app; see bench/README.md
+	PYTHONPATH=. $(PY) bench/endpoints.py --python .venv-bench/bin/python
 
 .PHONY: migration
 migration: $(VENV)/.embedded ## write a migration from what the tables have become: name="add x"
@@ -81,8 +81,8 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
-	rm -rf $(VENV) .venv-lock build dist *.egg-info \
-		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment with a stamp per set: `make run` installs no test tools, and since dev contains
@@ -116,6 +116,12 @@ $(VENV)/.created:
 		exit 1; \
 	fi; \
 	"$$python" -m venv --clear $(VENV) && touch $@
+
+# What is measured is what production installs: some libraries import development tools where they find them (7 MB).
+.venv-bench/.runtime: requirements/runtime.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install $(PIP_FLAGS) -r requirements/runtime.txt
+	@touch $@
 
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created
 	@$(PY) -m venv --clear .venv-lock

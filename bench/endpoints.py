@@ -290,11 +290,12 @@ def _median_cpu(rounds: Sequence[Measured]) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that runs what is measured")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--log-level", default="info", help="info, as by default, is one line a request")
     parser.add_argument("--only", default="", help="part of the name of an endpoint")
     options = parser.parse_args()
     print(f"{psutil.cpu_count()} cores, {CONNECTIONS} connections, {options.rounds} rounds of {options.seconds:g} s")
-    with stage() as it:
+    with stage(options.python) as it:
         compare(it, options)

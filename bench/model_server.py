@@ -1,4 +1,5 @@
-"""A model that thinks for a while: Gemini's streaming API with a fixed latency, cheap enough not to disturb.
+"""A model that thinks for a while: the streaming APIs of Gemini and OpenAI with a fixed latency, cheap enough not to
+disturb.
 
 python bench/model_server.py PORT SECONDS
 """
@@ -21,7 +22,16 @@ def _event(piece: str, *, last: bool) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"
 
 
+def _chat_event(piece: str, *, last: bool) -> bytes:
+    choice = {"index": 0, "delta": {"content": piece}, "finish_reason": "stop" if last else None}
+    chunk: dict[str, object] = {"choices": [choice], "model": "bench"}
+    if last:
+        chunk["usage"] = {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
 BODY = b"".join(_event(piece, last=piece is PIECES[-1]) for piece in PIECES)
+CHAT_BODY = b"".join(_chat_event(piece, last=piece is PIECES[-1]) for piece in PIECES) + b"data: [DONE]\n\n"
 
 
 def application(seconds: float) -> web.Application:
@@ -30,7 +40,8 @@ def application(seconds: float) -> web.Application:
     async def answer(request: web.Request) -> web.Response:
         await request.read()
         await asyncio.sleep(seconds)
-        return web.Response(body=BODY, content_type="text/event-stream")
+        body = CHAT_BODY if request.path.endswith("/chat/completions") else BODY
+        return web.Response(body=body, content_type="text/event-stream")
 
     app = web.Application()
     app.router.add_post("/{path:.*}", answer)

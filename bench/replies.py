@@ -4,6 +4,7 @@ make bench-replies
 """
 
 import argparse
+import sys
 import time
 from contextlib import ExitStack
 
@@ -33,10 +34,11 @@ LATENCIES = "SELECT EXTRACT(EPOCH FROM finished_at - available_at)::float FROM r
 WARM_UP = 5
 
 
-def throughput(here: Stage, replies: int, concurrency: int) -> None:
+def throughput(here: Stage, replies: int, *, concurrency: int, provider: str) -> None:
     """A backlog that is there when the worker starts."""
     here.query(BACKLOG, replies)
-    with here.running("-m", "entrypoints.cli", "worker", WORKER_CONCURRENCY=str(concurrency)) as worker:
+    settings = {"WORKER_CONCURRENCY": str(concurrency), "LLM_PROVIDER": provider}
+    with here.running("-m", "entrypoints.cli", "worker", **settings) as worker:
         until(lambda: _done(here) > 0)
         cpu_before, _ = usage_of(worker)
         counted_from = _done(here)
@@ -47,7 +49,7 @@ def throughput(here: Stage, replies: int, concurrency: int) -> None:
         cpu, memory = usage_of(worker)
         seconds = here.query(SPAN)[0][0]
         print(
-            f"{replies} replies, concurrency {concurrency}: {replies / seconds:.0f} replies/s, "
+            f"{provider}, {replies} replies, concurrency {concurrency}: {replies / seconds:.0f} replies/s, "
             f"{(cpu - cpu_before) / (done - counted_from) * 1000:.2f} CPU s per 1000, {max(peak, memory):.0f} MB PSS"
         )
     here.query("TRUNCATE users CASCADE")
@@ -119,13 +121,16 @@ def _done(here: Stage) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that runs what is measured")
     parser.add_argument("--replies", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[100, 200])
+    parser.add_argument("--providers", nargs="+", default=["gemini", "openai-compatible"])
     parser.add_argument("--messages", type=int, default=60)
     options = parser.parse_args()
     print(f"{psutil.cpu_count()} cores")
-    with stage() as it:
-        for at_once in options.concurrency:
-            throughput(it, options.replies, at_once)
+    with stage(options.python) as it:
+        for name in options.providers:
+            for at_once in options.concurrency:
+                throughput(it, options.replies, concurrency=at_once, provider=name)
         latency(it, options.messages)
         fairness(it, options.messages // 3)

@@ -30,12 +30,16 @@ class Stage:
 
     database_url: str
     environment: dict[str, str]
+    python: str
 
     @contextmanager
-    def running(self, *command: str, **environment: str) -> Iterator[psutil.Process]:
+    def running(self, *command: str, python: str | None = None, **environment: str) -> Iterator[psutil.Process]:
         """A process of the service, stopped in the end."""
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env={**self.environment, **environment}, stderr=subprocess.DEVNULL
+            [python or self.python, *command],
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            stderr=subprocess.DEVNULL,
         )
         try:
             yield psutil.Process(process.pid)
@@ -55,8 +59,11 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Servers with durable settings, as in production, and a model that takes a second."""
+def stage(python: str = sys.executable) -> Iterator[Stage]:
+    """Servers with durable settings, as in production, and a model that takes a second.
+
+    ``python``: the interpreter that runs what is measured.
+    """
     with tempfile.TemporaryDirectory() as directory, embedded_servers(Path(directory)) as servers:
         upgrade(servers.database_url)
         model_port = free_port()
@@ -68,10 +75,12 @@ def stage() -> Iterator[Stage]:
             "LOG_LEVEL": "warning",
             "GEMINI_API_KEY": "bench",
             "GEMINI_BASE_URL": f"http://127.0.0.1:{model_port}",
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
+            "OPENAI_MODEL": "bench",
             "BASIC_DAILY_PROMPTS": "1000000",
         }
-        made = Stage(servers.database_url, environment)
-        with made.running("bench/model_server.py", str(model_port), str(MODEL_SECONDS)):
+        made = Stage(servers.database_url, environment, python)
+        with made.running("bench/model_server.py", str(model_port), str(MODEL_SECONDS), python=sys.executable):
             until(lambda: answers(f"http://127.0.0.1:{model_port}/", post=False))
             yield made
 
