@@ -14,7 +14,7 @@ import orjson
 from google import genai
 from google.genai import errors, types
 
-from adapters.model_calls import CallLoop, Delivery, Pieces, reason_of, retry_after, retry_info
+from adapters.model_calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after, retry_info
 from application.ports.language_model import Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -23,7 +23,7 @@ from domain.replies import Answer, AnswerFailed, FailureReason
 TRUNCATED = frozenset({"MAX_TOKENS", "CONTINUATION"})
 # What the SDK and its HTTP library raise besides APIError when there is no answer of the API's shape: no connection or
 # a cut one, no JSON, and what JSON of another shape makes of our reading.
-NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError)
+NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
 class GeminiLanguageModel:
@@ -71,11 +71,11 @@ class GeminiLanguageModel:
             # To its end, although the finish reason comes before: only then is the connection used again.
             async for event in await self._events(prompt):
                 answer.read(orjson.loads(event.body or "{}"))
+            return answer.finished()
         except errors.APIError as error:  # `from None`: the SDK's text may quote the prompt
             raise answer.failure_by(error) from None
         except NO_ANSWER:
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
-        return answer.finished()
 
     async def _events(self, prompt: Prompt) -> AsyncIterator[types.HttpResponse]:
         # What the SDK's own methods call, and the only way to have an answer before it is made into models.
@@ -97,7 +97,7 @@ class _Reading:
         self._usage: dict[str, Any] = {}
 
     def read(self, chunk: dict[str, Any]) -> None:
-        self._model = chunk.get("modelVersion") or self._model
+        self._model = name_of(chunk.get("modelVersion"), self._model)
         self._usage = chunk.get("usageMetadata") or self._usage
         if (chunk.get("promptFeedback") or {}).get("blockReason"):
             self._blocked = True
@@ -121,8 +121,8 @@ class _Reading:
         return Answer(
             text=self._pieces.whole(),
             model=self._model,
-            input_tokens=self._usage.get("promptTokenCount"),
-            output_tokens=self._usage.get("candidatesTokenCount"),
+            input_tokens=count_of(self._usage.get("promptTokenCount")),
+            output_tokens=count_of(self._usage.get("candidatesTokenCount")),
             truncated=truncated,
         )
 

@@ -33,6 +33,7 @@ STATUSES = {
 }
 FIRST_SERVER_ERROR = 500
 CLOSE_WITHIN = 2.0
+MOST_TOKENS = 2**53
 
 
 class Delivery:
@@ -255,6 +256,16 @@ def storable(text: str) -> str:
         text = text.replace("\x00", "")
     # Says "is plain ASCII" without a look at the characters, which is what most pieces are.
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def name_of(value: Any, default: str) -> str:
+    """The name of a model as a provider gives it; ``default`` where it gives none, or something else."""
+    return storable(value) if isinstance(value, str) and value else default
+
+
+def count_of(value: Any) -> int | None:
+    """A number of tokens as a provider gives it; None for anything else."""
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 class Pieces:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from adapters.model_calls import CallLoop, Delivery, Pieces, reason_of, retry_after
+from adapters.model_calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after
 from application.ports.language_model import Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -52,9 +52,9 @@ class OpenAiCompatibleLanguageModel:
                     raise AnswerFailed(reason_of(response.status), retry_after=retry_after(response.headers))
                 async for data in _data_of(response.content):
                     answer.read(data)
+            return answer.finished()
         except NO_ANSWER:
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
-        return answer.finished()
 
     def _request_for(self, prompt: Prompt) -> dict[str, Any]:
         return {
@@ -81,7 +81,7 @@ class _Reading:
         chunk = orjson.loads(data)
         if "error" in chunk:
             raise self._failure_by(chunk["error"])
-        self._model = chunk.get("model") or self._model
+        self._model = name_of(chunk.get("model"), self._model)
         self._usage = chunk.get("usage") or self._usage
         if not chunk["choices"]:  # the last one, which carries the usage
             return
@@ -101,8 +101,8 @@ class _Reading:
         return Answer(
             text=self._pieces.whole(),
             model=self._model,
-            input_tokens=self._usage.get("prompt_tokens"),
-            output_tokens=self._usage.get("completion_tokens"),
+            input_tokens=count_of(self._usage.get("prompt_tokens")),
+            output_tokens=count_of(self._usage.get("completion_tokens")),
             truncated=self._finish == "length",
         )
 

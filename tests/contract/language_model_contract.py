@@ -284,6 +284,22 @@ class LanguageModelContract(ABC):
             assert {call.connection for call in server.calls} == {1}
 
 
+class OddAnswersContract:
+    """Of models that read a provider's JSON themselves. Nothing else than an answer or its failure comes of any."""
+
+    odd_metadata: dict[str, Any]
+    odd_shapes: list[dict[str, Any]]
+
+    def test_odd_metadata_is_left_out(self, server: FakeGemini, model: LanguageModel):
+        server.will(Outcome(text="Because.", changed=self.odd_metadata))
+        assert ask(model) == Answer("Because.", MODEL)
+
+    def test_an_odd_shape_is_no_answer(self, server: FakeGemini, model: LanguageModel):
+        for shape in self.odd_shapes:
+            server.will(Outcome(text="Because.", changed=shape))
+            assert failure_of(model).reason is FailureReason.MODEL_UNREACHABLE
+
+
 class ClosingContract:
     """Of models whose calls end at once when they are closed."""
 

@@ -21,11 +21,25 @@ from tests.contract.language_model_contract import (
     ClosingContract,
     LanguageModelContract,
     Listener,
+    OddAnswersContract,
     ask,
     failure_of,
 )
 from tests.fakes.gemini_server import FakeGemini, Outcome
 from tests.fakes.openai_server import FakeOpenAi
+
+# From a server that only resembles the API: what PostgreSQL could not keep, and what is no answer.
+ODD_METADATA_OF_GEMINI = {
+    "modelVersion": {"name": "x"},
+    "usageMetadata": {"promptTokenCount": "many", "candidatesTokenCount": 10**30},
+}
+ODD_SHAPES_OF_GEMINI: list[dict[str, Any]] = [
+    {"candidates": [{"finishReason": ["STOP"]}]},
+    {"usageMetadata": "none"},
+    {"candidates": 5},
+]
+ODD_METADATA_OF_OPENAI = {"model": 5, "usage": {"prompt_tokens": -1, "completion_tokens": True}}
+ODD_SHAPES_OF_OPENAI: list[dict[str, Any]] = [{"choices": [{"delta": "Because."}]}, {"usage": "none"}, {"choices": 5}]
 
 
 class GeminiContract(LanguageModelContract):
@@ -48,8 +62,11 @@ class GeminiContract(LanguageModelContract):
         assert failure_of(model).retry_after == timedelta(seconds=21.5)
 
 
-class TestGemini(GeminiContract, ClosingContract):
+class TestGemini(GeminiContract, ClosingContract, OddAnswersContract):
     """google-genai."""
+
+    odd_metadata = ODD_METADATA_OF_GEMINI
+    odd_shapes = ODD_SHAPES_OF_GEMINI
 
     @pytest.fixture
     def model(self, server: FakeGemini) -> Iterator[GeminiLanguageModel]:
@@ -92,8 +109,11 @@ class TestGeminiLegacy(GeminiContract):
         model.close()
 
 
-class TestOpenAiCompatible(LanguageModelContract, ClosingContract):
+class TestOpenAiCompatible(LanguageModelContract, ClosingContract, OddAnswersContract):
     """Ollama, vLLM and their kind."""
+
+    odd_metadata = ODD_METADATA_OF_OPENAI
+    odd_shapes = ODD_SHAPES_OF_OPENAI
 
     @pytest.fixture
     def server(self) -> Iterator[FakeOpenAi]:

@@ -88,6 +88,8 @@ class Outcome:
     retry_after_header: str | None = None
     interval: float = 0.05
     prompt: str | None = None
+    # Members of each piece of a stream that read otherwise.
+    changed: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
         for index, piece in enumerate(objects):
             if outcome.kind == "pause" and index == len(objects) - 1:
                 self._be_silent(until=self.server.gemini.go_on)
-            text = json.dumps(piece)
+            text = json.dumps(piece | outcome.changed)
             whole = f"data: {text}\r\n\r\n" if form == "sse" else ("[" if index == 0 else ",\r\n") + text
             for part in _drops(whole.encode(), outcome):
                 self._chunk(part)
