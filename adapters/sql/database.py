@@ -13,9 +13,11 @@ from uuid import UUID, SafeUUID
 
 import psycopg2
 import psycopg2.extras
+from psycopg2.errors import DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatementName
 from psycopg2.extensions import connection as BaseConnection  # noqa: N812 - classes with small names
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from sqlalchemy import event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool
@@ -41,6 +43,8 @@ def _uuid(text: Any, _cursor: Cursor) -> UUID | None:
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 psycopg2.extensions.register_type(psycopg2.extensions.new_type((UUID_OID,), "UUID", _uuid))
 
+# A statement was planned for tables that have changed since, or what was planned is gone: a new connection plans anew.
+PLAN_IS_STALE = (FeatureNotSupported, InvalidSqlStatementName, DuplicatePreparedStatement)
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
@@ -60,7 +64,7 @@ class PreparedStatement:
     """
 
     def __init__(self, name: str, sql: str) -> None:
-        """``sql`` with named placeholders, as psycopg2 knows them."""
+        """``sql`` with psycopg2's named placeholders; a percent sign in it is written once."""
         self.name = name
         names = list(dict.fromkeys(PLACEHOLDER.findall(sql)))
         numbered = PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
@@ -117,10 +121,10 @@ def sqlalchemy_url(database_url: str) -> str:
     return f"{scheme}{separator}{rest}"
 
 
-def libpq_url(database_url: str) -> str:
-    """The URL without the name of a driver, which is SQLAlchemy's way to write it."""
-    scheme, separator, rest = database_url.partition("://")
-    return f"{scheme.partition('+')[0]}{separator}{rest}"
+def connection_arguments(database_url: str) -> dict[str, Any]:
+    """What the driver needs of the URL, read as SQLAlchemy reads it for the migrations."""
+    url = make_url(sqlalchemy_url(database_url))
+    return url.translate_connect_args(username="user", database="dbname") | dict(url.query)
 
 
 def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
@@ -129,19 +133,19 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
     SQLAlchemy's pool without its engine, which carries what writes SQL: 3 MB a process.
     """
 
+    arguments = connection_arguments(database_url) | {
+        "connect_timeout": 3,
+        "application_name": application_name,
+        "options": "-c statement_timeout=5000 -c lock_timeout=3000"
+        " -c idle_in_transaction_session_timeout=10000 -c timezone=UTC",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10000,
+    }
+
     def connect() -> Any:  # a BaseConnection, whose stubs are not the ones that the pool asks for
-        return psycopg2.connect(
-            libpq_url(database_url),
-            connection_factory=Connection,
-            connect_timeout=3,
-            application_name=application_name,
-            options="-c statement_timeout=5000 -c lock_timeout=3000"
-            " -c idle_in_transaction_session_timeout=10000 -c timezone=UTC",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=10000,
-        )
+        return psycopg2.connect(**arguments, connection_factory=Connection)
 
     return QueuePool(
         connect,
@@ -224,16 +228,21 @@ class Database:
         pooled = self._checkout()
         try:
             yield pooled.driver_connection
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            # A statement that was cancelled or lost a deadlock leaves a connection that is as good as before.
-            if pooled.driver_connection is not None and pooled.driver_connection.closed:
-                self._broke_at = time.monotonic()
-                pooled.invalidate(error)
-            raise DependencyDown("database") from None
         except psycopg2.Error as error:
+            self._leave_out_if_useless(pooled, error)
+            if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+                raise DependencyDown("database") from None
             raise StatementFailed(error) from None
         finally:
             pooled.close()
+
+    def _leave_out_if_useless(self, pooled: PoolProxiedConnection, error: psycopg2.Error) -> None:
+        # A statement that was cancelled or lost a deadlock leaves a connection that is as good as before.
+        broken = pooled.driver_connection is not None and pooled.driver_connection.closed
+        if broken:
+            self._broke_at = time.monotonic()
+        if broken or isinstance(error, PLAN_IS_STALE):
+            pooled.invalidate(error)
 
     def _checkout(self) -> PoolProxiedConnection:
         try:

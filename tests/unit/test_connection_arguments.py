@@ -1,0 +1,23 @@
+"""How a database's URL is read."""
+
+import pytest
+
+from adapters.sql.database import connection_arguments
+
+EVERYTHING = {"host": "db.example.org", "port": 5433, "user": "asha", "password": "a/b@c%", "dbname": "chat"}
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+@pytest.mark.parametrize("password", ["a%2Fb%40c%25", "a%2Fb%40c%"])
+def test_a_password_may_hold_anything(scheme: str, password: str):
+    assert connection_arguments(f"{scheme}://asha:{password}@db.example.org:5433/chat") == EVERYTHING
+
+
+def test_what_is_asked_for_is_handed_on():
+    url = "postgresql://asha@/chat?host=/run/postgresql&sslmode=require"
+    assert connection_arguments(url) == {
+        "user": "asha",
+        "dbname": "chat",
+        "host": "/run/postgresql",
+        "sslmode": "require",
+    }
