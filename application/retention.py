@@ -14,7 +14,7 @@ class ForgetOld:
     begin: Begin
     clock: Clock
     audit_retention: timedelta
-    batch: int = 100
+    batch: int = 1_000
 
     def __call__(self) -> int:
         """How many it has forgotten now; what is left is for the next call."""

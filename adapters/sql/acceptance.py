@@ -1,14 +1,15 @@
 """Accepting messages in PostgreSQL, in one statement: a round trip each costs more than what is done in it."""
 
 import time
+from datetime import date
 from threading import Lock
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql.chat import USED_TODAY
 from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
 from adapters.sql.subscriptions import IS_PRO
+from domain.accounts import UserId
 from domain.chat import Message
 from domain.errors import BacklogFull, ChatroomNotFound, TooManyUnfinishedReplies
 from domain.plans import Allowances, DailyQuota, Plan
@@ -43,9 +44,10 @@ WITH room AS MATERIALIZED (
            CASE WHEN is_pro THEN 0 ELSE 1 END, now(), now() + %(answer_within)s::interval, spent.day, message.created_at
     FROM message, spent, plan
 )
-SELECT EXISTS (SELECT 1 FROM room), mine, everybodys, is_pro, spent.day, spent.used
+SELECT EXISTS (SELECT 1 FROM room), mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used
 FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true
 """  # noqa: S608 - parts of statements, no values
+USED_ON = "SELECT COALESCE((SELECT used FROM daily_usage WHERE user_id = %(user_id)s AND day = %(day)s), 0)"
 ACCEPT_PREPARED = PreparedStatement("accept_message", ACCEPT)
 
 COUNT_AGAIN_AFTER_SECONDS = 0.25
@@ -115,7 +117,7 @@ class SqlAcceptance:
         )
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - the backlogs are always a row
-        owned, mine, everybodys, is_pro, day, used = row
+        owned, mine, everybodys, is_pro, today, used = row
         if count_all:
             self._everybodys.was_counted(everybodys)
         if not owned:
@@ -125,13 +127,18 @@ class SqlAcceptance:
         if everybodys >= policy.backlog:
             raise BacklogFull
         plan = Plan.PRO if is_pro else Plan.BASIC
-        if day is None:
-            raise self._quota(message, plan, limits[plan]).exhausted()
-        return DailyQuota(day, used, limits[plan], plan)
+        refused = used is None
+        if refused:
+            used = self._used_on(today, message.user_id)
+        quota = DailyQuota(today, used, limits[plan], plan)
+        if refused:
+            raise quota.exhausted()
+        return quota
 
-    def _quota(self, message: Message, plan: Plan, limit: int | None) -> DailyQuota:
-        """How it stands now: the statement that was refused may have seen less than what is used."""
-        self._cursor.execute(USED_TODAY, {"user_id": message.user_id})
+    def _used_on(self, day: date, user_id: UserId) -> int:
+        # Asked anew: the statement that was refused began before the last charge it lost to was there to be seen.
+        self._cursor.execute(USED_ON, {"user_id": user_id, "day": day})
         row = self._cursor.fetchone()
-        assert row is not None  # noqa: S101 - a select without FROM a table always has a row
-        return DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan)
+        assert row is not None  # noqa: S101 - a select without FROM always has a row
+        used: int = row[0]
+        return used

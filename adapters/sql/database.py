@@ -109,6 +109,16 @@ class Transaction(Cursor):
 class OneStep(Cursor):
     """A cursor for one statement that is a transaction of its own: committed as soon as it succeeds."""
 
+    written = False
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        """Run a statement. RuntimeError for a second one that writes: they would not be all or nothing."""
+        if not query.lstrip().startswith(("SELECT", "PREPARE")):
+            if self.written:
+                raise RuntimeError("a second statement that writes in one step")
+            self.written = True
+        super().execute(query, vars)
+
     def commit(self) -> None:
         """Nothing is left to do."""
 

@@ -93,6 +93,6 @@ class SqlUnitsOfWork:
 
     @contextmanager
     def one_step(self) -> Iterator[SqlWork]:
-        """A unit of work whose only statement commits itself."""
+        """A unit of work whose only statement that writes commits itself."""
         with self._database.one_step() as cursor:
             yield SqlWork(cursor, self._everybodys_backlog)

@@ -55,4 +55,7 @@ class Begin(Protocol):
     def __call__(self) -> AbstractContextManager[Work]: ...
 
     def one_step(self) -> AbstractContextManager[Work]:
-        """For a story that does one thing and commits: that is all or nothing by itself, and costs less this way."""
+        """For a story that writes with one statement and then commits: all or nothing by itself, and cheaper so.
+
+        What it writes may hold at once, whatever follows: nothing may follow but reading and the commit.
+        """

@@ -165,10 +165,12 @@ class ReplyLoop:
         wait = 0.0
         while not self._stopping.wait(wait):
             try:
-                if time.monotonic() - swept_at >= SWEEP_SECONDS:
+                if sweeps := time.monotonic() - swept_at >= SWEEP_SECONDS:
                     swept_at = time.monotonic()
                     self._sweep()
                 self._pass_stops_on()
+                if sweeps:
+                    self._forget_old()
                 wait = STOPS_SECONDS
             except DependencyDown:
                 log.warning("database_unavailable")
@@ -182,7 +184,15 @@ class ReplyLoop:
         while failed := self._replying.sweep():
             log.info("replies_failed_by_sweeper", count=failed)
             self._look.set()
-        self._replying.forget_old()
+
+    def _forget_old(self) -> None:
+        # On its own: housekeeping that fails or waits keeps nobody's reply from being stopped.
+        try:
+            self._replying.forget_old()
+        except DependencyDown:
+            log.warning("database_unavailable")
+        except Exception:
+            log.exception("nothing_forgotten")
 
     def _pass_stops_on(self) -> None:
         with self._changed:

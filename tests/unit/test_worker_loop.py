@@ -13,6 +13,7 @@ import pytest
 from application.chat.write_reply import AskModel, FindStops, StoreOutcome
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
+from application.retention import ForgetOld
 from domain.errors import DependencyDown
 from domain.replies import Answer, ReplyPolicy, ReplyState
 from entrypoints.worker import loop as worker_loop
@@ -209,8 +210,22 @@ def test_the_sweeper_fails_what_is_hopeless():
 def test_the_sweeper_forgets_what_was_kept_long_enough():
     with shop() as here:
         here.house.clock.advance(2 * AUDIT_RETENTION)
-        here.loop._sweep()
+        here.loop._forget_old()
         assert not here.house.database.tables.audit_events
+
+
+@pytest.mark.parametrize("trouble", [DependencyDown("database"), ZeroDivisionError()])
+def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
+    def fail() -> int:
+        raise trouble
+
+    with shop() as here:
+        here.loop._replying = replace(here.loop._replying, forget_old=cast("ForgetOld", fail))
+        here.loop._forget_old()
+        here.model.answers.release(1)
+        here.say("a")
+        here.loop.ring()
+        here.wait_for(here.written, 1)
 
 
 def test_with_the_database_down_it_says_so_and_goes_on_afterwards():

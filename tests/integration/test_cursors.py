@@ -1,4 +1,4 @@
-"""Statements that a connection plans once, over the life of a connection."""
+"""Statements that a connection plans once, over its life; and steps of one statement."""
 
 from collections.abc import Iterator
 
@@ -70,3 +70,10 @@ def test_one_that_was_planned_already_under_its_name_fails_once(database: Databa
         keep(database, "a")
     keep(database, "a")
     assert kept(database, "a")
+
+
+def test_a_step_holds_at_once_and_is_one_statement(database: Database):
+    with pytest.raises(RuntimeError), database.one_step() as step:
+        KEEP.execute(step, {"name": "a"})
+        KEEP.execute(step, {"name": "b"})
+    assert [kept(database, name) for name in ("a", "b")] == [True, False]
