@@ -6,6 +6,7 @@ import hmac
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import TypeVar
 
@@ -32,8 +33,8 @@ class BcryptPasswordHasher:
         self._cost = cost
         self._places = BoundedSemaphore(places)
         # Threads of their own on all cores that there are now: the rest of a web process keeps to one (WEB_CORES).
-        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-        self._workers = ThreadPoolExecutor(AT_ONCE, "bcrypt", initializer=lambda: _use(cores))
+        cores = _cores()
+        self._workers = ThreadPoolExecutor(AT_ONCE, "bcrypt", initializer=lambda: _widen_to(cores))
 
     def hash(self, password: str) -> str:
         """A salted hash. DependencyDown when too many are waiting."""
@@ -64,7 +65,16 @@ class BcryptPasswordHasher:
         )
 
 
-def _use(cores: set[int] | None) -> None:
-    """Let the thread at hand run on these."""
-    if cores is not None:
-        os.sched_setaffinity(0, cores)
+def _cores() -> set[int]:
+    """On which cores the thread at hand may run; none where the system does not say."""
+    with suppress(AttributeError, OSError):
+        return os.sched_getaffinity(0)
+    return set()
+
+
+def _widen_to(cores: set[int]) -> None:
+    """Let the thread at hand run on all of these, if it may run on some of them alone."""
+    if _cores() < cores:
+        # A pool whose initializer raised is broken for good, and a password is hashed on one core as well.
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)
