@@ -6,7 +6,9 @@ from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import PreparedStatement
+from adapters.sql.replies import MAY_HAVE_STREAM
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid
@@ -29,9 +31,10 @@ CHANGE_CHATROOM = """
 UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s
 WHERE id = %(id)s AND user_id = %(user_id)s
 """
-REPLIES_OF_CHATROOM = """
-SELECT replies.id FROM replies JOIN messages ON messages.id = replies.message_id WHERE messages.chatroom_id = %(id)s
-"""
+STREAMS_OF_CHATROOM = f"""
+SELECT replies.id FROM replies JOIN messages ON messages.id = replies.message_id
+WHERE messages.chatroom_id = %(id)s AND {MAY_HAVE_STREAM}
+"""  # noqa: S608 - parts of statements, no values
 # Messages and replies go with it, by their foreign keys.
 REMOVE_CHATROOM = "DELETE FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s"
 ADD_MESSAGE = """
@@ -123,7 +126,7 @@ class SqlChatrooms:
         """Take it away with its messages and replies."""
         self.owned(chatroom_id, by=of)
         # Looked up after the lock was given, and not locked themselves: what is cascaded takes the locks in its order.
-        self._cursor.execute(REPLIES_OF_CHATROOM, {"id": chatroom_id})
+        self._cursor.execute(STREAMS_OF_CHATROOM, {"id": chatroom_id, "stream_gone_after": STREAM_GONE_AFTER})
         replies = [row[0] for row in self._cursor.fetchall()]
         self._cursor.execute(REMOVE_CHATROOM, {"id": chatroom_id, "user_id": of})
         return replies
