@@ -15,6 +15,9 @@ from domain.replies import ReplyId
 # Whoever has written very much must be able to leave, too. Until the end of the transaction.
 TAKE_YOUR_TIME = "SET LOCAL statement_timeout = '60s'"
 
+# Before all else: whoever sends, asks again or cancels needs a lock of the chatroom first, then of the message, of the
+# reply, of the day's use. So nothing is added that would be cascaded uncounted, and everybody goes in the same order.
+LOCK_CHATROOMS = "SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id FOR UPDATE"
 STREAMS_OF_USER = f"""
 SELECT replies.id FROM replies
 JOIN messages ON messages.id = replies.message_id JOIN chatrooms ON chatrooms.id = messages.chatroom_id
@@ -65,6 +68,7 @@ class SqlErasure:
     def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
         """Take out everything that is the user's."""
         self._cursor.execute(TAKE_YOUR_TIME)
+        self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
         replies = self._streams_of(user_id)
         rows: dict[str, int] = {}
         for table, statement in ERASURES.items():
