@@ -31,6 +31,8 @@ class BcryptPasswordHasher:
         """
         self._pepper = pepper
         self._cost = cost
+        # What a refusal has to look like; more than the present cost only after that was lowered.
+        self._dearest_seen = cost
         self._places = BoundedSemaphore(places)
         # Threads of their own on all cores that there are now: the rest of a web process keeps to one (WEB_CORES).
         cores = _cores()
@@ -41,15 +43,29 @@ class BcryptPasswordHasher:
         return self._in_turn(lambda: bcrypt.hashpw(self._digest(password), bcrypt.gensalt(self._cost)).decode())
 
     def matches(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the password of the hash; with no hash the same work is done for nothing."""
-        if password_hash is None:
-            self.hash(password)
-            return False
-        return self._in_turn(lambda: bcrypt.checkpw(self._digest(password), password_hash.encode()))
+        """Whether it is the password of the hash. A refusal takes as many rounds without a hash as with any.
+
+        Any that is no dearer than the present cost, or than one that was compared here before: what is dearer is met
+        only after the cost was lowered, and takes its time once.
+        """
+        return self._in_turn(lambda: self._compare(self._digest(password), password_hash))
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Whether the hash says another cost, or another version of bcrypt."""
         return not password_hash.startswith(f"$2b${self._cost:02d}$")
+
+    def _compare(self, digest: bytes, password_hash: str | None) -> bool:
+        if password_hash is None:
+            _spend(digest, self._dearest_seen)
+            return False
+        cost = int(password_hash.split("$")[2])
+        self._dearest_seen = max(self._dearest_seen, cost)
+        if bcrypt.checkpw(digest, password_hash.encode()):
+            return True
+        # 2**cost rounds are done: with those of each cost from there on they add up to those of the dearest.
+        for more in range(cost, self._dearest_seen):
+            _spend(digest, more)
+        return False
 
     def _in_turn(self, work: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):
@@ -63,6 +79,11 @@ class BcryptPasswordHasher:
         return base64.b64encode(
             hmac.new(self._pepper, password.encode("utf-8", "surrogatepass"), hashlib.sha384).digest()
         )
+
+
+def _spend(digest: bytes, cost: int) -> None:
+    """Work for nothing."""
+    bcrypt.hashpw(digest, bcrypt.gensalt(cost))
 
 
 def _cores() -> set[int]:

@@ -17,12 +17,10 @@ from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
-from application.ports.reply_stream import Piece, Position
+from application.ports.reply_stream import STREAM_KEPT_FOR, Piece, Position
 from domain.replies import ReplyId
 
 GATHER_SECONDS = 0.02
-# For listeners who come back to a running reply; from the end on the database has it all.
-KEEP_SECONDS = 600
 # How many are forgotten in one pipeline.
 FORGET_AT_ONCE = 1_000
 KEEP_PIECES = 5_000
@@ -69,7 +67,7 @@ class RedisReplyFeed:
                 with self._redis.pipeline(transaction=False) as pipeline:
                     for key in keys[begin : begin + FORGET_AT_ONCE]:
                         # An empty key rather than none: a worker's next piece would begin a new stream.
-                        pipeline.set(key, b"", ex=KEEP_SECONDS)
+                        pipeline.set(key, b"", ex=STREAM_KEPT_FOR)
                     pipeline.execute()
         except RedisError as error:
             # What could not be reached is kept until its time is up.
@@ -94,7 +92,7 @@ class RedisReplyFeed:
                 for encoded in map(_encode, pieces):
                     pipeline.xadd(_stream(reply_id), {"piece": encoded}, maxlen=KEEP_PIECES)
                     pipeline.publish(_channel(reply_id), encoded)
-                pipeline.expire(_stream(reply_id), KEEP_SECONDS)
+                pipeline.expire(_stream(reply_id), STREAM_KEPT_FOR)
             for answer in pipeline.execute(raise_on_error=False):
                 if isinstance(answer, RedisError) and not _says_forgotten(answer):
                     raise answer

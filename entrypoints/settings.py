@@ -63,7 +63,11 @@ VARIABLES = (
     Variable("JWT_SECRET", "generated", "signs access tokens, 32 bytes or more; several with commas, the first signs"),
     Variable("ACCESS_TOKEN_SECONDS", "900", "how long an access token is good"),
     Variable("PASSWORD_PEPPER", "", "mixed into password hashes; once set, never change it"),
-    Variable("PASSWORD_HASH_COST", "12", "bcrypt's cost: each step doubles the work; a login replaces other hashes"),
+    Variable(
+        "PASSWORD_HASH_COST",
+        "12",
+        "bcrypt's cost: each step doubles the work; a login renews a hash of another cost",
+    ),
     Variable("OTP_DELIVERY", "response", "`response` (refused in production), `console`, `twilio` or `webhook`"),
     Variable("OTP_COUNTRIES", "", "ISO 3166 regions that codes are sent to, with commas; unset: all"),
     Variable("OTP_TEST_NUMBERS", "", "`+number:code:last day` with commas: always this code, nothing is sent"),

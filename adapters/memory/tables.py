@@ -10,6 +10,7 @@ from uuid import UUID
 from application.ports.audit import Event
 from application.ports.billing_work import KeptCheckout, KeptEvent, Versioned
 from application.ports.idempotency import Accepted
+from application.ports.reply_stream import STREAM_GONE_AFTER
 from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
 from domain.billing import CustomerId, PaymentEvent, Subscription
@@ -42,6 +43,10 @@ class ReplyRow:
     def unfinished(self) -> bool:
         """Whether the reply may still change."""
         return self.state in {ReplyState.QUEUED, ReplyState.RUNNING}
+
+    def may_have_stream(self, now: datetime) -> bool:
+        """Whether something that was published of it may still be kept."""
+        return self.finished_at is None or self.finished_at > now - STREAM_GONE_AFTER
 
     @property
     def due_at(self) -> datetime:

@@ -1,7 +1,7 @@
 """The transactional ports in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -165,14 +165,15 @@ class MemoryAuditTrail:
 class MemoryErasure:
     """The Erasure port."""
 
-    def __init__(self, tables: Tables) -> None:
-        """Work on ``tables``."""
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        """Work on ``tables``; ``now`` is the time of the transaction."""
         self._tables = tables
+        self._now = now
 
     def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
         """Take out everything that is the user's."""
         tables = self._tables
-        replies = [row.queued.id for row in tables.replies.values() if row.queued.user_id == user_id]
+        replies = _with_stream((row for row in tables.replies.values() if row.queued.user_id == user_id), self._now)
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
         sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id}
         mine: dict[str, Callable[[Any, Any], bool]] = {
@@ -224,9 +225,10 @@ class MemoryErasure:
 class MemoryChatrooms:
     """The Chatrooms port."""
 
-    def __init__(self, tables: Tables) -> None:
-        """Work on ``tables``."""
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        """Work on ``tables``; ``now`` is the time of the transaction."""
         self._tables = tables
+        self._now = now
         self._chatrooms = tables.chatrooms
 
     def add(self, chatroom: Chatroom) -> None:
@@ -253,7 +255,8 @@ class MemoryChatrooms:
     def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
         """Take it away with its messages and replies."""
         self.assert_owned(chatroom_id, by=of)
-        replies = [row.queued.id for row in self._tables.replies.values() if row.queued.chatroom_id == chatroom_id]
+        rows = (row for row in self._tables.replies.values() if row.queued.chatroom_id == chatroom_id)
+        replies = _with_stream(rows, self._now)
         del self._chatrooms[chatroom_id]
         _take_out(self._tables.messages, lambda _, message: message.chatroom_id == chatroom_id)
         _take_out(self._tables.replies, lambda _, row: row.queued.chatroom_id == chatroom_id)
@@ -546,14 +549,14 @@ class MemoryWork:
         now = database.clock()
         self.users = MemoryUsers(tables)
         self.sessions = MemorySessions(tables, now)
-        self.chatrooms = MemoryChatrooms(tables)
+        self.chatrooms = MemoryChatrooms(tables, now)
         self.messages = MemoryMessages(tables)
         self.replies = MemoryReplies(tables, now)
         self.usage = MemoryUsage(tables, now)
         self.acceptance = MemoryAcceptance(self)
         self.refresh_chains = MemoryRefreshChains(tables, now)
         self.audit = MemoryAuditTrail(tables)
-        self.erasure = MemoryErasure(tables)
+        self.erasure = MemoryErasure(tables, now)
         self.idempotency_keys = MemoryIdempotencyKeys(tables, now)
         self.billing = MemoryBilling(tables, now)
 
@@ -578,6 +581,11 @@ class MemoryUnitsOfWork:
     def one_step(self) -> AbstractContextManager[MemoryWork]:
         """A unit of work."""
         return self()
+
+
+def _with_stream(rows: Iterable[ReplyRow], now: datetime) -> list[ReplyId]:
+    """Which of these may still have a stream."""
+    return [row.queued.id for row in rows if row.may_have_stream(now)]
 
 
 def _take_out(table: dict[Any, Any], is_meant: Callable[[Any, Any], bool]) -> int:

@@ -6,7 +6,9 @@ from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import PreparedStatement
+from adapters.sql.replies import MAY_HAVE_STREAM
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid
@@ -29,9 +31,10 @@ CHANGE_CHATROOM = """
 UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s
 WHERE id = %(id)s AND user_id = %(user_id)s
 """
-REPLIES_OF_CHATROOM = """
-SELECT replies.id FROM replies JOIN messages ON messages.id = replies.message_id WHERE messages.chatroom_id = %(id)s
-"""
+STREAMS_OF_CHATROOM = f"""
+SELECT replies.id FROM replies JOIN messages ON messages.id = replies.message_id
+WHERE messages.chatroom_id = %(id)s AND {MAY_HAVE_STREAM}
+"""  # noqa: S608 - parts of statements, no values
 # Messages and replies go with it, by their foreign keys.
 REMOVE_CHATROOM = "DELETE FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s"
 ADD_MESSAGE = """
@@ -58,12 +61,14 @@ WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
 """
 
 
+# The chatroom first, then the message, as the clauses are in order: whoever takes a chatroom away locks it first, too,
+# then what is cascaded. So no reply is added to what goes, and who adds or cancels one holds no message of it.
 LOCK_MESSAGE_OF = """
 SELECT m.id, m.chatroom_id, m.content, m.created_at
 FROM messages m
 JOIN chatrooms c ON c.id = m.chatroom_id AND c.user_id = %(user_id)s
 WHERE m.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
-FOR UPDATE OF m
+FOR KEY SHARE OF c FOR UPDATE OF m
 """
 NEWEST_REPLY = "SELECT id, state FROM replies WHERE message_id = %(message_id)s ORDER BY id DESC LIMIT 1"
 
@@ -122,8 +127,9 @@ class SqlChatrooms:
     def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
         """Take it away with its messages and replies."""
         self.owned(chatroom_id, by=of)
-        # Looked up after the lock was given, and not locked themselves: what is cascaded takes the locks in its order.
-        self._cursor.execute(REPLIES_OF_CHATROOM, {"id": chatroom_id})
+        # Looked up after the lock was given: who adds a reply needs a lock of the chatroom, too. Not locked themselves:
+        # what is cascaded takes the locks in its order, and a worker that ends one of them changes nothing here.
+        self._cursor.execute(STREAMS_OF_CHATROOM, {"id": chatroom_id, "stream_gone_after": STREAM_GONE_AFTER})
         replies = [row[0] for row in self._cursor.fetchall()]
         self._cursor.execute(REMOVE_CHATROOM, {"id": chatroom_id, "user_id": of})
         return replies

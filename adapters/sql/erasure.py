@@ -6,12 +6,23 @@ added and this file is not (tests/contract/test_erasure.py).
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from adapters.sql.replies import MAY_HAVE_STREAM
 from application.ports.erasure import Erased
+from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.replies import ReplyId
 
 # Whoever has written very much must be able to leave, too. Until the end of the transaction.
 TAKE_YOUR_TIME = "SET LOCAL statement_timeout = '60s'"
+
+# Before all else: whoever sends, asks again or cancels needs a lock of the chatroom first, then of the message, of the
+# reply, of the day's use. So nothing is added that would be cascaded uncounted, and everybody goes in the same order.
+LOCK_CHATROOMS = "SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id FOR UPDATE"
+STREAMS_OF_USER = f"""
+SELECT replies.id FROM replies
+JOIN messages ON messages.id = replies.message_id JOIN chatrooms ON chatrooms.id = messages.chatroom_id
+WHERE chatrooms.user_id = %(user_id)s AND {MAY_HAVE_STREAM}
+"""  # noqa: S608 - parts of statements, no values
 
 # What is cascaded would not be counted: so each table is asked for itself.
 ERASURES = {
@@ -20,7 +31,6 @@ ERASURES = {
         DELETE FROM replies USING messages, chatrooms
         WHERE replies.message_id = messages.id AND messages.chatroom_id = chatrooms.id
           AND chatrooms.user_id = %(user_id)s
-        RETURNING replies.id
     """,
     "messages": """
         DELETE FROM messages USING chatrooms
@@ -58,11 +68,14 @@ class SqlErasure:
     def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
         """Take out everything that is the user's."""
         self._cursor.execute(TAKE_YOUR_TIME)
+        self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
+        replies = self._streams_of(user_id)
         rows: dict[str, int] = {}
-        replies: list[ReplyId] = []
         for table, statement in ERASURES.items():
             self._cursor.execute(statement, {"user_id": user_id, "phone_digest": phone_digest})
             rows[table] = self._cursor.rowcount
-            if table == "replies":
-                replies = [row[0] for row in self._cursor.fetchall()]
         return Erased(rows, replies)
+
+    def _streams_of(self, user_id: UserId) -> list[ReplyId]:
+        self._cursor.execute(STREAMS_OF_USER, {"user_id": user_id, "stream_gone_after": STREAM_GONE_AFTER})
+        return [row[0] for row in self._cursor.fetchall()]

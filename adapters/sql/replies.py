@@ -101,6 +101,8 @@ SET state = 'cancelled', content = NULLIF(%(partial)s, ''), finished_at = now(),
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 RETURNING user_id, charged_on
 """
+# The others have been in no stream for a while: a user may have very many.
+MAY_HAVE_STREAM = "(replies.finished_at IS NULL OR replies.finished_at > now() - %(stream_gone_after)s)"
 LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
 CANCEL_QUEUED = """
 UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s

@@ -179,21 +179,36 @@ class ChangePassword:
         elif not principal.proved_the_number_lately(at=self.clock()):
             raise ReauthenticationNeeded
         password_hash = self.password_hasher.hash(new_password)
+        if self._replace(user.password_hash, password_hash, principal, origin):
+            return
+        # Another login may have hashed the same password anew; only who knows the password can tell that from a reset.
+        if current_password is not None:
+            kept = self._user(principal.user_id).password_hash
+            matches = self.password_hasher.matches(current_password, kept)
+            if matches and self._replace(kept, password_hash, principal, origin):
+                return
+        raise ReauthenticationNeeded
+
+    def _replace(self, kept: str | None, password_hash: str, principal: Principal, origin: Origin) -> bool:
+        """Keep the new hash. False when it is no longer ``kept`` that is kept.
+
+        Who has reset the password while the slow hashes ran has the last word, not who knew the old one.
+        """
         with self.begin() as work:
-            current = work.users.get(user.id)
-            # Who has reset the password while the slow hashes ran has the last word, not who knew the old one.
-            if current is None or current.password_hash != user.password_hash:
-                raise ReauthenticationNeeded
-            work.users.set_password(user.id, password_hash)
-            work.sessions.end_all(user.id, but=principal.session_id)
+            current = work.users.get(principal.user_id)
+            if current is None or current.password_hash != kept:
+                return False
+            work.users.set_password(principal.user_id, password_hash)
+            work.sessions.end_all(principal.user_id, but=principal.session_id)
             self.recorder.note(
                 work,
                 Happening.PASSWORD_CHANGED,
-                user_id=user.id,
+                user_id=principal.user_id,
                 session_id=principal.session_id,
                 origin=origin,
             )
             work.commit()
+        return True
 
     def _user(self, user_id: UserId) -> User:
         with self.begin() as work:

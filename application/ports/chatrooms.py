@@ -24,4 +24,7 @@ class Chatrooms(Protocol):
         """Replace the name, the system prompt and the time of the last change of one that is there."""
 
     def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
-        """Take it away with its messages and replies; which replies. ChatroomNotFound unless it is ``of``'s."""
+        """Take it away with its messages and replies; which replies may still have a stream.
+
+        ChatroomNotFound unless it is ``of``'s.
+        """

@@ -8,7 +8,7 @@ from domain.replies import ReplyId
 
 
 class Erased(NamedTuple):
-    """What is gone: rows by table, and the replies, whose text may also be elsewhere."""
+    """What is gone: rows by table, and of the replies those that may still have a stream."""
 
     rows: Mapping[str, int]
     replies: Sequence[ReplyId]

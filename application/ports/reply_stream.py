@@ -6,9 +6,16 @@ clients, so that a listener who comes back, on any device, is given exactly what
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import NamedTuple, Protocol, Self
 
 from domain.replies import ReplyId
+
+# How long at most what was published of a reply is kept after its last piece: for listeners who come back to it while
+# it is running. From the end on the database has it all.
+STREAM_KEPT_FOR = timedelta(minutes=10)
+# So long after its end a reply has no stream any more, also when a worker that had lost it went on for a while.
+STREAM_GONE_AFTER = STREAM_KEPT_FOR + timedelta(minutes=5)
 
 
 class Position(NamedTuple):

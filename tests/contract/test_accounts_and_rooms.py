@@ -7,6 +7,7 @@ import pytest
 
 from adapters.common_passwords import LIST, ListedCommonPasswords
 from adapters.phone_numbers import ServedCountries
+from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import PhoneNumber, UserId
 from domain.chat import ChatroomId
 from domain.errors import ChatroomNotFound
@@ -75,6 +76,20 @@ class ChangesContract:
             nothing = work.chatrooms.remove(empty.id, of=user.id)
             work.commit()
         assert (set(named), len(named), list(nothing)) == (replies, 3, [])
+
+    def test_of_the_replies_only_those_are_named_that_somebody_may_still_be_hearing(self, world: World) -> None:
+        room = world.room()
+        world.end_three(room)
+        world.pass_time(STREAM_GONE_AFTER + timedelta(seconds=1))
+        just_ended = world.ask(room)
+        assert world.finish(world.claim_one().claim)
+        world.pass_time(STREAM_KEPT_FOR)
+        running, queued = world.ask(room), world.ask(room)
+        assert world.claim_one().claim.reply_id == running.id
+        with world.begin() as work:
+            named = work.chatrooms.remove(room.id, of=room.user_id)
+            work.commit()
+        assert sorted(named) == [just_ended.id, running.id, queued.id]
 
     def test_only_its_owner_removes_a_chatroom_and_only_once(self, world: World) -> None:
         room, stranger = world.room(), world.user()

@@ -15,6 +15,7 @@ from adapters.sql.export import PARTS, SqlExport
 from adapters.sql.tables import metadata
 from application.ports.audit import AuditReader, Event, Happening
 from application.ports.export import Export
+from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import Origin, SessionId, User, UserId
 from domain.errors import TokenInvalid
 from tests.contract.world import ACTIVE, ALLOWANCES, MOMENT, MemoryWorld, SqlWorld, World, a_room, a_session, new_id
@@ -115,6 +116,22 @@ class LeavingContract:
             named = work.erasure.erase(user.id, phone_digest=DIGEST).replies
             work.commit()
         assert (set(named), len(named)) == (replies, 3)
+
+    def test_replies_that_nobody_can_be_hearing_any_more_are_counted_and_not_named(self, world: World) -> None:
+        user = world.user()
+        room = world.room(user)
+        world.end_three(room)
+        world.pass_time(STREAM_GONE_AFTER + timedelta(seconds=1))
+        just_ended = world.ask(room)
+        assert world.finish(world.claim_one().claim)
+        world.pass_time(STREAM_KEPT_FOR)
+        running, queued = world.ask(room), world.ask(room)
+        assert world.claim_one().claim.reply_id == running.id
+        with world.begin() as work:
+            rows, named = work.erasure.erase(user.id, phone_digest=DIGEST)
+            work.commit()
+        assert sorted(named) == [just_ended.id, running.id, queued.id]
+        assert rows["replies"] == 6
 
     def test_erasing_twice_finds_nothing(self, world: World) -> None:
         user = lives_a_life(world)

@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+import bcrypt
 import pytest
 
 from adapters.bcrypt_password_hasher import BcryptPasswordHasher
@@ -136,3 +137,60 @@ class TestBcryptPasswordHasher(PasswordHasherContract):
         hasher = BcryptPasswordHasher(pepper=b"", cost=4)
         assert hasher.matches("swordfish", hasher.hash("swordfish"))
         assert not asked
+
+
+def cost_of(salt: bytes) -> int:
+    return int(salt.split(b"$")[2])
+
+
+class TestWorkOfBcrypt:
+    """What is refused takes the same rounds, whoever has an account, and whenever they last logged in."""
+
+    @pytest.fixture
+    def rounds(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The rounds of each piece of work of bcrypt's."""
+        rounds: list[int] = []
+        hashpw, checkpw = bcrypt.hashpw, bcrypt.checkpw
+
+        def count_hash(password: bytes, salt: bytes) -> bytes:
+            rounds.append(2 ** cost_of(salt))
+            return hashpw(password, salt)
+
+        def count_check(password: bytes, hashed: bytes) -> bool:
+            rounds.append(2 ** cost_of(hashed))
+            return checkpw(password, hashed)
+
+        monkeypatch.setattr(bcrypt, "hashpw", count_hash)
+        monkeypatch.setattr(bcrypt, "checkpw", count_check)
+        return rounds
+
+    @pytest.mark.parametrize("kept_at", [None, 4, 5, 6, 7])
+    def test_a_refusal_takes_the_rounds_of_the_present_cost(self, rounds: list[int], kept_at: int | None) -> None:
+        kept = BcryptPasswordHasher(pepper=b"", cost=kept_at).hash("swordfish") if kept_at else None
+        hasher = BcryptPasswordHasher(pepper=b"", cost=7)
+        rounds.clear()
+        assert not hasher.matches("wrong", kept)
+        assert sum(rounds) == 2**7
+
+    @pytest.mark.parametrize("kept_at", [None, 4, 5, 6, 7])
+    def test_after_the_cost_was_lowered_it_is_that_of_the_dearest_hash_seen(
+        self, rounds: list[int], kept_at: int | None
+    ) -> None:
+        kept = BcryptPasswordHasher(pepper=b"", cost=kept_at).hash("swordfish") if kept_at else None
+        hasher = BcryptPasswordHasher(pepper=b"", cost=5)
+        assert hasher.matches("a dearer one", BcryptPasswordHasher(pepper=b"", cost=7).hash("a dearer one"))
+        rounds.clear()
+        assert not hasher.matches("wrong", kept)
+        assert sum(rounds) == 2**7
+        assert cost_of(hasher.hash("a new one").encode()) == 5
+
+    @pytest.mark.parametrize("kept_at", [4, 5, 6])
+    def test_what_matches_takes_its_own_rounds_only(self, rounds: list[int], kept_at: int) -> None:
+        kept = BcryptPasswordHasher(pepper=b"", cost=kept_at).hash("swordfish")
+        rounds.clear()
+        assert BcryptPasswordHasher(pepper=b"", cost=5).matches("swordfish", kept)
+        assert rounds == [2**kept_at]
+
+    def test_all_of_it_takes_one_place(self) -> None:
+        kept = BcryptPasswordHasher(pepper=b"", cost=4).hash("swordfish")
+        assert not BcryptPasswordHasher(pepper=b"", cost=6, places=1).matches("wrong", kept)

@@ -1,6 +1,6 @@
 """What PostgreSQL makes of two who are at one reply at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,10 +10,25 @@ import pytest
 
 from adapters.sql.database import Transaction
 from adapters.sql.unit_of_work import SqlWork
+from domain.chat import Chatroom
 from domain.errors import DependencyDown
-from domain.replies import Charge, Claim, ClaimedReply, QueuedReply, ReplyState
+from domain.replies import Charge, Claim, ClaimedReply, EndedReply, QueuedReply, ReplyId, ReplyState
 from tests.concurrency import eventually
-from tests.contract.world import A_DEADLINE, A_LEASE, ANSWER, CANCELLED, POLICY, QUEUED, SqlWorld, ids
+from tests.contract.world import (
+    A_DEADLINE,
+    A_LEASE,
+    ANSWER,
+    CANCELLED,
+    POLICY,
+    QUEUED,
+    SqlWorld,
+    a_message,
+    a_reply,
+    ids,
+    new_id,
+)
+
+TakeAway = Callable[[SqlWorld, Chatroom], Collection[ReplyId]]
 
 
 @contextmanager
@@ -114,3 +129,74 @@ class TestSqlReplies:
             assert len(one.replies.fail_hopeless(limit=1, policy=POLICY)) == 1
             assert len(other.replies.fail_hopeless(limit=10, policy=POLICY)) == 1
             assert other.replies.claim_due(limit=10, policy=POLICY) == []
+
+
+def remove(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:
+    with world.begin() as work:
+        named = work.chatrooms.remove(room.id, of=room.user_id)
+        work.commit()
+    return named
+
+
+def erase(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:
+    with world.begin() as work:
+        named = work.erasure.erase(room.user_id, phone_digest="").replies
+        work.commit()
+    return named
+
+
+@pytest.mark.parametrize("take_away", [remove, erase])
+class TestTakenAway:
+    """Of what goes with a chatroom or a user no reply is unnamed, and nobody waits for each other."""
+
+    def test_what_is_asked_again_meanwhile_is_named(self, real_world: SqlWorld, take_away: TakeAway) -> None:
+        room = real_world.room()
+        asked = real_world.ask(room)
+        again = replace(asked, id=ReplyId(new_id()))
+        with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+            assert work.messages.of(room.user_id, asked.message_id) is not None
+            named = thread.submit(take_away, real_world, room)
+            assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+            work.replies.add(again)
+            work.commit()
+            assert set(named.result(30)) == {asked.id, again.id}
+
+    def test_what_is_sent_meanwhile_is_named(self, real_world: SqlWorld, take_away: TakeAway) -> None:
+        room = real_world.room()
+        message = a_message(room)
+        reply = a_reply(message, real_world.today())
+        with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+            work.messages.add(message)
+            named = thread.submit(take_away, real_world, room)
+            assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+            work.replies.add(reply)
+            work.commit()
+            assert set(named.result(30)) == {reply.id}
+
+    def test_what_is_cancelled_meanwhile_is_named(self, real_world: SqlWorld, take_away: TakeAway) -> None:
+        room = real_world.room()
+        asked = real_world.ask(room)
+        with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+            assert work.messages.of(room.user_id, asked.message_id) is not None
+            named = thread.submit(take_away, real_world, room)
+            assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+            assert isinstance(work.replies.cancel(asked.id), EndedReply)
+            work.commit()
+            assert set(named.result(30)) == {asked.id}
+
+
+def test_who_asks_again_while_the_chatroom_goes_holds_nothing_that_has_to_go_with_it(real_world: SqlWorld) -> None:
+    room = real_world.room()
+    asked = real_world.ask(room)
+
+    def ask_again() -> object:
+        with real_world.begin() as work:
+            return work.messages.of(room.user_id, asked.message_id)
+
+    with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+        work.chatrooms.owned(room.id, by=room.user_id)
+        found = thread.submit(ask_again)
+        assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+        assert list(work.chatrooms.remove(room.id, of=room.user_id)) == [asked.id]
+        work.commit()
+        assert found.result(30) is None

@@ -17,7 +17,7 @@ from adapters import redis_reply_stream
 from adapters.memory.stores import MemoryReplyStream
 from adapters.redis_connection import connect
 from adapters.redis_reply_stream import RedisReplyFeed, RedisReplyListener
-from application.ports.reply_stream import Listening, Piece, Position, ReplyFeed, ReplyListener
+from application.ports.reply_stream import STREAM_KEPT_FOR, Listening, Piece, Position, ReplyFeed, ReplyListener
 from domain.replies import ReplyId
 from tests.concurrency import eventually, together
 from tests.contract.world import new_id, shown
@@ -303,7 +303,7 @@ class TestRedisReplyStream(ReplyStreamContract):
         assert runs == [*range(201 - len(runs), 201)]
         assert 10 <= len(runs) < 200  # Redis throws away whole blocks
         (key,) = redis.scan_iter("reply:*")
-        assert 0 < redis.ttl(key) <= redis_reply_stream.KEEP_SECONDS
+        assert 0 < redis.ttl(key) <= STREAM_KEPT_FOR.total_seconds()
 
     def test_of_what_is_forgotten_no_text_is_left_and_soon_no_key(
         self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
@@ -313,7 +313,7 @@ class TestRedisReplyStream(ReplyStreamContract):
         feed.forget([reply_id])
         (key,) = redis.scan_iter("reply:*")
         assert redis.get(key) == b""
-        assert 0 < redis.ttl(key) <= redis_reply_stream.KEEP_SECONDS
+        assert 0 < redis.ttl(key) <= STREAM_KEPT_FOR.total_seconds()
 
     def test_a_worker_does_not_bring_back_what_another_process_has_forgotten(
         self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, clean_redis: str

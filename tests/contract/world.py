@@ -177,6 +177,14 @@ class World(ABC):
             work.commit()
         return charge
 
+    def end_three(self, room: Chatroom) -> None:
+        """Three replies in a chatroom in which nothing is due: one that is done, one failed, one cancelled."""
+        for _ in range(3):
+            self.ask(room)
+        assert self.finish(self.claim_one().claim)
+        assert self.fail(self.claim_one().claim)
+        assert self.stop(self.claim_one().claim)
+
     def fail_hopeless(self, limit: int = 100) -> list[EndedReply]:
         """Fail what nobody may try any more; what was ended."""
         with self.begin() as work:
@@ -330,7 +338,7 @@ class SqlWorld(World):
         """Shift the rows: the server's clock is not ours to move."""
         self._run(
             "UPDATE replies SET available_at = available_at - %(by)s, deadline = deadline - %(by)s,"
-            " lease_until = lease_until - %(by)s",
+            " lease_until = lease_until - %(by)s, finished_at = finished_at - %(by)s",
             by=by,
         )
         self._run("UPDATE sessions SET expires_at = expires_at - %(by)s", by=by)

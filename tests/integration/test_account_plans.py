@@ -9,7 +9,8 @@ import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql import audit, reader, refresh_tokens, users
-from adapters.sql.erasure import ERASURES
+from adapters.sql.erasure import ERASURES, STREAMS_OF_USER
+from application.ports.reply_stream import STREAM_GONE_AFTER
 from tests.servers import new_database
 
 FILL = """
@@ -90,6 +91,11 @@ def test_the_trail(cursor: Cursor) -> None:
 
 def test_forgetting_old_events(cursor: Cursor) -> None:
     assert whole_tables_read(cursor, audit.FORGET_BEFORE, before="2026-01-01", limit=100) == set()
+
+
+def test_what_a_user_may_have_in_streams(cursor: Cursor) -> None:
+    _, user_id, _ = somebody(cursor)
+    assert whole_tables_read(cursor, STREAMS_OF_USER, user_id=user_id, stream_gone_after=STREAM_GONE_AFTER) == set()
 
 
 @pytest.mark.parametrize("table", ERASURES)

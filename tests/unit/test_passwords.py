@@ -316,3 +316,53 @@ def test_a_reset_during_a_change_wins():
     log_in(house, "the owner's choice")
     with pytest.raises(CredentialsInvalid):
         log_in(house, "the thief's choice")
+
+
+def change_with(house: House, hasher: PlainPasswordHasher, who: Principal, current_password: str | None = None) -> None:
+    """Change the password where passwords are hashed in another way."""
+    slow_change = replace(house.use_cases.auth.change_password, password_hasher=hasher)
+    slow_change(principal=who, new_password=NEW, current_password=current_password)
+
+
+@pytest.mark.parametrize("moment", ["compared", "hashed"])
+def test_a_login_that_makes_the_hash_anew_is_in_nobodys_way(moment: str):
+    house = House()
+    asha = an_old_session(house)
+    other = PlainPasswordHasher(cost=2)
+    nothing_first: list[Callable[[], object]] = [bool] if moment == "hashed" else []
+    slow = SlowHasher(cost=2, meanwhile=[*nothing_first, lambda: log_in_with(house, other)])
+    change_with(house, slow, asha, current_password=OLD)
+    log_in(house, NEW)
+    with pytest.raises(CredentialsInvalid):
+        log_in(house, OLD)
+
+
+def test_a_reset_after_such_a_login_wins_all_the_same():
+    house = House()
+    asha = an_old_session(house)
+    code = house.code(ASHA, Purpose.PASSWORD_RESET)
+    other = PlainPasswordHasher(cost=2)
+    slow = SlowHasher(
+        cost=2, meanwhile=[lambda: log_in_with(house, other), bool, lambda: reset(house, code, "the owner's choice")]
+    )
+    with pytest.raises(ReauthenticationNeeded):
+        change_with(house, slow, asha, current_password=OLD)
+    log_in(house, "the owner's choice")
+
+
+def test_without_the_password_a_hash_made_anew_cannot_be_told_from_a_reset():
+    house = House()
+    asha = house.user_with_password(ASHA, OLD)
+    slow = SlowHasher(cost=2, meanwhile=[lambda: log_in_with(house, PlainPasswordHasher(cost=2))])
+    with pytest.raises(ReauthenticationNeeded):
+        change_with(house, slow, asha)
+    change_with(house, slow, asha)
+    log_in(house, NEW)
+
+
+def test_who_is_erased_during_a_change_is_gone():
+    house = House()
+    asha = an_old_session(house)
+    slow = SlowHasher(meanwhile=[lambda: house.use_cases.auth.erase_account(principal=asha)])
+    with pytest.raises((Unauthenticated, NotAllowed)):
+        change_with(house, slow, asha, current_password=OLD)
