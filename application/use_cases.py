@@ -2,26 +2,26 @@
 
 from dataclasses import dataclass
 
-from application.auth.leaving import EraseAccount, ExportAccount
+from application.auth.erasure import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
 from application.auth.one_time_passwords import RequestCode, VerifyCode
 from application.auth.passwords import ChangePassword, LogIn, ResetPassword
 from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
+from application.auth.rate_limits import LimitRequests
 from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate
 from application.auth.sign_up import SignUp
-from application.auth.traffic import LimitRequests
 from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
-from application.billing.standing import ShowStanding
+from application.billing.plan_status import ShowStanding
 from application.billing.subscribe import Subscribe
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
+from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
-from application.chat.reply_again import AskAgain, CancelReply
-from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
+from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
-from application.readiness import CheckReadiness
+from application.operations.readiness import CheckReadiness
 
 
 @dataclass(frozen=True, slots=True)

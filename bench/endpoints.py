@@ -21,7 +21,7 @@ from uuid import UUID
 import psutil
 from stage import ROOT, Stage, answers, free_port, stage, until
 
-from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from domain.accounts import LoginMethod, Session, SessionId, UserId
 
 CONNECTIONS = 32

@@ -17,8 +17,8 @@ import psutil
 import psycopg2
 
 from adapters.sql.migrate import upgrade
-from entrypoints.supervisor.children import inherited_environment
-from entrypoints.supervisor.embedded import embedded_servers
+from entrypoints.local_stack.children import inherited_environment
+from entrypoints.local_stack.embedded import embedded_servers
 
 ROOT = Path(__file__).parents[1]
 MODEL_SECONDS = 1.0

@@ -6,9 +6,9 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
-from entrypoints.one_core import keep_to_one_core
+from entrypoints.cpu_affinity import keep_to_one_core
+from entrypoints.parent_death import die_with_parent
 from entrypoints.settings import Settings
-from entrypoints.supervisor.parent_death import die_with_parent
 
 if TYPE_CHECKING:
     from flask import Flask

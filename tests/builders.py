@@ -19,9 +19,9 @@ from typing import Any
 
 from dependency_injector import containers, providers
 
-from adapters.common_passwords import ListedCommonPasswords
-from adapters.hmac_phone_digest import HmacPhoneDigest
-from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.crypto.common_passwords import ListedCommonPasswords
+from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
+from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from adapters.memory.billing import MemoryLedger
 from adapters.memory.doubles import (
     CountingIds,
@@ -44,11 +44,11 @@ from adapters.memory.stores import (
 )
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
-from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
-from adapters.stripe_events import StripeEventReader
+from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCountries
+from adapters.stripe.webhook_events import StripeEventReader
+from application.auth.rate_limits import RequestLimits
 from application.auth.sessions import LoggedIn
-from application.auth.traffic import RequestLimits
-from application.background import BillingUpkeep, Replying
+from application.background_use_cases import BillingUpkeep, Replying
 from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import Event
 from application.chat.send_message import SentMessage

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import settings
 
-from entrypoints.supervisor.embedded import Servers
+from entrypoints.local_stack.embedded import Servers
 from tests import servers
 
 NEEDS_SERVERS = frozenset({"started_servers", "database_server", "database_url", "redis_url"})

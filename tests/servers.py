@@ -18,7 +18,7 @@ from redis import Redis
 from sqlalchemy import make_url
 
 from adapters.sql.migrate import upgrade
-from entrypoints.supervisor.embedded import Servers, embedded_servers
+from entrypoints.local_stack.embedded import Servers, embedded_servers
 
 # Says that whatever else a Redis database holds was put there by tests.
 OURS = "tests:may-empty-this-database"

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from adapters.stripe_payments import StripePayments
-from adapters.stripe_sandbox.fake import FakeStripe, signature_of
-from adapters.stripe_sandbox.state import StateInMemory
+from adapters.stripe.payments import StripePayments
+from adapters.stripe.sandbox.fake import FakeStripe, signature_of
+from adapters.stripe.sandbox.state import StateInMemory
 from application.billing.payment_events import Received
 from application.ports.payments import Payments
 from application.ports.runtime import Clock

@@ -8,8 +8,8 @@ from application.auth.admission import admit
 from application.auth.audit import Recorder
 from application.auth.sessions import LoggedIn, StartSession
 from application.ports.audit import Happening
+from application.ports.otp_budget import OtpSends
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
-from application.ports.otp_sends import OtpSends
 from application.ports.otp_store import OtpStore
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.runtime import Clock, NewCode, NewId

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from application.auth.audit import Recorder
-from application.changes import UNCHANGED, Unchanged
 from application.ports.access_tokens import AccessTokens
 from application.ports.audit import Happening
 from application.ports.reader import Profile, Reader
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import Begin
+from application.unset import UNCHANGED, Unchanged
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
 from domain.errors import TokenInvalid
 from domain.plans import Allowances

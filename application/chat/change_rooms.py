@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from application.changes import UNCHANGED, Unchanged
 from application.ports.reply_stream import ReplyFeed
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import Begin
+from application.unset import UNCHANGED, Unchanged
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId
 

@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import dataclass
 
 from application.ports.idempotency import Accepted
-from application.ports.job_queue import JobQueue
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin, Work
+from application.ports.worker_notifier import JobQueue
 from domain.accounts import UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound

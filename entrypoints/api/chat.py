@@ -8,7 +8,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from application.chat.rooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
+from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
 from application.chat.send_message import SentMessage
 from application.ports.reader import RoomPage, Turn
 from application.use_cases import Chat

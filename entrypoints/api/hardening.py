@@ -2,7 +2,7 @@
 
 from flask import Flask, Response, request
 
-from application.auth.traffic import LimitRequests
+from application.auth.rate_limits import LimitRequests
 from entrypoints.api.client import origin
 from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.security import CHARGED, needs_login

@@ -3,7 +3,7 @@
 import marshmallow as ma
 from flask import Response
 
-from application.readiness import CheckReadiness
+from application.operations.readiness import CheckReadiness
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import json_response
 from entrypoints.api.schemas import Schema, described

@@ -7,8 +7,8 @@ import marshmallow as ma
 import structlog
 from flask import Response
 
-from application.changes import UNCHANGED
 from application.ports.export import Record
+from application.unset import UNCHANGED
 from application.use_cases import Auth
 from domain.accounts import NAME_MAX_LENGTH, Principal
 from domain.errors import DomainError

@@ -6,7 +6,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from application.changes import UNCHANGED
+from application.unset import UNCHANGED
 from application.use_cases import Chat
 from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, ChatroomId

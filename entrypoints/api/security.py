@@ -7,8 +7,8 @@ from typing import Any
 from flask import Response, request
 from flask_smorest import Blueprint
 
+from application.auth.rate_limits import LimitRequests
 from application.auth.sessions import Authenticate
-from application.auth.traffic import LimitRequests
 from domain.accounts import Principal, UserId
 from domain.errors import TokenInvalid, Unauthenticated
 from entrypoints.api.client import origin

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, settings: Settings) -> int:
     match options.command:
         case "up":
-            from entrypoints.supervisor.up import up
+            from entrypoints.local_stack.up import up
 
             return up(settings)
         case "openapi":
@@ -97,7 +97,7 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _billing(options: argparse.Namespace, settings: Settings) -> int:
-    from entrypoints.supervisor.running import running_database_url
+    from entrypoints.local_stack.running import running_database_url
 
     database_url = settings.database_url or running_database_url(settings.data_dir)
     if database_url is None:

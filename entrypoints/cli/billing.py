@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from application.background import BillingUpkeep
+from application.background_use_cases import BillingUpkeep
 from application.billing.ledger import Explanation
 from domain.billing import SubscriptionRecord
 from domain.errors import DependencyDown

@@ -1,8 +1,8 @@
 """The audit command."""
 
-from adapters.hmac_phone_digest import HmacPhoneDigest
+from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
 from adapters.sql.audit import SqlAuditReader
-from application.audit import ReadAudit
+from application.operations.audit import ReadAudit
 from entrypoints.container.keys import derived
 from entrypoints.container.web import WebOutside
 from entrypoints.settings import Settings

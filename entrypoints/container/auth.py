@@ -3,15 +3,15 @@
 from dependency_injector import containers, providers
 
 from application.auth.audit import Recorder
-from application.auth.leaving import EraseAccount, ExportAccount
+from application.auth.erasure import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
 from application.auth.one_time_passwords import RedeemCode, RequestCode, SendCode, VerifyCode
 from application.auth.passwords import AcceptPassword, ChangePassword, CountPasswordTry, LogIn, ResetPassword
 from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
+from application.auth.rate_limits import LimitRequests
 from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate, StartSession
 from application.auth.sign_up import SignUp
-from application.auth.traffic import LimitRequests
 from application.use_cases import Auth
 from domain.one_time_password import OtpPolicy
 

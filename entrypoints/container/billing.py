@@ -5,7 +5,7 @@ from dependency_injector import containers, providers
 from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
-from application.billing.standing import ShowStanding
+from application.billing.plan_status import ShowStanding
 from application.billing.subscribe import Subscribe
 from application.use_cases import Billing
 from entrypoints.container.upkeep import UpkeepStories

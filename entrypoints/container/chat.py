@@ -5,9 +5,9 @@ from typing import ClassVar
 from dependency_injector import containers, providers
 
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
+from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
 from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
-from application.chat.reply_again import AskAgain, CancelReply
-from application.chat.rooms import ListChatrooms, OpenChatroom, ReadChatroom
+from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
 from application.use_cases import Chat
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from application.background import BillingUpkeep
+from application.background_use_cases import BillingUpkeep
 from entrypoints.container.outside import Outside
 from entrypoints.container.upkeep import UpkeepStories
 from entrypoints.settings import Settings

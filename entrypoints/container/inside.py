@@ -2,7 +2,7 @@
 
 from dependency_injector import containers, providers
 
-from application.readiness import CheckReadiness
+from application.operations.readiness import CheckReadiness
 from application.use_cases import UseCases
 from entrypoints.container.auth import AuthStories
 from entrypoints.container.billing import BillingStories

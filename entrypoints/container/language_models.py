@@ -1,8 +1,8 @@
 """The model that the settings choose."""
 
-from adapters.language_model_breaker import LanguageModelBreaker
-from adapters.language_model_fallback import LanguageModelFallback
-from adapters.offline_language_model import OfflineLanguageModel
+from adapters.llm.circuit_breaker import LanguageModelBreaker
+from adapters.llm.fallback import LanguageModelFallback
+from adapters.llm.offline import OfflineLanguageModel
 from adapters.system_runtime import system_clock
 from application.ports.language_model import LanguageModel
 from entrypoints.settings import Settings
@@ -18,7 +18,7 @@ def language_model_of(settings: Settings) -> LanguageModel:
 def _provider(settings: Settings) -> LanguageModel:
     # Imported here: an SDK takes half a second and 50 MB, which no other process should pay.
     if settings.llm_provider == "openai-compatible":
-        from adapters.openai_compatible_language_model import OpenAiCompatibleLanguageModel  # noqa: PLC0415
+        from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel  # noqa: PLC0415
 
         return OpenAiCompatibleLanguageModel(
             base_url=settings.openai_base_url or "",
@@ -27,14 +27,14 @@ def _provider(settings: Settings) -> LanguageModel:
         )
     key, url = settings.gemini_api_key.reveal(), settings.gemini_base_url
     if settings.llm_provider == "gemini-legacy":
-        from adapters.gemini_legacy_language_model import GeminiLegacyLanguageModel  # noqa: PLC0415
+        from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel  # noqa: PLC0415
 
         names = (settings.gemini_model, *settings.gemini_fallback_models)
         models: list[LanguageModel] = [
             GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url) for name in names
         ]
         return LanguageModelFallback(models, clock=system_clock)
-    from adapters.gemini_language_model import GeminiLanguageModel  # noqa: PLC0415
+    from adapters.llm.gemini import GeminiLanguageModel  # noqa: PLC0415
 
     first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url)
     others = map(first.with_model, settings.gemini_fallback_models)

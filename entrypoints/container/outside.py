@@ -2,10 +2,10 @@
 
 from dependency_injector import containers, providers
 
-from adapters.redis_connection import connect
-from adapters.redis_reply_stream import RedisReplyFeed
-from adapters.redis_worker_presence import RedisWorkerPresence
-from adapters.rq_job_queue import RqJobQueue
+from adapters.redis.connection import connect
+from adapters.redis.reply_stream import RedisReplyFeed
+from adapters.redis.rq_worker_notifier import RqJobQueue
+from adapters.redis.worker_heartbeat import RedisWorkerPresence
 from adapters.sql.database import Database, make_pool
 from adapters.sql.ledger import SqlLedger
 from adapters.sql.reader import SqlReader

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from application.auth.traffic import RequestLimits
+from application.auth.rate_limits import RequestLimits
 from application.ports.rate_limiter import Limit
 from domain.billing import BillingPolicy
 from domain.one_time_password import SendCaps

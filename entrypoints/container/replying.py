@@ -2,9 +2,9 @@
 
 from dependency_injector import containers, providers
 
-from application.background import Replying
+from application.background_use_cases import Replying
 from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
-from application.retention import ForgetOld
+from application.operations.retention import ForgetOld
 
 
 class ReplyStories(containers.DeclarativeContainer):

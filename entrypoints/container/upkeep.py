@@ -2,7 +2,7 @@
 
 from dependency_injector import containers, providers
 
-from application.background import BillingUpkeep
+from application.background_use_cases import BillingUpkeep
 from application.billing.ledger import Explain
 from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile

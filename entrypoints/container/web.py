@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import structlog
 from dependency_injector import providers
 
-from adapters.bcrypt_password_hasher import BcryptPasswordHasher
-from adapters.common_passwords import ListedCommonPasswords
-from adapters.hmac_phone_digest import HmacPhoneDigest
-from adapters.hmac_refresh_tokens import HmacRefreshTokens
-from adapters.jwt_access_tokens import JwtAccessTokens
-from adapters.otp_delivery import ConsoleOtpDelivery, ResponseOtpDelivery
-from adapters.phone_numbers import LibPhoneNumberReader, ServedCountries
-from adapters.redis_connection import RedisProbe
-from adapters.redis_otp_sends import RedisOtpSends
-from adapters.redis_otp_store import RedisOtpStore
-from adapters.redis_rate_limiter import RedisRateLimiter
-from adapters.redis_reply_stream import RedisReplyListener
-from adapters.redis_room_list_cache import RedisRoomListCache
+from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
+from adapters.crypto.common_passwords import ListedCommonPasswords
+from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
+from adapters.crypto.hmac_refresh_tokens import HmacRefreshTokens
+from adapters.crypto.jwt_access_tokens import JwtAccessTokens
+from adapters.otp_delivery.development import ConsoleOtpDelivery, ResponseOtpDelivery
+from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCountries
+from adapters.redis.connection import RedisProbe
+from adapters.redis.otp_budget import RedisOtpSends
+from adapters.redis.otp_store import RedisOtpStore
+from adapters.redis.rate_limiter import RedisRateLimiter
+from adapters.redis.reply_stream import RedisReplyListener
+from adapters.redis.room_list_cache import RedisRoomListCache
 from adapters.sql.export import SqlExport
-from adapters.stripe_events import StripeEventReader
+from adapters.stripe.webhook_events import StripeEventReader
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock, system_pause
 from application.billing.manage import EndBilling
 from application.billing.subscribe import ReturnUrls
@@ -65,7 +65,7 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
     if settings.otp_delivery == "console":
         return ConsoleOtpDelivery()
     # Imported here: the HTTP client takes a tenth of a second, which nobody else should pay.
-    from adapters.sms_otp_delivery import TwilioOtpDelivery, WebhookOtpDelivery  # noqa: PLC0415
+    from adapters.otp_delivery.sms import TwilioOtpDelivery, WebhookOtpDelivery  # noqa: PLC0415
 
     if settings.otp_delivery == "twilio":
         return TwilioOtpDelivery(

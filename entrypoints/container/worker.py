@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from dependency_injector import providers
 
-from adapters.payments_on_demand import PaymentsOnDemand
-from adapters.redis_connection import connect_for_rq
-from adapters.rq_job_queue import listen
+from adapters.redis.connection import connect_for_rq
+from adapters.redis.rq_worker_notifier import listen
+from adapters.stripe.lazy_payments import PaymentsOnDemand
 from entrypoints.container.language_models import language_model_of
 from entrypoints.container.outside import Outside
 from entrypoints.container.replying import ReplyStories

@@ -4,7 +4,7 @@ from threading import Event, Thread
 
 import structlog
 
-from application.background import BillingUpkeep
+from application.background_use_cases import BillingUpkeep
 from application.billing.payment_events import Swept
 from application.billing.reconcile import Reconciled
 from domain.errors import DependencyDown

@@ -11,11 +11,11 @@ from threading import Condition, Event, Thread
 
 import structlog
 
-from application.background import Replying
+from application.background_use_cases import Replying
 from application.chat.write_reply import Outcome
-from application.ports.job_queue import JobQueue
 from application.ports.language_model import Stop
-from application.ports.worker_presence import WorkerPresence
+from application.ports.worker_heartbeat import WorkerPresence
+from application.ports.worker_notifier import JobQueue
 from domain.errors import DependencyDown
 from domain.replies import AnswerFailed, Claim, ClaimedReply, FailureReason
 

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import structlog
 
-from application.background import BillingUpkeep, Replying
-from application.ports.job_queue import JobQueue
-from application.ports.worker_presence import WorkerPresence
+from application.background_use_cases import BillingUpkeep, Replying
+from application.ports.worker_heartbeat import WorkerPresence
+from application.ports.worker_notifier import JobQueue
 from entrypoints.worker.billing import BillingTask
 from entrypoints.worker.loop import ReplyLoop
 

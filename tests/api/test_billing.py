@@ -8,8 +8,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from adapters.memory.doubles import SettableClock
-from adapters.stripe_events import StripeEventReader
-from adapters.stripe_sandbox.fake import signature_of
+from adapters.stripe.sandbox.fake import signature_of
+from adapters.stripe.webhook_events import StripeEventReader
 from domain.billing import SubscriptionStatus
 from tests.api.door import Caller, Door, body_of, faulty_fields, problem_of
 from tests.builders import ASHA, NOW, WEBHOOK_SECRET, House

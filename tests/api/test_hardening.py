@@ -6,7 +6,7 @@ from ipaddress import ip_network
 import pytest
 from flask.testing import FlaskClient
 
-from application.auth.traffic import RequestLimits
+from application.auth.rate_limits import RequestLimits
 from application.ports.rate_limiter import Limit
 from entrypoints.api.app import create_app
 from entrypoints.api.client import read_origin

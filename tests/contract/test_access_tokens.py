@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.jwt_access_tokens import MAX_LENGTH, JwtAccessTokens
+from adapters.crypto.jwt_access_tokens import MAX_LENGTH, JwtAccessTokens
 from application.ports.access_tokens import AccessTokens, TokenClaims
 from domain.accounts import LoginMethod, Session, SessionId, UserId
 from domain.errors import TokenExpired, TokenInvalid

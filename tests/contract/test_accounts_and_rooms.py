@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.common_passwords import LIST, ListedCommonPasswords
-from adapters.phone_numbers import ServedCountries
+from adapters.crypto.common_passwords import LIST, ListedCommonPasswords
+from adapters.otp_delivery.phone_numbers import ServedCountries
 from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import PhoneNumber, UserId
 from domain.chat import ChatroomId

@@ -14,9 +14,9 @@ from rq.job import JobStatus
 from rq.serializers import DefaultSerializer, JSONSerializer
 
 from adapters.memory.stores import MemoryJobQueue
-from adapters.redis_connection import connect, connect_for_rq
-from adapters.rq_job_queue import ANSWER_DUE, QUEUE, RqJobQueue, listen
-from application.ports.job_queue import JobQueue
+from adapters.redis.connection import connect, connect_for_rq
+from adapters.redis.rq_worker_notifier import ANSWER_DUE, QUEUE, RqJobQueue, listen
+from application.ports.worker_notifier import JobQueue
 from tests.concurrency import eventually, together
 from tests.contract import planted
 from tests.redis_doubles import DOWN, closed_port
@@ -162,7 +162,7 @@ class TestRqJobQueue(JobQueueContract):
             "subprocess.call",
             "builtins.exec",
             "tests.contract.planted.touch",
-            "adapters.rq_job_queue.listen",
+            "adapters.redis.rq_worker_notifier.listen",
             "",
             "func",
             "registered.get",

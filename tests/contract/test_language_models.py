@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from adapters.gemini_language_model import GeminiLanguageModel
-from adapters.language_model_breaker import LanguageModelBreaker
-from adapters.language_model_fallback import LanguageModelFallback
+from adapters.llm.circuit_breaker import LanguageModelBreaker
+from adapters.llm.fallback import LanguageModelFallback
+from adapters.llm.gemini import GeminiLanguageModel
+from adapters.llm.offline import OfflineLanguageModel
+from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
-from adapters.offline_language_model import OfflineLanguageModel
-from adapters.openai_compatible_language_model import OpenAiCompatibleLanguageModel
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 from tests.contract.language_model_contract import (
@@ -102,7 +102,7 @@ class TestGeminiLegacy(GeminiContract):
     @pytest.fixture
     def model(self, server: FakeGemini) -> Iterator[Any]:
         """The adapter."""
-        from adapters.gemini_legacy_language_model import GeminiLegacyLanguageModel  # noqa: PLC0415
+        from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel  # noqa: PLC0415
 
         model = GeminiLegacyLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
         yield model

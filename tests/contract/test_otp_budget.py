@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from adapters.memory.doubles import SettableClock
 from adapters.memory.stores import MemoryOtpSends, MemoryOtpStore
-from adapters.redis_connection import connect
-from adapters.redis_otp_sends import RedisOtpSends
-from adapters.redis_otp_store import RedisOtpStore
-from application.ports.otp_sends import OtpSends
+from adapters.redis.connection import connect
+from adapters.redis.otp_budget import RedisOtpSends
+from adapters.redis.otp_store import RedisOtpStore
+from application.ports.otp_budget import OtpSends
 from application.ports.otp_store import OtpStore
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpInvalid, OtpLocked, OtpResendTooSoon, OtpSendsExhausted

@@ -12,8 +12,8 @@ from redis import Redis
 
 from adapters.memory.doubles import SettableClock
 from adapters.memory.stores import MemoryOtpStore
-from adapters.redis_connection import connect
-from adapters.redis_otp_store import RedisOtpStore
+from adapters.redis.connection import connect
+from adapters.redis.otp_store import RedisOtpStore
 from application.ports.otp_store import OtpStore
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpInvalid, OtpLocked, OtpResendTooSoon

@@ -6,7 +6,7 @@ from functools import partial
 import bcrypt
 import pytest
 
-from adapters.bcrypt_password_hasher import BcryptPasswordHasher
+from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
 from adapters.memory.doubles import PlainPasswordHasher
 from application.ports.password_hasher import PasswordHasher
 from tests.concurrency import together

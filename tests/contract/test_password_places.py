@@ -6,7 +6,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from adapters.bcrypt_password_hasher import AT_ONCE, BcryptPasswordHasher
+from adapters.crypto.bcrypt_password_hasher import AT_ONCE, BcryptPasswordHasher
 from domain.errors import DependencyDown
 
 

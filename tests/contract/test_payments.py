@@ -10,10 +10,10 @@ import pytest
 
 from adapters.memory.doubles import SettableClock
 from adapters.memory.payments import MemoryPayments
-from adapters.stripe_payments import API_VERSION, StripePayments
-from adapters.stripe_sandbox.fake import FakeStripe
-from adapters.stripe_sandbox.sandbox import Sandbox
-from adapters.stripe_sandbox.state import StateInFile, StateInMemory
+from adapters.stripe.payments import API_VERSION, StripePayments
+from adapters.stripe.sandbox.fake import FakeStripe
+from adapters.stripe.sandbox.pages import Sandbox
+from adapters.stripe.sandbox.state import StateInFile, StateInMemory
 from application.ports.payments import Order, Payments
 from domain.accounts import UserId
 from domain.billing import CheckoutId, CheckoutState, CustomerId, SubscriptionId, SubscriptionStatus

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.phone_numbers import LibPhoneNumberReader
+from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader
 from application.ports.phone_numbers import ReadPhoneNumber
 from domain.accounts import PhoneNumber
 from domain.errors import InvalidValue

@@ -11,8 +11,8 @@ from redis import Redis
 
 from adapters.memory.doubles import SettableClock
 from adapters.memory.stores import MemoryRateLimiter
-from adapters.redis_connection import connect
-from adapters.redis_rate_limiter import RedisRateLimiter
+from adapters.redis.connection import connect
+from adapters.redis.rate_limiter import RedisRateLimiter
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from tests.concurrency import together
 from tests.contract.world import THREADS

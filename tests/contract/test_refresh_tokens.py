@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hmac_phone_digest import HmacPhoneDigest
-from adapters.hmac_refresh_tokens import HmacRefreshTokens
-from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
+from adapters.crypto.hmac_refresh_tokens import HmacRefreshTokens
+from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from adapters.memory.doubles import CountingRefreshTokens
 from application.ports.refresh_tokens import RefreshTokens
 from domain.accounts import LoginMethod, PhoneNumber, Session, SessionId, UserId

@@ -13,10 +13,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from adapters import redis_reply_stream
 from adapters.memory.stores import MemoryReplyStream
-from adapters.redis_connection import connect
-from adapters.redis_reply_stream import RedisReplyFeed, RedisReplyListener
+from adapters.redis import reply_stream as redis_reply_stream
+from adapters.redis.connection import connect
+from adapters.redis.reply_stream import RedisReplyFeed, RedisReplyListener
 from application.ports.reply_stream import STREAM_KEPT_FOR, Listening, Piece, Position, ReplyFeed, ReplyListener
 from domain.replies import ReplyId
 from tests.concurrency import eventually, together

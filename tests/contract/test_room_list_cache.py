@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 
 from adapters.memory.stores import MemoryRoomListCache
-from adapters.redis_connection import connect
-from adapters.redis_room_list_cache import RedisRoomListCache
+from adapters.redis.connection import connect
+from adapters.redis.room_list_cache import RedisRoomListCache
 from application.ports.room_list_cache import Lookup, RoomListCache
 from domain.accounts import UserId
 from tests.concurrency import eventually, together

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.sms_otp_delivery import AT_ONCE, TwilioOtpDelivery, WebhookOtpDelivery
+from adapters.otp_delivery.sms import AT_ONCE, TwilioOtpDelivery, WebhookOtpDelivery
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from domain.accounts import PhoneNumber
 from domain.one_time_password import Purpose

@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 import pytest
 from redis import Redis
 
-from adapters.redis_connection import RedisProbe, connect
-from adapters.redis_worker_presence import KEY, RedisWorkerPresence
-from application.ports.worker_presence import WorkerPresence
+from adapters.redis.connection import RedisProbe, connect
+from adapters.redis.worker_heartbeat import KEY, RedisWorkerPresence
+from application.ports.worker_heartbeat import WorkerPresence
 from tests.concurrency import eventually
 from tests.redis_doubles import DOWN
 

@@ -19,11 +19,11 @@ import psycopg2
 import pytest
 import redis
 
+from entrypoints.local_stack import launch
+from entrypoints.local_stack.binaries import find_binaries
+from entrypoints.local_stack.postgres import Postgres
+from entrypoints.local_stack.valkey import Valkey
 from entrypoints.settings import VARIABLES
-from entrypoints.supervisor import launch
-from entrypoints.supervisor.binaries import find_binaries
-from entrypoints.supervisor.postgres import Postgres
-from entrypoints.supervisor.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # for what takes a second or two on an idle machine

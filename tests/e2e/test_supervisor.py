@@ -22,14 +22,14 @@ import psycopg2
 import pytest
 import redis
 
-from entrypoints.supervisor import launch, ports, postgres
-from entrypoints.supervisor.binaries import Binaries, find_binaries
-from entrypoints.supervisor.children import Child, ChildSpec, inherited_environment
-from entrypoints.supervisor.embedded import Servers, embedded_servers
-from entrypoints.supervisor.errors import SupervisorError
-from entrypoints.supervisor.inbox import QuietInbox
-from entrypoints.supervisor.postgres import Postgres
-from entrypoints.supervisor.processes import Supervisor
+from entrypoints.local_stack import launch, ports, postgres
+from entrypoints.local_stack.binaries import Binaries, find_binaries
+from entrypoints.local_stack.children import Child, ChildSpec, inherited_environment
+from entrypoints.local_stack.embedded import Servers, embedded_servers
+from entrypoints.local_stack.errors import SupervisorError
+from entrypoints.local_stack.inbox import QuietInbox
+from entrypoints.local_stack.postgres import Postgres
+from entrypoints.local_stack.processes import Supervisor
 from tests.e2e.service import PATIENCE, lives, until
 
 pytestmark = pytest.mark.real
@@ -49,7 +49,7 @@ database.close()
 WEB = """
 import http.server, os, psycopg2, redis, subprocess, sys
 from multiprocessing import get_context
-from entrypoints.supervisor.parent_death import die_with_parent
+from entrypoints.parent_death import die_with_parent
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -86,7 +86,7 @@ RUNNER = """
 import json, sys
 from pathlib import Path
 from types import SimpleNamespace
-from entrypoints.supervisor import up
+from entrypoints.local_stack import up
 
 given = json.loads(sys.argv[1])
 up._EXTERNAL_ANSWERS_WITHIN = up._PORT_FREE_WITHIN = given["patience"]

@@ -9,7 +9,7 @@ from time import sleep
 
 import orjson
 
-from adapters.stripe_sandbox.fake import FakeStripe
+from adapters.stripe.sandbox.fake import FakeStripe
 
 Answer = tuple[bytes, int, Mapping[str, str]]
 

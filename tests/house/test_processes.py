@@ -20,7 +20,7 @@ print(*sys.modules)
 
 OF_REQUESTS = {"alembic", "bcrypt", "flask", "jwt", "limits", "phonenumbers"}
 ON_DEMAND = {"stripe"}
-OUR_OWN_OF_REQUESTS = {"adapters.stripe_sandbox", "application.use_cases", "entrypoints.container.web"}
+OUR_OWN_OF_REQUESTS = {"adapters.stripe.sandbox", "application.use_cases", "entrypoints.container.web"}
 
 
 def test_a_worker_leaves_at_home_what_it_does_not_need_at_once(tmp_path: Path):

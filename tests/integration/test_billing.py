@@ -9,8 +9,8 @@ import orjson
 import psycopg2
 import pytest
 
-from adapters.stripe_sandbox.fake import FakeStripe, signature_of
-from adapters.stripe_sandbox.state import StateInMemory
+from adapters.stripe.sandbox.fake import FakeStripe, signature_of
+from adapters.stripe.sandbox.state import StateInMemory
 from adapters.system_runtime import system_clock
 from application.billing.payment_events import Received
 from application.use_cases import UseCases

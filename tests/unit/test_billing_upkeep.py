@@ -6,7 +6,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from application.background import BillingUpkeep
+from application.background_use_cases import BillingUpkeep
 from entrypoints.cli import billing as commands
 from entrypoints.worker.billing import BillingTask
 from tests.builders import ASHA

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from application.auth.traffic import LimitRequests, RequestLimits
+from application.auth.rate_limits import LimitRequests, RequestLimits
 from application.ports.audit import Happening
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.rate_limiter import Limit

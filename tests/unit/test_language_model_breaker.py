@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import pytest
 
-from adapters.language_model_breaker import LanguageModelBreaker
+from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
 from application.ports.language_model import AnswerStopped, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.language_model_fallback import LanguageModelFallback
+from adapters.llm.fallback import LanguageModelFallback
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import RETRYABLE, Answer, AnswerFailed, FailureReason

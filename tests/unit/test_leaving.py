@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.audit import ReadAudit
+from application.operations.audit import ReadAudit
 from application.ports.audit import Happening
 from application.ports.language_model import Stop
 from domain.accounts import Principal

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.model_calls import CallLoop, Delivery, reason_of, retry_info, storable, write_in_thread
+from adapters.llm.calls import CallLoop, Delivery, reason_of, retry_info, storable, write_in_thread
 from application.ports.language_model import AnswerStopped, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 

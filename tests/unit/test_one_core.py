@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from entrypoints import one_core
-from entrypoints.one_core import TICKS_PER_SECOND, better_core, keep_to_one_core
+from entrypoints import cpu_affinity as one_core
+from entrypoints.cpu_affinity import TICKS_PER_SECOND, better_core, keep_to_one_core
 
 
 @pytest.mark.parametrize(
@@ -255,8 +255,8 @@ def test_a_core_that_it_did_not_move_to_is_not_taken_for_its_own(
 
 STORY = """
 import os, threading
-from adapters.bcrypt_password_hasher import BcryptPasswordHasher
-from entrypoints.one_core import STAT, TASKS, keep_to_one_core
+from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
+from entrypoints.cpu_affinity import STAT, TASKS, keep_to_one_core
 
 def cores_of(*names):
     return [cores(one.native_id) for one in threading.enumerate() if one.name.startswith(names)]

@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from adapters.memory.doubles import SettableClock
-from adapters.stripe_payments import StripePayments
-from adapters.stripe_sandbox.fake import FakeStripe
-from adapters.stripe_sandbox.sandbox import Sandbox, WebhookDelivery
-from adapters.stripe_sandbox.state import StateInFile
+from adapters.stripe.payments import StripePayments
+from adapters.stripe.sandbox.fake import FakeStripe
+from adapters.stripe.sandbox.pages import Sandbox, WebhookDelivery
+from adapters.stripe.sandbox.state import StateInFile
 from entrypoints.api.app import create_app
 from tests.builders import ASHA, NOW, PRICE, PUBLIC_URL, WEBHOOK_SECRET, House
 from tests.concurrency import eventually, together

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from application.chat.rooms import DEFAULT_ROOMS_PER_PAGE
+from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE
 from application.ports.reader import RoomPage
 from domain.accounts import Principal
 from domain.chat import ChatroomId

@@ -6,7 +6,7 @@ from uuid import UUID
 import jwt
 import pytest
 
-from adapters.jwt_access_tokens import JwtAccessTokens
+from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from domain.accounts import SESSION_LIFETIME, LoginMethod, UserId
 from domain.errors import DependencyDown, TokenExpired, TokenInvalid, Unauthenticated
 from tests.builders import ASHA, RAVI, SIGNING_KEY, House

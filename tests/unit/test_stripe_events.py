@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.memory.doubles import SettableClock
-from adapters.stripe_events import StripeEventReader
-from adapters.stripe_sandbox.fake import signature_of
+from adapters.stripe.sandbox.fake import signature_of
+from adapters.stripe.webhook_events import StripeEventReader
 from application.ports.payment_events import EventRejected
 from domain.billing import Concern, Money, MoneyKind
 from domain.errors import WebhookNotConfigured

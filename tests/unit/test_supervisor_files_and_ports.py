@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from entrypoints.supervisor import children, ports
-from entrypoints.supervisor.binaries import find_binaries
-from entrypoints.supervisor.errors import ServersUnavailable, SupervisorError
-from entrypoints.supervisor.locks import LockFile, named_in, sole_user_of
-from entrypoints.supervisor.process_table import command_line_of
-from entrypoints.supervisor.secret_files import kept_secret
-from entrypoints.supervisor.valkey import quoted
+from entrypoints.local_stack import children, ports
+from entrypoints.local_stack.binaries import find_binaries
+from entrypoints.local_stack.errors import ServersUnavailable, SupervisorError
+from entrypoints.local_stack.locks import LockFile, named_in, sole_user_of
+from entrypoints.local_stack.process_table import command_line_of
+from entrypoints.local_stack.secret_files import kept_secret
+from entrypoints.local_stack.valkey import quoted
 
 
 def test_a_data_directory_has_one_user_who_is_named(tmp_path):

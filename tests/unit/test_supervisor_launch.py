@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from entrypoints.supervisor import launch
-from entrypoints.supervisor.privileges import Account, capability_to_keep
+from entrypoints.local_stack import launch
+from entrypoints.local_stack.privileges import Account, capability_to_keep
 
 SHOW = "import os, sys; print(os.getpid(), sys.argv[1:], os.path.basename(os.getcwd()))"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.supervisor import postgres
-from entrypoints.supervisor.binaries import Binaries
-from entrypoints.supervisor.errors import ServersUnavailable
-from entrypoints.supervisor.postgres import Postgres, clear_stale_pid_file, serves
+from entrypoints.local_stack import postgres
+from entrypoints.local_stack.binaries import Binaries
+from entrypoints.local_stack.errors import ServersUnavailable
+from entrypoints.local_stack.postgres import Postgres, clear_stale_pid_file, serves
 
 DATA = Path("/srv/data/postgres")
 

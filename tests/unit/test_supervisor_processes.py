@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from entrypoints.supervisor import up
-from entrypoints.supervisor.children import ChildSpec, inherited_environment
-from entrypoints.supervisor.errors import ChildFailed, StopRequested
-from entrypoints.supervisor.inbox import QuietInbox, SignalInbox
-from entrypoints.supervisor.processes import Supervisor
+from entrypoints.local_stack import up
+from entrypoints.local_stack.children import ChildSpec, inherited_environment
+from entrypoints.local_stack.errors import ChildFailed, StopRequested
+from entrypoints.local_stack.inbox import QuietInbox, SignalInbox
+from entrypoints.local_stack.processes import Supervisor
 
 SLEEPER = "import time, sys; open(sys.argv[1], 'a').write('x'); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER

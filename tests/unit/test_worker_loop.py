@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from application.chat.write_reply import AskModel, FindStops, StoreOutcome
+from application.operations.retention import ForgetOld
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
-from application.retention import ForgetOld
 from domain.errors import DependencyDown
 from domain.replies import Answer, ReplyPolicy, ReplyState
 from entrypoints.worker import loop as worker_loop

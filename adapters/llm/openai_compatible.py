@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from adapters.model_calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after
+from adapters.llm.calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after
 from application.ports.language_model import Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from entrypoints.supervisor.binaries import find_binaries
-from entrypoints.supervisor.postgres import Postgres
+from entrypoints.local_stack.binaries import find_binaries
+from entrypoints.local_stack.postgres import Postgres
 
 # Of postmaster.pid (PostgreSQL's miscadmin.h): the fourth line is the port.
 PORT_LINE = 3

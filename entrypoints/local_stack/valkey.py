@@ -9,9 +9,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from entrypoints.supervisor.binaries import Binaries
-from entrypoints.supervisor.children import ChildSpec, bare_environment
-from entrypoints.supervisor.secret_files import kept_secret, write_secret
+from entrypoints.local_stack.binaries import Binaries
+from entrypoints.local_stack.children import ChildSpec, bare_environment
+from entrypoints.local_stack.secret_files import kept_secret, write_secret
 
 # One attempt: whoever asks decides whether to ask again. (The client's default is ten of them.)
 _IMPATIENT: dict[str, Any] = {

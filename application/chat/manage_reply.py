@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from application.chat.send_message import SentMessage
-from application.ports.job_queue import JobQueue
 from application.ports.reply_stream import Piece, ReplyFeed
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import Begin, Work
+from application.ports.worker_notifier import JobQueue
 from domain.accounts import UserId
 from domain.chat import Message, MessageId
 from domain.errors import MessageNotFound, ReplyFinished, ReplyNotDone, ReplyNotFailed

@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from entrypoints.supervisor import ports, process_table
-from entrypoints.supervisor.binaries import find_binaries
-from entrypoints.supervisor.children import ChildSpec
-from entrypoints.supervisor.errors import ChildFailed, ServersUnavailable
-from entrypoints.supervisor.inbox import QuietInbox
-from entrypoints.supervisor.locks import LockFile, named_in, sole_user_of
-from entrypoints.supervisor.postgres import Postgres
-from entrypoints.supervisor.processes import Supervisor
-from entrypoints.supervisor.valkey import Valkey
+from entrypoints.local_stack import ports, process_table
+from entrypoints.local_stack.binaries import find_binaries
+from entrypoints.local_stack.children import ChildSpec
+from entrypoints.local_stack.errors import ChildFailed, ServersUnavailable
+from entrypoints.local_stack.inbox import QuietInbox
+from entrypoints.local_stack.locks import LockFile, named_in, sole_user_of
+from entrypoints.local_stack.postgres import Postgres
+from entrypoints.local_stack.processes import Supervisor
+from entrypoints.local_stack.valkey import Valkey
 
 _ORPHAN_ENDS_WITHIN = 30.0
 _PORT_ATTEMPTS = 3

@@ -9,8 +9,8 @@ from threading import Thread
 import orjson
 import structlog
 
-from adapters.stripe_sandbox.fake import ENDED, FakeStripe, Refused, signature_of
-from adapters.stripe_sandbox.state import Json
+from adapters.stripe.sandbox.fake import ENDED, FakeStripe, Refused, signature_of
+from adapters.stripe.sandbox.state import Json
 from application.ports.payment_sandbox import Button, SandboxPage
 from application.ports.runtime import Clock
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from adapters.stripe_sandbox.state import Json, Objects, State
+from adapters.stripe.sandbox.state import Json, Objects, State
 from application.ports.runtime import Clock
 
 MONTH = int(timedelta(days=30).total_seconds())

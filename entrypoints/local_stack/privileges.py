@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from entrypoints.supervisor.errors import SupervisorError
+from entrypoints.local_stack.errors import SupervisorError
 
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2

@@ -14,7 +14,7 @@ import orjson
 from google import genai
 from google.genai import errors, types
 
-from adapters.model_calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after, retry_info
+from adapters.llm.calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after, retry_info
 from application.ports.language_model import Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 

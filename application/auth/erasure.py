@@ -6,9 +6,9 @@ from datetime import timedelta
 from itertools import chain
 
 from application.auth.audit import Recorder
+from application.ports.account_erasure_hook import LeavingHook
 from application.ports.audit import Happening
 from application.ports.export import Export, Record
-from application.ports.leaving import LeavingHook
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.reply_stream import ReplyFeed
 from application.ports.room_list_cache import RoomListCache

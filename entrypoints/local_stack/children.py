@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from entrypoints.supervisor import launch
-from entrypoints.supervisor.backoff import Backoff
-from entrypoints.supervisor.errors import ChildFailed
-from entrypoints.supervisor.locks import LockFile
-from entrypoints.supervisor.privileges import Account
+from entrypoints.local_stack import launch
+from entrypoints.local_stack.backoff import Backoff
+from entrypoints.local_stack.errors import ChildFailed
+from entrypoints.local_stack.locks import LockFile
+from entrypoints.local_stack.privileges import Account
 
 _LOG_LIMIT = 10_000_000
 # What a server needs to find its libraries and temporary files; neither settings that would

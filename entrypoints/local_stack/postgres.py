@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psycopg2
 
-from entrypoints.supervisor import process_table
-from entrypoints.supervisor.binaries import Binaries
-from entrypoints.supervisor.children import ChildSpec, bare_environment, last_lines
-from entrypoints.supervisor.errors import ServersUnavailable
-from entrypoints.supervisor.privileges import Account
-from entrypoints.supervisor.secret_files import kept_secret, write_secret
+from entrypoints.local_stack import process_table
+from entrypoints.local_stack.binaries import Binaries
+from entrypoints.local_stack.children import ChildSpec, bare_environment, last_lines
+from entrypoints.local_stack.errors import ServersUnavailable
+from entrypoints.local_stack.privileges import Account
+from entrypoints.local_stack.secret_files import kept_secret, write_secret
 
 _NAME = "gemini_chat"  # of the database and of its owner
 

@@ -9,7 +9,7 @@ from application.billing.ledger import Explain
 from application.billing.payment_events import ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile
 from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
-from application.retention import ForgetOld
+from application.operations.retention import ForgetOld
 
 
 @dataclass(frozen=True, slots=True)

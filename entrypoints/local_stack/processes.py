@@ -8,9 +8,9 @@ import signal
 import time
 from collections.abc import Callable
 
-from entrypoints.supervisor.children import Child, ChildSpec, last_lines
-from entrypoints.supervisor.errors import ChildFailed, StopRequested, SupervisorError
-from entrypoints.supervisor.inbox import Inbox
+from entrypoints.local_stack.children import Child, ChildSpec, last_lines
+from entrypoints.local_stack.errors import ChildFailed, StopRequested, SupervisorError
+from entrypoints.local_stack.inbox import Inbox
 
 _PROBE_INTERVAL = 0.03
 _AFTER_KILL = 5.0

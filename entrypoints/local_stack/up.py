@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from entrypoints.supervisor import ports
-from entrypoints.supervisor.children import ChildSpec, inherited_environment
-from entrypoints.supervisor.embedded import Servers, start_postgres, start_valkey
-from entrypoints.supervisor.errors import StopRequested, SupervisorError
-from entrypoints.supervisor.inbox import SignalInbox
-from entrypoints.supervisor.locks import sole_user_of
-from entrypoints.supervisor.postgres import why_postgres_does_not_answer
-from entrypoints.supervisor.processes import Supervisor
-from entrypoints.supervisor.valkey import why_redis_does_not_answer
+from entrypoints.local_stack import ports
+from entrypoints.local_stack.children import ChildSpec, inherited_environment
+from entrypoints.local_stack.embedded import Servers, start_postgres, start_valkey
+from entrypoints.local_stack.errors import StopRequested, SupervisorError
+from entrypoints.local_stack.inbox import SignalInbox
+from entrypoints.local_stack.locks import sole_user_of
+from entrypoints.local_stack.postgres import why_postgres_does_not_answer
+from entrypoints.local_stack.processes import Supervisor
+from entrypoints.local_stack.valkey import why_redis_does_not_answer
 
 _PORT_FREE_WITHIN = 3.0
 _EXTERNAL_ANSWERS_WITHIN = 10.0

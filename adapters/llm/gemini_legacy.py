@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from adapters.model_calls import Delivery, Pieces, reason_of, retry_after, retry_info, write_in_thread
+from adapters.llm.calls import Delivery, Pieces, reason_of, retry_after, retry_info, write_in_thread
 from application.ports.language_model import AnswerStopped, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from entrypoints.supervisor.errors import ServersUnavailable
+from entrypoints.local_stack.errors import ServersUnavailable
 
 _WAY_OUT = (
     "Either run `docker compose up`, or set DATABASE_URL and REDIS_URL to servers of your own"

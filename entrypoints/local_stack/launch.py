@@ -19,8 +19,9 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from entrypoints.supervisor import parent_death, privileges
-from entrypoints.supervisor.errors import SupervisorError
+from entrypoints import parent_death
+from entrypoints.local_stack import privileges
+from entrypoints.local_stack.errors import SupervisorError
 
 CANNOT_LAUNCH = 126  # the shell's status for "found, but cannot be executed"
 

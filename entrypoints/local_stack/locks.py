@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from entrypoints.supervisor.errors import SupervisorError
+from entrypoints.local_stack.errors import SupervisorError
 
 
 class LockFile:

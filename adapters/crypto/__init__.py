@@ -1,0 +1,1 @@
+"""Password hashes, access and refresh tokens, keyed digests."""

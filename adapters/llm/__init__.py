@@ -1,0 +1,1 @@
+"""Language models: one module a provider, and what bounds and replaces them."""

@@ -1,0 +1,1 @@
+"""How one-time passwords reach phones, and which numbers they may reach."""

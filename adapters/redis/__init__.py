@@ -1,0 +1,1 @@
+"""Redis (or Valkey): what may be lost. Nothing that must not be lost is kept there alone."""

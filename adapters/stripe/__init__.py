@@ -1,0 +1,1 @@
+"""Stripe: payments, webhook events, and a sandbox that stands in for it."""
