@@ -43,7 +43,7 @@ from adapters.memory.stores import (
     MemoryRoomListCache,
 )
 from adapters.memory.tables import MemoryDatabase, ReplyRow
-from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
+from adapters.memory.unit_of_work import MemoryUnitOfWork, MemoryUnitOfWorkFactory
 from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCountries
 from adapters.stripe.webhook_events import StripeEventReader
 from application.auth.rate_limits import RequestLimits
@@ -100,21 +100,21 @@ class Switch:
         self.announced += 1
 
 
-class SwitchedUnitsOfWork:
-    """The Begin port; DependencyDown while the database is switched off."""
+class SwitchedUnitOfWorkFactory:
+    """The UnitOfWorkFactory port; DependencyDown while the database is switched off."""
 
     def __init__(self, database: MemoryDatabase, switch: Switch) -> None:
         """Open units of work on ``database`` while ``switch`` is on."""
-        self._begin = MemoryUnitsOfWork(database)
+        self._begin = MemoryUnitOfWorkFactory(database)
         self._switch = switch
 
-    def __call__(self) -> AbstractContextManager[MemoryWork]:
+    def __call__(self) -> AbstractContextManager[MemoryUnitOfWork]:
         """A unit of work."""
         if not self._switch.on:
             raise DependencyDown("database")
         return self._begin()
 
-    def one_step(self) -> AbstractContextManager[MemoryWork]:
+    def one_step(self) -> AbstractContextManager[MemoryUnitOfWork]:
         """A unit of work."""
         return self()
 
@@ -223,7 +223,7 @@ class MemoryOutside(containers.DeclarativeContainer):
 
     database = providers.Singleton(MemoryDatabase, clock)
     database_probe = providers.Singleton(Switch)
-    begin = providers.Singleton(SwitchedUnitsOfWork, database, database_probe)
+    unit_of_work = providers.Singleton(SwitchedUnitOfWorkFactory, database, database_probe)
     reader = providers.Singleton(SwitchedReader, database, database_probe)
 
     redis_probe = providers.Singleton(Switch)
@@ -307,7 +307,7 @@ class House:
         outside.payments.override(payments(self.clock) if payments else self.payments)
         self.model: ScriptedLanguageModel = outside.language_model()
         self.database: MemoryDatabase = outside.database()
-        self.begin: SwitchedUnitsOfWork = outside.begin()
+        self.unit_of_work: SwitchedUnitOfWorkFactory = outside.unit_of_work()
         self.job_queue: MemoryJobQueue = outside.job_queue()
         self.meanwhile: Meanwhile = outside.pause()
         self.stream: MeanwhileStream = outside.reply_feed()

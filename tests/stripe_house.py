@@ -96,7 +96,7 @@ class Buyer:
     @property
     def customer_id(self) -> CustomerId:
         """The customer."""
-        with self.house.begin() as work:
+        with self.house.unit_of_work() as work:
             found = work.billing.customers.of(self.user_id)
         assert found is not None
         return found
@@ -104,7 +104,7 @@ class Buyer:
     @property
     def record(self) -> SubscriptionRecord | None:
         """What our table says."""
-        with self.house.begin() as work:
+        with self.house.unit_of_work() as work:
             return work.billing.subscriptions.get(self.user_id).record
 
     @property

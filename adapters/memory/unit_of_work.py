@@ -524,7 +524,7 @@ class MemoryIdempotencyKeys:
 class MemoryAcceptance:
     """The Acceptance port."""
 
-    def __init__(self, work: "MemoryWork") -> None:
+    def __init__(self, work: "MemoryUnitOfWork") -> None:
         """Do it with what ``work`` has."""
         self._work = work
 
@@ -539,8 +539,8 @@ class MemoryAcceptance:
         return quota
 
 
-class MemoryWork:
-    """The Work port."""
+class MemoryUnitOfWork:
+    """The UnitOfWork port."""
 
     def __init__(self, database: MemoryDatabase, tables: Tables) -> None:
         """Let every repository work on the same copy."""
@@ -565,20 +565,20 @@ class MemoryWork:
         self._database.commit(self._tables)
 
 
-class MemoryUnitsOfWork:
-    """The Begin port."""
+class MemoryUnitOfWorkFactory:
+    """The UnitOfWorkFactory port."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         """Open units of work on ``database``."""
         self._database = database
 
     @contextmanager
-    def __call__(self) -> Iterator[MemoryWork]:
+    def __call__(self) -> Iterator[MemoryUnitOfWork]:
         """A unit of work; forgotten unless it was committed."""
         with self._database.transaction() as tables:
-            yield MemoryWork(self._database, tables)
+            yield MemoryUnitOfWork(self._database, tables)
 
-    def one_step(self) -> AbstractContextManager[MemoryWork]:
+    def one_step(self) -> AbstractContextManager[MemoryUnitOfWork]:
         """A unit of work."""
         return self()
 

@@ -16,8 +16,8 @@ from adapters.sql.replies import SqlReplies
 from adapters.sql.users import SqlSessions, SqlUsers
 
 
-class SqlWork:
-    """The Work port on a transaction: every repository works on the same one, and is made when it is used."""
+class SqlUnitOfWork:
+    """The UnitOfWork port on a transaction: every repository works on the same one, and is made when it is used."""
 
     def __init__(self, transaction: Transaction | OneStep, everybodys_backlog: EverybodysBacklog) -> None:
         """Work on ``transaction``, with what this process knows of everybody's backlog."""
@@ -77,8 +77,8 @@ class SqlWork:
         self._transaction.commit()
 
 
-class SqlUnitsOfWork:
-    """The Begin port."""
+class SqlUnitOfWorkFactory:
+    """The UnitOfWorkFactory port."""
 
     def __init__(self, database: Database) -> None:
         """Open transactions on ``database``."""
@@ -86,13 +86,13 @@ class SqlUnitsOfWork:
         self._everybodys_backlog = EverybodysBacklog()
 
     @contextmanager
-    def __call__(self) -> Iterator[SqlWork]:
+    def __call__(self) -> Iterator[SqlUnitOfWork]:
         """A unit of work; rolled back unless it was committed."""
         with self._database.transaction() as transaction:
-            yield SqlWork(transaction, self._everybodys_backlog)
+            yield SqlUnitOfWork(transaction, self._everybodys_backlog)
 
     @contextmanager
-    def one_step(self) -> Iterator[SqlWork]:
+    def one_step(self) -> Iterator[SqlUnitOfWork]:
         """A unit of work whose only statement that writes commits itself."""
         with self._database.one_step() as cursor:
-            yield SqlWork(cursor, self._everybodys_backlog)
+            yield SqlUnitOfWork(cursor, self._everybodys_backlog)

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from application.ports.runtime import NewId
-from application.ports.unit_of_work import Work
+from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import PhoneNumber, User, UserId
 
 
-def admit(work: Work, phone: PhoneNumber, *, new_id: NewId, at: datetime) -> User:
+def admit(work: UnitOfWork, phone: PhoneNumber, *, new_id: NewId, at: datetime) -> User:
     """The account of a number that was just proven by a one-time password; a new one if it had none.
 
     A password that was left waiting on the number since a sign-up too long ago is taken away.

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from application.ports.audit import Event, Happening, PhoneDigest
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, PhoneNumber, SessionId, UserId
 from domain.errors import DependencyDown
 
@@ -14,14 +14,14 @@ from domain.errors import DependencyDown
 class Recorder:
     """Writes events into the audit trail: no secrets, and of a number only its digest."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     clock: Clock
     new_id: NewId
     phone_digest: PhoneDigest
 
     def note(
         self,
-        work: Work,
+        work: UnitOfWork,
         what: Happening,
         *,
         at: datetime | None = None,
@@ -44,7 +44,7 @@ class Recorder:
     ) -> None:
         """What changed nothing else. Best effort: that it cannot be noted changes no answer."""
         try:
-            with self.begin() as work:
+            with self.unit_of_work() as work:
                 self.note(work, what, user_id=user_id, phone=phone, origin=origin)
                 work.commit()
         except DependencyDown:

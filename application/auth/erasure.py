@@ -12,7 +12,7 @@ from application.ports.export import Export, Record
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.reply_stream import ReplyFeed
 from application.ports.room_list_cache import RoomListCache
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal
 from domain.errors import TokenInvalid
 
@@ -24,7 +24,7 @@ EXPORTS = Limit("export", 10, timedelta(hours=1))
 class EraseAccount:
     """Erases a user from every table, and ends what they have elsewhere first: nobody who is gone is charged."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     before_leaving: LeavingHook
     room_list_cache: RoomListCache
     feed: ReplyFeed
@@ -34,7 +34,7 @@ class EraseAccount:
         """Rows erased by table. DependencyDown when what is elsewhere could not be ended: then nothing was erased."""
         user_id = principal.user_id
         self.before_leaving(user_id=user_id)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             user = work.users.get(user_id)
             if user is None:  # two requests at once
                 raise TokenInvalid

@@ -7,7 +7,7 @@ from enum import StrEnum
 from application.auth.audit import Recorder
 from application.ports.audit import Happening
 from application.ports.reader import Reader, SessionLine
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, SessionId, UserId
 from domain.errors import SessionNotFound
 
@@ -24,13 +24,13 @@ class Scope(StrEnum):
 class LogOut:
     """Ends the session at hand, the user's others, or all. Their tokens stop working at once, of either kind."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     recorder: Recorder
 
     def __call__(self, *, principal: Principal, scope: Scope = Scope.THIS, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Done, also when they had ended before."""
         user_id, session_id = principal.user_id, principal.session_id
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             if scope is Scope.THIS:
                 work.sessions.end(session_id, of=user_id)
             else:
@@ -44,12 +44,12 @@ class LogOut:
 class EndSession:
     """Ends one of a user's sessions, wherever that is."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     recorder: Recorder
 
     def __call__(self, *, principal: Principal, session_id: SessionId, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Done; SessionNotFound unless it was the user's own and going on."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             if not work.sessions.end(session_id, of=principal.user_id):
                 raise SessionNotFound
             self.recorder.note(

@@ -14,7 +14,7 @@ from application.ports.otp_store import OtpStore
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.runtime import Clock, NewCode, NewId
 from application.ports.served_countries import IsServed
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber
 from domain.errors import DependencyDown, InvalidValue, OtpLocked, OtpSendsExhausted
 from domain.one_time_password import FixedCode, OtpPolicy, Purpose, SendCaps
@@ -123,7 +123,7 @@ class RedeemCode:
 class VerifyCode:
     """Logs in with a one-time password; a number verified for the first time becomes an account."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     redeem_code: RedeemCode
     read_phone_number: ReadPhoneNumber
     start_session: StartSession
@@ -138,7 +138,7 @@ class VerifyCode:
         phone = self.read_phone_number(mobile_number)
         self.redeem_code(phone, (Purpose.LOGIN, Purpose.PASSWORD_RESET), code, origin=origin)
         now = self.clock()
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             user = admit(work, phone, new_id=self.new_id, at=now)
             logged_in = self.start_session(work, user, method=LoginMethod.OTP, at=now, origin=origin)
             work.commit()

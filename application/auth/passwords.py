@@ -13,7 +13,7 @@ from application.ports.password_hasher import PasswordHasher
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, Principal, User, UserId, check_password
 from domain.errors import CredentialsInvalid, DependencyDown, InvalidValue, ReauthenticationNeeded, TokenInvalid
 from domain.one_time_password import Purpose
@@ -61,7 +61,7 @@ class LogIn:
     Only here is a password seen that is kept: a hash that was made at another cost is replaced.
     """
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     read_phone_number: ReadPhoneNumber
     password_hasher: PasswordHasher
     count_try: CountPasswordTry
@@ -81,7 +81,7 @@ class LogIn:
 
     def _log_in(self, phone: PhoneNumber, password: str, origin: Origin) -> LoggedIn:
         for _ in range(COMPARISONS):
-            with self.begin() as work:
+            with self.unit_of_work() as work:
                 user = work.users.by_phone(phone)
             password_hash = user.password_hash if user and user.verified_at else None
             if not self.password_hasher.matches(password, password_hash) or user is None or password_hash is None:
@@ -103,7 +103,7 @@ class LogIn:
 
     def _start_session(self, user_id: UserId, password_hash: str, *, renewed: str, origin: Origin) -> LoggedIn | None:
         """A new session; None when it is no longer this hash that is kept: the slow work has been overtaken."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             user = work.users.get(user_id)
             if user is None or user.password_hash != password_hash:
                 return None
@@ -118,7 +118,7 @@ class LogIn:
 class ResetPassword:
     """Sets a password with a password-reset code and ends every session of the account."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     redeem_code: RedeemCode
     read_phone_number: ReadPhoneNumber
     accept_password: AcceptPassword
@@ -133,7 +133,7 @@ class ResetPassword:
         self.accept_password(new_password, field="newPassword")
         self.redeem_code(phone, (Purpose.PASSWORD_RESET,), code, origin=origin)
         password_hash = self.password_hasher.hash(new_password)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             user = admit(work, phone, new_id=self.new_id, at=self.clock())
             work.users.set_password(user.id, password_hash)
             work.sessions.end_all(user.id)
@@ -149,7 +149,7 @@ class ChangePassword:
     at most ten minutes old.
     """
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     redeem_code: RedeemCode
     accept_password: AcceptPassword
     password_hasher: PasswordHasher
@@ -194,7 +194,7 @@ class ChangePassword:
 
         Who has reset the password while the slow hashes ran has the last word, not who knew the old one.
         """
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             current = work.users.get(principal.user_id)
             if current is None or current.password_hash != kept:
                 return False
@@ -211,7 +211,7 @@ class ChangePassword:
         return True
 
     def _user(self, user_id: UserId) -> User:
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             user = work.users.get(user_id)
         if user is None:  # erased since the token was checked
             raise TokenInvalid

@@ -7,7 +7,7 @@ from application.ports.access_tokens import AccessTokens
 from application.ports.audit import Happening
 from application.ports.reader import Profile, Reader
 from application.ports.runtime import Clock
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from application.unset import UNCHANGED, Unchanged
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
 from domain.errors import TokenInvalid
@@ -51,7 +51,7 @@ class ShowOwnProfile:
 class ChangeProfile:
     """Replaces a user's name or email. The number is who they are: it does not change."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     show_profile: ShowProfile
     recorder: Recorder
 
@@ -64,7 +64,7 @@ class ChangeProfile:
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Profile:
         """The profile after it. TokenInvalid when the account was erased since the token was checked."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             user = work.users.get(principal.user_id)
             if user is None:
                 raise TokenInvalid

@@ -8,7 +8,7 @@ from application.ports.access_tokens import AccessTokens
 from application.ports.audit import Happening
 from application.ports.refresh_tokens import KeptRefreshToken, RefreshTokens
 from application.ports.runtime import Clock
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import REFRESH_GRACE, SESSION_LIFETIME, UNKNOWN_ORIGIN, Origin
 from domain.errors import RefreshTokenInvalid
 
@@ -31,7 +31,7 @@ class RefreshSession:
     the very token that was lost. If it was not lost but stolen, whoever shows it second is found out.
     """
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
     recorder: Recorder
@@ -43,7 +43,7 @@ class RefreshSession:
         digest = self.refresh_tokens.digest(refresh_token)
         successor = self.refresh_tokens.after(refresh_token)
         now = self.clock()
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             kept = work.refresh_chains.find(digest)
             if kept is None:
                 raise RefreshTokenInvalid
@@ -56,7 +56,7 @@ class RefreshSession:
         token = self.access_tokens.issue(kept.session, at=now, lifetime=self.token_lifetime)
         return Refreshed(token, self.token_lifetime, successor)
 
-    def _accept(self, work: Work, kept: KeptRefreshToken, digest: bytes, successor: bytes, now: datetime) -> bool:
+    def _accept(self, work: UnitOfWork, kept: KeptRefreshToken, digest: bytes, successor: bytes, now: datetime) -> bool:
         if kept.used_at is None:
             work.refresh_chains.follow(digest, successor, at=now)
             return True
@@ -64,7 +64,7 @@ class RefreshSession:
             return False
         return work.refresh_chains.forgive(digest, successor)
 
-    def _end_family(self, work: Work, kept: KeptRefreshToken, now: datetime, origin: Origin) -> None:
+    def _end_family(self, work: UnitOfWork, kept: KeptRefreshToken, now: datetime, origin: Origin) -> None:
         session = kept.session
         work.sessions.end(session.id, of=session.user_id)
         self.recorder.note(

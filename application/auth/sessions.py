@@ -9,7 +9,7 @@ from application.ports.audit import Happening
 from application.ports.reader import Reader
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Work
+from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import SESSION_LIFETIME, UNKNOWN_ORIGIN, LoginMethod, Origin, Principal, Session, SessionId, User
 from domain.errors import TokenInvalid
 
@@ -38,7 +38,7 @@ class StartSession:
     token_lifetime: timedelta
 
     def __call__(
-        self, work: Work, user: User, *, method: LoginMethod, at: datetime, origin: Origin = UNKNOWN_ORIGIN
+        self, work: UnitOfWork, user: User, *, method: LoginMethod, at: datetime, origin: Origin = UNKNOWN_ORIGIN
     ) -> LoggedIn:
         """Begin a session and sign its token; both hold once the caller commits."""
         session = Session(

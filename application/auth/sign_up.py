@@ -8,7 +8,7 @@ from application.ports.audit import Happening
 from application.ports.password_hasher import PasswordHasher
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, User, UserId
 from domain.errors import PhoneTaken
 
@@ -17,7 +17,7 @@ from domain.errors import PhoneTaken
 class SignUp:
     """Makes an account for a number that has none. The number is proven later, by a one-time password."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     read_phone_number: ReadPhoneNumber
     accept_password: AcceptPassword
     password_hasher: PasswordHasher
@@ -48,7 +48,7 @@ class SignUp:
             created_at=self.clock(),
             verified_at=None,
         )
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             holder = work.users.by_phone(phone)
             if holder is None:
                 work.users.add(user)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.billing.subscribe import ReturnUrls
 from application.billing.sync import SyncSubscription
 from application.ports.payments import Payments
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import ENDED, CheckoutId, CheckoutState
 from domain.errors import NotSubscribed
@@ -15,14 +15,14 @@ from domain.errors import NotSubscribed
 class OpenPortal:
     """The provider's page for cards, invoices and the subscription."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     payments: Payments
     return_urls: ReturnUrls
 
     def __call__(self, *, user_id: UserId, return_url: str | None = None) -> str:
         """Its address. NotSubscribed for somebody who never was a customer, DependencyDown, InvalidValue."""
         back = self.return_urls.portal(return_url)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
         if customer_id is None:
             raise NotSubscribed
@@ -33,13 +33,13 @@ class OpenPortal:
 class SetRenewal:
     """Lets the subscription end with the period that is paid for, or go on after all."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
 
     def __call__(self, *, user_id: UserId, renew: bool) -> None:
         """Done, also where it was so before. NotSubscribed where there is nothing to end, or it has ended."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
             record, version = work.billing.subscriptions.get(user_id)
         if customer_id is None or record is None or record.ended:
@@ -57,7 +57,7 @@ class SetRenewal:
 class SyncCheckout:
     """The buyer comes back from paying, perhaps before the news of it: look, instead of waiting for it."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
 
@@ -66,7 +66,7 @@ class SyncCheckout:
 
         It says what the provider says of the buyer, so it does not matter who asks.
         """
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             user_id = work.billing.checkouts.buyer(CheckoutId(checkout_id))
             customer_id = work.billing.customers.of(user_id) if user_id else None
         if user_id is None or customer_id is None:
@@ -76,7 +76,7 @@ class SyncCheckout:
             return False
 
         synced = self.sync(user_id=user_id, customer_id=customer_id)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.billing.checkouts.close(checkout.id)
             work.commit()
         return synced.after is not None and not synced.after.ended
@@ -86,12 +86,12 @@ class SyncCheckout:
 class EndBilling:
     """Somebody leaves for good: nothing may be charged any more. To be called before the account is erased."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     payments: Payments
 
     def __call__(self, *, user_id: UserId) -> None:
         """No checkout is open and no subscription runs. DependencyDown("stripe"): do not erase the account yet."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
             checkout = work.billing.checkouts.current(user_id)
         if checkout is not None and checkout.checkout_id is not None:

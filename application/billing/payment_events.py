@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.billing.sync import SyncSubscription, TakesLonger
 from application.ports.payment_events import ReadPaymentEvent
 from application.ports.payments import Payments
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import (
     ENDED,
@@ -26,7 +26,7 @@ class ApplyPaymentEvent:
     The event's row is written in the transaction of its effect: both are there or neither is.
     """
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
     policy: BillingPolicy
@@ -54,7 +54,7 @@ class ApplyPaymentEvent:
     def _owner(self, customer_id: CustomerId | None) -> UserId | None:
         if customer_id is None:
             return None
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             return work.billing.customers.owner(customer_id)
 
     def _must_end(self, event: PaymentEvent) -> bool:
@@ -68,7 +68,7 @@ class ApplyPaymentEvent:
 
     def _ignore(self, event: PaymentEvent) -> InboxState:
         """Nothing of ours; kept all the same."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             if work.billing.inbox.settle(event, InboxState.IGNORED, user_id=None):
                 if event.money is not None:
                     work.billing.inbox.record_money(event, user_id=None)
@@ -87,7 +87,7 @@ class Received:
 class ReceivePaymentEvent:
     """Takes an event in: proven, then applied at once if that is quick, else left to the sweeper."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     read_event: ReadPaymentEvent
     apply: ApplyPaymentEvent
     retry: RetryEvents
@@ -95,7 +95,7 @@ class ReceivePaymentEvent:
     def __call__(self, *, body: bytes, signature: str | None) -> Received:
         """It is stored. EventRejected, WebhookNotConfigured; DependencyDown("database"): it must be sent again."""
         event = self.read_event(body, signature)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             known = work.billing.inbox.find(event.id)
         if known is not None:
             # A pending one is the sweeper's.
@@ -103,7 +103,7 @@ class ReceivePaymentEvent:
         try:
             self.apply(event, hurry=True)
         except Exception as error:  # noqa: BLE001 - whatever it was, the event must not be lost
-            with self.begin() as work:
+            with self.unit_of_work() as work:
                 work.billing.inbox.postpone(event, failure=type(error).__name__, retry=self.retry)
                 work.commit()
         return Received(duplicate=False)
@@ -126,14 +126,14 @@ class Swept:
 class ApplyPendingEvents:
     """The sweeper's part: events that could not take effect when they came."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     apply: ApplyPaymentEvent
     retry: RetryEvents
     batch: int = 20
 
     def __call__(self) -> Swept:
         """Try all that are due, each once."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             events = work.billing.inbox.take_pending(limit=self.batch, retry=self.retry)
             work.commit()
         applied, failures = 0, {}
@@ -147,7 +147,7 @@ class ApplyPendingEvents:
         return Swept(applied, failures)
 
     def _note(self, event: PaymentEvent, failure: str) -> None:
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.billing.inbox.note_failure(event.id, failure)
             work.commit()
 
@@ -156,12 +156,12 @@ class ApplyPendingEvents:
 class ReplayPaymentEvent:
     """An operator has an event take effect once more: it asks the provider anew, so it can only put things right."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     apply: ApplyPaymentEvent
 
     def __call__(self, *, event_id: str) -> InboxState | None:
         """What became of it; None where no such event arrived. DependencyDown: it is left to the sweeper."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             event = work.billing.inbox.reopen(event_id)
             work.commit()
         return None if event is None else self.apply(event)
@@ -174,7 +174,7 @@ class Done:
     event: PaymentEvent
     user_id: UserId
 
-    def __call__(self, work: Work) -> bool:
+    def __call__(self, work: UnitOfWork) -> bool:
         """In the transaction of the effect."""
         if not work.billing.inbox.settle(self.event, InboxState.DONE, user_id=self.user_id):
             return False

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from application.billing.sync import Synced, SyncSubscription
 from application.ports.billing_work import Customer
 from application.ports.runtime import Clock
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.errors import DependencyDown
 
@@ -31,7 +31,7 @@ class Reconciled:
 class Reconcile:
     """Compares our table with the provider, a batch at a time. Any number of processes may: each customer is one's."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     sync: SyncSubscription
     clock: Clock
     every: timedelta
@@ -42,7 +42,7 @@ class Reconcile:
 
         DependencyDown: the customer it failed at, and those after, are still to be compared.
         """
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             customers = work.billing.customers.take_unreconciled(
                 since=since or self.clock() - self.every, limit=self.batch
             )
@@ -59,7 +59,7 @@ class Reconcile:
         return Reconciled(len(customers), tuple(healed))
 
     def _give_back(self, customers: list[Customer]) -> None:
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             for customer in customers:
                 work.billing.customers.reconcile_again(customer.user_id)
             work.commit()

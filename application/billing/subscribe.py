@@ -8,7 +8,7 @@ from application.billing.sync import PROVIDER, SyncSubscription
 from application.ports.billing_work import KeptCheckout
 from application.ports.payments import Order, Payments
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import BillingPolicy, Checkout, CheckoutState, CustomerId
 from domain.errors import AlreadySubscribed, DependencyDown, InvalidValue
@@ -57,7 +57,7 @@ class ReturnUrls:
 class Subscribe:
     """Opens a checkout, or hands out the open one again: however many ask, one customer and one checkout."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
     policy: BillingPolicy
@@ -91,7 +91,7 @@ class Subscribe:
 
     def _refuse_if_subscribed(self, user_id: UserId) -> None:
         """Ask the provider, not our table: the news of a payment may be on its way still."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
             record = work.billing.subscriptions.get(user_id).record
         if customer_id is None:
@@ -110,14 +110,14 @@ class Subscribe:
         A checkout that was paid is closed only after the subscription is in our table: whoever reads first the one and
         then the other, and finds neither, may begin a new one.
         """
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             current = work.billing.checkouts.current(order.user_id)
             record = work.billing.subscriptions.get(order.user_id).record
         if record is not None and not record.ended:
             return None
         if current is not None and (self._still_good(current, order) or self._is_paid(current)):
             return current
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             begun = work.billing.checkouts.begin(order, instead_of=current.order.attempt_id if current else None)
             work.commit()
         return begun
@@ -139,18 +139,18 @@ class Subscribe:
             found = self.payments.checkout(kept.checkout_id)
             return found or Checkout(kept.checkout_id, CheckoutState.EXPIRED, None)
         checkout = self.payments.open_checkout(kept.order, self._customer(kept.order.user_id))
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.billing.checkouts.opened(kept.order.attempt_id, checkout.id)
             work.commit()
         return checkout
 
     def _customer(self, user_id: UserId) -> CustomerId:
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
         if customer_id is not None:
             return customer_id
         made = self.payments.new_customer(user_id)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             # Before there is a checkout: whatever is bought by this customer, we will know whose it is.
             customer_id = work.billing.customers.add(user_id, made)
             work.commit()
@@ -159,7 +159,7 @@ class Subscribe:
     def _close(self, user_id: UserId, checkout: Checkout) -> None:
         if checkout.state is CheckoutState.COMPLETE:
             self.sync(user_id=user_id, customer_id=self._customer(user_id))
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.billing.checkouts.close(checkout.id)
             work.commit()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from application.ports.payments import Payments
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import BillingPolicy, CustomerId, ProvidedSubscription, SubscriptionId, SubscriptionRecord, Surplus
 from domain.errors import DependencyDown
@@ -20,7 +20,7 @@ class TakesLonger(Exception):
     """It is more than one may do while the provider waits for an answer to its news."""
 
 
-def nothing_else(_work: Work) -> bool:
+def nothing_else(_work: UnitOfWork) -> bool:
     """Write nothing beside the subscription."""
     return True
 
@@ -47,7 +47,7 @@ class SyncSubscription:
     one. That is why even a write that changes nothing counts the version up.
     """
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     payments: Payments
     policy: BillingPolicy
 
@@ -56,7 +56,7 @@ class SyncSubscription:
         *,
         user_id: UserId,
         customer_id: CustomerId,
-        also: Callable[[Work], bool] = nothing_else,
+        also: Callable[[UnitOfWork], bool] = nothing_else,
         hurry: bool = False,
     ) -> Synced:
         """What changed. DependencyDown("stripe"), and TakesLonger in a ``hurry``: nothing did.
@@ -67,7 +67,7 @@ class SyncSubscription:
         ended: tuple[SubscriptionId, ...] = ()
         leave_surplus = False
         for _ in range(ENOUGH_TRIES):
-            with self.begin() as work:
+            with self.unit_of_work() as work:
                 before, version = work.billing.subscriptions.get(user_id)
             found = self.payments.subscriptions_of(customer_id, hurry=hurry)
             if not leave_surplus and (surplus := self.policy.surplus(found)):
@@ -79,7 +79,7 @@ class SyncSubscription:
                 leave_surplus = True
                 continue
             after = self._record(found, before)
-            with self.begin() as work:
+            with self.unit_of_work() as work:
                 if not also(work):
                     return Synced(before, before, ended)
                 if after is None or work.billing.subscriptions.put(user_id, after, over=version):

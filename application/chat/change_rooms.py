@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.ports.reply_stream import ReplyFeed
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from application.unset import UNCHANGED, Unchanged
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId
@@ -15,7 +15,7 @@ from domain.chat import Chatroom, ChatroomId
 class ChangeChatroom:
     """Replaces a chatroom's name or system prompt."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     room_list_cache: RoomListCache
     clock: Clock
 
@@ -29,7 +29,7 @@ class ChangeChatroom:
     ) -> Chatroom:
         """The chatroom after it. ChatroomNotFound unless it is the user's own; InvalidValue as for a new one."""
         now = self.clock()
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             room = work.chatrooms.owned(chatroom_id, by=user_id)
             changed = room.changed(
                 name=room.name if isinstance(name, Unchanged) else name,
@@ -46,13 +46,13 @@ class ChangeChatroom:
 class RemoveChatroom:
     """Takes a chatroom away, with everything that was said in it. A reply that is being written is thrown away."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     room_list_cache: RoomListCache
     feed: ReplyFeed
 
     def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
         """Done; ChatroomNotFound unless it is the user's own."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             replies = work.chatrooms.remove(chatroom_id, of=user_id)
             work.commit()
         self.room_list_cache.drop(user_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from application.ports.reader import Conversation, Reader, RoomPage
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.errors import ChatroomNotFound
@@ -19,7 +19,7 @@ DEFAULT_TURNS_PER_PAGE = 25
 class OpenChatroom:
     """Makes a chatroom."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     room_list_cache: RoomListCache
     clock: Clock
     new_id: NewId
@@ -33,7 +33,7 @@ class OpenChatroom:
             system_prompt=system_prompt,
             at=self.clock(),
         )
-        with self.begin.one_step() as work:
+        with self.unit_of_work.one_step() as work:
             work.chatrooms.add(chatroom)
             work.commit()
         # After the commit: dropped before it, the page could be filled again without the new chatroom.

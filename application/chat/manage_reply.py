@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.chat.send_message import SentMessage
 from application.ports.reply_stream import Piece, ReplyFeed
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import JobQueue
 from domain.accounts import UserId
 from domain.chat import Message, MessageId
@@ -20,12 +20,12 @@ UNANSWERED = frozenset({ReplyState.FAILED, ReplyState.CANCELLED})
 class CancelReply:
     """Stops a reply. One that has not begun costs nothing; one that is running keeps what there is of it."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     feed: ReplyFeed
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[ReplyId, ReplyState]:
         """CANCELLED at once, or RUNNING until its worker has stopped. MessageNotFound, ReplyFinished."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             _, reply_id, _ = _newest_reply(work, user_id, entry_id)
             outcome = work.replies.cancel(reply_id)
             if isinstance(outcome, EndedReply):
@@ -47,7 +47,7 @@ class AskAgain:
     after a retry has cost one prompt in all.
     """
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     job_queue: JobQueue
     clock: Clock
     new_id: NewId
@@ -70,7 +70,7 @@ class AskAgain:
         after: frozenset[ReplyState],
         otherwise: type[ReplyNotFailed | ReplyNotDone],
     ) -> SentMessage:
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             message, _, state = _newest_reply(work, user_id, entry_id)
             if state not in after:
                 raise otherwise
@@ -83,7 +83,9 @@ class AskAgain:
         return SentMessage(message, reply.id, quota)
 
 
-def _newest_reply(work: Work, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState]:
+def _newest_reply(
+    work: UnitOfWork, user_id: UserId, entry_id: MessageId | ReplyId
+) -> tuple[Message, ReplyId, ReplyState]:
     found = work.messages.of(user_id, entry_id)
     if found is None:
         raise MessageNotFound

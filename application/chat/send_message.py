@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from application.ports.idempotency import Accepted
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import JobQueue
 from domain.accounts import UserId
 from domain.chat import ChatroomId, Message, MessageId
@@ -28,7 +28,7 @@ class SentMessage:
 class SendMessage:
     """Accepts a message: from the commit on it gets exactly one reply, or one clear failure that costs nothing."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     job_queue: JobQueue
     clock: Clock
     new_id: NewId
@@ -47,7 +47,7 @@ class SendMessage:
             id=MessageId(self.new_id()), sender=sender, chatroom_id=chatroom_id, text=text, at=self.clock()
         )
         fingerprint = hashlib.sha256(f"{chatroom_id}\n{text}".encode()).digest()
-        with self.begin.one_step() if idempotency_key is None else self.begin() as work:
+        with self.unit_of_work.one_step() if idempotency_key is None else self.unit_of_work() as work:
             if idempotency_key is not None:
                 earlier = work.idempotency_keys.recall(sender, idempotency_key, fingerprint=fingerprint)
                 if earlier is not None:
@@ -62,7 +62,7 @@ class SendMessage:
         return SentMessage(message, reply_id, quota)
 
 
-def _repeated(work: Work, sender: UserId, earlier: Accepted) -> SentMessage:
+def _repeated(work: UnitOfWork, sender: UserId, earlier: Accepted) -> SentMessage:
     found = work.messages.of(sender, earlier.message_id)
     if found is None:  # deleted together with its chatroom, and the key with it, since it was recalled
         raise ChatroomNotFound

@@ -7,7 +7,7 @@ from datetime import timedelta
 from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
 from application.ports.reader import Reader
 from application.ports.reply_stream import Piece, Position, ReplyFeed
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.replies import (
     Answer,
     AnswerFailed,
@@ -38,12 +38,12 @@ Outcome = Answer | AnswerFailed | Stopped
 class ClaimReplies:
     """Takes replies that are due. Safe to call from any number of workers at once."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     policy: ReplyPolicy
 
     def __call__(self, *, limit: int) -> Sequence[ClaimedReply]:
         """Up to ``limit`` replies, each now this caller's until its lease runs out."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             replies = work.replies.claim_due(limit=limit, policy=self.policy)
             work.commit()
         return replies
@@ -100,14 +100,14 @@ class AskModel:
 class StoreOutcome:
     """Stores what came of asking the model. It may be repeated when the database did not answer."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     feed: ReplyFeed
     policy: ReplyPolicy
 
     def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
         """The state this leaves the reply in; None when another worker had been given it meanwhile, or it is gone."""
         # An answer is stored in one step, as nearly all replies end.
-        with self.begin.one_step() if isinstance(outcome, Answer) else self.begin() as work:
+        with self.unit_of_work.one_step() if isinstance(outcome, Answer) else self.unit_of_work() as work:
             state = self._store(work, reply, outcome)
             if state is None:
                 return None
@@ -117,7 +117,7 @@ class StoreOutcome:
             self.feed.publish(reply.claim.reply_id, Piece.last(reply.run, characters))
         return state
 
-    def _store(self, work: Work, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
+    def _store(self, work: UnitOfWork, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
         if isinstance(outcome, Answer):
             return ReplyState.DONE if work.replies.finish(reply.claim, outcome) else None
         if isinstance(outcome, Stopped):
@@ -130,14 +130,14 @@ class StoreOutcome:
             return self._stop(work, reply, "")
         return self._give_back(work, work.replies.fail(reply.claim, step.reason), ReplyState.FAILED)
 
-    def _stop(self, work: Work, reply: ClaimedReply, partial: str) -> ReplyState | None:
+    def _stop(self, work: UnitOfWork, reply: ClaimedReply, partial: str) -> ReplyState | None:
         charge = work.replies.stop(reply.claim, partial=partial)
         if partial and charge is not None:
             return ReplyState.CANCELLED
         return self._give_back(work, charge, ReplyState.CANCELLED)
 
     @staticmethod
-    def _give_back(work: Work, charge: Charge | None, state: ReplyState) -> ReplyState | None:
+    def _give_back(work: UnitOfWork, charge: Charge | None, state: ReplyState) -> ReplyState | None:
         """In the transaction of the state, so that it happens once or not at all."""
         if charge is None:
             return None
@@ -149,11 +149,11 @@ class StoreOutcome:
 class FindStops:
     """Says which of the replies that a worker is writing nobody wants any more: stopped, or gone with their user."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
 
     def __call__(self, running: Collection[ReplyId]) -> Collection[ReplyId]:
         """Those among ``running``."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             return work.replies.to_be_stopped(running)
 
 
@@ -161,12 +161,12 @@ class FindStops:
 class ReleaseReply:
     """Hands a reply back that a worker cannot finish because it is being stopped."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     feed: ReplyFeed
 
     def __call__(self, reply: ClaimedReply) -> None:
         """The reply is due again at once, and this attempt does not count; one that is to be stopped ends here."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             postponed = work.replies.postpone(reply.claim, delay=timedelta(), counted=False)
             if not postponed:
                 charge = work.replies.stop(reply.claim, partial="")
@@ -182,14 +182,14 @@ class ReleaseReply:
 class Sweep:
     """What no worker is at work on any more: hopeless replies fail clearly and cost nothing."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     feed: ReplyFeed
     policy: ReplyPolicy
     batch: int = 100
 
     def __call__(self) -> int:
         """How many replies have failed now; call again while it is a full batch."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             hopeless = work.replies.fail_hopeless(limit=self.batch, policy=self.policy)
             for ended in hopeless:
                 work.usage.refund(ended.charge)

@@ -17,7 +17,7 @@ from application.ports.usage import Usage
 from application.ports.users import Users
 
 
-class Work(Protocol):
+class UnitOfWork(Protocol):
     """All that is written together. Leaving without ``commit`` leaves nothing behind."""
 
     @property
@@ -49,12 +49,12 @@ class Work(Protocol):
         """Make it all true. The last thing a story does in its unit of work."""
 
 
-class Begin(Protocol):
+class UnitOfWorkFactory(Protocol):
     """Opens units of work. DependencyDown("database") when there is no database to open one on."""
 
-    def __call__(self) -> AbstractContextManager[Work]: ...
+    def __call__(self) -> AbstractContextManager[UnitOfWork]: ...
 
-    def one_step(self) -> AbstractContextManager[Work]:
+    def one_step(self) -> AbstractContextManager[UnitOfWork]:
         """For a story that writes with one statement and then commits: all or nothing by itself, and cheaper so.
 
         What it writes may hold at once, whatever follows: nothing may follow but reading and the commit.

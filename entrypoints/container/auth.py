@@ -24,7 +24,7 @@ class AuthStories(containers.DeclarativeContainer):
 
     recorder = providers.Factory(
         Recorder,
-        begin=outside.begin,
+        unit_of_work=outside.unit_of_work,
         clock=outside.clock,
         new_id=outside.new_id,
         phone_digest=outside.phone_digest,
@@ -45,7 +45,7 @@ class AuthStories(containers.DeclarativeContainer):
         Auth,
         sign_up=providers.Factory(
             SignUp,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             read_phone_number=outside.read_phone_number,
             accept_password=accept_password,
             password_hasher=outside.password_hasher,
@@ -74,7 +74,7 @@ class AuthStories(containers.DeclarativeContainer):
         ),
         verify_code=providers.Factory(
             VerifyCode,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             redeem_code=redeem_code,
             read_phone_number=outside.read_phone_number,
             start_session=start_session,
@@ -83,7 +83,7 @@ class AuthStories(containers.DeclarativeContainer):
         ),
         log_in=providers.Factory(
             LogIn,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             read_phone_number=outside.read_phone_number,
             password_hasher=outside.password_hasher,
             count_try=count_password_try,
@@ -93,7 +93,7 @@ class AuthStories(containers.DeclarativeContainer):
         ),
         reset_password=providers.Factory(
             ResetPassword,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             redeem_code=redeem_code,
             read_phone_number=outside.read_phone_number,
             accept_password=accept_password,
@@ -104,7 +104,7 @@ class AuthStories(containers.DeclarativeContainer):
         ),
         change_password=providers.Factory(
             ChangePassword,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             redeem_code=redeem_code,
             accept_password=accept_password,
             password_hasher=outside.password_hasher,
@@ -128,22 +128,22 @@ class AuthStories(containers.DeclarativeContainer):
         ),
         refresh_session=providers.Factory(
             RefreshSession,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             access_tokens=outside.access_tokens,
             refresh_tokens=outside.refresh_tokens,
             recorder=recorder,
             clock=outside.clock,
             token_lifetime=outside.access_token_lifetime,
         ),
-        log_out=providers.Factory(LogOut, begin=outside.begin, recorder=recorder),
+        log_out=providers.Factory(LogOut, unit_of_work=outside.unit_of_work, recorder=recorder),
         list_sessions=providers.Factory(ListSessions, reader=outside.reader),
-        end_session=providers.Factory(EndSession, begin=outside.begin, recorder=recorder),
+        end_session=providers.Factory(EndSession, unit_of_work=outside.unit_of_work, recorder=recorder),
         change_profile=providers.Factory(
-            ChangeProfile, begin=outside.begin, show_profile=show_profile, recorder=recorder
+            ChangeProfile, unit_of_work=outside.unit_of_work, show_profile=show_profile, recorder=recorder
         ),
         erase_account=providers.Factory(
             EraseAccount,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             before_leaving=outside.before_leaving,
             room_list_cache=outside.room_list_cache,
             feed=outside.reply_feed,

@@ -23,7 +23,7 @@ class BillingStories(containers.DeclarativeContainer):
         show_days=providers.Factory(ShowDays, ledger=outside.ledger),
         subscribe=providers.Factory(
             Subscribe,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             payments=outside.payments,
             sync=upkeep.sync_subscription,
             policy=outside.billing_policy,
@@ -33,19 +33,19 @@ class BillingStories(containers.DeclarativeContainer):
         ),
         receive_event=providers.Factory(
             ReceivePaymentEvent,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             read_event=outside.read_payment_event,
             apply=upkeep.apply_payment_event,
             retry=outside.retry_events,
         ),
         open_portal=providers.Factory(
-            OpenPortal, begin=outside.begin, payments=outside.payments, return_urls=outside.return_urls
+            OpenPortal, unit_of_work=outside.unit_of_work, payments=outside.payments, return_urls=outside.return_urls
         ),
         set_renewal=providers.Factory(
-            SetRenewal, begin=outside.begin, payments=outside.payments, sync=upkeep.sync_subscription
+            SetRenewal, unit_of_work=outside.unit_of_work, payments=outside.payments, sync=upkeep.sync_subscription
         ),
         sync_checkout=providers.Factory(
-            SyncCheckout, begin=outside.begin, payments=outside.payments, sync=upkeep.sync_subscription
+            SyncCheckout, unit_of_work=outside.unit_of_work, payments=outside.payments, sync=upkeep.sync_subscription
         ),
-        end_billing=providers.Factory(EndBilling, begin=outside.begin, payments=outside.payments),
+        end_billing=providers.Factory(EndBilling, unit_of_work=outside.unit_of_work, payments=outside.payments),
     )

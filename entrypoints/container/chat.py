@@ -19,7 +19,7 @@ class ChatStories(containers.DeclarativeContainer):
 
     # Whatever promises a reply charges it and puts it into the queue in the same way.
     promise_of_a_reply: ClassVar = {
-        "begin": outside.begin,
+        "unit_of_work": outside.unit_of_work,
         "job_queue": outside.job_queue,
         "clock": outside.clock,
         "new_id": outside.new_id,
@@ -34,7 +34,7 @@ class ChatStories(containers.DeclarativeContainer):
         Chat,
         open_chatroom=providers.Factory(
             OpenChatroom,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             room_list_cache=outside.room_list_cache,
             clock=outside.clock,
             new_id=outside.new_id,
@@ -44,17 +44,17 @@ class ChatStories(containers.DeclarativeContainer):
         send_message=providers.Factory(SendMessage, **promise_of_a_reply),
         change_chatroom=providers.Factory(
             ChangeChatroom,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             room_list_cache=outside.room_list_cache,
             clock=outside.clock,
         ),
         remove_chatroom=providers.Factory(
             RemoveChatroom,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             room_list_cache=outside.room_list_cache,
             feed=outside.reply_feed,
         ),
-        cancel_reply=providers.Factory(CancelReply, begin=outside.begin, feed=outside.reply_feed),
+        cancel_reply=providers.Factory(CancelReply, unit_of_work=outside.unit_of_work, feed=outside.reply_feed),
         ask_again=providers.Factory(AskAgain, **promise_of_a_reply),
         read_entry=read_entry,
         read_on=providers.Factory(

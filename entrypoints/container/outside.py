@@ -9,7 +9,7 @@ from adapters.redis.worker_heartbeat import RedisWorkerPresence
 from adapters.sql.database import Database, make_pool
 from adapters.sql.ledger import SqlLedger
 from adapters.sql.reader import SqlReader
-from adapters.sql.unit_of_work import SqlUnitsOfWork
+from adapters.sql.unit_of_work import SqlUnitOfWorkFactory
 from adapters.system_runtime import system_clock
 from domain.billing import RetryEvents
 from entrypoints.container.payments import payments_of, sandbox_of
@@ -32,7 +32,7 @@ class Outside(containers.DeclarativeContainer):
         connections,
         application_name,
     )
-    begin = providers.ThreadSafeSingleton(SqlUnitsOfWork, database)
+    unit_of_work = providers.ThreadSafeSingleton(SqlUnitOfWorkFactory, database)
     reader = providers.ThreadSafeSingleton(SqlReader, database)
     ledger = providers.ThreadSafeSingleton(SqlLedger, database)
 

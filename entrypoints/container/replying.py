@@ -13,7 +13,7 @@ class ReplyStories(containers.DeclarativeContainer):
     outside = providers.DependenciesContainer()
     replying = providers.Factory(
         Replying,
-        claim=providers.Factory(ClaimReplies, begin=outside.begin, policy=outside.reply_policy),
+        claim=providers.Factory(ClaimReplies, unit_of_work=outside.unit_of_work, policy=outside.reply_policy),
         ask_model=providers.Factory(
             AskModel,
             reader=outside.reader,
@@ -23,12 +23,14 @@ class ReplyStories(containers.DeclarativeContainer):
             history_tokens=outside.history_tokens,
         ),
         store_outcome=providers.Factory(
-            StoreOutcome, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy
+            StoreOutcome, unit_of_work=outside.unit_of_work, feed=outside.reply_feed, policy=outside.reply_policy
         ),
-        find_stops=providers.Factory(FindStops, begin=outside.begin),
-        release=providers.Factory(ReleaseReply, begin=outside.begin, feed=outside.reply_feed),
-        sweep=providers.Factory(Sweep, begin=outside.begin, feed=outside.reply_feed, policy=outside.reply_policy),
+        find_stops=providers.Factory(FindStops, unit_of_work=outside.unit_of_work),
+        release=providers.Factory(ReleaseReply, unit_of_work=outside.unit_of_work, feed=outside.reply_feed),
+        sweep=providers.Factory(
+            Sweep, unit_of_work=outside.unit_of_work, feed=outside.reply_feed, policy=outside.reply_policy
+        ),
         forget_old=providers.Factory(
-            ForgetOld, begin=outside.begin, clock=outside.clock, audit_retention=outside.audit_retention
+            ForgetOld, unit_of_work=outside.unit_of_work, clock=outside.clock, audit_retention=outside.audit_retention
         ),
     )

@@ -15,11 +15,11 @@ class UpkeepStories(containers.DeclarativeContainer):
     outside = providers.DependenciesContainer()
 
     sync_subscription = providers.Factory(
-        SyncSubscription, begin=outside.begin, payments=outside.payments, policy=outside.billing_policy
+        SyncSubscription, unit_of_work=outside.unit_of_work, payments=outside.payments, policy=outside.billing_policy
     )
     apply_payment_event = providers.Factory(
         ApplyPaymentEvent,
-        begin=outside.begin,
+        unit_of_work=outside.unit_of_work,
         payments=outside.payments,
         sync=sync_subscription,
         policy=outside.billing_policy,
@@ -27,15 +27,15 @@ class UpkeepStories(containers.DeclarativeContainer):
     upkeep = providers.Factory(
         BillingUpkeep,
         apply_pending=providers.Factory(
-            ApplyPendingEvents, begin=outside.begin, apply=apply_payment_event, retry=outside.retry_events
+            ApplyPendingEvents, unit_of_work=outside.unit_of_work, apply=apply_payment_event, retry=outside.retry_events
         ),
         reconcile=providers.Factory(
             Reconcile,
-            begin=outside.begin,
+            unit_of_work=outside.unit_of_work,
             sync=sync_subscription,
             clock=outside.clock,
             every=outside.reconcile_every,
         ),
-        replay=providers.Factory(ReplayPaymentEvent, begin=outside.begin, apply=apply_payment_event),
+        replay=providers.Factory(ReplayPaymentEvent, unit_of_work=outside.unit_of_work, apply=apply_payment_event),
         explain=providers.Factory(Explain, ledger=outside.ledger, reader=outside.reader, allowances=outside.allowances),
     )

@@ -34,7 +34,7 @@ def accept(world: World, room: Chatroom, text: str = "Why?", **changes: object) 
     """Accept a message into a chatroom of its owner."""
     reply_id = ReplyId(new_id())
     options = {"allowances": FIVE, "policy": POLICY} | changes
-    with world.begin.one_step() as work:
+    with world.unit_of_work.one_step() as work:
         quota = work.acceptance.accept(a_message(room, text), reply_id, **options)  # type: ignore[arg-type]
         work.commit()
     return quota, reply_id
@@ -60,7 +60,7 @@ class AcceptanceContract:
 
     def test_it_is_part_of_its_unit_of_work(self, world: World) -> None:
         room = world.room()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.acceptance.accept(a_message(room), ReplyId(new_id()), allowances=FIVE, policy=POLICY)
         assert world.used(room.user_id) == 0
         assert world.claim() == []
@@ -73,7 +73,7 @@ class AcceptanceContract:
     ) -> None:
         record = replace(RECORD, status=status, price_is_ours=ours, grace_ends_at=grace)
         room = world.room()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.billing.subscriptions.put(room.user_id, record, over=0)
             work.commit()
         quota, _ = accept(world, room)
@@ -82,7 +82,7 @@ class AcceptanceContract:
 
     def test_pro_goes_first(self, world: World) -> None:
         basic, pro = world.room(), world.room()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.billing.subscriptions.put(pro.user_id, RECORD, over=0)
             work.commit()
         accept(world, basic)
@@ -93,7 +93,7 @@ class AcceptanceContract:
     def test_nothing_is_done_in_a_foreign_chatroom(self, world: World) -> None:
         room, stranger = world.room(), world.user()
         message = replace(a_message(room), user_id=stranger.id)
-        with pytest.raises(ChatroomNotFound), world.begin.one_step() as work:
+        with pytest.raises(ChatroomNotFound), world.unit_of_work.one_step() as work:
             work.acceptance.accept(message, ReplyId(new_id()), allowances=NONE, policy=POLICY)
         assert world.used(stranger.id) == 0
         assert world.claim() == []

@@ -22,16 +22,16 @@ class ChangesContract:
         self, world: World, name: str | None, email: str | None
     ) -> None:
         user, other = world.user(), world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.set_profile(user.id, name=name, email=email)
             work.commit()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(user.id) == replace(user, name=name, email=email)
             assert work.users.get(other.id) == other
 
     def test_a_chatroom_is_found_by_its_owner_alone(self, world: World) -> None:
         room, stranger = world.room(system_prompt="Be brief."), world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.chatrooms.owned(room.id, by=room.user_id) == room
             for chatroom_id, by in [(room.id, stranger.id), (ChatroomId(new_id()), room.user_id)]:
                 with pytest.raises(ChatroomNotFound):
@@ -42,10 +42,10 @@ class ChangesContract:
         user = world.user()
         room, other = world.room(user), world.room(user)
         changed = room.changed(name="Poems", system_prompt=prompt, at=MOMENT + timedelta(microseconds=1))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.chatrooms.change(changed)
             work.commit()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.chatrooms.owned(room.id, by=user.id) == changed
             assert work.chatrooms.owned(other.id, by=user.id) == other
 
@@ -54,7 +54,7 @@ class ChangesContract:
         room, other = world.room(user), world.room(user)
         world.ask(room)
         world.ask(other)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.chatrooms.remove(room.id, of=user.id)
             work.commit()
         assert world.reader.conversation(user.id, room.id, turns=5, before=None) is None
@@ -71,7 +71,7 @@ class ChangesContract:
         world.ask(other)
         replies = {asked.id, world.ask_again(asked).id, world.ask(room).id}
         empty = world.room(user)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             named = work.chatrooms.remove(room.id, of=user.id)
             nothing = work.chatrooms.remove(empty.id, of=user.id)
             work.commit()
@@ -86,14 +86,14 @@ class ChangesContract:
         world.pass_time(STREAM_KEPT_FOR)
         running, queued = world.ask(room), world.ask(room)
         assert world.claim_one().claim.reply_id == running.id
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             named = work.chatrooms.remove(room.id, of=room.user_id)
             work.commit()
         assert sorted(named) == [just_ended.id, running.id, queued.id]
 
     def test_only_its_owner_removes_a_chatroom_and_only_once(self, world: World) -> None:
         room, stranger = world.room(), world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             for chatroom_id, of in [(room.id, stranger.id), (ChatroomId(new_id()), room.user_id)]:
                 with pytest.raises(ChatroomNotFound):
                     work.chatrooms.remove(chatroom_id, of=of)
@@ -104,20 +104,20 @@ class ChangesContract:
 
     def test_what_is_rolled_back_is_still_there(self, world: World) -> None:
         room = world.room()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.chatrooms.remove(room.id, of=room.user_id)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.chatrooms.owned(room.id, by=room.user_id) == room
 
     def test_changing_who_is_not_there_changes_nothing(self, world: World) -> None:
         user = world.user()
         try:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 work.users.set_profile(UserId(new_id()), name="Nobody", email=None)
                 work.commit()
         except KeyError:
             pass  # in memory: a story looks first, under the lock
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(user.id) == user
 
 

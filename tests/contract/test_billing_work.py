@@ -11,7 +11,7 @@ from adapters.memory.billing import MemoryLedger
 from adapters.sql.ledger import SqlLedger
 from application.ports.ledger import DayOfUse, Ledger
 from application.ports.payments import Order
-from application.ports.unit_of_work import Work
+from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import UserId
 from domain.billing import (
     CheckoutId,
@@ -61,8 +61,8 @@ def an_order(user_id: UserId) -> Order:
     return Order(uuid4(), user_id, "price_pro", "https://chat.example/success", "https://chat.example/cancel")
 
 
-def write(world: World, action: Callable[[Work], object]) -> None:
-    with world.begin() as work:
+def write(world: World, action: Callable[[UnitOfWork], object]) -> None:
+    with world.unit_of_work() as work:
         action(work)
         work.commit()
 
@@ -76,16 +76,16 @@ class BillingWorkContract:
         user = world.user()
 
         def add(number: int) -> CustomerId:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 counts = work.billing.customers.add(user.id, CustomerId(f"cus_{number}"))
                 work.commit()
             return counts
 
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.billing.customers.of(user.id) is None
         added = together([lambda number=number: add(number) for number in range(THREADS)])  # type: ignore[misc]
         assert len(set(added)) == 1
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.billing.customers.of(user.id) == added[0]
             assert work.billing.customers.owner(added[0]) == user.id
             assert work.billing.customers.owner(CustomerId("cus_unknown")) is None
@@ -97,7 +97,7 @@ class BillingWorkContract:
         since = datetime.now(UTC) - timedelta(hours=1)
 
         def take() -> list[UserId]:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 taken = work.billing.customers.take_unreconciled(since=since, limit=2)
                 work.commit()
             return [one.user_id for one in taken]
@@ -118,7 +118,7 @@ class BillingWorkContract:
         user = world.user()
 
         def begin(instead_of: UUID | None) -> UUID:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 kept = work.billing.checkouts.begin(an_order(user.id), instead_of=instead_of)
                 work.commit()
             return kept.order.attempt_id
@@ -132,10 +132,10 @@ class BillingWorkContract:
     def test_a_checkout_is_kept_as_it_was_ordered(self, world: World) -> None:
         user, other = world.user(), world.user()
         order = an_order(user.id)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.billing.checkouts.current(user.id) is None
         write(world, lambda work: work.billing.checkouts.begin(order, instead_of=None))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.billing.checkouts.current(user.id)
             assert kept is not None
             assert (kept.order, kept.checkout_id, kept.closed) == (order, None, False)
@@ -143,7 +143,7 @@ class BillingWorkContract:
         checkout_id = CheckoutId(f"cs_{uuid4().hex}")
         write(world, lambda work: work.billing.checkouts.opened(order.attempt_id, checkout_id))
         write(world, lambda work: work.billing.checkouts.close(CheckoutId("cs_other")))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.billing.checkouts.current(user.id)
             assert kept is not None
             assert (kept.checkout_id, kept.closed) == (checkout_id, False)
@@ -151,7 +151,7 @@ class BillingWorkContract:
             assert work.billing.checkouts.buyer(CheckoutId("cs_other")) is None
             assert work.billing.checkouts.current(other.id) is None
         write(world, lambda work: work.billing.checkouts.close(checkout_id))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.billing.checkouts.current(user.id)
             assert kept is not None
             assert kept.closed
@@ -160,19 +160,19 @@ class BillingWorkContract:
 
     def test_a_subscription_comes_back_unchanged(self, world: World) -> None:
         user = world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.billing.subscriptions.get(user.id) == (None, 0)
         graceful = replace(RECORD, status=SubscriptionStatus.PAST_DUE, grace_ends_at=MOMENT, price_id=None)
         for version, record in enumerate((RECORD, graceful, RECORD)):
             write(world, lambda work, r=record, v=version: work.billing.subscriptions.put(user.id, r, over=v))  # type: ignore[misc]
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 assert work.billing.subscriptions.get(user.id) == (record, version + 1)
 
     def test_of_all_who_write_over_a_version_one_does(self, world: World) -> None:
         user = world.user()
 
         def put(over: int) -> bool:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 written = work.billing.subscriptions.put(user.id, RECORD, over=over)
                 work.commit()
             return written
@@ -181,11 +181,11 @@ class BillingWorkContract:
         assert sum(together([lambda: put(1)] * THREADS)) == 1
         assert not put(0)
         assert not put(1)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.billing.subscriptions.get(user.id) == (RECORD, 2)
 
     def test_nothing_is_kept_of_somebody_who_is_gone(self, world: World) -> None:
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert not work.billing.subscriptions.put(UserId(uuid4()), RECORD, over=0)
 
     @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ class BillingWorkContract:
         profile = world.reader.profile(user.id, allowances=ALLOWANCES)
         assert profile is not None
         assert profile.plan is plan
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.usage.spend(user.id, allowances=ALLOWANCES).limit == ALLOWANCES[plan].daily_prompts
 
     # --- The inbox ---
@@ -233,7 +233,7 @@ class BillingWorkContract:
             an_event(concern=Concern.NOTHING, checkout_id=CheckoutId("cs_1")),
         ):
             write(world, lambda work, e=event: work.billing.inbox.postpone(e, failure="Down", retry=AT_ONCE))  # type: ignore[misc]
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 kept = work.billing.inbox.find(event.id)
                 assert kept is not None
                 assert (kept.event, kept.state, kept.attempts, kept.failure) == (event, InboxState.PENDING, 0, "Down")
@@ -243,7 +243,7 @@ class BillingWorkContract:
         event = an_event()
 
         def settle() -> bool:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 first = work.billing.inbox.settle(event, InboxState.DONE, user_id=None)
                 work.commit()
             return first
@@ -254,7 +254,7 @@ class BillingWorkContract:
     def test_a_settlement_that_is_rolled_back_was_none(self, world: World) -> None:
         event = an_event()
         for _ in range(2):
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 assert work.billing.inbox.settle(event, InboxState.DONE, user_id=None)
 
     def test_a_pending_event_can_be_settled_and_is_not_put_off_again(self, world: World) -> None:
@@ -262,7 +262,7 @@ class BillingWorkContract:
         write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=AT_ONCE))
         write(world, lambda work: work.billing.inbox.settle(event, InboxState.DONE, user_id=user.id))
         write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=AT_ONCE))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.billing.inbox.find(event.id)
             assert kept is not None
             assert (kept.state, kept.failure) == (InboxState.DONE, None)
@@ -273,23 +273,23 @@ class BillingWorkContract:
         write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=AT_ONCE))
 
         def take() -> list[PaymentEvent]:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 taken = list(work.billing.inbox.take_pending(limit=9, retry=AT_ONCE))
                 work.commit()
             return taken
 
         assert [take() for _ in range(5)] == [[event], [event], [event], [], []]
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.billing.inbox.find(event.id)
             assert kept is not None
             assert (kept.state, kept.attempts) == (InboxState.FAILED, 3)
         write(world, lambda work: work.billing.inbox.note_failure(event.id, "Worse"))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.billing.inbox.reopen(event.id) == event
             assert work.billing.inbox.reopen("evt_unknown") is None
             work.commit()
         assert take() == [event]
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.billing.inbox.find(event.id)
             assert kept is not None
             assert (kept.state, kept.attempts, kept.failure) == (InboxState.PENDING, 1, "Worse")
@@ -297,23 +297,23 @@ class BillingWorkContract:
     def test_an_event_that_was_taken_is_not_due_again_at_once(self, world: World) -> None:
         event = an_event()
         write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=LATER))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert not work.billing.inbox.take_pending(limit=9, retry=LATER)
         write(world, lambda work: work.billing.inbox.reopen(event.id))
         taken: list[PaymentEvent] = []
         for _ in range(2):
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 taken += work.billing.inbox.take_pending(limit=9, retry=LATER)
                 work.commit()
         assert taken == [event]
 
     def test_a_commit_that_fails_has_settled_nothing(self, world: World) -> None:
         event = an_event()
-        with pytest.raises(DependencyDown), world.begin() as work:
+        with pytest.raises(DependencyDown), world.unit_of_work() as work:
             work.billing.inbox.settle(event, InboxState.DONE, user_id=None)
             world.break_commit(work)
             work.commit()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.billing.inbox.find(event.id) is None
 
     # --- The ledger ---
@@ -326,7 +326,7 @@ class BillingWorkContract:
             write(world, lambda work: work.usage.spend(user.id, allowances=ALLOWANCES))
         good, bad = world.ask(room), world.ask(world.room(user))
         for claimed in world.claim():
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 if claimed.claim.reply_id == good.id:
                     work.replies.finish(claimed.claim, Answer("Because.", "m"))
                 else:
@@ -351,7 +351,7 @@ class BillingWorkContract:
         assert (empty.customer_id, empty.record, empty.version) == (None, None, 0)
         event = an_event(concern=Concern.MONEY, money=Money(MoneyKind.REFUND, 900, "usd", "ch_1"))
 
-        def everything(work: Work) -> None:
+        def everything(work: UnitOfWork) -> None:
             work.billing.customers.add(user.id, CustomerId("cus_1"))
             work.billing.subscriptions.put(user.id, RECORD, over=0)
             work.billing.inbox.settle(event, InboxState.DONE, user_id=user.id)

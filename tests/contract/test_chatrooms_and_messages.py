@@ -52,22 +52,22 @@ class ChatroomsContract:
 
     def test_ones_own_is_ones_own(self, world: World) -> None:
         room = world.room()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.chatrooms.assert_owned(room.id, by=room.user_id)
 
     def test_a_new_one_is_owned_before_the_commit(self, world: World) -> None:
         user = world.user()
         room = a_room(user)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.chatrooms.add(room)
             work.chatrooms.assert_owned(room.id, by=user.id)
 
     def test_a_foreign_one_and_a_missing_one_are_alike(self, world: World) -> None:
         room = world.room()
         stranger = world.user()
-        with pytest.raises(ChatroomNotFound) as foreign, world.begin() as work:
+        with pytest.raises(ChatroomNotFound) as foreign, world.unit_of_work() as work:
             work.chatrooms.assert_owned(room.id, by=stranger.id)
-        with pytest.raises(ChatroomNotFound) as missing, world.begin() as work:
+        with pytest.raises(ChatroomNotFound) as missing, world.unit_of_work() as work:
             work.chatrooms.assert_owned(ChatroomId(new_id()), by=stranger.id)
         assert foreign.value.facts() == missing.value.facts()
         assert str(foreign.value) == str(missing.value)
@@ -81,7 +81,7 @@ class MessagesContract:
         room = world.room()
         message = a_message(room, text, created_at=MOMENT)
         reply = a_reply(message, world.today())
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.messages.add(message)
             work.replies.add(reply)
             work.commit()
@@ -97,7 +97,7 @@ class MessagesContract:
         room = world.room()
         first = world.ask(room, "Why? 🌤")
         assert world.finish(world.claim_one().claim, Answer("Because.", "scripted"))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             found = work.messages.of(room.user_id, first.message_id)
             assert found is not None
             message, newest, state = found
@@ -106,7 +106,7 @@ class MessagesContract:
             assert (newest, state) == (first.id, ReplyState.DONE)
             assert work.messages.of(room.user_id, first.id) == found
         second = world.ask_again(first)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             for entry_id in (first.message_id, first.id, second.id):
                 assert work.messages.of(room.user_id, entry_id) == (message, second.id, ReplyState.QUEUED)
 
@@ -115,7 +115,7 @@ class MessagesContract:
         seen = []
 
         def look() -> None:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 found = work.messages.of(reply.user_id, reply.message_id)
                 assert found is not None
                 seen.append(found[2])
@@ -123,7 +123,7 @@ class MessagesContract:
         look()
         claim = world.claim_one().claim
         look()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.replies.fail(claim, FailureReason.REFUSED)
             work.commit()
         look()
@@ -135,7 +135,7 @@ class MessagesContract:
         reply = world.ask(world.room())
         stranger = world.user()
         world.ask(world.room(stranger))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.messages.of(stranger.id, reply.message_id) is None
             assert work.messages.of(stranger.id, reply.id) is None
             assert work.messages.of(reply.user_id, MessageId(new_id())) is None
@@ -147,7 +147,7 @@ class MessagesContract:
         assert world.finish(world.claim_one().claim, Answer("Because.", "scripted"))
 
         def ask_again_unless_somebody_has() -> ReplyId | None:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 found = work.messages.of(room.user_id, first.message_id)
                 assert found is not None
                 message, _, state = found
@@ -166,7 +166,7 @@ class MessagesContract:
 
     def test_there_is_none_without_its_chatroom(self, world: World) -> None:
         nowhere = a_room(world.user())
-        with pytest.raises(ChatroomNotFound), world.begin() as work:
+        with pytest.raises(ChatroomNotFound), world.unit_of_work() as work:
             work.messages.add(a_message(nowhere))
 
 
@@ -184,7 +184,7 @@ class TestSqlChatrooms(ChatroomsContract):
     def test_an_owned_one_cannot_vanish_before_the_end(self, real_world: SqlWorld) -> None:
         room = real_world.room()
         deletable = "SELECT 1 FROM chatrooms WHERE id = %(id)s FOR UPDATE SKIP LOCKED"
-        with real_world.begin() as work:
+        with real_world.unit_of_work() as work:
             work.chatrooms.assert_owned(room.id, by=room.user_id)
             assert real_world._rows(deletable, id=room.id) == []
         assert real_world._rows(deletable, id=room.id) == [(1,)]
@@ -212,7 +212,7 @@ class TestSqlMessages(MessagesContract):
     def test_one_that_is_found_is_locked_until_the_end(self, real_world: SqlWorld) -> None:
         reply = real_world.ask(real_world.room())
         free = "SELECT 1 FROM messages WHERE id = %(id)s FOR UPDATE SKIP LOCKED"
-        with real_world.begin() as work:
+        with real_world.unit_of_work() as work:
             assert work.messages.of(reply.user_id, reply.id) is not None
             assert real_world._rows(free, id=reply.message_id) == []
         assert real_world._rows(free, id=reply.message_id) == [(1,)]

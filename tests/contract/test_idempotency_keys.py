@@ -24,19 +24,19 @@ def accepted_with(world: World, reply: QueuedReply, *, plan: Plan = Plan.BASIC) 
 
 
 def recall(world: World, user_id: UserId, key: str = "key", fingerprint: bytes = BODY) -> Accepted | None:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         return work.idempotency_keys.recall(user_id, key, fingerprint=fingerprint)
 
 
 def remember(world: World, accepted: Accepted, user_id: UserId, key: str = "key", fingerprint: bytes = BODY) -> None:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         assert work.idempotency_keys.recall(user_id, key, fingerprint=fingerprint) is None
         work.idempotency_keys.remember(user_id, key, fingerprint=fingerprint, accepted=accepted)
         work.commit()
 
 
 def forget_old(world: World, limit: int = 100) -> int:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         count = work.idempotency_keys.forget_old(limit=limit)
         work.commit()
     return count
@@ -82,7 +82,7 @@ class IdempotencyKeysContract:
         assert recall(world, reply.user_id) == accepted
 
     def test_what_is_rolled_back_was_never_remembered(self, world: World, reply: QueuedReply) -> None:
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.idempotency_keys.recall(reply.user_id, "key", fingerprint=BODY)
             work.idempotency_keys.remember(reply.user_id, "key", fingerprint=BODY, accepted=accepted_with(world, reply))
         assert recall(world, reply.user_id, fingerprint=OTHER_BODY) is None
@@ -117,7 +117,7 @@ class IdempotencyKeysContract:
         accepted = accepted_with(world, reply)
 
         def once() -> str:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 earlier = work.idempotency_keys.recall(reply.user_id, "key", fingerprint=BODY)
                 if earlier is not None:
                     assert earlier == accepted
@@ -147,7 +147,7 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
         self, real_world: SqlWorld, reply: QueuedReply
     ) -> None:
         other = real_world.user()
-        with real_world.begin() as work:
+        with real_world.unit_of_work() as work:
             assert work.idempotency_keys.recall(reply.user_id, "key", fingerprint=BODY) is None
             for fingerprint in (BODY, OTHER_BODY):
                 with pytest.raises(IdempotencyKeyInUse):
@@ -160,7 +160,7 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
     def test_a_key_that_is_being_recalled_is_in_use_as_well(self, real_world: SqlWorld, reply: QueuedReply) -> None:
         accepted = accepted_with(real_world, reply)
         remember(real_world, accepted, reply.user_id)
-        with real_world.begin() as work:
+        with real_world.unit_of_work() as work:
             assert work.idempotency_keys.recall(reply.user_id, "key", fingerprint=BODY) == accepted
             with pytest.raises(IdempotencyKeyInUse):
                 recall(real_world, reply.user_id)
@@ -170,7 +170,7 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
         taken, cut = Event(), Event()
 
         def be_cut() -> None:
-            with real_world.begin() as work:
+            with real_world.unit_of_work() as work:
                 work.idempotency_keys.recall(reply.user_id, "key", fingerprint=BODY)
                 real_world.break_commit(work)
                 taken.set()

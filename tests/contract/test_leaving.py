@@ -29,14 +29,14 @@ def an_event(what: Happening = Happening.LOGGED_IN, **changes: Any) -> Event:
 
 
 def note(world: World, *events: Event) -> None:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         for event in events:
             work.audit.add(event)
         work.commit()
 
 
 def forget_before(world: World, moment: datetime, limit: int = 10) -> int:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         forgotten = work.audit.forget_before(moment, limit=limit)
         work.commit()
     return forgotten
@@ -51,7 +51,7 @@ def lives_a_life(world: World) -> User:
         for _ in range(2):
             world.ask(room)
     session = a_session(user, device="A phone")
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         work.usage.spend(user.id, allowances=ALLOWANCES)
         work.sessions.add(session)
         work.refresh_chains.start(session.id, str(user.id).encode(), at=MOMENT)
@@ -80,7 +80,7 @@ EVERYTHING = {
 
 
 def erase(world: World, user_id: UserId) -> dict[str, int]:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         erased = dict(work.erasure.erase(user_id, phone_digest=DIGEST).rows)
         work.commit()
     return erased
@@ -94,7 +94,7 @@ class LeavingContract:
         assert erase(world, user.id) == EVERYTHING
         assert list(export(user.id)) == []
         assert world.used(user.id) == 0
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(user.id) is None
             assert work.refresh_chains.find(str(user.id).encode()) is None
 
@@ -112,7 +112,7 @@ class LeavingContract:
         world.claim_one()
         replies = {asked.id, world.ask_again(asked).id, world.ask(world.room(user)).id}
         world.ask(world.room(other))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             named = work.erasure.erase(user.id, phone_digest=DIGEST).replies
             work.commit()
         assert (set(named), len(named)) == (replies, 3)
@@ -127,7 +127,7 @@ class LeavingContract:
         world.pass_time(STREAM_KEPT_FOR)
         running, queued = world.ask(room), world.ask(room)
         assert world.claim_one().claim.reply_id == running.id
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             rows, named = work.erasure.erase(user.id, phone_digest=DIGEST)
             work.commit()
         assert sorted(named) == [just_ended.id, running.id, queued.id]
@@ -141,14 +141,14 @@ class LeavingContract:
     def test_an_erasure_that_is_rolled_back_is_none(self, world: World, export: Export) -> None:
         user = lives_a_life(world)
         before = list(export(user.id))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.erasure.erase(user.id, phone_digest=DIGEST)
         assert list(export(user.id)) == before
 
     def test_who_is_gone_opens_no_chatroom(self, world: World) -> None:
         user = world.user()
         erase(world, user.id)
-        with world.begin() as work, pytest.raises(TokenInvalid):
+        with world.unit_of_work() as work, pytest.raises(TokenInvalid):
             work.chatrooms.add(a_room(user))
 
     def test_a_reply_that_was_being_written_is_nobodys(self, world: World) -> None:
@@ -156,7 +156,7 @@ class LeavingContract:
         world.ask(world.room(user))
         claimed = world.claim_one()
         erase(world, user.id)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert not work.replies.postpone(claimed.claim, delay=timedelta(), counted=False)
 
     # The trail
@@ -178,7 +178,7 @@ class LeavingContract:
         assert list(audit(user_id=UserId(new_id()), phone_digests=[], what=None, limit=10)) == []
 
     def test_what_is_rolled_back_did_not_happen(self, world: World, audit: AuditReader) -> None:
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.audit.add(an_event())
         assert list(audit(user_id=None, phone_digests=[], what=None, limit=10)) == []
 
@@ -198,7 +198,7 @@ class LeavingContract:
 
     def test_what_is_forgotten_and_rolled_back_is_not(self, world: World, audit: AuditReader) -> None:
         note(world, event := an_event())
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.audit.forget_before(MOMENT + timedelta(days=1), limit=10) == 1
         assert list(audit(user_id=None, phone_digests=[], what=None, limit=10)) == [event]
 

@@ -18,7 +18,7 @@ from tests.contract.world import ACTIVE, ALLOWANCES, MOMENT, POLICY, MemoryWorld
 
 
 def spend(world: World, user_id: UserId, times: int) -> None:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         for _ in range(times):
             work.usage.spend(user_id, allowances=ALLOWANCES)
         work.commit()
@@ -43,7 +43,7 @@ class ReaderContract:
     def test_who_is_asking_comes_with_the_profile(self, world: World) -> None:
         user = world.user(name="Asha")
         session, ended = a_session(user), a_session(user)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.sessions.add(session)
             work.sessions.add(ended)
             work.sessions.end(ended.id, of=user.id)
@@ -215,14 +215,14 @@ class ReaderContract:
         look(room)
         claim = world.claim_one().claim
         look(room)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.replies.finish(claim, Answer("Because.", "scripted"))
             work.commit()
         look(room)
         room = world.room(user)
         world.ask(room)
         claim = world.claim_one().claim
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.replies.fail(claim, FailureReason.REFUSED)
             work.commit()
         look(room)
@@ -236,7 +236,7 @@ class ReaderContract:
     def test_of_several_replies_to_a_message_the_newest_is_shown(self, world: World) -> None:
         room = world.room()
         first = world.ask(room)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
             assert work.replies.finish(claimed.claim, Answer("The first answer", "scripted"))
             work.commit()
@@ -390,12 +390,12 @@ class ReaderContract:
         assert world.finish(world.claim_one().claim, Answer("yes", "scripted"))
         ask("failed")
         claim = world.claim_one().claim
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.replies.fail(claim, FailureReason.REFUSED)
             work.commit()
         ask("stopped")
         claim = world.claim_one().claim
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.replies.stop(claim, partial="half an ans")
             work.commit()
         world.cancel(ask("cancelled").id)

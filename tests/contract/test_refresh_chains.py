@@ -14,7 +14,7 @@ from tests.contract.world import MOMENT, THREADS, MemoryWorld, SqlWorld, World, 
 def begun(world: World, user: User | None = None, digest: bytes = b"first", **changes: object) -> Session:
     """A session that is stored, with its first token."""
     session = a_session(user or world.user(), **changes)
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         work.sessions.add(session)
         work.refresh_chains.start(session.id, digest, at=MOMENT)
         work.commit()
@@ -22,13 +22,13 @@ def begun(world: World, user: User | None = None, digest: bytes = b"first", **ch
 
 
 def follow(world: World, digest: bytes, successor: bytes) -> None:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         work.refresh_chains.follow(digest, successor, at=MOMENT)
         work.commit()
 
 
 def forgive(world: World, digest: bytes, successor: bytes) -> bool:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         forgiven = work.refresh_chains.forgive(digest, successor)
         work.commit()
     return forgiven
@@ -39,7 +39,7 @@ class RefreshChainsContract:
 
     def test_a_new_token_is_found_with_its_session(self, world: World) -> None:
         session = begun(world, device="A phone ☎")
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.refresh_chains.find(b"first")
         assert kept is not None
         assert (kept.session, kept.used_at, kept.forgiven) == (session, None, False)
@@ -47,13 +47,13 @@ class RefreshChainsContract:
     @pytest.mark.parametrize("digest", [b"", b"second", b"\x00" * 32, b"FIRST"])
     def test_another_one_is_not(self, world: World, digest: bytes) -> None:
         begun(world)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.refresh_chains.find(digest) is None
 
     def test_what_was_used_says_since_when_and_its_successor_is_there(self, world: World) -> None:
         session = begun(world)
         follow(world, b"first", b"second")
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             used, fresh = work.refresh_chains.find(b"first"), work.refresh_chains.find(b"second")
         assert used is not None
         assert fresh is not None
@@ -64,7 +64,7 @@ class RefreshChainsContract:
         begun(world)
         follow(world, b"first", b"second")
         assert forgive(world, b"first", b"second")
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.refresh_chains.find(b"first")
         assert kept is not None
         assert kept.forgiven
@@ -74,7 +74,7 @@ class RefreshChainsContract:
         follow(world, b"first", b"second")
         follow(world, b"second", b"third")
         assert not forgive(world, b"first", b"second")
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.refresh_chains.find(b"first")
         assert kept is not None
         assert not kept.forgiven
@@ -87,24 +87,24 @@ class RefreshChainsContract:
     def test_of_a_session_that_ended_none_is_found(self, world: World) -> None:
         session = begun(world)
         follow(world, b"first", b"second")
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.sessions.end(session.id, of=session.user_id)
             work.commit()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.refresh_chains.find(b"first") is None
             assert work.refresh_chains.find(b"second") is None
 
     def test_of_a_session_that_is_over_none_is_found(self, world: World) -> None:
         begun(world)
         world.pass_time(timedelta(days=1, hours=1))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.refresh_chains.find(b"first") is None
 
     def test_what_is_rolled_back_was_not_used(self, world: World) -> None:
         begun(world)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.refresh_chains.follow(b"first", b"second", at=MOMENT)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             kept = work.refresh_chains.find(b"first")
             assert kept is not None
             assert kept.used_at is None
@@ -114,7 +114,7 @@ class RefreshChainsContract:
         begun(world)
 
         def show(number: int) -> bool:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 kept = work.refresh_chains.find(b"first")
                 assert kept is not None
                 if kept.used_at is not None:
@@ -130,7 +130,7 @@ class RefreshChainsContract:
     def test_ending_one_session_leaves_the_others(self, world: World) -> None:
         user = world.user()
         mine, other = begun(world, user), begun(world, user, b"other")
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.sessions.end(mine.id, of=user.id)
             work.commit()
         assert world.reader.principal(mine.id) is None
@@ -138,7 +138,7 @@ class RefreshChainsContract:
 
     def test_a_session_ends_once_and_only_its_owners(self, world: World) -> None:
         session, stranger = begun(world), world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert not work.sessions.end(session.id, of=stranger.id)
             assert not work.sessions.end(SessionId(new_id()), of=session.user_id)
             assert work.sessions.end(session.id, of=session.user_id)
@@ -147,13 +147,13 @@ class RefreshChainsContract:
     def test_a_session_that_is_over_does_not_end(self, world: World) -> None:
         session = begun(world)
         world.pass_time(timedelta(days=1, hours=1))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert not work.sessions.end(session.id, of=session.user_id)
 
     def test_a_session_that_is_used_goes_on(self, world: World) -> None:
         session = begun(world)
         used_at = datetime.now(UTC)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.sessions.prolong(session.id, at=used_at, expires_at=used_at + timedelta(days=30))
             work.commit()
         world.pass_time(timedelta(days=29))
@@ -166,7 +166,7 @@ class RefreshChainsContract:
         sessions = [begun(world, user, digest, device=device) for digest, device in [(b"a", "A"), (b"b", None)]]
         ended = begun(world, user, b"c", method=LoginMethod.PASSWORD)
         begun(world, None, b"d")
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.sessions.end(ended.id, of=user.id)
             work.commit()
         lines = world.reader.sessions(user.id)
@@ -199,10 +199,10 @@ class TestSqlRefreshChains(RefreshChainsContract):
         begun(real_world)
         tokens = [b"first", b"second", b"third", b"fourth"]
         for day, (used, successor) in enumerate(pairwise(tokens)):
-            with real_world.begin() as work:
+            with real_world.unit_of_work() as work:
                 work.refresh_chains.follow(used, successor, at=MOMENT + timedelta(days=4 * day))
                 work.commit()
-        with real_world.begin() as work:
+        with real_world.unit_of_work() as work:
             found = [work.refresh_chains.find(token) is not None for token in tokens]
         assert found == [False, True, True, True]
 

@@ -58,7 +58,7 @@ class ClaimsContract:
 
     def test_a_claim_that_is_rolled_back_is_none(self, world: World) -> None:
         reply = world.ask(world.room())
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert len(work.replies.claim_due(limit=1, policy=POLICY)) == 1
         assert world.reply(reply.id) == QUEUED
         assert world.claim_one().attempt == 1
@@ -255,7 +255,7 @@ class ClaimsContract:
         flooder, other = world.user(), world.user()
         # More than a claim looks at. Two of the flooder's may run, and then it is everybody else's turn.
         flood = [a_message(a_room(flooder)) for _ in range(4 * limit + 100)]
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             for message in flood:
                 work.chatrooms.add(a_room(flooder, id=message.chatroom_id))
                 work.messages.add(message)

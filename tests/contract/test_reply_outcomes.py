@@ -71,7 +71,7 @@ class OutcomesContract:
     def test_a_finish_that_is_rolled_back_leaves_it_running(self, world: World) -> None:
         reply = world.ask(world.room())
         claim = world.claim_one().claim
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.replies.finish(claim, ANSWER)
         assert world.reply(reply.id) == RUNNING
         assert world.finish(claim)
@@ -244,7 +244,7 @@ class OutcomesContract:
         room = world.room()
         reply: QueuedReply = world.ask(room)
         world.pass_time(A_DEADLINE)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert len(work.replies.fail_hopeless(limit=10, policy=POLICY)) == 1
         assert world.reply(reply.id) == QUEUED
         assert len(world.fail_hopeless()) == 1

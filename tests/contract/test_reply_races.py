@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.sql.database import Transaction
-from adapters.sql.unit_of_work import SqlWork
+from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.chat import Chatroom
 from domain.errors import DependencyDown
 from domain.replies import Charge, Claim, ClaimedReply, EndedReply, QueuedReply, ReplyId, ReplyState
@@ -34,13 +34,13 @@ TakeAway = Callable[[SqlWorld, Chatroom], Collection[ReplyId]]
 @contextmanager
 def claimed_meanwhile(
     world: SqlWorld, reply: QueuedReply, *, commit: bool = True
-) -> Iterator[tuple[SqlWork, Claim, "Future[list[ClaimedReply]]"]]:
+) -> Iterator[tuple[SqlUnitOfWork, Claim, "Future[list[ClaimedReply]]"]]:
     """A unit of work that writes to a reply whose lease has run out, while another worker claims it."""
     claim = world.claim_one().claim
     assert claim.reply_id == reply.id
     world.pass_time(A_LEASE)
-    with ThreadPoolExecutor(1) as thread, world.begin() as work:
-        assert isinstance(work, SqlWork)
+    with ThreadPoolExecutor(1) as thread, world.unit_of_work() as work:
+        assert isinstance(work, SqlUnitOfWork)
         # What it finds due now it must look at again when it gets the row.
         theirs: Future[list[ClaimedReply]] = Future()
         yield work, claim, theirs
@@ -59,7 +59,7 @@ class TestSqlReplies:
         user = real_world.user()
         first, second = real_world.ask(real_world.room(user)), real_world.ask(real_world.room(user))
         with ThreadPoolExecutor(1) as thread:
-            with real_world.begin() as work:
+            with real_world.unit_of_work() as work:
                 (mine,) = work.replies.claim_due(limit=1, policy=POLICY)
                 theirs = thread.submit(real_world.claim)
                 assert eventually(lambda: real_world.waiting_for("advisory") == 1)
@@ -70,7 +70,7 @@ class TestSqlReplies:
     def test_a_claim_that_dies_takes_its_turn_with_it(self, real_world: SqlWorld) -> None:
         reply = real_world.ask(real_world.room())
         with ThreadPoolExecutor(1) as thread:
-            with pytest.raises(DependencyDown), real_world.begin() as work:
+            with pytest.raises(DependencyDown), real_world.unit_of_work() as work:
                 assert len(work.replies.claim_due(limit=1, policy=POLICY)) == 1
                 theirs = thread.submit(real_world.claim)
                 assert eventually(lambda: real_world.waiting_for("advisory") == 1)
@@ -112,7 +112,7 @@ class TestSqlReplies:
     def test_of_a_cancel_and_a_claim_at_once_one_is_first(self, real_world: SqlWorld) -> None:
         reply = real_world.ask(real_world.room())
         with ThreadPoolExecutor(1) as thread:
-            with real_world.begin() as work:
+            with real_world.unit_of_work() as work:
                 (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
                 outcome = thread.submit(real_world.cancel, reply.id)
                 assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
@@ -132,14 +132,14 @@ class TestSqlReplies:
 
 
 def remove(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         named = work.chatrooms.remove(room.id, of=room.user_id)
         work.commit()
     return named
 
 
 def erase(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         named = work.erasure.erase(room.user_id, phone_digest="").replies
         work.commit()
     return named
@@ -153,7 +153,7 @@ class TestTakenAway:
         room = real_world.room()
         asked = real_world.ask(room)
         again = replace(asked, id=ReplyId(new_id()))
-        with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+        with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:
             assert work.messages.of(room.user_id, asked.message_id) is not None
             named = thread.submit(take_away, real_world, room)
             assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
@@ -165,7 +165,7 @@ class TestTakenAway:
         room = real_world.room()
         message = a_message(room)
         reply = a_reply(message, real_world.today())
-        with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+        with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:
             work.messages.add(message)
             named = thread.submit(take_away, real_world, room)
             assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
@@ -176,7 +176,7 @@ class TestTakenAway:
     def test_what_is_cancelled_meanwhile_is_named(self, real_world: SqlWorld, take_away: TakeAway) -> None:
         room = real_world.room()
         asked = real_world.ask(room)
-        with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+        with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:
             assert work.messages.of(room.user_id, asked.message_id) is not None
             named = thread.submit(take_away, real_world, room)
             assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
@@ -190,10 +190,10 @@ def test_who_asks_again_while_the_chatroom_goes_holds_nothing_that_has_to_go_wit
     asked = real_world.ask(room)
 
     def ask_again() -> object:
-        with real_world.begin() as work:
+        with real_world.unit_of_work() as work:
             return work.messages.of(room.user_id, asked.message_id)
 
-    with ThreadPoolExecutor(1) as thread, real_world.begin() as work:
+    with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:
         work.chatrooms.owned(room.id, by=room.user_id)
         found = thread.submit(ask_again)
         assert eventually(lambda: real_world.waiting_for("transactionid") == 1)

@@ -48,7 +48,7 @@ class StoppingContract:
 
     def test_a_cancel_that_is_rolled_back_is_none(self, world: World) -> None:
         reply = world.ask(world.room())
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert isinstance(work.replies.cancel(reply.id), EndedReply)
         assert world.reply(reply.id) == QUEUED
 
@@ -71,7 +71,7 @@ class StoppingContract:
         claims = {claimed.claim.reply_id: claimed.claim for claimed in world.claim()}
         nobodys = ReplyId(new_id())
         assert world.to_be_stopped([nobodys, reply.id, other.id]) == {nobodys}
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.chatrooms.remove(room.id, of=room.user_id)
             work.commit()
         assert world.to_be_stopped([reply.id, other.id]) == {reply.id}

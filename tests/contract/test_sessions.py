@@ -10,7 +10,7 @@ from tests.contract.world import MemoryWorld, SqlWorld, World, a_session, new_id
 
 def begin_session(world: World, user: User, **changes: object) -> Session:
     session = a_session(user, **changes)
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         work.sessions.add(session)
         work.commit()
     return session
@@ -42,7 +42,7 @@ class SessionsContract:
         user, other = world.user(), world.user()
         mine = [begin_session(world, user) for _ in range(3)]
         theirs = begin_session(world, other)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.sessions.end_all(user.id)
             work.commit()
         assert [world.reader.principal(session.id) for session in mine] == [None] * 3
@@ -51,7 +51,7 @@ class SessionsContract:
     def test_the_one_that_asks_may_be_spared(self, world: World) -> None:
         user = world.user()
         mine = [begin_session(world, user) for _ in range(3)]
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.sessions.end_all(user.id, but=mine[1].id)
             work.commit()
         assert [world.reader.principal(session.id) is not None for session in mine] == [False, True, False]
@@ -59,7 +59,7 @@ class SessionsContract:
     def test_sparing_a_session_of_another_user_spares_nothing_of_ones_own(self, world: World) -> None:
         user, other = world.user(), world.user()
         mine, theirs = begin_session(world, user), begin_session(world, other)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.sessions.end_all(user.id, but=theirs.id)
             work.commit()
         assert world.reader.principal(mine.id) is None
@@ -68,7 +68,7 @@ class SessionsContract:
     def test_an_end_that_is_rolled_back_is_none(self, world: World) -> None:
         user = world.user()
         session = begin_session(world, user)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.sessions.end_all(user.id)
         assert world.reader.principal(session.id) is not None
 
@@ -76,7 +76,7 @@ class SessionsContract:
         user = world.user()
         begin_session(world, user)
         for _ in range(2):
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 work.sessions.end_all(user.id)
                 work.commit()
         assert world.reader.principal(begin_session(world, user).id) is not None

@@ -7,13 +7,13 @@ from tests.contract.world import ALLOWANCES, MemoryWorld, SqlWorld, World, a_mes
 
 
 class UnitOfWorkContract:
-    """What every implementation of Begin and Work does."""
+    """What every implementation of UnitOfWorkFactory and UnitOfWork does."""
 
     def test_what_is_committed_is_there(self, world: World) -> None:
         user = a_user()
         room = a_room(user)
         session = a_session(user)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.add(user)
             work.sessions.add(session)
             work.chatrooms.add(room)
@@ -29,7 +29,7 @@ class UnitOfWorkContract:
         room = world.room(user)
         newcomer = a_user()
         session = a_session(user)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.add(newcomer)
             work.sessions.add(session)
             work.chatrooms.add(a_room(user))
@@ -43,20 +43,20 @@ class UnitOfWorkContract:
         assert conversation is not None
         assert conversation.turns == []
         assert world.used(user.id) == 0
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(user.id) == user
 
     def test_an_exception_rolls_back_and_goes_on(self, world: World) -> None:
         newcomer = a_user()
 
         def story() -> None:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 work.users.add(newcomer)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             story()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.by_phone(newcomer.phone) is None
 
     def test_a_refusal_rolls_back_what_came_before_it(self, world: World) -> None:
@@ -64,19 +64,19 @@ class UnitOfWorkContract:
         newcomer = a_user()
 
         def story() -> None:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 work.users.add(newcomer)
                 work.users.add(a_user(phone=taken.phone))
                 work.commit()
 
         with pytest.raises(PhoneTaken):
             story()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(newcomer.id) is None
 
     def test_it_sees_its_own_writes_and_nobody_else_does(self, world: World) -> None:
         user = a_user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.add(user)
             assert work.users.by_phone(user.phone) == user
             assert world.reader.profile(user.id, allowances=ALLOWANCES) is None
@@ -85,11 +85,11 @@ class UnitOfWorkContract:
 
     def test_what_comes_after_the_commit_is_not_part_of_it(self, world: World) -> None:
         user, late = a_user(), a_user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.add(user)
             work.commit()
             work.users.add(late)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(user.id) == user
             assert work.users.get(late.id) is None
 
@@ -98,7 +98,7 @@ class UnitOfWorkContract:
         newcomer = a_user()
 
         def story() -> None:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 work.users.add(newcomer)
                 work.usage.spend(user.id, allowances=ALLOWANCES)
                 world.break_commit(work)
@@ -108,17 +108,17 @@ class UnitOfWorkContract:
             story()
         assert down.value.dependency == "database"
         assert world.used(user.id) == 0
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(newcomer.id) is None
 
     def test_the_next_one_begins_clean(self, world: World) -> None:
         first, second = a_user(), a_user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.add(first)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.add(second)
             work.commit()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(first.id) is None
             assert work.users.get(second.id) == second
 

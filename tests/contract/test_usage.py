@@ -15,14 +15,14 @@ from tests.contract.world import ACTIVE, ALLOWANCES, THREADS, MemoryWorld, SqlWo
 
 
 def spend(world: World, user_id: UserId, allowances: Allowances = ALLOWANCES) -> DailyQuota:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         quota = work.usage.spend(user_id, allowances=allowances)
         work.commit()
     return quota
 
 
 def refund(world: World, charge: Charge) -> None:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         work.usage.refund(charge)
         work.commit()
 
@@ -55,7 +55,7 @@ class UsageContract:
     def test_a_prompt_whose_work_is_rolled_back_costs_nothing(self, world: World) -> None:
         user = world.user()
         for _ in range(9):
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 assert work.usage.spend(user.id, allowances=ALLOWANCES).used == 1
         assert world.used(user.id) == 0
 

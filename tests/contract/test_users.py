@@ -28,7 +28,7 @@ class UsersContract:
     )
     def test_comes_back_unchanged(self, world: World, changes: dict[str, object]) -> None:
         user = world.user(**changes)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             found = work.users.get(user.id)
             assert found == user
             assert work.users.by_phone(user.phone) == user
@@ -38,22 +38,22 @@ class UsersContract:
     def test_a_moment_of_another_zone_stays_that_moment(self, world: World) -> None:
         india = timezone(timedelta(hours=5, minutes=30))
         user = world.user(created_at=MOMENT.astimezone(india))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             found = work.users.get(user.id)
         assert found is not None
         assert found.created_at == MOMENT
 
     def test_nobody_is_found_where_nobody_is(self, world: World) -> None:
         world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.get(UserId(new_id())) is None
             assert work.users.by_phone(PhoneNumber("+4915112345678")) is None
 
     def test_a_number_has_one_account(self, world: World) -> None:
         first = world.user()
-        with pytest.raises(PhoneTaken), world.begin() as work:
+        with pytest.raises(PhoneTaken), world.unit_of_work() as work:
             work.users.add(a_user(phone=first.phone, name="somebody else"))
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             assert work.users.by_phone(first.phone) == first
 
     def test_of_many_with_one_number_exactly_one_gets_it(self, world: World) -> None:
@@ -61,7 +61,7 @@ class UsersContract:
         candidates = [a_user(phone=phone) for _ in range(THREADS)]
 
         def sign_up(user: User) -> UserId:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 work.users.add(user)
                 work.commit()
             return user.id
@@ -69,23 +69,23 @@ class UsersContract:
         results = at_once(partial(sign_up, user) for user in candidates)
         winners = [result for result in results if not isinstance(result, PhoneTaken)]
         assert len(winners) == 1
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             found = work.users.by_phone(phone)
         assert found is not None
         assert [found.id] == winners
 
     def test_a_number_given_up_by_a_rollback_can_be_had(self, world: World) -> None:
         phone = a_user().phone
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.add(a_user(phone=phone))
         assert world.user(phone=phone).phone == phone
 
     def test_verified_is_noted(self, world: World) -> None:
         user, other = world.user(), world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.mark_verified(user.id, at=MOMENT)
             work.commit()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             found = work.users.get(user.id)
             assert work.users.get(other.id) == other
         assert found is not None
@@ -94,10 +94,10 @@ class UsersContract:
     @pytest.mark.parametrize("password_hash", ["$2b$12$…", "", None])
     def test_the_password_is_replaced_or_taken_away(self, world: World, password_hash: str | None) -> None:
         user, other = world.user(), world.user()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             work.users.set_password(user.id, password_hash)
             work.commit()
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             found = work.users.get(user.id)
             assert work.users.get(other.id) == other
         assert found is not None
@@ -108,14 +108,14 @@ class UsersContract:
         user = world.user(password_hash="")
 
         def append() -> None:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 found = work.users.by_phone(user.phone) if by_phone else work.users.get(user.id)
                 assert found is not None
                 work.users.set_password(user.id, f"{found.password_hash}x")
                 work.commit()
 
         together([append] * THREADS)
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             found = work.users.get(user.id)
         assert found is not None
         assert found.password_hash == "x" * THREADS

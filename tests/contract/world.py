@@ -11,13 +11,13 @@ from typing import Any
 from adapters.memory.doubles import SettableClock
 from adapters.memory.reader import MemoryReader
 from adapters.memory.tables import MemoryDatabase, Tables
-from adapters.memory.unit_of_work import MemoryUnitsOfWork, MemoryWork
+from adapters.memory.unit_of_work import MemoryUnitOfWork, MemoryUnitOfWorkFactory
 from adapters.sql.database import Database, make_pool
 from adapters.sql.reader import SqlReader
-from adapters.sql.unit_of_work import SqlUnitsOfWork, SqlWork
+from adapters.sql.unit_of_work import SqlUnitOfWork, SqlUnitOfWorkFactory
 from adapters.system_runtime import Uuid7Ids
 from application.ports.reader import Reader
-from application.ports.unit_of_work import Begin, Work
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import LoginMethod, PhoneNumber, Session, SessionId, User, UserId
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
@@ -72,7 +72,7 @@ CANCELLED = replace(QUEUED, state=ReplyState.CANCELLED, finished=True)
 class World(ABC):
     """One implementation of the transactional ports and the reader, with time in the test's hands."""
 
-    begin: Begin
+    unit_of_work: UnitOfWorkFactory
     reader: Reader
 
     @abstractmethod
@@ -96,7 +96,7 @@ class World(ABC):
         """A reply as it is stored."""
 
     @abstractmethod
-    def break_commit(self, work: Work) -> None:
+    def break_commit(self, work: UnitOfWork) -> None:
         """Make the commit of ``work`` fail."""
 
     def used(self, user_id: UserId) -> int:
@@ -106,7 +106,7 @@ class World(ABC):
     def user(self, **changes: Any) -> User:
         """A user who is stored."""
         user = a_user(**changes)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.users.add(user)
             work.commit()
         return user
@@ -114,7 +114,7 @@ class World(ABC):
     def room(self, user: User | None = None, **changes: Any) -> Chatroom:
         """A chatroom that is stored."""
         room = a_room(user or self.user(), **changes)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.chatrooms.add(room)
             work.commit()
         return room
@@ -131,7 +131,7 @@ class World(ABC):
         """A message that is stored, with its reply queued."""
         message = a_message(room, text)
         reply = a_reply(message, charged_on or self.today(), plan=plan, policy=policy)
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.messages.add(message)
             work.replies.add(reply)
             work.commit()
@@ -140,21 +140,21 @@ class World(ABC):
     def ask_again(self, earlier: QueuedReply) -> QueuedReply:
         """Another reply to the same message."""
         reply = replace(earlier, id=ReplyId(new_id()), created_at=MOMENT + timedelta(minutes=1))
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.replies.add(reply)
             work.commit()
         return reply
 
     def finish(self, claim: Claim, answer: Answer = ANSWER) -> bool:
         """Store an answer; whether the claim held."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             done = work.replies.finish(claim, answer)
             work.commit()
         return done
 
     def postpone(self, claim: Claim, delay: timedelta, *, counted: bool = True) -> bool:
         """Have a reply tried again later; whether the claim held."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             done = work.replies.postpone(claim, delay=delay, counted=counted)
             work.commit()
         return done
@@ -165,14 +165,14 @@ class World(ABC):
 
     def fail(self, claim: Claim, reason: FailureReason = FailureReason.REFUSED) -> Charge | None:
         """Fail a reply; its charge, if the claim held."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             charge = work.replies.fail(claim, reason)
             work.commit()
         return charge
 
     def stop(self, claim: Claim, partial: str = "") -> Charge | None:
         """Stop a reply that is written; its charge, if the claim held."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             charge = work.replies.stop(claim, partial=partial)
             work.commit()
         return charge
@@ -187,31 +187,31 @@ class World(ABC):
 
     def fail_hopeless(self, limit: int = 100) -> list[EndedReply]:
         """Fail what nobody may try any more; what was ended."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             ended = list(work.replies.fail_hopeless(limit=limit, policy=POLICY))
             work.commit()
         return ended
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> set[ReplyId]:
         """Which of these somebody wants stopped."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             return set(work.replies.to_be_stopped(reply_ids))
 
     def assert_room_for_more(self, user_id: UserId, policy: ReplyPolicy) -> None:
         """Pass, or refuse one more reply."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             work.replies.assert_room_for_more(user_id, policy=policy)
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """Cancel a reply."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             outcome = work.replies.cancel(reply_id)
             work.commit()
         return outcome
 
     def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY) -> list[ClaimedReply]:
         """Claim what is due."""
-        with self.begin() as work:
+        with self.unit_of_work() as work:
             claimed = list(work.replies.claim_due(limit=limit, policy=policy))
             work.commit()
         return claimed
@@ -280,7 +280,7 @@ class MemoryWorld(World):
         """Begin empty, at the machine's time: sessions are made with it."""
         self._clock = SettableClock(datetime.now(UTC))
         self._database = MemoryDatabase(self._clock)
-        self.begin = MemoryUnitsOfWork(self._database)
+        self.unit_of_work = MemoryUnitOfWorkFactory(self._database)
         self.reader = MemoryReader(self._database)
 
     def today(self) -> date:
@@ -309,9 +309,9 @@ class MemoryWorld(World):
             row.state, row.attempt, row.lease_token is not None, row.content, row.failure, row.finished_at is not None
         )
 
-    def break_commit(self, work: Work) -> None:
+    def break_commit(self, work: UnitOfWork) -> None:
         """Give it a database that fails."""
-        assert isinstance(work, MemoryWork)
+        assert isinstance(work, MemoryUnitOfWork)
         work._database = _BrokenDatabase(self._clock)
 
 
@@ -326,7 +326,7 @@ class SqlWorld(World):
     def __init__(self, database: Database) -> None:
         """Use an empty database."""
         self.database = database
-        self.begin = SqlUnitsOfWork(database)
+        self.unit_of_work = SqlUnitOfWorkFactory(database)
         self.reader = SqlReader(database)
 
     def today(self) -> date:
@@ -377,9 +377,9 @@ class SqlWorld(World):
         count: int = self._rows(waiting, kind=kind)[0][0]
         return count
 
-    def break_commit(self, work: Work) -> None:
+    def break_commit(self, work: UnitOfWork) -> None:
         """End its connection."""
-        assert isinstance(work, SqlWork)
+        assert isinstance(work, SqlUnitOfWork)
         self._run("SELECT pg_terminate_backend(%(pid)s, 5000)", pid=work._transaction.connection.info.backend_pid)
 
     def _run(self, statement: str, **values: Any) -> None:

@@ -165,14 +165,14 @@ class TestWhenConnectionsAreCut:
         lost = a_user()
 
         def story() -> None:
-            with world.begin() as work:
+            with world.unit_of_work() as work:
                 work.users.add(lost)
                 world.break_commit(work)
                 work.users.add(a_user())
 
         with pytest.raises(DependencyDown):
             story()
-        with sql_world(clean_database) as other, other.begin() as work:
+        with sql_world(clean_database) as other, other.unit_of_work() as work:
             assert work.users.get(lost.id) is None
         self._write(world)
 

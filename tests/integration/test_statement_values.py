@@ -41,27 +41,27 @@ def add_room_without_a_name(world: SqlWorld) -> None:
 
 def add_message_twice(world: SqlWorld) -> None:
     message = a_message(world.room(), SECRET)
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         work.messages.add(message)
         work.messages.add(message)
 
 
 def finish_without_an_answer(world: SqlWorld) -> None:
     world.ask(world.room(), SECRET)
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
         work.replies.finish(claimed.claim, Answer(BAD, SECRET))
 
 
 def answer_with_too_many_tokens(world: SqlWorld) -> None:
     world.ask(world.room())
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
         work.replies.finish(claimed.claim, Answer(SECRET, "m", input_tokens=2**70))
 
 
 def write_after_an_error(world: SqlWorld) -> None:
-    with world.begin() as work:
+    with world.unit_of_work() as work:
         cursor = cast("Any", work).users._cursor
         with pytest.raises(Exception, match="does not exist"):
             cursor.execute("SELECT nonsense")
@@ -69,7 +69,7 @@ def write_after_an_error(world: SqlWorld) -> None:
 
 
 def test_a_room_of_nobody_is_refused_without_its_name(world: SqlWorld) -> None:
-    with pytest.raises(TokenInvalid) as refused, world.begin() as work:
+    with pytest.raises(TokenInvalid) as refused, world.unit_of_work() as work:
         work.chatrooms.add(a_room(a_user(phone=PHONE), name=SECRET))
     assert SECRET not in "".join(traceback.format_exception(refused.value))
 
@@ -105,14 +105,14 @@ def test_it_says_which_rule_was_broken(world: SqlWorld) -> None:
 
 def test_a_message_without_its_room_tells_no_text(world: SqlWorld) -> None:
     nowhere = replace(a_room(world.user()), id=ChatroomId(new_id()))
-    with pytest.raises(ChatroomNotFound) as refusal, world.begin() as work:
+    with pytest.raises(ChatroomNotFound) as refusal, world.unit_of_work() as work:
         work.messages.add(a_message(nowhere, SECRET))
     assert SECRET not in "".join(traceback.format_exception(refusal.value))
 
 
 def test_a_lost_connection_tells_no_value(world: SqlWorld) -> None:
     def story() -> None:
-        with world.begin() as work:
+        with world.unit_of_work() as work:
             world.break_commit(work)
             work.users.add(a_user(phone=PHONE, name=SECRET))
 

@@ -357,7 +357,7 @@ def test_an_end_that_was_stored_without_a_word_is_found_out():
     events = story.follow()
     next(events)
     story.publish(1, 5, "Once ")
-    with story.house.begin() as work:  # and Redis is down
+    with story.house.unit_of_work() as work:  # and Redis is down
         work.replies.finish(claimed.claim, Answer(TEXT, "scripted"))
         work.commit()
     assert list(events) == [Delta(Position(1, 5), "Once "), Delta(Position(1, 16), TEXT[5:]), story.ended]

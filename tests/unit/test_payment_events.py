@@ -22,13 +22,13 @@ def asha(house: StripeHouse) -> Buyer:
 
 
 def state_of(house: StripeHouse, event_id: str) -> InboxState | None:
-    with house.begin() as work:
+    with house.unit_of_work() as work:
         kept = work.billing.inbox.find(event_id)
     return kept.state if kept else None
 
 
 def version_of(buyer: Buyer) -> int:
-    with buyer.house.begin() as work:
+    with buyer.house.unit_of_work() as work:
         return work.billing.subscriptions.get(buyer.user_id).version
 
 
@@ -42,7 +42,7 @@ def test_who_pays_becomes_pro(house: StripeHouse, asha: Buyer):
     assert asha.plan() is Plan.PRO
     assert asha.record == asha.truth
     assert {state_of(house, event["id"]) for event in events} == {InboxState.DONE}
-    with house.begin() as work:
+    with house.unit_of_work() as work:
         checkout = work.billing.checkouts.current(asha.user_id)
     assert checkout is not None
     assert checkout.closed
