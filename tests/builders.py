@@ -114,7 +114,7 @@ class SwitchedUnitOfWorkFactory:
             raise DependencyDown("database")
         return self._begin()
 
-    def one_step(self) -> AbstractContextManager[MemoryUnitOfWork]:
+    def autocommit(self) -> AbstractContextManager[MemoryUnitOfWork]:
         """A unit of work."""
         return self()
 

@@ -578,7 +578,7 @@ class MemoryUnitOfWorkFactory:
         with self._database.transaction() as tables:
             yield MemoryUnitOfWork(self._database, tables)
 
-    def one_step(self) -> AbstractContextManager[MemoryUnitOfWork]:
+    def autocommit(self) -> AbstractContextManager[MemoryUnitOfWork]:
         """A unit of work."""
         return self()
 

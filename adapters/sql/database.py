@@ -106,7 +106,7 @@ class Transaction(Cursor):
             self.begun = False
 
 
-class OneStep(Cursor):
+class AutocommitCursor(Cursor):
     """A cursor for one statement that is a transaction of its own: committed as soon as it succeeds."""
 
     written = False
@@ -213,11 +213,11 @@ class Database:
                     transaction.rollback()
 
     @contextmanager
-    def one_step(self) -> Iterator[OneStep]:
+    def autocommit(self) -> Iterator[AutocommitCursor]:
         """A cursor for a single statement that writes."""
         with self._connection() as connection:
             connection.autocommit = True
-            with connection.cursor(cursor_factory=OneStep) as cursor:
+            with connection.cursor(cursor_factory=AutocommitCursor) as cursor:
                 yield cursor
 
     def answers(self) -> bool:

@@ -8,7 +8,7 @@ from adapters.sql.acceptance import EverybodysBacklog, SqlAcceptance
 from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.billing import SqlBilling
 from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
-from adapters.sql.database import Database, OneStep, Transaction
+from adapters.sql.database import AutocommitCursor, Database, Transaction
 from adapters.sql.erasure import SqlErasure
 from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.refresh_tokens import SqlRefreshChains
@@ -19,7 +19,7 @@ from adapters.sql.users import SqlSessions, SqlUsers
 class SqlUnitOfWork:
     """The UnitOfWork port on a transaction: every repository works on the same one, and is made when it is used."""
 
-    def __init__(self, transaction: Transaction | OneStep, everybodys_backlog: EverybodysBacklog) -> None:
+    def __init__(self, transaction: Transaction | AutocommitCursor, everybodys_backlog: EverybodysBacklog) -> None:
         """Work on ``transaction``, with what this process knows of everybody's backlog."""
         self._transaction = transaction
         self._everybodys_backlog = everybodys_backlog
@@ -92,7 +92,7 @@ class SqlUnitOfWorkFactory:
             yield SqlUnitOfWork(transaction, self._everybodys_backlog)
 
     @contextmanager
-    def one_step(self) -> Iterator[SqlUnitOfWork]:
+    def autocommit(self) -> Iterator[SqlUnitOfWork]:
         """A unit of work whose only statement that writes commits itself."""
-        with self._database.one_step() as cursor:
+        with self._database.autocommit() as cursor:
             yield SqlUnitOfWork(cursor, self._everybodys_backlog)

@@ -33,7 +33,7 @@ class OpenChatroom:
             system_prompt=system_prompt,
             at=self.clock(),
         )
-        with self.unit_of_work.one_step() as work:
+        with self.unit_of_work.autocommit() as work:
             work.chatrooms.add(chatroom)
             work.commit()
         # After the commit: dropped before it, the page could be filled again without the new chatroom.

@@ -47,7 +47,7 @@ class SendMessage:
             id=MessageId(self.new_id()), sender=sender, chatroom_id=chatroom_id, text=text, at=self.clock()
         )
         fingerprint = hashlib.sha256(f"{chatroom_id}\n{text}".encode()).digest()
-        with self.unit_of_work.one_step() if idempotency_key is None else self.unit_of_work() as work:
+        with self.unit_of_work.autocommit() if idempotency_key is None else self.unit_of_work() as work:
             if idempotency_key is not None:
                 earlier = work.idempotency_keys.recall(sender, idempotency_key, fingerprint=fingerprint)
                 if earlier is not None:

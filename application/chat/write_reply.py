@@ -107,7 +107,7 @@ class StoreOutcome:
     def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
         """The state this leaves the reply in; None when another worker had been given it meanwhile, or it is gone."""
         # An answer is stored in one step, as nearly all replies end.
-        with self.unit_of_work.one_step() if isinstance(outcome, Answer) else self.unit_of_work() as work:
+        with self.unit_of_work.autocommit() if isinstance(outcome, Answer) else self.unit_of_work() as work:
             state = self._store(work, reply, outcome)
             if state is None:
                 return None

@@ -54,7 +54,7 @@ class UnitOfWorkFactory(Protocol):
 
     def __call__(self) -> AbstractContextManager[UnitOfWork]: ...
 
-    def one_step(self) -> AbstractContextManager[UnitOfWork]:
+    def autocommit(self) -> AbstractContextManager[UnitOfWork]:
         """For a story that writes with one statement and then commits: all or nothing by itself, and cheaper so.
 
         What it writes may hold at once, whatever follows: nothing may follow but reading and the commit.

@@ -34,7 +34,7 @@ def accept(world: World, room: Chatroom, text: str = "Why?", **changes: object) 
     """Accept a message into a chatroom of its owner."""
     reply_id = ReplyId(new_id())
     options = {"allowances": FIVE, "policy": POLICY} | changes
-    with world.unit_of_work.one_step() as work:
+    with world.unit_of_work.autocommit() as work:
         quota = work.acceptance.accept(a_message(room, text), reply_id, **options)  # type: ignore[arg-type]
         work.commit()
     return quota, reply_id
@@ -93,7 +93,7 @@ class AcceptanceContract:
     def test_nothing_is_done_in_a_foreign_chatroom(self, world: World) -> None:
         room, stranger = world.room(), world.user()
         message = replace(a_message(room), user_id=stranger.id)
-        with pytest.raises(ChatroomNotFound), world.unit_of_work.one_step() as work:
+        with pytest.raises(ChatroomNotFound), world.unit_of_work.autocommit() as work:
             work.acceptance.accept(message, ReplyId(new_id()), allowances=NONE, policy=POLICY)
         assert world.used(stranger.id) == 0
         assert world.claim() == []

@@ -73,7 +73,7 @@ def test_one_that_was_planned_already_under_its_name_fails_once(database: Databa
 
 
 def test_a_step_holds_at_once_and_is_one_statement(database: Database):
-    with pytest.raises(RuntimeError), database.one_step() as step:
+    with pytest.raises(RuntimeError), database.autocommit() as step:
         KEEP.execute(step, {"name": "a"})
         KEEP.execute(step, {"name": "b"})
     assert [kept(database, name) for name in ("a", "b")] == [True, False]
