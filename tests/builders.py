@@ -35,12 +35,12 @@ from adapters.memory.doubles import (
 from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryExport, MemoryReader
 from adapters.memory.stores import (
-    MemoryJobQueue,
     MemoryOtpSends,
     MemoryOtpStore,
     MemoryRateLimiter,
     MemoryReplyStream,
     MemoryRoomListCache,
+    MemoryWorkerNotifier,
 )
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from adapters.memory.unit_of_work import MemoryUnitOfWork, MemoryUnitOfWorkFactory
@@ -230,7 +230,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     worker_presence = providers.Singleton(Switch)
     otp_store = providers.Singleton(MemoryOtpStore, clock)
     room_list_cache = providers.Singleton(MemoryRoomListCache)
-    job_queue = providers.Singleton(MemoryJobQueue)
+    worker_notifier = providers.Singleton(MemoryWorkerNotifier)
     reply_feed = reply_listener = providers.Singleton(MeanwhileStream, pause)
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
@@ -308,7 +308,7 @@ class House:
         self.model: ScriptedLanguageModel = outside.language_model()
         self.database: MemoryDatabase = outside.database()
         self.unit_of_work: SwitchedUnitOfWorkFactory = outside.unit_of_work()
-        self.job_queue: MemoryJobQueue = outside.job_queue()
+        self.worker_notifier: MemoryWorkerNotifier = outside.worker_notifier()
         self.meanwhile: Meanwhile = outside.pause()
         self.stream: MeanwhileStream = outside.reply_feed()
         self.otp_store: MemoryOtpStore = outside.otp_store()

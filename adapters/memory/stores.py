@@ -193,14 +193,14 @@ class MemoryRoomListCache:
             self._versions[user_id] = uuid4().bytes
 
 
-class MemoryJobQueue:
-    """The JobQueue port: counts the rings."""
+class MemoryWorkerNotifier:
+    """The WorkerNotifier port: counts the rings."""
 
     def __init__(self) -> None:
         """Begin silent."""
         self.rings = 0
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Note that a worker was wanted."""
         self.rings += 1
 

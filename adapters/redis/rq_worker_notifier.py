@@ -53,23 +53,23 @@ class AllowListedJob(Job):
         """None: RQ would import and call this one too."""
 
 
-class RqJobQueue:
-    """The JobQueue port. Rings that nobody has answered yet are one ring."""
+class RqWorkerNotifier:
+    """The WorkerNotifier port. Rings that nobody has answered yet are one ring."""
 
     def __init__(self, redis: Redis) -> None:
         """Ring through ``redis``."""
         self._queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=AllowListedJob)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake a worker, unless a ring is waiting already: whoever takes that one will see what is due by then."""
         try:
             if self._queue.count == 0:
                 self._queue.enqueue_call(ANSWER_DUE, timeout=60, result_ttl=0, failure_ttl=3600, description=ANSWER_DUE)
         except RedisError as error:
-            log.warning("ring_failed", error=type(error).__name__)
+            log.warning("notify_failed", error=type(error).__name__)
 
 
-class _Doorbell(SimpleWorker):
+class _NotificationWorker(SimpleWorker):
     """RQ's worker in this process, without a fork: a ring takes milliseconds, the replies run elsewhere.
 
     Nothing here waits long for Redis: a process that is told to stop has replies to hand back. RQ's own patience with a
@@ -96,7 +96,7 @@ class _Doorbell(SimpleWorker):
             if job.func_name == ANSWER_DUE:
                 self.answer_due()
         except Exception:
-            log.exception("ring_not_answered")
+            log.exception("notification_failed")
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
         """Register in Redis; a signal that comes meanwhile is not missed."""
@@ -133,14 +133,14 @@ def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
 
     Takes over SIGINT and SIGTERM while it runs, so it belongs in the main thread.
     """
-    worker: _Doorbell | None = None
+    worker: _NotificationWorker | None = None
     # One attempt; RQ makes the next one itself.
     redis.set_retry(Retry(NoBackoff(), 0))
     try:
         with _handlers_kept():
             # Only one queue: with several, RQ takes a job in a way that loses it if the worker dies at that moment.
             queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=AllowListedJob)
-            worker = _Doorbell(
+            worker = _NotificationWorker(
                 [queue],
                 connection=redis,
                 job_class=AllowListedJob,
@@ -150,7 +150,7 @@ def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
             worker.answer_due = answer_due
             worker.work(logging_level="WARNING")
     except RedisError as error:
-        log.warning("doorbell_lost", error=type(error).__name__)
+        log.warning("notifications_lost", error=type(error).__name__)
     except StopRequested:
         pass  # the signal came while RQ's ``work`` was being entered or left
     finally:

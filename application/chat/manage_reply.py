@@ -6,7 +6,7 @@ from application.chat.send_message import SentMessage
 from application.ports.reply_stream import Piece, ReplyFeed
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from application.ports.worker_notifier import JobQueue
+from application.ports.worker_notifier import WorkerNotifier
 from domain.accounts import UserId
 from domain.chat import Message, MessageId
 from domain.errors import MessageNotFound, ReplyFinished, ReplyNotDone, ReplyNotFailed
@@ -48,7 +48,7 @@ class AskAgain:
     """
 
     unit_of_work: UnitOfWorkFactory
-    job_queue: JobQueue
+    worker_notifier: WorkerNotifier
     clock: Clock
     new_id: NewId
     allowances: Allowances
@@ -79,7 +79,7 @@ class AskAgain:
             reply = QueuedReply.to(message, id=ReplyId(self.new_id()), quota=quota, at=self.clock(), policy=self.policy)
             work.replies.add(reply)
             work.commit()
-        self.job_queue.ring()
+        self.worker_notifier.notify()
         return SentMessage(message, reply.id, quota)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from application.ports.idempotency import Accepted
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from application.ports.worker_notifier import JobQueue
+from application.ports.worker_notifier import WorkerNotifier
 from domain.accounts import UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound
@@ -29,7 +29,7 @@ class SendMessage:
     """Accepts a message: from the commit on it gets exactly one reply, or one clear failure that costs nothing."""
 
     unit_of_work: UnitOfWorkFactory
-    job_queue: JobQueue
+    worker_notifier: WorkerNotifier
     clock: Clock
     new_id: NewId
     allowances: Allowances
@@ -58,7 +58,7 @@ class SendMessage:
                 accepted = Accepted(message.id, reply_id, quota)
                 work.idempotency_keys.remember(sender, idempotency_key, fingerprint=fingerprint, accepted=accepted)
             work.commit()
-        self.job_queue.ring()
+        self.worker_notifier.notify()
         return SentMessage(message, reply_id, quota)
 
 

@@ -20,7 +20,7 @@ class ChatStories(containers.DeclarativeContainer):
     # Whatever promises a reply charges it and puts it into the queue in the same way.
     promise_of_a_reply: ClassVar = {
         "unit_of_work": outside.unit_of_work,
-        "job_queue": outside.job_queue,
+        "worker_notifier": outside.worker_notifier,
         "clock": outside.clock,
         "new_id": outside.new_id,
         "allowances": outside.allowances,

@@ -4,7 +4,7 @@ from dependency_injector import containers, providers
 
 from adapters.redis.connection import connect
 from adapters.redis.reply_stream import RedisReplyFeed
-from adapters.redis.rq_worker_notifier import RqJobQueue
+from adapters.redis.rq_worker_notifier import RqWorkerNotifier
 from adapters.redis.worker_heartbeat import RedisWorkerPresence
 from adapters.sql.database import Database, make_pool
 from adapters.sql.ledger import SqlLedger
@@ -38,7 +38,7 @@ class Outside(containers.DeclarativeContainer):
 
     redis = providers.ThreadSafeSingleton(lambda settings: connect(settings.redis_url), settings)
     worker_presence = providers.ThreadSafeSingleton(RedisWorkerPresence, redis)
-    job_queue = providers.ThreadSafeSingleton(RqJobQueue, redis)
+    worker_notifier = providers.ThreadSafeSingleton(RqWorkerNotifier, redis)
     reply_feed = providers.ThreadSafeSingleton(RedisReplyFeed, redis)
 
     payment_sandbox = providers.ThreadSafeSingleton(sandbox_of, settings)

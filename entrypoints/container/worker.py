@@ -23,15 +23,15 @@ def build_worker(settings: Settings) -> WorkerParts:
     outside = WorkerOutside(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
     redis_url = settings.redis_url or ""
 
-    def listen_for_rings(answer_due: Callable[[], None]) -> bool:
+    def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
         return listen(connect_for_rq(redis_url), answer_due=answer_due)
 
     return WorkerParts(
         replying=ReplyStories(outside=outside).replying(),
         billing=UpkeepStories(outside=outside).upkeep(),
         presence=outside.worker_presence(),
-        job_queue=outside.job_queue(),
-        listen=listen_for_rings,
+        worker_notifier=outside.worker_notifier(),
+        listen=listen_for_notifications,
         close=outside.database().close,
         concurrency=settings.worker_concurrency,
     )

@@ -15,7 +15,7 @@ from application.background_use_cases import Replying
 from application.chat.write_reply import Outcome
 from application.ports.language_model import Stop
 from application.ports.worker_heartbeat import WorkerPresence
-from application.ports.worker_notifier import JobQueue
+from application.ports.worker_notifier import WorkerNotifier
 from domain.errors import DependencyDown
 from domain.replies import AnswerFailed, Claim, ClaimedReply, FailureReason
 
@@ -25,7 +25,7 @@ STOPS_SECONDS = 0.4
 # Claims are not made more often than this: under load each takes several replies.
 BETWEEN_CLAIMS_SECONDS = 0.01
 # How often a worker that is full calls for others.
-BETWEEN_RINGS_SECONDS = 0.25
+BETWEEN_NOTIFICATIONS_SECONDS = 0.25
 # With the database down: how soon to try again, at first and at most.
 RETRY_SECONDS = 0.5
 RETRY_AT_MOST_SECONDS = 8.0
@@ -42,20 +42,22 @@ class _Running:
 class ReplyLoop:
     """Writes replies until it is stopped."""
 
-    def __init__(self, replying: Replying, presence: WorkerPresence, job_queue: JobQueue, *, concurrency: int) -> None:
+    def __init__(
+        self, replying: Replying, presence: WorkerPresence, worker_notifier: WorkerNotifier, *, concurrency: int
+    ) -> None:
         """At most ``concurrency`` replies are being written at any moment."""
         self._replying = replying
         self._presence = presence
-        self._job_queue = job_queue
+        self._worker_notifier = worker_notifier
         self._concurrency = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="reply")
         # By claim: a reply whose lease ran out may be here twice, and the second time is what counts.
         self._running: dict[Claim, _Running] = {}
         self._changed = Condition()
         self._look = Event()
-        self._rang_at = 0.0
+        self._notified_at = 0.0
         self._stopping = Event()
-        self._keepers = [
+        self._background_threads = [
             Thread(target=self._claim_until_stopped, name="claimer", daemon=True),
             Thread(target=self._sweep_until_stopped, name="sweeper", daemon=True),
         ]
@@ -63,10 +65,10 @@ class ReplyLoop:
     def start(self) -> None:
         """Begin to look for work: now, at every ring, and every second."""
         self._look.set()
-        for keeper in self._keepers:
-            keeper.start()
+        for thread in self._background_threads:
+            thread.start()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Look for work now. Returns at once."""
         self._look.set()
 
@@ -75,8 +77,8 @@ class ReplyLoop:
         until = time.monotonic() + grace_seconds
         self._stopping.set()
         self._look.set()
-        for keeper in self._keepers:
-            keeper.join(max(until - time.monotonic(), 0))
+        for thread in self._background_threads:
+            thread.join(max(until - time.monotonic(), 0))
         with self._changed:
             self._changed.wait_for(lambda: not self._running, timeout=max(until - time.monotonic(), 0))
             unfinished = [running.reply for running in self._running.values()]
@@ -107,14 +109,14 @@ class ReplyLoop:
             return False
         self._begin(replies)
         if len(replies) == free:
-            self._call_for_others()
+            self._notify_workers()
         return True
 
-    def _call_for_others(self) -> None:
+    def _notify_workers(self) -> None:
         """There may be more than we can take. A ring costs as much as a reply: not one for each."""
-        if time.monotonic() - self._rang_at > BETWEEN_RINGS_SECONDS:
-            self._rang_at = time.monotonic()
-            self._job_queue.ring()
+        if time.monotonic() - self._notified_at > BETWEEN_NOTIFICATIONS_SECONDS:
+            self._notified_at = time.monotonic()
+            self._worker_notifier.notify()
 
     def _begin(self, replies: Sequence[ClaimedReply]) -> None:
         for reply in replies:

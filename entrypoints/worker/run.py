@@ -13,7 +13,7 @@ import structlog
 
 from application.background_use_cases import BillingUpkeep, Replying
 from application.ports.worker_heartbeat import WorkerPresence
-from application.ports.worker_notifier import JobQueue
+from application.ports.worker_notifier import WorkerNotifier
 from entrypoints.worker.billing import BillingTask
 from entrypoints.worker.loop import ReplyLoop
 
@@ -36,7 +36,7 @@ class WorkerParts:
     replying: Replying
     billing: BillingUpkeep
     presence: WorkerPresence
-    job_queue: JobQueue
+    worker_notifier: WorkerNotifier
     listen: Callable[[Callable[[], None]], bool]
     close: Callable[[], None]
     concurrency: int
@@ -44,7 +44,7 @@ class WorkerParts:
 
 def run_worker(worker: WorkerParts) -> NoReturn:
     """Write replies until SIGINT or SIGTERM. The process ends here, with status 0."""
-    loop = ReplyLoop(worker.replying, worker.presence, worker.job_queue, concurrency=worker.concurrency)
+    loop = ReplyLoop(worker.replying, worker.presence, worker.worker_notifier, concurrency=worker.concurrency)
     loop.start()
     billing = BillingTask(worker.billing)
     billing.start()
@@ -70,6 +70,6 @@ def _listen_until_stopped(worker: WorkerParts, loop: ReplyLoop) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     while not stopped.is_set():
-        if worker.listen(loop.ring):
+        if worker.listen(loop.notify):
             return
         stopped.wait(REDIS_RETRY_SECONDS)

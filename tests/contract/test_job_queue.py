@@ -13,32 +13,32 @@ from rq import Callback, Queue
 from rq.job import JobStatus
 from rq.serializers import DefaultSerializer, JSONSerializer
 
-from adapters.memory.stores import MemoryJobQueue
+from adapters.memory.stores import MemoryWorkerNotifier
 from adapters.redis.connection import connect, connect_for_rq
-from adapters.redis.rq_worker_notifier import ANSWER_DUE, QUEUE, RqJobQueue, listen
-from application.ports.worker_notifier import JobQueue
+from adapters.redis.rq_worker_notifier import ANSWER_DUE, QUEUE, RqWorkerNotifier, listen
+from application.ports.worker_notifier import WorkerNotifier
 from tests.concurrency import eventually, together
 from tests.contract import planted
 from tests.redis_doubles import DOWN, closed_port
 
 
 class JobQueueContract:
-    """What every implementation of JobQueue does."""
+    """What every implementation of WorkerNotifier does."""
 
-    def test_rings_and_never_raises(self, job_queue: JobQueue, rings: Callable[[], int]) -> None:
+    def test_rings_and_never_raises(self, worker_notifier: WorkerNotifier, rings: Callable[[], int]) -> None:
         assert rings() == 0
-        job_queue.ring()
+        worker_notifier.notify()
         assert rings() >= 1
 
 
 class TestMemoryJobQueue(JobQueueContract):
     @pytest.fixture
-    def job_queue(self) -> MemoryJobQueue:
-        return MemoryJobQueue()
+    def worker_notifier(self) -> MemoryWorkerNotifier:
+        return MemoryWorkerNotifier()
 
     @pytest.fixture
-    def rings(self, job_queue: MemoryJobQueue) -> Callable[[], int]:
-        return lambda: job_queue.rings
+    def rings(self, worker_notifier: MemoryWorkerNotifier) -> Callable[[], int]:
+        return lambda: worker_notifier.rings
 
 
 class Listener:
@@ -76,8 +76,8 @@ class TestRqJobQueue(JobQueueContract):
             yield redis
 
     @pytest.fixture
-    def job_queue(self, redis: Redis) -> RqJobQueue:
-        return RqJobQueue(redis)
+    def worker_notifier(self, redis: Redis) -> RqWorkerNotifier:
+        return RqWorkerNotifier(redis)
 
     @pytest.fixture
     def rings(self, redis: Redis) -> Callable[[], int]:
@@ -96,62 +96,66 @@ class TestRqJobQueue(JobQueueContract):
         """RQ's own queue of the same name, as somebody else would write to it."""
         return Queue(QUEUE, connection=redis, serializer=JSONSerializer)
 
-    def test_a_ring_wakes_whoever_listens(self, job_queue: JobQueue, listener: Listener) -> None:
-        assert listener.listen(until=1, meanwhile=job_queue.ring)
+    def test_a_ring_wakes_whoever_listens(self, worker_notifier: WorkerNotifier, listener: Listener) -> None:
+        assert listener.listen(until=1, meanwhile=worker_notifier.notify)
         assert listener.heard == 1
 
-    def test_a_ring_waits_for_whoever_comes(self, job_queue: JobQueue, listener: Listener) -> None:
-        job_queue.ring()
+    def test_a_ring_waits_for_whoever_comes(self, worker_notifier: WorkerNotifier, listener: Listener) -> None:
+        worker_notifier.notify()
         assert listener.listen(until=1)
 
-    def test_it_rings_again_and_again(self, job_queue: JobQueue, listener: Listener) -> None:
+    def test_it_rings_again_and_again(self, worker_notifier: WorkerNotifier, listener: Listener) -> None:
         def ring_when_it_was_heard() -> None:
-            job_queue.ring()
+            worker_notifier.notify()
             assert eventually(lambda: listener.heard == 1)
-            job_queue.ring()
+            worker_notifier.notify()
             assert eventually(lambda: listener.heard == 2)
-            job_queue.ring()
+            worker_notifier.notify()
 
         assert listener.listen(until=3, meanwhile=ring_when_it_was_heard)
         assert listener.heard == 3
 
-    def test_rings_that_nobody_has_answered_are_one(self, job_queue: JobQueue, rings: Callable[[], int]) -> None:
+    def test_rings_that_nobody_has_answered_are_one(
+        self, worker_notifier: WorkerNotifier, rings: Callable[[], int]
+    ) -> None:
         for _ in range(10):
-            job_queue.ring()
+            worker_notifier.notify()
         assert rings() == 1
 
-    def test_rings_of_many_at_once_are_few(self, job_queue: JobQueue, rings: Callable[[], int], redis: Redis) -> None:
-        together([job_queue.ring] * 16)
+    def test_rings_of_many_at_once_are_few(
+        self, worker_notifier: WorkerNotifier, rings: Callable[[], int], redis: Redis
+    ) -> None:
+        together([worker_notifier.notify] * 16)
         assert 1 <= rings() <= 16
         assert redis.scard("rq:queues") == 1
 
     def test_an_answered_ring_leaves_nothing_behind(
-        self, job_queue: JobQueue, listener: Listener, redis: Redis
+        self, worker_notifier: WorkerNotifier, listener: Listener, redis: Redis
     ) -> None:
-        job_queue.ring()
+        worker_notifier.notify()
         assert listener.listen(until=1)
         assert list(redis.scan_iter("rq:job:*")) == []
         assert redis.scard("rq:workers") == 0
 
-    def test_one_whose_answer_fails_goes_on_listening(self, job_queue: JobQueue, clean_redis: str) -> None:
+    def test_one_whose_answer_fails_goes_on_listening(self, worker_notifier: WorkerNotifier, clean_redis: str) -> None:
         heard = 0
 
         def answer_due() -> None:
             nonlocal heard
             heard += 1
             if heard == 1:
-                job_queue.ring()
+                worker_notifier.notify()
                 raise RuntimeError("the database went away")
             os.kill(os.getpid(), signal.SIGTERM)
 
-        job_queue.ring()
+        worker_notifier.notify()
         assert listen(connect_for_rq(clean_redis), answer_due=answer_due)
         assert heard == 2
 
     # A ring carries no data, and whoever can write to Redis cannot make a worker run anything else.
 
-    def test_a_ring_says_nothing_of_anybody(self, job_queue: JobQueue, rq_queue: Queue) -> None:
-        job_queue.ring()
+    def test_a_ring_says_nothing_of_anybody(self, worker_notifier: WorkerNotifier, rq_queue: Queue) -> None:
+        worker_notifier.notify()
         (job,) = rq_queue.jobs
         assert (job.func_name, list(job.args), job.kwargs, job.description) == (ANSWER_DUE, [], {}, ANSWER_DUE)
 
@@ -205,7 +209,7 @@ class TestRqJobQueue(JobQueueContract):
 @pytest.mark.parametrize("down", DOWN)
 def test_without_redis_a_ring_is_lost_and_nothing_else(down: Callable[[], AbstractContextManager[str]]) -> None:
     with down() as url, connect(url) as redis:
-        RqJobQueue(redis).ring()
+        RqWorkerNotifier(redis).notify()
 
 
 def test_without_redis_nobody_listens_and_is_not_told_to_stop() -> None:

@@ -107,7 +107,7 @@ class Shop:
                 ),
             ),
             self.house.worker_presence,
-            self.house.job_queue,
+            self.house.worker_notifier,
             concurrency=concurrency,
         )
 
@@ -131,7 +131,7 @@ class Shop:
             pass
         # What it ends first may have begun earlier.
         for _ in range(2):
-            self.loop.ring()
+            self.loop.notify()
             self.wait_for(self.looked, 1)
 
 
@@ -150,7 +150,7 @@ def test_what_is_due_is_written():
     with shop() as here:
         here.model.answers.release(3)
         here.say("a", "b", "c")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.written, 3)
         assert here.states() == {ReplyState.DONE: 3}
 
@@ -167,7 +167,7 @@ def test_no_more_at_once_than_allowed_however_often_it_rings():
 def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
     with shop(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
-        here.loop.ring()
+        here.loop.notify()
         here.model.answers.release(5)
         here.wait_for(here.written, 5)
         assert here.states() == {ReplyState.DONE: 5}
@@ -188,12 +188,12 @@ def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
         here.model.faults["a"] = RuntimeError("a bug")
         here.model.answers.release(2)
         here.say("a", "b")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.written, 2)
         assert here.states() == {ReplyState.RUNNING: 1, ReplyState.DONE: 1}
         here.house.clock.advance(here.house.policy.lease)
         here.model.answers.release()
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 2}
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
         here.loop._forget_old()
         here.model.answers.release(1)
         here.say("a")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.written, 1)
 
 
@@ -238,7 +238,7 @@ def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
         here.house.database_probe.on = True
         here.model.answers.release()
         here.say("a")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
 
@@ -246,7 +246,7 @@ def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
 def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
     with shop() as here:
         here.say("a")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.model.asked, 1)
         here.house.database_probe.on = False
         here.model.answers.release()
@@ -282,7 +282,7 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
 def test_a_user_may_stop_what_is_being_written():
     with shop() as here:
         here.say("a", "b")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.model.asked, 2)
         reply_id = next(
             row.queued.id
@@ -299,10 +299,10 @@ def test_a_user_may_stop_what_is_being_written():
 def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_second():
     with shop() as here:
         here.say("a")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.model.asked, 1)
         here.house.clock.advance(here.house.policy.lease)  # as after a long stop of the process
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.model.asked, 1)
         here.model.answers.release()
         here.wait_for(here.written, 1)
@@ -319,24 +319,24 @@ def test_a_full_worker_rings_for_another_one():
     with shop(concurrency=2) as here:
         here.look()
         here.say("a")
-        rings = here.house.job_queue.rings
+        rings = here.house.worker_notifier.rings
         here.look()
-        assert here.house.job_queue.rings == rings
+        assert here.house.worker_notifier.rings == rings
         here.say("b", "c")
-        rings = here.house.job_queue.rings
+        rings = here.house.worker_notifier.rings
         here.look()
-        assert here.house.job_queue.rings == rings + 1
+        assert here.house.worker_notifier.rings == rings + 1
 
 
 def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_RINGS_SECONDS", PATIENCE)
+    monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_NOTIFICATIONS_SECONDS", PATIENCE)
     with shop(concurrency=1) as here:
         here.say("a", "b", "c", "d")
-        rings = here.house.job_queue.rings
+        rings = here.house.worker_notifier.rings
         here.model.answers.release(4)
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.written, 4)
-        assert here.house.job_queue.rings == rings + 1
+        assert here.house.worker_notifier.rings == rings + 1
 
 
 def test_nobody_is_asked_about_stops_while_nothing_runs():
@@ -351,7 +351,7 @@ def test_nobody_is_asked_about_stops_while_nothing_runs():
 def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
     with shop(concurrency=1) as here:
         here.say("a", "b")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.model.asked, 1)
         stopping = Thread(target=here.loop.stop, kwargs={"grace_seconds": PATIENCE})
         stopping.start()
@@ -359,14 +359,14 @@ def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
         here.model.answers.release()
         stopping.join(PATIENCE)
         assert not stopping.is_alive()
-        here.loop.ring()
+        here.loop.notify()
         assert here.states() == {ReplyState.DONE: 1, ReplyState.QUEUED: 1}
 
 
 def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_by_another():
     with shop() as here:
         here.say("a")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.model.asked, 1)
         here.loop.stop(grace_seconds=0)
         [row] = here.house.database.tables.replies.values()
@@ -381,7 +381,7 @@ def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_b
 def test_stopping_with_the_database_down_ends_all_the_same():
     with shop() as here:
         here.say("a")
-        here.loop.ring()
+        here.loop.notify()
         here.wait_for(here.model.asked, 1)
         here.house.database_probe.on = False
         here.loop.stop(grace_seconds=0)
@@ -394,9 +394,9 @@ def test_rings_from_many_threads_take_each_reply_once():
         here.say(*"abcdefghij")
         go = Event()
 
-        def ring() -> None:
+        def notify() -> None:
             go.wait(PATIENCE)
-            here.loop.ring()
+            here.loop.notify()
 
         bells = [Thread(target=ring) for _ in range(8)]
         for bell in bells:
