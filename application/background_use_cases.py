@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from application.billing.ledger import Explain
 from application.billing.payment_events import ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile
-from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
+from application.chat.write_reply import (
+    AskModel,
+    ClaimReplies,
+    FailExpiredReplies,
+    FindStops,
+    ReleaseReply,
+    StoreOutcome,
+)
 from application.operations.retention import ForgetOld
 
 
@@ -21,7 +28,7 @@ class Replying:
     store_outcome: StoreOutcome
     find_stops: FindStops
     release: ReleaseReply
-    sweep: Sweep
+    sweep: FailExpiredReplies
     forget_old: ForgetOld
 
 

@@ -420,10 +420,10 @@ class MemoryReplies:
         rows = {reply_id: self._rows.get(reply_id) for reply_id in reply_ids}
         return [reply_id for reply_id, row in rows.items() if row is None or row.stop_requested]
 
-    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         """Fail what nobody may try any more."""
-        hopeless = [row for row in self._rows.values() if self._is_hopeless(row, policy)]
-        return [self._give_up(row) for row in hopeless[:limit]]
+        expired = [row for row in self._rows.values() if self._is_expired(row, policy)]
+        return [self._give_up(row) for row in expired[:limit]]
 
     def _give_up(self, row: ReplyRow) -> EndedReply:
         if row.stop_requested:
@@ -446,7 +446,7 @@ class MemoryReplies:
             )
         )
 
-    def _is_hopeless(self, row: ReplyRow, policy: ReplyPolicy) -> bool:
+    def _is_expired(self, row: ReplyRow, policy: ReplyPolicy) -> bool:
         if row.state is ReplyState.QUEUED:
             return row.deadline <= self._now
         if row.state is not ReplyState.RUNNING or row.due_at > self._now:

@@ -113,8 +113,8 @@ TO_BE_STOPPED = """
 SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
 WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
 """
-FAIL_HOPELESS = """
-WITH hopeless AS MATERIALIZED (
+FAIL_EXPIRED = """
+WITH expired AS MATERIALIZED (
     SELECT id FROM replies
     WHERE (state = 'queued' AND deadline <= now())
        OR (state = 'running' AND lease_until <= now()
@@ -127,7 +127,7 @@ SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' E
     failure = CASE WHEN stop_requested_at IS NOT NULL THEN NULL
                    WHEN deadline <= now() THEN %(deadline_exceeded)s ELSE %(attempts_exhausted)s END,
     finished_at = now(), refunded_at = now(), lease_token = NULL, lease_until = NULL
-FROM hopeless WHERE replies.id = hopeless.id
+FROM expired WHERE replies.id = expired.id
 RETURNING replies.id, run, user_id, charged_on
 """
 
@@ -225,10 +225,10 @@ class SqlReplies:
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
 
-    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         """Fail what nobody may try any more."""
         self._cursor.execute(
-            FAIL_HOPELESS,
+            FAIL_EXPIRED,
             {
                 "limit": limit,
                 "max_attempts": policy.max_attempts,

@@ -179,8 +179,8 @@ class ReleaseReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """What no worker is at work on any more: hopeless replies fail clearly and cost nothing."""
+class FailExpiredReplies:
+    """What no worker is at work on any more: expired replies fail clearly and cost nothing."""
 
     unit_of_work: UnitOfWorkFactory
     feed: ReplyFeed
@@ -190,10 +190,10 @@ class Sweep:
     def __call__(self) -> int:
         """How many replies have failed now; call again while it is a full batch."""
         with self.unit_of_work() as work:
-            hopeless = work.replies.fail_hopeless(limit=self.batch, policy=self.policy)
-            for ended in hopeless:
+            expired = work.replies.fail_expired(limit=self.batch, policy=self.policy)
+            for ended in expired:
                 work.usage.refund(ended.charge)
             work.commit()
-        for ended in hopeless:
+        for ended in expired:
             self.feed.publish(ended.reply_id, Piece.last(ended.run))
-        return len(hopeless)
+        return len(expired)

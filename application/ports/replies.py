@@ -64,7 +64,7 @@ class Replies(Protocol):
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         """Which of these are marked to be stopped, or are gone: erased, or taken away with their chatroom."""
 
-    def fail_hopeless(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         """Fail up to ``limit`` replies nobody may try any more; their charges are to be given back.
 
         Those QUEUED past their deadline, and those RUNNING whose lease ran out with no attempts or no time left; those

@@ -3,7 +3,14 @@
 from dependency_injector import containers, providers
 
 from application.background_use_cases import Replying
-from application.chat.write_reply import AskModel, ClaimReplies, FindStops, ReleaseReply, StoreOutcome, Sweep
+from application.chat.write_reply import (
+    AskModel,
+    ClaimReplies,
+    FailExpiredReplies,
+    FindStops,
+    ReleaseReply,
+    StoreOutcome,
+)
 from application.operations.retention import ForgetOld
 
 
@@ -28,7 +35,7 @@ class ReplyStories(containers.DeclarativeContainer):
         find_stops=providers.Factory(FindStops, unit_of_work=outside.unit_of_work),
         release=providers.Factory(ReleaseReply, unit_of_work=outside.unit_of_work, feed=outside.reply_feed),
         sweep=providers.Factory(
-            Sweep, unit_of_work=outside.unit_of_work, feed=outside.reply_feed, policy=outside.reply_policy
+            FailExpiredReplies, unit_of_work=outside.unit_of_work, feed=outside.reply_feed, policy=outside.reply_policy
         ),
         forget_old=providers.Factory(
             ForgetOld, unit_of_work=outside.unit_of_work, clock=outside.clock, audit_retention=outside.audit_retention

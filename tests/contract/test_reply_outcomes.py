@@ -65,7 +65,7 @@ class OutcomesContract:
         assert world.fail(claim) is None
         world.pass_time(A_DEADLINE)
         assert world.claim() == []
-        assert world.fail_hopeless() == []
+        assert world.fail_expired() == []
         assert world.reply(reply.id) == done
 
     def test_a_finish_that_is_rolled_back_leaves_it_running(self, world: World) -> None:
@@ -161,7 +161,7 @@ class OutcomesContract:
         failed = ReplyFacts(ReplyState.FAILED, 1, leased=False, content=None, failure=reason, finished=True)
         assert world.reply(reply.id) == failed
         world.pass_time(A_DEADLINE)
-        assert world.fail_hopeless() == []
+        assert world.fail_expired() == []
         assert world.claim() == []
         assert world.reply(reply.id) == failed
 
@@ -177,22 +177,22 @@ class OutcomesContract:
     def test_queued_past_its_deadline_is_hopeless(self, world: World) -> None:
         room = world.room()
         reply = world.ask(room)
-        assert world.fail_hopeless() == []
+        assert world.fail_expired() == []
         world.pass_time(A_DEADLINE)
-        assert world.fail_hopeless() == [ended_in(0, reply)]
+        assert world.fail_expired() == [ended_in(0, reply)]
         assert world.reply(reply.id) == ReplyFacts(
             ReplyState.FAILED, 0, leased=False, content=None, failure=FailureReason.DEADLINE_EXCEEDED, finished=True
         )
-        assert world.fail_hopeless() == []
+        assert world.fail_expired() == []
 
     def test_running_is_hopeless_only_when_its_lease_has_run_out(self, world: World) -> None:
         room = world.room()
         reply = world.ask(room, policy=replace(POLICY, deadline=timedelta(seconds=30)))
         claim = world.claim_one().claim
         world.pass_time(timedelta(seconds=31))  # past the deadline, and the worker still holds its lease
-        assert world.fail_hopeless() == []
+        assert world.fail_expired() == []
         world.pass_time(A_LEASE)
-        assert world.fail_hopeless() == [ended_in(1, reply)]
+        assert world.fail_expired() == [ended_in(1, reply)]
         assert world.reply(reply.id).failure is FailureReason.DEADLINE_EXCEEDED
         assert not world.finish(claim)
 
@@ -200,11 +200,11 @@ class OutcomesContract:
         room = world.room()
         reply = world.ask(room)
         for _ in range(POLICY.max_attempts):
-            assert world.fail_hopeless() == []
+            assert world.fail_expired() == []
             world.claim_one()
-            assert world.fail_hopeless() == []
+            assert world.fail_expired() == []
             world.pass_time(A_LEASE)
-        assert world.fail_hopeless() == [ended_in(POLICY.max_attempts, reply)]
+        assert world.fail_expired() == [ended_in(POLICY.max_attempts, reply)]
         assert world.reply(reply.id).failure is FailureReason.ATTEMPTS_EXHAUSTED
 
     def test_a_hopeless_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
@@ -213,7 +213,7 @@ class OutcomesContract:
         second = world.ask(room)
         world.pass_time(timedelta(seconds=31))
         assert world.claim() == []
-        assert len(world.fail_hopeless()) == 1
+        assert len(world.fail_expired()) == 1
         assert world.claim_one().claim.reply_id == second.id
 
     def test_no_more_fail_at_a_time_than_asked_for(self, world: World) -> None:
@@ -221,7 +221,7 @@ class OutcomesContract:
         for _ in range(5):
             world.ask(world.room(user))
         world.pass_time(A_DEADLINE)
-        assert [len(world.fail_hopeless(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
+        assert [len(world.fail_expired(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
     def test_many_sweepers_return_each_charge_once(self, world: World) -> None:
         rooms = [world.room() for _ in range(40)]
@@ -230,13 +230,13 @@ class OutcomesContract:
 
         def sweep() -> list[EndedReply]:
             mine: list[EndedReply] = []
-            while ended := world.fail_hopeless(limit=3):
+            while ended := world.fail_expired(limit=3):
                 mine += ended
             return mine
 
         shares = together([sweep] * 8)
         everything = [ended for share in shares for ended in share]
-        everything += world.fail_hopeless()
+        everything += world.fail_expired()
         assert len(everything) == len(due)
         assert set(everything) == due
 
@@ -245,9 +245,9 @@ class OutcomesContract:
         reply: QueuedReply = world.ask(room)
         world.pass_time(A_DEADLINE)
         with world.unit_of_work() as work:
-            assert len(work.replies.fail_hopeless(limit=10, policy=POLICY)) == 1
+            assert len(work.replies.fail_expired(limit=10, policy=POLICY)) == 1
         assert world.reply(reply.id) == QUEUED
-        assert len(world.fail_hopeless()) == 1
+        assert len(world.fail_expired()) == 1
 
 
 class TestMemoryOutcomes(OutcomesContract):

@@ -99,7 +99,7 @@ class TestSqlReplies:
         with claimed_meanwhile(real_world, reply) as (work, _, theirs):
             assert work.replies.cancel(reply.id) is ReplyState.RUNNING
         assert theirs.result(30) == []
-        assert len(real_world.fail_hopeless()) == 1
+        assert len(real_world.fail_expired()) == 1
         assert real_world.reply(reply.id) == replace(CANCELLED, attempt=1)
 
     def test_what_could_not_be_finished_late_is_claimed(self, real_world: SqlWorld) -> None:
@@ -126,8 +126,8 @@ class TestSqlReplies:
             real_world.ask(real_world.room())
         real_world.pass_time(A_DEADLINE)
         with real_world.begin() as one, real_world.begin() as other:
-            assert len(one.replies.fail_hopeless(limit=1, policy=POLICY)) == 1
-            assert len(other.replies.fail_hopeless(limit=10, policy=POLICY)) == 1
+            assert len(one.replies.fail_expired(limit=1, policy=POLICY)) == 1
+            assert len(other.replies.fail_expired(limit=10, policy=POLICY)) == 1
             assert other.replies.claim_due(limit=10, policy=POLICY) == []
 
 

@@ -38,7 +38,7 @@ class StoppingContract:
         assert world.to_be_stopped([reply.id]) == set()
         assert ids(world.claim()) == [second.id]
         world.pass_time(A_DEADLINE)
-        assert world.fail_hopeless() == [ended_in(1, second)]
+        assert world.fail_expired() == [ended_in(1, second)]
 
     def test_a_postponed_one_is_cancelled_at_once(self, world: World) -> None:
         reply = world.ask(world.room())
@@ -126,10 +126,10 @@ class StoppingContract:
         reply, second = world.ask(room), world.ask(room)
         claim = world.claim_one().claim
         world.cancel(reply.id)
-        assert world.fail_hopeless() == []
+        assert world.fail_expired() == []
         world.pass_time(A_LEASE)
         assert world.claim() == []
-        assert world.fail_hopeless() == [ended_in(1, reply)]
+        assert world.fail_expired() == [ended_in(1, reply)]
         assert world.reply(reply.id) == replace(CANCELLED, attempt=1)
         assert world.stop(claim, "From the dead") is None
         assert ids(world.claim()) == [second.id]

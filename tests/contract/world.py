@@ -185,10 +185,10 @@ class World(ABC):
         assert self.fail(self.claim_one().claim)
         assert self.stop(self.claim_one().claim)
 
-    def fail_hopeless(self, limit: int = 100) -> list[EndedReply]:
+    def fail_expired(self, limit: int = 100) -> list[EndedReply]:
         """Fail what nobody may try any more; what was ended."""
         with self.unit_of_work() as work:
-            ended = list(work.replies.fail_hopeless(limit=limit, policy=POLICY))
+            ended = list(work.replies.fail_expired(limit=limit, policy=POLICY))
             work.commit()
         return ended
 

@@ -89,7 +89,7 @@ def test_claiming_reads_only_what_is_unfinished(plan: Plan) -> None:
 
 def test_sweeping_reads_only_what_is_unfinished(plan: Plan) -> None:
     values = {"limit": 100, "max_attempts": 3, "deadline_exceeded": "x", "attempts_exhausted": "y"}
-    nodes = plan(replies.FAIL_HOPELESS, values)
+    nodes = plan(replies.FAIL_EXPIRED, values)
     assert whole_tables_read(nodes) == set()
     assert indexes_read(nodes) & {"ix_replies_due", "ix_replies_unfinished"}
 
