@@ -16,7 +16,7 @@ from application.chat.write_reply import (
     ReleaseReply,
     StoreOutcome,
 )
-from application.operations.retention import ForgetOld
+from application.operations.retention import PurgeExpired
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Replying:
     find_stops: FindStops
     release: ReleaseReply
     sweep: FailExpiredReplies
-    forget_old: ForgetOld
+    purge_expired: PurgeExpired
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class MemoryAuditTrail:
         """Keep an event."""
         self._events[event.id] = event
 
-    def forget_before(self, moment: datetime, *, limit: int) -> int:
+    def purge_before(self, moment: datetime, *, limit: int) -> int:
         """Forget the oldest, as far as they are from before ``moment``."""
         old = [event_id for event_id in sorted(self._events)[:limit] if self._events[event_id].at < moment]
         for event_id in old:
@@ -510,7 +510,7 @@ class MemoryIdempotencyKeys:
         """Keep what was accepted."""
         self._keys[(user_id, key)] = KeyRow(fingerprint, accepted, self._now)
 
-    def forget_old(self, *, limit: int) -> int:
+    def purge_expired(self, *, limit: int) -> int:
         """Forget keys older than 24 hours."""
         old = [key for key, row in self._keys.items() if self._is_old(row)][:limit]
         for key in old:

@@ -53,7 +53,7 @@ class SqlAuditTrail:
             },
         )
 
-    def forget_before(self, moment: datetime, *, limit: int) -> int:
+    def purge_before(self, moment: datetime, *, limit: int) -> int:
         """Forget the oldest, as far as they are from before ``moment``."""
         self._cursor.execute(FORGET_BEFORE, {"before": moment, "limit": limit})
         return self._cursor.rowcount

@@ -69,7 +69,7 @@ class SqlIdempotencyKeys:
             },
         )
 
-    def forget_old(self, *, limit: int) -> int:
+    def purge_expired(self, *, limit: int) -> int:
         """Forget keys older than 24 hours."""
         self._cursor.execute(FORGET_OLD, {"limit": limit})
         return self._cursor.rowcount

@@ -8,7 +8,7 @@ from application.ports.unit_of_work import UnitOfWorkFactory
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetOld:
+class PurgeExpired:
     """Forgets idempotency keys after their day, and events of the audit trail after ``audit_retention``."""
 
     unit_of_work: UnitOfWorkFactory
@@ -19,7 +19,7 @@ class ForgetOld:
     def __call__(self) -> int:
         """How many it has forgotten now; what is left is for the next call."""
         with self.unit_of_work() as work:
-            keys = work.idempotency_keys.forget_old(limit=self.batch)
-            events = work.audit.forget_before(self.clock() - self.audit_retention, limit=self.batch)
+            keys = work.idempotency_keys.purge_expired(limit=self.batch)
+            events = work.audit.purge_before(self.clock() - self.audit_retention, limit=self.batch)
             work.commit()
         return keys + events

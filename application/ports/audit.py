@@ -47,7 +47,7 @@ class AuditTrail(Protocol):
     def add(self, event: Event) -> None:
         """Keep an event."""
 
-    def forget_before(self, moment: datetime, *, limit: int) -> int:
+    def purge_before(self, moment: datetime, *, limit: int) -> int:
         """Forget those from before ``moment``, up to ``limit``, the oldest first; how many."""
 
 

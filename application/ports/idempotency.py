@@ -29,5 +29,5 @@ class IdempotencyKeys(Protocol):
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
         """Keep what was accepted, together with it."""
 
-    def forget_old(self, *, limit: int) -> int:
+    def purge_expired(self, *, limit: int) -> int:
         """Forget up to ``limit`` keys older than 24 hours; how many."""

@@ -11,7 +11,7 @@ from application.chat.write_reply import (
     ReleaseReply,
     StoreOutcome,
 )
-from application.operations.retention import ForgetOld
+from application.operations.retention import PurgeExpired
 
 
 class ReplyStories(containers.DeclarativeContainer):
@@ -37,7 +37,10 @@ class ReplyStories(containers.DeclarativeContainer):
         sweep=providers.Factory(
             FailExpiredReplies, unit_of_work=outside.unit_of_work, feed=outside.reply_feed, policy=outside.reply_policy
         ),
-        forget_old=providers.Factory(
-            ForgetOld, unit_of_work=outside.unit_of_work, clock=outside.clock, audit_retention=outside.audit_retention
+        purge_expired=providers.Factory(
+            PurgeExpired,
+            unit_of_work=outside.unit_of_work,
+            clock=outside.clock,
+            audit_retention=outside.audit_retention,
         ),
     )

@@ -190,7 +190,7 @@ class ReplyLoop:
     def _forget_old(self) -> None:
         # On its own: housekeeping that fails or waits keeps nobody's reply from being stopped.
         try:
-            self._replying.forget_old()
+            self._replying.purge_expired()
         except DependencyDown:
             log.warning("database_unavailable")
         except Exception:

@@ -35,9 +35,9 @@ def remember(world: World, accepted: Accepted, user_id: UserId, key: str = "key"
         work.commit()
 
 
-def forget_old(world: World, limit: int = 100) -> int:
+def purge_expired(world: World, limit: int = 100) -> int:
     with world.unit_of_work() as work:
-        count = work.idempotency_keys.forget_old(limit=limit)
+        count = work.idempotency_keys.purge_expired(limit=limit)
         work.commit()
     return count
 
@@ -98,7 +98,7 @@ class IdempotencyKeysContract:
         again = accepted_with(world, world.ask_again(reply))
         remember(world, again, reply.user_id, fingerprint=OTHER_BODY)
         assert recall(world, reply.user_id, fingerprint=OTHER_BODY) == again
-        assert forget_old(world) == 0
+        assert purge_expired(world) == 0
         with pytest.raises(IdempotencyKeyReused):
             recall(world, reply.user_id)
 
@@ -106,10 +106,10 @@ class IdempotencyKeysContract:
         accepted = accepted_with(world, reply)
         for number in range(5):
             remember(world, accepted, reply.user_id, f"old {number}")
-        assert forget_old(world) == 0
+        assert purge_expired(world) == 0
         world.pass_time(A_DAY)
         remember(world, accepted, reply.user_id, "young")
-        assert [forget_old(world, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+        assert [purge_expired(world, limit=2) for _ in range(4)] == [2, 2, 1, 0]
         assert recall(world, reply.user_id, "young") == accepted
         assert recall(world, reply.user_id, "old 0") is None
 
@@ -190,8 +190,8 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
             remember(real_world, accepted_with(real_world, reply), reply.user_id, key)
         real_world.pass_time(A_DAY)
         with real_world.begin() as one, real_world.begin() as other:
-            assert one.idempotency_keys.forget_old(limit=1) == 1
-            assert other.idempotency_keys.forget_old(limit=10) == 1
+            assert one.idempotency_keys.purge_expired(limit=1) == 1
+            assert other.idempotency_keys.purge_expired(limit=10) == 1
 
     def test_a_key_goes_with_its_chatroom(self, real_world: SqlWorld, reply: QueuedReply) -> None:
         remember(real_world, accepted_with(real_world, reply), reply.user_id)

@@ -35,9 +35,9 @@ def note(world: World, *events: Event) -> None:
         work.commit()
 
 
-def forget_before(world: World, moment: datetime, limit: int = 10) -> int:
+def purge_before(world: World, moment: datetime, limit: int = 10) -> int:
     with world.unit_of_work() as work:
-        forgotten = work.audit.forget_before(moment, limit=limit)
+        forgotten = work.audit.purge_before(moment, limit=limit)
         work.commit()
     return forgotten
 
@@ -190,16 +190,16 @@ class LeavingContract:
         def left() -> list[Event]:
             return list(audit(user_id=None, phone_digests=[], what=None, limit=10))[::-1]
 
-        assert forget_before(world, MOMENT - timedelta(days=400)) == 0
+        assert purge_before(world, MOMENT - timedelta(days=400)) == 0
         assert left() == events
-        assert [forget_before(world, MOMENT - timedelta(days=99), limit=3) for _ in range(3)] == [3, 1, 0]
+        assert [purge_before(world, MOMENT - timedelta(days=99), limit=3) for _ in range(3)] == [3, 1, 0]
         assert left() == events[-1:]
-        assert forget_before(world, MOMENT) == 0
+        assert purge_before(world, MOMENT) == 0
 
     def test_what_is_forgotten_and_rolled_back_is_not(self, world: World, audit: AuditReader) -> None:
         note(world, event := an_event())
         with world.unit_of_work() as work:
-            assert work.audit.forget_before(MOMENT + timedelta(days=1), limit=10) == 1
+            assert work.audit.purge_before(MOMENT + timedelta(days=1), limit=10) == 1
         assert list(audit(user_id=None, phone_digests=[], what=None, limit=10)) == [event]
 
     def test_of_who_left_only_what_happened_stays(self, world: World, audit: AuditReader) -> None:
@@ -290,8 +290,8 @@ class TestSqlLeaving(LeavingContract):
         note(real_world, an_event(), an_event())
         later = MOMENT + timedelta(days=1)
         with real_world.begin() as one, real_world.begin() as other:
-            assert one.audit.forget_before(later, limit=1) == 1
-            assert other.audit.forget_before(later, limit=10) == 1
+            assert one.audit.purge_before(later, limit=1) == 1
+            assert other.audit.purge_before(later, limit=10) == 1
 
     def test_pages_join_without_a_seam(self, real_world: SqlWorld) -> None:
         user = real_world.user()

@@ -128,7 +128,7 @@ def test_old_keys_are_forgotten_and_no_others():
     story.house.clock.advance(DAY / 2)
     story.house.say(story.asha, story.room, "later", key="later")
     story.house.clock.advance(DAY / 2)
-    assert story.house.replying.forget_old() == 1
+    assert story.house.replying.purge_expired() == 1
     assert [key for _, key in story.house.database.tables.idempotency_keys] == ["later"]
 
 

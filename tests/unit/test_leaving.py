@@ -202,10 +202,10 @@ def test_events_are_forgotten_when_they_have_been_kept_long_enough():
     house.user(ASHA)
     house.clock.advance(AUDIT_RETENTION)
     house.user(RAVI)
-    assert house.replying.forget_old() == 0
+    assert house.replying.purge_expired() == 0
     house.clock.advance(timedelta(seconds=1))
-    assert house.replying.forget_old() == 2
-    assert house.replying.forget_old() == 0
+    assert house.replying.purge_expired() == 2
+    assert house.replying.purge_expired() == 0
     left = house.database.tables.audit_events.values()
     assert [event.what for event in left] == [Happening.CODE_SENT, Happening.LOGGED_IN]
     assert {house.clock() - event.at for event in left} == {timedelta(seconds=1)}

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from application.chat.write_reply import AskModel, FindStops, StoreOutcome
-from application.operations.retention import ForgetOld
+from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
 from domain.errors import DependencyDown
@@ -220,7 +220,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
         raise trouble
 
     with shop() as here:
-        here.loop._replying = replace(here.loop._replying, forget_old=cast("ForgetOld", fail))
+        here.loop._replying = replace(here.loop._replying, purge_expired=cast("PurgeExpired", fail))
         here.loop._forget_old()
         here.model.answers.release(1)
         here.say("a")
