@@ -339,7 +339,7 @@ class MemoryReplies:
             deadline=self._now + reply.answer_within,
         )
 
-    def assert_room_for_more(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
+    def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
         """TooManyUnfinishedReplies or BacklogFull when a backlog is full."""
         unfinished = [row for row in self._rows.values() if row.unfinished]
         if sum(row.queued.user_id == user_id for row in unfinished) >= policy.user_backlog:
@@ -532,7 +532,7 @@ class MemoryAcceptance:
         """Charge a prompt, keep the message, queue its reply."""
         work = self._work
         work.chatrooms.assert_owned(message.chatroom_id, by=message.user_id)
-        work.replies.assert_room_for_more(message.user_id, policy=policy)
+        work.replies.check_backlog(message.user_id, policy=policy)
         quota = work.usage.spend(message.user_id, allowances=allowances)
         work.messages.add(message)
         work.replies.add(QueuedReply.to(message, id=reply_id, quota=quota, at=message.created_at, policy=policy))

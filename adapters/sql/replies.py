@@ -155,7 +155,7 @@ class SqlReplies:
             },
         )
 
-    def assert_room_for_more(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
+    def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
         """TooManyUnfinishedReplies or BacklogFull when a backlog is full."""
         self._cursor.execute(
             BACKLOGS,

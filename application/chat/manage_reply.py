@@ -74,7 +74,7 @@ class AskAgain:
             message, _, state = _newest_reply(work, user_id, entry_id)
             if state not in after:
                 raise otherwise
-            work.replies.assert_room_for_more(user_id, policy=self.policy)
+            work.replies.check_backlog(user_id, policy=self.policy)
             quota = work.usage.spend(user_id, allowances=self.allowances)
             reply = QueuedReply.to(message, id=ReplyId(self.new_id()), quota=quota, at=self.clock(), policy=self.policy)
             work.replies.add(reply)

@@ -29,7 +29,7 @@ class Replies(Protocol):
     def add(self, reply: QueuedReply) -> None:
         """Queue a new reply, due at once."""
 
-    def assert_room_for_more(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
+    def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
         """TooManyUnfinishedReplies or BacklogFull when the user's or everybody's backlog is full."""
 
     def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:

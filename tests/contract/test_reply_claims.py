@@ -325,26 +325,26 @@ class ClaimsContract:
         policy = replace(POLICY, user_backlog=2)
         user, other = world.user(), world.user()
         room = world.room(user)
-        world.assert_room_for_more(user.id, policy)
+        world.check_backlog(user.id, policy)
         world.ask(room)
         world.claim_one()
-        world.assert_room_for_more(user.id, policy)
+        world.check_backlog(user.id, policy)
         second = world.ask(room)
         with pytest.raises(TooManyUnfinishedReplies) as refusal:
-            world.assert_room_for_more(user.id, policy)
+            world.check_backlog(user.id, policy)
         assert refusal.value.limit == 2
-        world.assert_room_for_more(other.id, policy)
+        world.check_backlog(other.id, policy)
         world.cancel(second.id)
-        world.assert_room_for_more(user.id, policy)
+        world.check_backlog(user.id, policy)
 
     def test_a_backlog_of_everybody_that_is_full(self, world: World) -> None:
         policy = replace(POLICY, backlog=3)
         replies = [world.ask(world.room()) for _ in range(3)]
         for user_id in (replies[0].user_id, world.user().id):
             with pytest.raises(BacklogFull):
-                world.assert_room_for_more(user_id, policy)
+                world.check_backlog(user_id, policy)
         assert world.finish(world.claim(limit=1)[0].claim)
-        world.assert_room_for_more(replies[0].user_id, policy)
+        world.check_backlog(replies[0].user_id, policy)
 
 
 class TestMemoryClaims(ClaimsContract):

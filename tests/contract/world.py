@@ -197,10 +197,10 @@ class World(ABC):
         with self.unit_of_work() as work:
             return set(work.replies.to_be_stopped(reply_ids))
 
-    def assert_room_for_more(self, user_id: UserId, policy: ReplyPolicy) -> None:
+    def check_backlog(self, user_id: UserId, policy: ReplyPolicy) -> None:
         """Pass, or refuse one more reply."""
         with self.unit_of_work() as work:
-            work.replies.assert_room_for_more(user_id, policy=policy)
+            work.replies.check_backlog(user_id, policy=policy)
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """Cancel a reply."""
