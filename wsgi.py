@@ -1,7 +1,7 @@
 """The web process: settings -> container -> app. Served by granian (``python -m entrypoints.cli web``)."""
 
 from entrypoints.api.app import create_app
-from entrypoints.api.policy import DoorPolicy
+from entrypoints.api.http_options import HttpOptions
 from entrypoints.container.web import build_web
 from entrypoints.logs import configure_logs
 from entrypoints.settings import load_settings
@@ -11,7 +11,7 @@ configure_logs(settings.log_level)
 web = build_web(settings)
 app = create_app(
     web.use_cases,
-    DoorPolicy(
+    HttpOptions(
         trusted_proxies=settings.trusted_proxies,
         cors_origins=settings.cors_origins,
         https_only=settings.in_production,

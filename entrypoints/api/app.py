@@ -15,11 +15,11 @@ from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.chat import chat_blueprint
 from entrypoints.api.hardening import harden
 from entrypoints.api.home import home_blueprint
+from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.messages import messages_blueprint
-from entrypoints.api.middleware import surround
+from entrypoints.api.middleware import install_middleware
 from entrypoints.api.own_account import own_account_blueprint
 from entrypoints.api.payment_sandbox import serve_sandbox
-from entrypoints.api.policy import DoorPolicy
 from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.responses import to_json
 from entrypoints.api.room_changes import room_changes_blueprint
@@ -27,7 +27,7 @@ from entrypoints.api.security import SCHEME, Guard
 from entrypoints.api.sessions import sessions_blueprint
 from entrypoints.api.subscriptions import subscriptions_blueprint
 from entrypoints.api.users import users_blueprint
-from entrypoints.api.waiting import Places
+from entrypoints.api.waiting import RequestSlots
 
 DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwords, chatrooms, a daily free quota.
 
@@ -46,7 +46,7 @@ class Application(Flask):
 
 def create_app(
     use_cases: UseCases,
-    policy: DoorPolicy = DoorPolicy(),  # noqa: B008 - a frozen value
+    policy: HttpOptions = HttpOptions(),  # noqa: B008 - a frozen value
     *,
     sandbox: PaymentSandbox | None = None,
     working_requests: int = 8,
@@ -70,7 +70,7 @@ def create_app(
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     register_problems(app)
     guard = Guard(use_cases.auth.authenticate, use_cases.auth.limit_requests)
-    places = Places(working_requests, waiting_requests)
+    places = RequestSlots(working_requests, waiting_requests)
     for blueprint in (
         auth_blueprint(use_cases.auth, guard),
         sessions_blueprint(use_cases.auth, guard),
@@ -89,7 +89,7 @@ def create_app(
         serve_sandbox(app, sandbox)
     _serve_documentation(app)
     harden(app, use_cases.auth.limit_requests, policy)
-    surround(app, places, policy)
+    install_middleware(app, places, policy)
     return app
 
 

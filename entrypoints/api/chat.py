@@ -35,7 +35,7 @@ from entrypoints.api.entries import (
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
 from entrypoints.api.schemas import QueryInteger, QueryUuid, Schema, described
 from entrypoints.api.security import Guard
-from entrypoints.api.waiting import MAX_WAIT, Places, TooManyWaiting, preferred_wait
+from entrypoints.api.waiting import MAX_WAIT, RequestSlots, TooManyWaiting, preferred_wait
 
 Body = dict[str, Any]
 
@@ -142,7 +142,7 @@ class ConversationQuerySchema(Schema):
     cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
 
 
-def chat_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
+def chat_blueprint(chat: Chat, guard: Guard, places: RequestSlots) -> JsonBlueprint:
     """Everything below /chatroom."""
     blp = JsonBlueprint("chatroom", __name__, url_prefix="/chatroom", description="Talking to the model")
 
@@ -313,7 +313,7 @@ def _entries_after(after: MessageId, chatroom_id: UUID, turns: Sequence[Turn]) -
     return first + turns_json(chatroom_id, turns[1:])
 
 
-def _reply_within(within: timedelta, chat: Chat, places: Places, sent: SentMessage) -> Body | None:
+def _reply_within(within: timedelta, chat: Chat, places: RequestSlots, sent: SentMessage) -> Body | None:
     """The reply if it is finished within the time that the client prefers to wait."""
     if not within:
         return None

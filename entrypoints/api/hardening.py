@@ -4,7 +4,7 @@ from flask import Flask, Response, request
 
 from application.auth.rate_limits import LimitRequests
 from entrypoints.api.client import origin
-from entrypoints.api.policy import DoorPolicy
+from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.security import CHARGED, needs_login
 
 CORS_METHODS = "GET, POST, PATCH, DELETE"
@@ -19,7 +19,7 @@ CORS_ANSWER_HEADERS = (
 UNLIMITED = ("/health/", "/docs", "/openapi.json", "/problems", "/metrics", "/webhook/", "/subscription/webhook/")
 
 
-def harden(app: Flask, limit_requests: LimitRequests, policy: DoorPolicy) -> None:
+def harden(app: Flask, limit_requests: LimitRequests, policy: HttpOptions) -> None:
     """Count requests for which nobody logs in, and let pages of our origins call the API."""
 
     @app.before_request
@@ -43,7 +43,7 @@ def harden(app: Flask, limit_requests: LimitRequests, policy: DoorPolicy) -> Non
             return response
 
 
-def _preflight(policy: DoorPolicy) -> Response:
+def _preflight(policy: HttpOptions) -> Response:
     response = Response(status=204)
     if request.headers.get("Origin", "").lower() in policy.cors_origins:
         response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
@@ -52,7 +52,7 @@ def _preflight(policy: DoorPolicy) -> Response:
     return response
 
 
-def _allow_origin(response: Response, policy: DoorPolicy) -> None:
+def _allow_origin(response: Response, policy: HttpOptions) -> None:
     """Name the origin where it is one of ours. No cookies are used, so none are allowed."""
     response.vary.add("Origin")
     asked = request.headers.get("Origin", "")

@@ -28,7 +28,7 @@ from entrypoints.api.entries import (
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
 from entrypoints.api.schemas import Schema
 from entrypoints.api.security import Guard
-from entrypoints.api.waiting import Places
+from entrypoints.api.waiting import RequestSlots
 
 # Listeners try again after so long when the connection breaks.
 RECONNECT_MILLISECONDS = 1_000
@@ -51,7 +51,7 @@ class CancelledSchema(Schema):
     reply = ma.fields.Nested(PromisedReplySchema, required=True)
 
 
-def messages_blueprint(chat: Chat, guard: Guard, places: Places) -> JsonBlueprint:
+def messages_blueprint(chat: Chat, guard: Guard, places: RequestSlots) -> JsonBlueprint:
     """Everything below /message. An id is a message's, then its newest reply is meant, or a reply's own."""
     blp = JsonBlueprint("message", __name__, url_prefix="/message", description="Messages and replies")
 

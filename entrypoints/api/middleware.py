@@ -13,10 +13,10 @@ from flask import Flask
 
 from application.ports.rate_limiter import Charged
 from entrypoints.api.client import note_origin
-from entrypoints.api.policy import DoorPolicy
+from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.request_id import HEADER, note_request_id
 from entrypoints.api.security import CHARGED
-from entrypoints.api.waiting import Places
+from entrypoints.api.waiting import RequestSlots
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -44,15 +44,15 @@ HSTS = "max-age=31536000"
 log = structlog.get_logger("http")
 
 
-def surround(app: Flask, places: Places, policy: DoorPolicy) -> None:
+def install_middleware(app: Flask, places: RequestSlots, policy: HttpOptions) -> None:
     """Let every request of ``app`` come in, and every answer go out, through this."""
-    app.wsgi_app = Surroundings(app.wsgi_app, places, policy)  # type: ignore[method-assign]
+    app.wsgi_app = RequestMiddleware(app.wsgi_app, places, policy)  # type: ignore[method-assign]
 
 
-class Surroundings:
+class RequestMiddleware:
     """The middleware."""
 
-    def __init__(self, app: App, places: Places, policy: DoorPolicy) -> None:
+    def __init__(self, app: App, places: RequestSlots, policy: HttpOptions) -> None:
         """Around ``app``."""
         self._app = app
         self._places = places

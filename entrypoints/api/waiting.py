@@ -29,8 +29,8 @@ class TooManyWaiting(ServiceUnavailable):
     problem = ("too_many_waiting", "Too many requests are waiting")
 
 
-class Places:
-    """Places for requests that are being worked on, and others for those that wait."""
+class RequestSlots:
+    """RequestSlots for requests that are being worked on, and others for those that wait."""
 
     def __init__(self, count: int, waiting: int = 600) -> None:
         """Let ``count`` requests be worked on and ``waiting`` ones wait at once."""

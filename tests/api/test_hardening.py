@@ -10,7 +10,7 @@ from application.auth.rate_limits import RequestLimits
 from application.ports.rate_limiter import Limit
 from entrypoints.api.app import create_app
 from entrypoints.api.client import read_origin
-from entrypoints.api.policy import DoorPolicy
+from entrypoints.api.http_options import HttpOptions
 from tests.api.door import Caller, Door, problem_of
 from tests.builders import ASHA, RAVI, House
 
@@ -18,7 +18,7 @@ APP = "https://app.example.com"
 MINUTE = timedelta(minutes=1)
 
 
-def served(house: House, policy: DoorPolicy) -> FlaskClient:
+def served(house: House, policy: HttpOptions) -> FlaskClient:
     return create_app(house.use_cases, policy).test_client()
 
 
@@ -40,7 +40,7 @@ def test_every_answer_is_hardened(guest: Caller, path: str):
 
 
 def test_in_production_browsers_are_told_to_come_with_tls():
-    answer = served(House(), DoorPolicy(https_only=True)).get("/")
+    answer = served(House(), HttpOptions(https_only=True)).get("/")
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
@@ -50,7 +50,7 @@ def test_in_production_browsers_are_told_to_come_with_tls():
 @pytest.fixture(scope="module")
 def browser() -> FlaskClient:
     """A client of an application whose pages come from APP."""
-    return served(House(), DoorPolicy(cors_origins=frozenset({APP})))
+    return served(House(), HttpOptions(cors_origins=frozenset({APP})))
 
 
 def test_our_pages_may_call(browser: FlaskClient):

@@ -12,9 +12,9 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.test import TestResponse
 
 from entrypoints.api.app import create_app
-from entrypoints.api.middleware import surround
-from entrypoints.api.policy import DoorPolicy
-from entrypoints.api.waiting import Places
+from entrypoints.api.http_options import HttpOptions
+from entrypoints.api.middleware import install_middleware
+from entrypoints.api.waiting import RequestSlots
 from tests.api.door import Caller, body_of, problem_of
 from tests.builders import House
 
@@ -175,9 +175,9 @@ def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, house: House):
 
 
 def test_a_place_is_given_back_once():
-    places = Places(1)
+    places = RequestSlots(1)
     app = Flask("test")
-    surround(app, places, DoorPolicy())
+    install_middleware(app, places, HttpOptions())
 
     @app.get("/")
     def view() -> str:

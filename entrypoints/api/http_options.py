@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class DoorPolicy:
+class HttpOptions:
     """``trusted_proxies``: whose X-Forwarded-For counts. ``cors_origins``: whose pages may call the API.
 
     ``https_only``: browsers are told never to come without TLS.
