@@ -245,7 +245,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     is_served = providers.Dependency(instance_of=ServedCountries)
     is_common_password = providers.Singleton(ListedCommonPasswords)
     export = providers.Singleton(MemoryExport, database)
-    before_leaving = providers.Singleton(RecordingLeavingHook)
+    before_erasure = providers.Singleton(RecordingLeavingHook)
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
@@ -313,7 +313,7 @@ class House:
         self.stream: MeanwhileStream = outside.reply_feed()
         self.otp_store: MemoryOtpStore = outside.otp_store()
         self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
-        self.leaving: RecordingLeavingHook = outside.before_leaving()
+        self.leaving: RecordingLeavingHook = outside.before_erasure()
         # Switch one off, and the dependency is down; only the database's also stops what needs it.
         self.database_probe: Switch = outside.database_probe()
         self.redis_probe: Switch = outside.redis_probe()

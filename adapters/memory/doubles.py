@@ -146,7 +146,7 @@ class CountingRefreshTokens:
 
 
 class RecordingLeavingHook:
-    """The LeavingHook port: notes who left, or raises what the test has told it to."""
+    """The AccountErasureHook port: notes who left, or raises what the test has told it to."""
 
     def __init__(self) -> None:
         """Begin with nobody gone."""

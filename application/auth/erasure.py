@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import chain
 
 from application.auth.audit import Recorder
-from application.ports.account_erasure_hook import LeavingHook
+from application.ports.account_erasure_hook import AccountErasureHook
 from application.ports.audit import Happening
 from application.ports.export import Export, Record
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
@@ -25,7 +25,7 @@ class EraseAccount:
     """Erases a user from every table, and ends what they have elsewhere first: nobody who is gone is charged."""
 
     unit_of_work: UnitOfWorkFactory
-    before_leaving: LeavingHook
+    before_erasure: AccountErasureHook
     room_list_cache: RoomListCache
     feed: ReplyFeed
     recorder: Recorder
@@ -33,7 +33,7 @@ class EraseAccount:
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
         """Rows erased by table. DependencyDown when what is elsewhere could not be ended: then nothing was erased."""
         user_id = principal.user_id
-        self.before_leaving(user_id=user_id)
+        self.before_erasure(user_id=user_id)
         with self.unit_of_work() as work:
             user = work.users.get(user_id)
             if user is None:  # two requests at once

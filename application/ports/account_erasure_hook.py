@@ -5,7 +5,7 @@ from typing import Protocol
 from domain.accounts import UserId
 
 
-class LeavingHook(Protocol):
+class AccountErasureHook(Protocol):
     """Ends what a user has outside of our tables, such as a subscription at the payment provider."""
 
     def __call__(self, *, user_id: UserId) -> None:

@@ -144,7 +144,7 @@ class AuthStories(containers.DeclarativeContainer):
         erase_account=providers.Factory(
             EraseAccount,
             unit_of_work=outside.unit_of_work,
-            before_leaving=outside.before_leaving,
+            before_erasure=outside.before_erasure,
             room_list_cache=outside.room_list_cache,
             feed=outside.reply_feed,
             recorder=recorder,

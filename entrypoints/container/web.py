@@ -142,4 +142,4 @@ class WebOutside(Outside):
         lambda settings: ReturnUrls(settings.public_url, settings.return_url_origins), settings
     )
 
-    before_leaving = providers.Factory(EndBilling, unit_of_work=Outside.unit_of_work, payments=Outside.payments)
+    before_erasure = providers.Factory(EndBilling, unit_of_work=Outside.unit_of_work, payments=Outside.payments)
