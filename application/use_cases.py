@@ -14,7 +14,7 @@ from application.auth.sign_up import SignUp
 from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
-from application.billing.plan_status import ShowStanding
+from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
 from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
@@ -69,7 +69,7 @@ class Chat:
 class Billing:
     """What people have."""
 
-    show_standing: ShowStanding
+    show_plan_status: ShowPlanStatus
     show_days: ShowDays
     subscribe: Subscribe
     receive_event: ReceivePaymentEvent

@@ -409,7 +409,7 @@ class House:
 
     def used(self, principal: Principal) -> int:
         """How many of today's prompts somebody has used."""
-        return self.use_cases.billing.show_standing(user_id=principal.user_id).quota.used
+        return self.use_cases.billing.show_plan_status(user_id=principal.user_id).quota.used
 
     # --- The worker ---
 

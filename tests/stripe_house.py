@@ -116,4 +116,4 @@ class Buyer:
 
     def plan(self) -> Plan:
         """What they have at this moment."""
-        return self.house.use_cases.billing.show_standing(user_id=self.user_id).plan
+        return self.house.use_cases.billing.show_plan_status(user_id=self.user_id).plan

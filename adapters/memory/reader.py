@@ -9,7 +9,7 @@ from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.audit import Event, Happening
 from application.ports.export import Record
 from application.ports.language_model import Exchange
-from application.ports.reader import Conversation, Entry, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
+from application.ports.reader import Conversation, Entry, PlanStatus, Profile, RoomLine, RoomPage, SessionLine, Turn
 from domain.accounts import Principal, SessionId, UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.plans import Allowances, DailyQuota, Plan
@@ -54,15 +54,15 @@ class MemoryReader:
         user = self._database.tables.users.get(user_id)
         if user is None:
             return None
-        standing = self.standing(user_id, allowances=allowances)
+        plan_status = self.plan_status(user_id, allowances=allowances)
         return Profile(
             user.id,
             user.phone.e164,
             user.name,
             user.email,
             user.created_at,
-            standing.plan,
-            standing.quota,
+            plan_status.plan,
+            plan_status.quota,
         )
 
     def principal_with_profile(
@@ -73,14 +73,14 @@ class MemoryReader:
         profile = self.profile(principal.user_id, allowances=allowances) if principal else None
         return (principal, profile) if principal and profile else None
 
-    def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
+    def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         """Plan, subscription and today's use."""
         tables = self._database.tables
         subscription = subscription_at(tables, user_id, self._database.clock())
         plan = subscription.plan if subscription else Plan.BASIC
         today = self._database.clock().astimezone(UTC).date()
         used = tables.daily_usage.get((user_id, today), 0)
-        return Standing(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts, plan))
+        return PlanStatus(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts, plan))
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
         """A page of chatrooms, newest first."""

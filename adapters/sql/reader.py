@@ -6,7 +6,7 @@ from typing import Any
 from adapters.sql.database import Database, PreparedStatement
 from adapters.sql.subscriptions import plan_of, subscription_from
 from application.ports.language_model import Exchange
-from application.ports.reader import Conversation, Entry, Profile, RoomLine, RoomPage, SessionLine, Standing, Turn
+from application.ports.reader import Conversation, Entry, PlanStatus, Profile, RoomLine, RoomPage, SessionLine, Turn
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
@@ -154,14 +154,14 @@ class SqlReader:
         profile = _profile(columns, allowances)
         return Principal(profile.id, session_id, LoginMethod(method), started_at), profile
 
-    def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
+    def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         """Plan, subscription and today's use."""
         row = self._one(STANDING, {"id": user_id})
         assert row is not None  # noqa: S101 - a select from a constant row always has a row
         day, used, *columns = row
         subscription = subscription_from(columns)
         plan = plan_of(subscription)
-        return Standing(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts, plan))
+        return PlanStatus(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts, plan))
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
         """A page of chatrooms, newest first."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, Ledger
-from application.ports.reader import Reader, Standing
+from application.ports.reader import PlanStatus, Reader
 from domain.accounts import UserId
 from domain.plans import Allowances
 
@@ -25,7 +25,7 @@ class Explanation:
     """All there is to say about why a user has what they have."""
 
     user_id: UserId
-    standing: Standing
+    plan_status: PlanStatus
     days: Sequence[DayOfUse]
     prompts: Sequence[ChargedPrompt]
     billing: BillingFile
@@ -46,7 +46,7 @@ class Explain:
             return None
         return Explanation(
             user_id,
-            self.reader.standing(user_id, allowances=self.allowances),
+            self.reader.plan_status(user_id, allowances=self.allowances),
             self.ledger.days(user_id, days=days),
             self.ledger.prompts(user_id, days=days),
             self.ledger.billing_file(user_id),

@@ -27,7 +27,7 @@ class Profile(NamedTuple):
     quota: DailyQuota
 
 
-class Standing(NamedTuple):
+class PlanStatus(NamedTuple):
     """What a user has and how much of it is used. ``subscription`` None: never had one."""
 
     plan: Plan
@@ -118,7 +118,7 @@ class Reader(Protocol):
     ) -> tuple[Principal, Profile] | None:
         """Who a session belongs to, and their profile: one question costs half of two. None as for ``principal``."""
 
-    def standing(self, user_id: UserId, *, allowances: Allowances) -> Standing:
+    def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         """Plan, subscription and today's use of a user."""
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:

@@ -143,7 +143,7 @@ def billing_blueprint(billing: Billing, guard: Guard) -> JsonBlueprint:
 
     def _renewal(principal: Principal, *, renew: bool) -> Response:
         billing.set_renewal(user_id=principal.user_id, renew=renew)
-        return json_response(standing_json(billing.show_standing(user_id=principal.user_id)))
+        return json_response(standing_json(billing.show_plan_status(user_id=principal.user_id)))
 
     return blp
 

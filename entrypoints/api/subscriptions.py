@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
-from application.ports.reader import Standing
+from application.ports.reader import PlanStatus
 from application.use_cases import Billing
 from domain.accounts import Principal
 from domain.billing import SubscriptionStatus
@@ -44,19 +44,19 @@ def subscriptions_blueprint(billing: Billing, guard: Guard) -> JsonBlueprint:
     @blp.response(200, StandingSchema)
     def status(principal: Principal) -> Response:
         """Your plan, read at this moment."""
-        return json_response(standing_json(billing.show_standing(user_id=principal.user_id)))
+        return json_response(standing_json(billing.show_plan_status(user_id=principal.user_id)))
 
     return blp
 
 
-def standing_json(standing: Standing) -> dict[str, Any]:
-    """A standing as StandingSchema describes it."""
-    subscription = standing.subscription
+def standing_json(plan_status: PlanStatus) -> dict[str, Any]:
+    """A plan_status as StandingSchema describes it."""
+    subscription = plan_status.subscription
     return {
-        "tier": standing.plan.value,
-        "plan": PLAN_NAMES[standing.plan],
+        "tier": plan_status.plan.value,
+        "plan": PLAN_NAMES[plan_status.plan],
         "status": subscription.status.value if subscription else None,
         "currentPeriodEnd": subscription.current_period_end if subscription else None,
         "cancelAtPeriodEnd": bool(subscription and subscription.cancel_at_period_end),
-        "usage": usage_json(standing.plan, standing.quota),
+        "usage": usage_json(plan_status.plan, plan_status.quota),
     }

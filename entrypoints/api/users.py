@@ -62,8 +62,8 @@ def users_blueprint(auth: Auth, billing: Billing, guard: Guard) -> JsonBlueprint
     @blp.response(200, UsageOfDaysSchema)
     def usage(principal: Principal, query: dict[str, Any]) -> Response:
         """Today's use of your plan's prompts, and with `days` that of the last days."""
-        standing = billing.show_standing(user_id=principal.user_id)
-        answer = usage_json(standing.plan, standing.quota)
+        plan_status = billing.show_plan_status(user_id=principal.user_id)
+        answer = usage_json(plan_status.plan, plan_status.quota)
         if "days" in query:
             days = billing.show_days(user_id=principal.user_id, days=query["days"])
             answer["days"] = [{"day": one.day, "used": one.used, "refunded": one.refunded} for one in days]

@@ -59,10 +59,10 @@ def explain(billing: BillingUpkeep, phone_or_id: str, *, days: int) -> int:
     _print(
         {
             "userId": found.user_id,
-            "plan": found.standing.plan.value,
+            "plan": found.plan_status.plan.value,
             "because": why(found),
-            "today": found.standing.quota,
-            "wouldBeRefused": found.standing.quota.remaining == 0,
+            "today": found.plan_status.quota,
+            "wouldBeRefused": found.plan_status.quota.remaining == 0,
             "days": [_members(one) for one in found.days],
             "prompts": [_members(one) for one in found.prompts],
             "billing": {
@@ -80,11 +80,11 @@ def explain(billing: BillingUpkeep, phone_or_id: str, *, days: int) -> int:
 
 def why(found: Explanation) -> str:
     """In a sentence, why somebody has the plan they have."""
-    subscription = found.standing.subscription
+    subscription = found.plan_status.subscription
     if subscription is None:
         return "never had a subscription" if found.billing.customer_id else "never began to subscribe"
     status = subscription.status.value
-    if found.standing.plan is Plan.PRO:
+    if found.plan_status.plan is Plan.PRO:
         ends = ", ends with its period" if subscription.cancel_at_period_end else ""
         return f"the subscription is {status}{ends}" + (", within the grace" if subscription.in_grace else "")
     if not subscription.price_is_ours:

@@ -5,7 +5,7 @@ from dependency_injector import containers, providers
 from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
-from application.billing.plan_status import ShowStanding
+from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe
 from application.use_cases import Billing
 from entrypoints.container.upkeep import UpkeepStories
@@ -19,7 +19,7 @@ class BillingStories(containers.DeclarativeContainer):
 
     billing = providers.Factory(
         Billing,
-        show_standing=providers.Factory(ShowStanding, reader=outside.reader, allowances=outside.allowances),
+        show_plan_status=providers.Factory(ShowPlanStatus, reader=outside.reader, allowances=outside.allowances),
         show_days=providers.Factory(ShowDays, ledger=outside.ledger),
         subscribe=providers.Factory(
             Subscribe,

@@ -216,7 +216,7 @@ class BillingWorkContract:
     def test_the_plan_is_read_at_the_moment_of_use(self, world: World, record: SubscriptionRecord, plan: Plan) -> None:
         user = world.user()
         write(world, lambda work: work.billing.subscriptions.put(user.id, record, over=0))
-        assert world.reader.standing(user.id, allowances=ALLOWANCES).plan is plan
+        assert world.reader.plan_status(user.id, allowances=ALLOWANCES).plan is plan
         profile = world.reader.profile(user.id, allowances=ALLOWANCES)
         assert profile is not None
         assert profile.plan is plan

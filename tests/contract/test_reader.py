@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from application.ports.language_model import Exchange
-from application.ports.reader import Profile, RoomLine, Standing
+from application.ports.reader import PlanStatus, Profile, RoomLine
 from domain.accounts import SessionId, UserId
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, MessageId
@@ -27,7 +27,7 @@ def spend(world: World, user_id: UserId, times: int) -> None:
 class ReaderContract:
     """What every implementation of Reader does."""
 
-    # Profile and standing
+    # Profile and plan_status
 
     def test_a_profile_shows_the_user_plan_and_use(self, world: World) -> None:
         user = world.user(name="Ünï 👩🏽‍🚀", email=None)
@@ -70,7 +70,7 @@ class ReaderContract:
     def test_standing_of_one_who_never_subscribed(self, world: World) -> None:
         user = world.user()
         spend(world, user.id, 3)
-        assert world.reader.standing(user.id, allowances=ALLOWANCES) == Standing(
+        assert world.reader.plan_status(user.id, allowances=ALLOWANCES) == PlanStatus(
             Plan.BASIC, None, DailyQuota(world.today(), 3, 5)
         )
 
@@ -84,22 +84,24 @@ class ReaderContract:
         user = world.user()
         subscription = replace(ACTIVE, status=status, current_period_end=period_end, cancel_at_period_end=cancels)
         world.subscribe(user.id, subscription)
-        standing = world.reader.standing(user.id, allowances=ALLOWANCES)
-        assert standing.subscription == subscription
-        assert standing.plan is subscription.plan
-        assert standing.quota.limit == ALLOWANCES[subscription.plan].daily_prompts
+        plan_status = world.reader.plan_status(user.id, allowances=ALLOWANCES)
+        assert plan_status.subscription == subscription
+        assert plan_status.plan is subscription.plan
+        assert plan_status.quota.limit == ALLOWANCES[subscription.plan].daily_prompts
 
     def test_a_subscription_comes_and_goes(self, world: World) -> None:
         user = world.user()
         for status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.UNPAID, SubscriptionStatus.TRIALING):
             subscription = Subscription(status, MOMENT, cancel_at_period_end=True)
             world.subscribe(user.id, subscription)
-            assert world.reader.standing(user.id, allowances=ALLOWANCES).subscription == subscription
+            assert world.reader.plan_status(user.id, allowances=ALLOWANCES).subscription == subscription
 
     def test_limits_are_those_that_are_given(self, world: World) -> None:
         user = world.user()
-        standing = world.reader.standing(user.id, allowances={Plan.BASIC: Allowance(99), Plan.PRO: Allowance(None)})
-        assert standing.quota.limit == 99
+        plan_status = world.reader.plan_status(
+            user.id, allowances={Plan.BASIC: Allowance(99), Plan.PRO: Allowance(None)}
+        )
+        assert plan_status.quota.limit == 99
 
     def test_yesterdays_use_is_not_todays(self, world: World) -> None:
         user = world.user()

@@ -101,7 +101,7 @@ class World(ABC):
 
     def used(self, user_id: UserId) -> int:
         """The prompts a user has used today."""
-        return self.reader.standing(user_id, allowances=ALLOWANCES).quota.used
+        return self.reader.plan_status(user_id, allowances=ALLOWANCES).quota.used
 
     def user(self, **changes: Any) -> User:
         """A user who is stored."""

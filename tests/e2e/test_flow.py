@@ -46,8 +46,8 @@ def test_from_sign_up_to_the_reply(service):
     usage = person.get("/user/usage")
     assert (usage["tier"], usage["limit"], usage["used"], usage["remaining"]) == ("basic", 5, 1, 4)
     assert me["usage"] == usage
-    standing = person.get("/subscription/status")
-    assert (standing["tier"], standing["plan"], standing["status"]) == ("basic", "Basic", None)
+    plan_status = person.get("/subscription/status")
+    assert (plan_status["tier"], plan_status["plan"], plan_status["status"]) == ("basic", "Basic", None)
 
 
 def test_the_list_of_rooms_is_cached_until_it_changes(service):

@@ -77,7 +77,7 @@ def deliver(shop: UseCases, event: dict[str, Any]) -> Received:
 
 
 def plan_of(shop: UseCases, user_id: UserId) -> Plan:
-    return shop.billing.show_standing(user_id=user_id).plan
+    return shop.billing.show_plan_status(user_id=user_id).plan
 
 
 def rows(database_url: str, statement: str) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ OTHER_REASONS = sorted(set(FailureReason) - {FailureReason.MODEL_NOT_FOUND})
 
 @pytest.fixture
 def clock() -> SettableClock:
-    """Standing still."""
+    """PlanStatus still."""
     return SettableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 

@@ -56,7 +56,7 @@ def test_who_leaves_is_gone_at_once_and_may_come_back_as_somebody_new():
         house.use_cases.auth.authenticate(token)
     again = house.user(ASHA)
     assert again.user_id != asha.user_id
-    assert house.use_cases.billing.show_standing(user_id=again.user_id).quota.used == 0
+    assert house.use_cases.billing.show_plan_status(user_id=again.user_id).quota.used == 0
 
 
 def test_nothing_of_anybody_else_goes():

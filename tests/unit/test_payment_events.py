@@ -87,9 +87,9 @@ def test_what_stripe_gives_up_is_taken_away(house: StripeHouse, asha: Buyer, sta
     house.stripe.become(subscription_id, status)
     house.deliver_all()
     assert asha.plan() is Plan.BASIC
-    standing = house.use_cases.billing.show_standing(user_id=asha.user_id)
-    assert standing.subscription is not None
-    assert standing.subscription.status == status
+    plan_status = house.use_cases.billing.show_plan_status(user_id=asha.user_id)
+    assert plan_status.subscription is not None
+    assert plan_status.subscription.status == status
 
 
 def test_what_is_cancelled_stays_pro_until_its_end(house: StripeHouse, asha: Buyer):
@@ -514,7 +514,7 @@ def test_an_operator_is_told_why(house: StripeHouse, asha: Buyer):
         house.say(asha.principal, room, "hi")
     found = house.upkeep.explain(phone_or_id=str(asha.user_id))
     assert found is not None
-    assert (found.standing.plan, found.standing.quota.remaining) == (Plan.BASIC, 0)
+    assert (found.plan_status.plan, found.plan_status.quota.remaining) == (Plan.BASIC, 0)
     assert len(found.prompts) == 5
     assert found.days[0].used == 5
     assert found.billing.customer_id is None

@@ -99,11 +99,11 @@ def test_only_what_is_paid_for_is_pro(status: SubscriptionStatus):
     house.subscribe(asha, status)
     pro = status in {"active", "trialing"}
     assert accepted(house, asha, house.room(asha), 20) == (20 if pro else 5)
-    standing = house.use_cases.billing.show_standing(user_id=asha.user_id)
-    assert standing.plan is (Plan.PRO if pro else Plan.BASIC)
-    assert standing.subscription is not None
-    assert standing.subscription.status is status
-    assert standing.quota.remaining == (None if pro else 0)
+    plan_status = house.use_cases.billing.show_plan_status(user_id=asha.user_id)
+    assert plan_status.plan is (Plan.PRO if pro else Plan.BASIC)
+    assert plan_status.subscription is not None
+    assert plan_status.subscription.status is status
+    assert plan_status.quota.remaining == (None if pro else 0)
 
 
 def test_the_plan_counts_from_the_moment_it_changes_not_from_the_login():
@@ -115,14 +115,14 @@ def test_the_plan_counts_from_the_moment_it_changes_not_from_the_login():
     assert accepted(house, asha, room, 6) == 6
     house.subscribe(asha, SubscriptionStatus.CANCELED)
     assert accepted(house, asha, room, 6) == 0
-    standing = house.use_cases.billing.show_standing(user_id=asha.user_id)
-    assert (standing.quota.used, standing.quota.remaining) == (11, 0)
+    plan_status = house.use_cases.billing.show_plan_status(user_id=asha.user_id)
+    assert (plan_status.quota.used, plan_status.quota.remaining) == (11, 0)
 
 
 def test_who_never_subscribed_is_basic():
     house = House()
-    standing = house.use_cases.billing.show_standing(user_id=house.user(ASHA).user_id)
-    assert standing == (Plan.BASIC, None, DailyQuota(NOW.date(), 0, 5))
+    plan_status = house.use_cases.billing.show_plan_status(user_id=house.user(ASHA).user_id)
+    assert plan_status == (Plan.BASIC, None, DailyQuota(NOW.date(), 0, 5))
 
 
 @pytest.mark.parametrize(("used", "limit", "remaining"), [(0, 5, 5), (5, 5, 0), (9, 5, 0), (9, None, None)])

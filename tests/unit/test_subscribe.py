@@ -31,7 +31,7 @@ def subscribe(house: House, who: Principal, **urls: str) -> Checkout:
 
 
 def plan(house: House, who: Principal) -> Plan:
-    return house.use_cases.billing.show_standing(user_id=who.user_id).plan
+    return house.use_cases.billing.show_plan_status(user_id=who.user_id).plan
 
 
 def test_twenty_at_once_are_one_customer_and_one_checkout(house: House, asha: Principal):
@@ -232,10 +232,10 @@ def test_it_ends_with_its_period_and_says_so_and_may_go_on(house: House, asha: P
     house.use_cases.billing.sync_checkout(checkout_id=_bought(house, asha))
     for renew in (False, False, True, True, False):
         house.use_cases.billing.set_renewal(user_id=asha.user_id, renew=renew)
-        standing = house.use_cases.billing.show_standing(user_id=asha.user_id)
-        assert standing.subscription is not None
-        assert standing.subscription.cancel_at_period_end is not renew
-        assert standing.plan is Plan.PRO
+        plan_status = house.use_cases.billing.show_plan_status(user_id=asha.user_id)
+        assert plan_status.subscription is not None
+        assert plan_status.subscription.cancel_at_period_end is not renew
+        assert plan_status.plan is Plan.PRO
 
 
 def test_a_wish_counts_though_our_table_is_behind(house: House, asha: Principal):
