@@ -100,7 +100,7 @@ class ProvidedSubscription:
 
 
 @dataclass(frozen=True, slots=True)
-class Surplus:
+class DuplicateSubscription:
     """A subscription beside the one that counts. ``refund``: it was paid for although there was one already."""
 
     subscription: ProvidedSubscription
@@ -125,7 +125,7 @@ class BillingPolicy:
         """Whether it is our Pro plan and not something else that the same customer bought."""
         return not {self.price, *self.old_prices}.isdisjoint(subscription.price_ids)
 
-    def record_of(self, subscription: ProvidedSubscription) -> SubscriptionRecord:
+    def to_record(self, subscription: ProvidedSubscription) -> SubscriptionRecord:
         """What to keep of a subscription."""
         ours = self.sells(subscription)
         # A renewal that fails has begun its period already: its start is the end of what was paid for. Counted from
@@ -142,21 +142,21 @@ class BillingPolicy:
             grace_ends_at=overdue_since + self.grace if overdue_since is not None else None,
         )
 
-    def the_one_that_counts(self, subscriptions: Iterable[ProvidedSubscription]) -> ProvidedSubscription | None:
+    def current(self, subscriptions: Iterable[ProvidedSubscription]) -> ProvidedSubscription | None:
         """Of all that a customer ever had: the oldest that is paid for, else what may recover, else the last."""
         return min(subscriptions, key=self._rank, default=None)
 
-    def surplus(self, subscriptions: Sequence[ProvidedSubscription]) -> list[Surplus]:
+    def duplicates(self, subscriptions: Sequence[ProvidedSubscription]) -> list[DuplicateSubscription]:
         """What would be charged beside a subscription that is paid for; nothing where duplicates are only reported.
 
         Not one whose first payment is on its way: ended now, it would be paid and never refunded. It becomes active,
-        and is surplus then, or it expires.
+        and is duplicates then, or it expires.
         """
-        counts = self.the_one_that_counts(subscriptions)
+        counts = self.current(subscriptions)
         if counts is None or not self.cancels_duplicates or not self._is_paid_for(counts):
             return []
         return [
-            Surplus(one, refund=_age(one) > _age(counts))
+            DuplicateSubscription(one, refund=_age(one) > _age(counts))
             for one in subscriptions
             if one.id != counts.id and self.sells(one) and one.status not in {*ENDED, SubscriptionStatus.INCOMPLETE}
         ]

@@ -111,8 +111,8 @@ class Buyer:
     def truth(self) -> SubscriptionRecord | None:
         """What our table should say: Stripe's state, as the policy reads it."""
         policy = self.house.policy_of_billing
-        counts = policy.the_one_that_counts(self.house.provider.subscriptions_of(self.customer_id))
-        return None if counts is None else policy.record_of(counts)
+        counts = policy.current(self.house.provider.subscriptions_of(self.customer_id))
+        return None if counts is None else policy.to_record(counts)
 
     def plan(self) -> Plan:
         """What they have at this moment."""

@@ -98,7 +98,7 @@ class Subscribe:
             return
         found = self.payments.subscriptions_of(customer_id)
         known = record is not None and not record.ended
-        if not known and all(self.policy.record_of(one).ended for one in found):
+        if not known and all(self.policy.to_record(one).ended for one in found):
             return
         after = self.sync(user_id=user_id, customer_id=customer_id).after
         if after is not None and not after.ended:

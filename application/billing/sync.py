@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from application.ports.payments import Payments
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
-from domain.billing import BillingPolicy, CustomerId, ProvidedSubscription, SubscriptionId, SubscriptionRecord, Surplus
+from domain.billing import (
+    BillingPolicy,
+    CustomerId,
+    DuplicateSubscription,
+    ProvidedSubscription,
+    SubscriptionId,
+    SubscriptionRecord,
+)
 from domain.errors import DependencyDown
 
 PROVIDER = "stripe"
@@ -65,18 +72,18 @@ class SyncSubscription:
         is now.
         """
         ended: tuple[SubscriptionId, ...] = ()
-        leave_surplus = False
+        leave_duplicates = False
         for _ in range(ENOUGH_TRIES):
             with self.unit_of_work() as work:
                 before, version = work.billing.subscriptions.get(user_id)
             found = self.payments.subscriptions_of(customer_id, hurry=hurry)
-            if not leave_surplus and (surplus := self.policy.surplus(found)):
+            if not leave_duplicates and (duplicates := self.policy.duplicates(found)):
                 if hurry:
                     raise TakesLonger
-                ended += tuple(one.subscription.id for one in surplus if self._end(one, customer_id))
+                ended += tuple(one.subscription.id for one in duplicates if self._end(one, customer_id))
                 # How things are now, the provider knows. What cannot be ended at the moment is tried again when the
                 # customer is next compared; the plan of whoever has paid does not wait for that.
-                leave_surplus = True
+                leave_duplicates = True
                 continue
             after = self._record(found, before)
             with self.unit_of_work() as work:
@@ -87,22 +94,22 @@ class SyncSubscription:
                     return Synced(before, after, ended)
         raise DependencyDown(PROVIDER, retry_after=1)
 
-    def _end(self, surplus: Surplus, customer_id: CustomerId) -> bool:
-        subscription_id = surplus.subscription.id
+    def _end(self, duplicates: DuplicateSubscription, customer_id: CustomerId) -> bool:
+        subscription_id = duplicates.subscription.id
         try:
-            self.payments.cancel(subscription_id, refund=surplus.refund)
+            self.payments.cancel(subscription_id, refund=duplicates.refund)
         except DependencyDown:
             log.error("%s of %s is one subscription too many, and cannot be ended now", subscription_id, customer_id)
             return False
-        refunded = ", and refunded" if surplus.refund else ""
+        refunded = ", and refunded" if duplicates.refund else ""
         log.warning("%s of %s was one subscription too many: ended%s", subscription_id, customer_id, refunded)
         return True
 
     def _record(
         self, found: Sequence[ProvidedSubscription], before: SubscriptionRecord | None
     ) -> SubscriptionRecord | None:
-        counts = self.policy.the_one_that_counts(found)
+        counts = self.policy.current(found)
         if counts is not None:
-            return self.policy.record_of(counts)
+            return self.policy.to_record(counts)
         # A provider that has forgotten a subscription will not charge for it.
         return None if before is None else before.forgotten()

@@ -45,7 +45,7 @@ many = st.lists(provided(), max_size=6, unique_by=lambda one: one.id)
 
 @given(provided(), moments)
 def test_pro_is_what_is_paid_for_or_overdue_for_a_few_days_at_a_price_of_ours(one: ProvidedSubscription, now: datetime):
-    plan = POLICY.record_of(one).at(now).plan
+    plan = POLICY.to_record(one).at(now).plan
     ours = bool({"price_pro", "price_old"} & set(one.price_ids))
     forgiven = one.status is S.PAST_DUE and one.period_start is not None and now < one.period_start + POLICY.grace
     assert plan is (Plan.PRO if ours and (one.status in PAID_FOR or forgiven) else Plan.BASIC)
@@ -53,7 +53,7 @@ def test_pro_is_what_is_paid_for_or_overdue_for_a_few_days_at_a_price_of_ours(on
 
 @given(provided(), moments)
 def test_whether_it_will_end_changes_nothing_until_it_does(one: ProvidedSubscription, now: datetime):
-    record = POLICY.record_of(one)
+    record = POLICY.to_record(one)
     assert record.cancel_at_period_end == one.cancel_at_period_end
     assert record.at(now).cancel_at_period_end == one.cancel_at_period_end
 
@@ -63,7 +63,7 @@ def test_what_is_not_paid_is_basic_at_once(status: SubscriptionStatus):
     one = ProvidedSubscription(
         SubscriptionId("sub_1"), CustomerId("cus_1"), status, ("price_pro",), NOW, NOW, NOW, cancel_at_period_end=False
     )
-    assert POLICY.record_of(one).at(NOW).plan is Plan.BASIC
+    assert POLICY.to_record(one).at(NOW).plan is Plan.BASIC
 
 
 def test_the_grace_ends_to_the_microsecond():
@@ -71,7 +71,7 @@ def test_the_grace_ends_to_the_microsecond():
         SubscriptionId("s"), CustomerId("c"), S.PAST_DUE, ("price_pro",), NOW, NOW, NOW, cancel_at_period_end=False
     )
     end = NOW + POLICY.grace
-    record = POLICY.record_of(one)
+    record = POLICY.to_record(one)
     assert record.at(end - timedelta(microseconds=1)).plan is Plan.PRO
     assert record.at(end).plan is Plan.BASIC
 
@@ -80,14 +80,14 @@ def test_the_grace_ends_to_the_microsecond():
 def test_which_one_counts_does_not_depend_on_the_order(subscriptions: list[ProvidedSubscription], random):
     shuffled = list(subscriptions)
     random.shuffle(shuffled)
-    assert POLICY.the_one_that_counts(shuffled) == POLICY.the_one_that_counts(subscriptions)
-    by_id = {one.subscription.id: one.refund for one in POLICY.surplus(shuffled)}
-    assert by_id == {one.subscription.id: one.refund for one in POLICY.surplus(subscriptions)}
+    assert POLICY.current(shuffled) == POLICY.current(subscriptions)
+    by_id = {one.subscription.id: one.refund for one in POLICY.duplicates(shuffled)}
+    assert by_id == {one.subscription.id: one.refund for one in POLICY.duplicates(subscriptions)}
 
 
 @given(many)
 def test_what_is_paid_for_counts_before_all_else(subscriptions: list[ProvidedSubscription]):
-    counts = POLICY.the_one_that_counts(subscriptions)
+    counts = POLICY.current(subscriptions)
     assert (counts is None) == (not subscriptions)
     paid_for = [one for one in subscriptions if POLICY.sells(one) and one.status in PAID_FOR]
     if paid_for:
@@ -98,9 +98,9 @@ def test_what_is_paid_for_counts_before_all_else(subscriptions: list[ProvidedSub
 
 @given(many)
 def test_surplus_is_ours_runs_and_stands_beside_one_that_is_paid_for(subscriptions: list[ProvidedSubscription]):
-    counts = POLICY.the_one_that_counts(subscriptions)
-    surplus = POLICY.surplus(subscriptions)
-    for one in surplus:
+    counts = POLICY.current(subscriptions)
+    duplicates = POLICY.duplicates(subscriptions)
+    for one in duplicates:
         assert counts is not None
         assert counts.status in PAID_FOR
         assert POLICY.sells(counts)
@@ -110,14 +110,14 @@ def test_surplus_is_ours_runs_and_stands_beside_one_that_is_paid_for(subscriptio
         assert one.subscription.status is not S.INCOMPLETE  # its payment may be on its way
         # Never back what was bought first.
         assert not (one.refund and one.subscription.created_at < counts.created_at)
-    left = [one for one in subscriptions if one not in [s.subscription for s in surplus]]
-    assert POLICY.the_one_that_counts(left) == counts
-    assert POLICY.surplus(left) == []
+    left = [one for one in subscriptions if one not in [s.subscription for s in duplicates]]
+    assert POLICY.current(left) == counts
+    assert POLICY.duplicates(left) == []
 
 
 @given(many)
 def test_duplicates_may_be_kept(subscriptions: list[ProvidedSubscription]):
-    assert BillingPolicy(price="price_pro", cancels_duplicates=False).surplus(subscriptions) == []
+    assert BillingPolicy(price="price_pro", cancels_duplicates=False).duplicates(subscriptions) == []
 
 
 @given(st.integers(0, 1_000_000))
