@@ -35,12 +35,12 @@ class Connection:
 
     def status(self) -> str | None:
         """The status of the answer, once all of it is there; ``lost`` if there will be none."""
-        piece = self.socket.recv(PIECE)
-        self._received += piece
+        chunk = self.socket.recv(PIECE)
+        self._received += chunk
         head, found, body = self._received.partition(HEAD_ENDS)
         if found and len(body) >= _length(head):
             return head[9:12].decode()
-        return None if piece else "lost"
+        return None if chunk else "lost"
 
 
 def _length(head: bytes) -> int:

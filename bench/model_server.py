@@ -13,8 +13,8 @@ from aiohttp import web
 PIECES = ("Here is ", "what I think ", "about that.")
 
 
-def _event(piece: str, *, last: bool) -> bytes:
-    candidate: dict[str, object] = {"content": {"role": "model", "parts": [{"text": piece}]}}
+def _event(chunk: str, *, last: bool) -> bytes:
+    candidate: dict[str, object] = {"content": {"role": "model", "parts": [{"text": chunk}]}}
     chunk: dict[str, object] = {"candidates": [candidate], "modelVersion": "bench"}
     if last:
         candidate["finishReason"] = "STOP"
@@ -22,16 +22,16 @@ def _event(piece: str, *, last: bool) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"
 
 
-def _chat_event(piece: str, *, last: bool) -> bytes:
-    choice = {"index": 0, "delta": {"content": piece}, "finish_reason": "stop" if last else None}
+def _chat_event(chunk: str, *, last: bool) -> bytes:
+    choice = {"index": 0, "delta": {"content": chunk}, "finish_reason": "stop" if last else None}
     chunk: dict[str, object] = {"choices": [choice], "model": "bench"}
     if last:
         chunk["usage"] = {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-BODY = b"".join(_event(piece, last=piece is PIECES[-1]) for piece in PIECES)
-CHAT_BODY = b"".join(_chat_event(piece, last=piece is PIECES[-1]) for piece in PIECES) + b"data: [DONE]\n\n"
+BODY = b"".join(_event(chunk, last=chunk is PIECES[-1]) for chunk in PIECES)
+CHAT_BODY = b"".join(_chat_event(chunk, last=chunk is PIECES[-1]) for chunk in PIECES) + b"data: [DONE]\n\n"
 
 
 def application(seconds: float) -> web.Application:

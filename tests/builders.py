@@ -56,7 +56,7 @@ from application.ports.language_model import Stop
 from application.ports.payment_events import ReadPaymentEvent
 from application.ports.payments import Payments
 from application.ports.reader import Entry
-from application.ports.reply_stream import START, Listening, Piece, Position
+from application.ports.reply_stream import START, Chunk, Position, ReplySubscription
 from application.ports.runtime import Clock
 from application.use_cases import UseCases
 from domain.accounts import PhoneNumber, Principal
@@ -176,24 +176,24 @@ class Meanwhile:
 
 
 class ListeningMeanwhile:
-    """The Listening port: nobody really waits."""
+    """The ReplySubscription port: nobody really waits."""
 
-    def __init__(self, listening: Listening, meanwhile: Meanwhile) -> None:
+    def __init__(self, listening: ReplySubscription, meanwhile: Meanwhile) -> None:
         """Listen to what ``listening`` hears."""
         self._listening = listening
         self._meanwhile = meanwhile
 
-    def next(self, *, within: float) -> Piece | None:
-        """The next piece: one that is there, or that comes of what happens meanwhile."""
-        piece = self._listening.next(within=0)
-        if piece is None:
+    def next(self, *, within: float) -> Chunk | None:
+        """The next chunk: one that is there, or that comes of what happens meanwhile."""
+        chunk = self._listening.next(within=0)
+        if chunk is None:
             self._meanwhile(within)
-            piece = self._listening.next(within=0)
-        return piece
+            chunk = self._listening.next(within=0)
+        return chunk
 
 
 class MeanwhileStream(MemoryReplyStream):
-    """The ReplyFeed and the ReplyListener port, for one thread."""
+    """The ReplyPublisher and the ReplySubscriber port, for one thread."""
 
     def __init__(self, meanwhile: Meanwhile) -> None:
         """Begin empty."""
@@ -201,7 +201,7 @@ class MeanwhileStream(MemoryReplyStream):
         self._meanwhile = meanwhile
 
     @contextmanager
-    def listen(self, reply_id: ReplyId) -> Iterator[Listening]:  # type: ignore[override]
+    def listen(self, reply_id: ReplyId) -> Iterator[ReplySubscription]:  # type: ignore[override]
         """Listen to what is published from now on."""
         with super().listen(reply_id) as listening:
             yield ListeningMeanwhile(listening, self._meanwhile)
@@ -231,7 +231,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     otp_store = providers.Singleton(MemoryOtpStore, clock)
     room_list_cache = providers.Singleton(MemoryRoomListCache)
     worker_notifier = providers.Singleton(MemoryWorkerNotifier)
-    reply_feed = reply_listener = providers.Singleton(MeanwhileStream, pause)
+    reply_publisher = reply_subscriber = providers.Singleton(MeanwhileStream, pause)
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
     access_token_lifetime = providers.Object(timedelta(minutes=15))
@@ -310,7 +310,7 @@ class House:
         self.unit_of_work: SwitchedUnitOfWorkFactory = outside.unit_of_work()
         self.worker_notifier: MemoryWorkerNotifier = outside.worker_notifier()
         self.meanwhile: Meanwhile = outside.pause()
-        self.stream: MeanwhileStream = outside.reply_feed()
+        self.stream: MeanwhileStream = outside.reply_publisher()
         self.otp_store: MemoryOtpStore = outside.otp_store()
         self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
         self.leaving: RecordingLeavingHook = outside.before_erasure()

@@ -1,8 +1,8 @@
 """What the adapters of language models share: calls that run elsewhere while the thread that wants the answer waits.
 
-A blocking read cannot be interrupted, a wait on a queue can. So ``write`` of the port is such a wait: pieces, the end,
+A blocking read cannot be interrupted, a wait on a queue can. So ``write`` of the port is such a wait: chunks, the end,
 a ``Stop`` and the deadline come to the waiting thread, which alone decides when it is over and alone calls
-``on_piece``. Whatever became of the call by then, a loop that is late or a read that hangs, the port's promises hold.
+``on_chunk``. Whatever became of the call by then, a loop that is late or a read that hangs, the port's promises hold.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Delivery:
         self._events: SimpleQueue[str | Answer | Exception] = SimpleQueue()
         self.over = False
 
-    def piece(self, text: str) -> None:
+    def chunk(self, text: str) -> None:
         """The answer goes on."""
         if text:
             self._events.put(text)
@@ -63,7 +63,7 @@ class Delivery:
         except Exception as failure:  # noqa: BLE001 - it is raised again in the thread that waits
             self.end(failure)
 
-    def wait(self, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def wait(self, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """The promises of LanguageModel.write."""
         ends = time.monotonic() + within.total_seconds()
         stop.when_requested(self._wake_up)
@@ -77,7 +77,7 @@ class Delivery:
                 if isinstance(event, Exception):
                     raise event
                 if event:
-                    on_piece(event)
+                    on_chunk(event)
         finally:
             self.over = True
 
@@ -111,7 +111,7 @@ class CallLoop:
         self._thread.start()
         self.http: aiohttp.ClientSession = asyncio.run_coroutine_threadsafe(_new_session(), self._loop).result()
 
-    def write(self, call: Call, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, call: Call, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """What ``call`` returns or raises; cancelled if time or ``stop`` comes first. As LanguageModel.write."""
         if stop.requested:
             raise AnswerStopped
@@ -119,7 +119,7 @@ class CallLoop:
         task = _Task(self._loop, self._tasks)
         self._on_loop(task.start, call, delivery)
         try:
-            answer = delivery.wait(within=within, stop=stop, on_piece=on_piece)
+            answer = delivery.wait(within=within, stop=stop, on_chunk=on_chunk)
         except BaseException:
             self._on_loop(task.cancel)
             raise
@@ -199,7 +199,7 @@ def write_in_thread(
     name: str,
     within: timedelta,
     stop: Stop,
-    on_piece: Callable[[str], None],
+    on_chunk: Callable[[str], None],
 ) -> Answer:
     """As CallLoop.write, for a client that can only block: it gets a thread, which is left behind when it is over."""
     if stop.requested:
@@ -211,7 +211,7 @@ def write_in_thread(
             delivery.end(call(delivery))
 
     Thread(target=run, name=name, daemon=True).start()
-    return delivery.wait(within=within, stop=stop, on_piece=on_piece)
+    return delivery.wait(within=within, stop=stop, on_chunk=on_chunk)
 
 
 def reason_of(status: int) -> FailureReason:
@@ -254,7 +254,7 @@ def storable(text: str) -> str:
     """The text without what PostgreSQL does not take: NUL, and halves of surrogate pairs."""
     if "\x00" in text:
         text = text.replace("\x00", "")
-    # Says "is plain ASCII" without a look at the characters, which is what most pieces are.
+    # Says "is plain ASCII" without a look at the characters, which is what most chunks are.
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -268,7 +268,7 @@ def count_of(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
-class Pieces:
+class Chunks:
     """The text of an answer as it grows."""
 
     __slots__ = ("_delivery", "_texts")
@@ -283,11 +283,11 @@ class Pieces:
         return bool(self._texts)
 
     def add(self, text: str) -> None:
-        """One more piece, delivered at once."""
+        """One more chunk, delivered at once."""
         text = storable(text)
         if text:
             self._texts.append(text)
-            self._delivery.piece(text)
+            self._delivery.chunk(text)
 
     def whole(self) -> str:
         """The answer's text; AnswerFailed if there is nothing to read."""

@@ -18,7 +18,7 @@ class LanguageModelBreaker:
 
     Closed, it passes every call on. Opened by ``threshold`` failures in a row within ``window``, it fails calls at
     once, not asked, for ``open_for`` or the longer time a busy provider has asked for (at most ``open_at_most``). Then
-    one call at a time goes through as a probe: its first piece, or any answer of the provider, closes the breaker; its
+    one call at a time goes through as a probe: its first chunk, or any answer of the provider, closes the breaker; its
     failure opens it again. Calls that began before the breaker last opened or closed have no say.
     """
 
@@ -45,16 +45,16 @@ class LanguageModelBreaker:
         self._probing = False
         self._era = 0
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """See the port; AnswerFailed with ``asked`` False while it is open."""
         era, probe = self._admit()
 
-        def on_probe_piece(piece: str) -> None:
+        def on_probe_piece(chunk: str) -> None:
             self._is_up(era)
-            on_piece(piece)
+            on_chunk(chunk)
 
         try:
-            answer = self._model.write(prompt, within=within, stop=stop, on_piece=on_probe_piece if probe else on_piece)
+            answer = self._model.write(prompt, within=within, stop=stop, on_chunk=on_probe_piece if probe else on_chunk)
         except AnswerFailed as failure:
             if failure.reason in RETRYABLE and failure.asked:
                 self._has_failed(era, failure)

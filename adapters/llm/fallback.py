@@ -25,14 +25,14 @@ class LanguageModelFallback:
         # Written by one item, which is atomic; two threads that find out at once write the same.
         self._missing_until: dict[int, datetime] = {}
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """See the port."""
         ends = time.monotonic() + within.total_seconds()
         for index in self._order():
             remaining = timedelta(seconds=ends - time.monotonic())
-            started = _Started(on_piece)
+            started = _Started(on_chunk)
             try:
-                return self._models[index].write(prompt, within=remaining, stop=stop, on_piece=started)
+                return self._models[index].write(prompt, within=remaining, stop=stop, on_chunk=started)
             except AnswerFailed as failure:
                 if failure.reason is not FailureReason.MODEL_NOT_FOUND or started.yes:
                     raise
@@ -51,14 +51,14 @@ class LanguageModelFallback:
 
 
 class _Started:
-    """``on_piece``, and whether it has been called."""
+    """``on_chunk``, and whether it has been called."""
 
     __slots__ = ("_on_piece", "yes")
 
-    def __init__(self, on_piece: Callable[[str], None]) -> None:
-        self._on_piece = on_piece
+    def __init__(self, on_chunk: Callable[[str], None]) -> None:
+        self._on_piece = on_chunk
         self.yes = False
 
-    def __call__(self, piece: str) -> None:
+    def __call__(self, chunk: str) -> None:
         self.yes = True
-        self._on_piece(piece)
+        self._on_piece(chunk)

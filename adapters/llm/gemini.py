@@ -14,7 +14,7 @@ import orjson
 from google import genai
 from google.genai import errors, types
 
-from adapters.llm.calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after, retry_info
+from adapters.llm.calls import CallLoop, Chunks, Delivery, count_of, name_of, reason_of, retry_after, retry_info
 from application.ports.language_model import Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -54,10 +54,10 @@ class GeminiLanguageModel:
         other.model = model
         return other
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """See the port."""
         return self._calls.write(
-            lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_piece=on_piece
+            lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
         )
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class GeminiLanguageModel:
         self._client.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
-        answer = _Reading(self.model, Pieces(delivery))
+        answer = _Reading(self.model, Chunks(delivery))
         try:
             # To its end, although the finish reason comes before: only then is the connection used again.
             async for event in await self._events(prompt):
@@ -89,9 +89,9 @@ class GeminiLanguageModel:
 class _Reading:
     """An answer as far as it has been read."""
 
-    def __init__(self, model: str, pieces: Pieces) -> None:
+    def __init__(self, model: str, chunks: Chunks) -> None:
         self._model = model
-        self._pieces = pieces
+        self._pieces = chunks
         self._finish: str | None = None
         self._blocked = False
         self._usage: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from adapters.llm.calls import Delivery, Pieces, reason_of, retry_after, retry_info, write_in_thread
+from adapters.llm.calls import Chunks, Delivery, reason_of, retry_after, retry_info, write_in_thread
 from application.ports.language_model import AnswerStopped, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -32,9 +32,9 @@ class GeminiLegacyLanguageModel:
     """The LanguageModel port.
 
     The SDK blocks, so each call has a thread. One that is over before its call is left behind: it ends with the next
-    piece, or when nothing has come for as long as the call might have taken.
+    chunk, or when nothing has come for as long as the call might have taken.
 
-    Below its ``GenerativeModel``, which gives each piece only when it has the next, the SDK's client is used directly.
+    Below its ``GenerativeModel``, which gives each chunk only when it has the next, the SDK's client is used directly.
     """
 
     def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
@@ -49,14 +49,14 @@ class GeminiLegacyLanguageModel:
         session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
         session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """See the port."""
         return write_in_thread(
             lambda delivery: self._answer(prompt, within, delivery),
             name="gemini-legacy",
             within=within,
             stop=stop,
-            on_piece=on_piece,
+            on_chunk=on_chunk,
         )
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class GeminiLegacyLanguageModel:
         self._client.transport.close()
 
     def _answer(self, prompt: Prompt, within: timedelta, delivery: Delivery) -> Answer:
-        answer = _Reading(self._model, Pieces(delivery))
+        answer = _Reading(self._model, Chunks(delivery))
         try:
             # The time is per read. By default the SDK goes on trying for ten minutes, whatever the time is.
             chunks = self._client.stream_generate_content(
@@ -95,9 +95,9 @@ def _closed_unless_read(chunks: Any) -> Iterator[None]:
 class _Reading:
     """An answer as far as it has been read."""
 
-    def __init__(self, model: str, pieces: Pieces) -> None:
+    def __init__(self, model: str, chunks: Chunks) -> None:
         self._model = model
-        self._pieces = pieces
+        self._pieces = chunks
         self._finish = FINISH.FINISH_REASON_UNSPECIFIED
         self._blocked = False
         self._tokens: tuple[int, int] | None = None

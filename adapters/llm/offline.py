@@ -13,19 +13,19 @@ QUOTED_CHARACTERS = 280
 class OfflineLanguageModel:
     """Answers at once, the same to the same prompt, so that the whole service can be tried without a key."""
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """Says what it is and what it was told, sentence by sentence."""
         words = prompt.text.split()
-        pieces = (
+        chunks = (
             "I am the offline stand-in of this chat backend, not Gemini: set GEMINI_API_KEY to hear the real model. ",
             f"You wrote {len(words)} {'word' if len(words) == 1 else 'words'}: ",
             f"“{_quotation(' '.join(words))}”",
         )
-        for piece in pieces:
+        for chunk in chunks:
             if stop.requested:
                 raise AnswerStopped
-            on_piece(piece)
-        text = "".join(pieces)
+            on_chunk(chunk)
+        text = "".join(chunks)
         return Answer(text, MODEL, input_tokens=len(words), output_tokens=len(text.split()))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from adapters.llm.calls import CallLoop, Delivery, Pieces, count_of, name_of, reason_of, retry_after
+from adapters.llm.calls import CallLoop, Chunks, Delivery, count_of, name_of, reason_of, retry_after
 from application.ports.language_model import Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -33,10 +33,10 @@ class OpenAiCompatibleLanguageModel:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._calls = CallLoop("openai-compatible")
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """See the port."""
         return self._calls.write(
-            lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_piece=on_piece
+            lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
         )
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class OpenAiCompatibleLanguageModel:
         self._calls.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
-        answer = _Reading(self._model, Pieces(delivery))
+        answer = _Reading(self._model, Chunks(delivery))
         body = orjson.dumps(self._request_for(prompt))
         try:
             async with self._calls.http.post(self._url, data=body, headers=self._headers) as response:
@@ -68,9 +68,9 @@ class OpenAiCompatibleLanguageModel:
 class _Reading:
     """An answer as far as it has been read."""
 
-    def __init__(self, model: str, pieces: Pieces) -> None:
+    def __init__(self, model: str, chunks: Chunks) -> None:
         self._model = model
-        self._pieces = pieces
+        self._pieces = chunks
         self._finish: str | None = None
         self._refused = False
         self._usage: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from domain.accounts import PhoneNumber, UserId
 from domain.one_time_password import Purpose
 from domain.replies import Answer
 
-# A piece of an answer, something that happens between two pieces, or the end of it all.
+# A chunk of an answer, something that happens between two chunks, or the end of it all.
 Step = str | Callable[[], object] | Exception
 
 
@@ -24,22 +24,22 @@ class ScriptedLanguageModel:
         self._script: list[Answer | Exception | Sequence[Step]] = []
 
     def will(self, *outcomes: Answer | Exception | Sequence[Step]) -> None:
-        """Answer the next calls with these, one each; a list: in pieces, one after the other."""
+        """Answer the next calls with these, one each; a list: in chunks, one after the other."""
         with self._lock:
             self._script.extend(outcomes)
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """The next outcome of the script."""
         with self._lock:
             self.prompts.append(prompt)
             outcome = self._script.pop(0) if self._script else Answer(f"echo: {prompt.text}", "scripted")
         if isinstance(outcome, Exception):
             raise outcome
-        said = _play([outcome.text] if isinstance(outcome, Answer) else outcome, stop, on_piece)
+        said = _play([outcome.text] if isinstance(outcome, Answer) else outcome, stop, on_chunk)
         return outcome if isinstance(outcome, Answer) else Answer(said, "scripted")
 
 
-def _play(steps: Sequence[Step], stop: Stop, on_piece: Callable[[str], None]) -> str:
+def _play(steps: Sequence[Step], stop: Stop, on_chunk: Callable[[str], None]) -> str:
     said = []
     for step in steps:
         if stop.requested:
@@ -47,7 +47,7 @@ def _play(steps: Sequence[Step], stop: Stop, on_piece: Callable[[str], None]) ->
         if isinstance(step, Exception):
             raise step
         if isinstance(step, str):
-            on_piece(step)
+            on_chunk(step)
             said.append(step)
         else:
             step()

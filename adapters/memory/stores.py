@@ -11,7 +11,7 @@ from threading import Lock
 from uuid import uuid4
 
 from application.ports.rate_limiter import Charge, Charged
-from application.ports.reply_stream import Piece
+from application.ports.reply_stream import Chunk
 from application.ports.room_list_cache import Lookup
 from application.ports.runtime import Clock
 from domain.accounts import PhoneNumber, UserId
@@ -206,35 +206,35 @@ class MemoryWorkerNotifier:
 
 
 class _MemoryListening:
-    """The Listening port."""
+    """The ReplySubscription port."""
 
     def __init__(self) -> None:
-        self.pieces: SimpleQueue[Piece] = SimpleQueue()
+        self.chunks: SimpleQueue[Chunk] = SimpleQueue()
 
-    def next(self, *, within: float) -> Piece | None:
-        """The next piece, or None when none came ``within`` seconds."""
+    def next(self, *, within: float) -> Chunk | None:
+        """The next chunk, or None when none came ``within`` seconds."""
         with suppress(Empty):
-            return self.pieces.get(timeout=within)
+            return self.chunks.get(timeout=within)
         return None
 
 
 class MemoryReplyStream:
-    """The ReplyFeed and the ReplyListener port."""
+    """The ReplyPublisher and the ReplySubscriber port."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self._lock = Lock()
-        self._published: dict[ReplyId, list[Piece]] = {}
+        self._published: dict[ReplyId, list[Chunk]] = {}
         self._forgotten: set[ReplyId] = set()
         self._listeners: dict[ReplyId, list[_MemoryListening]] = {}
 
-    def publish(self, reply_id: ReplyId, piece: Piece) -> None:
-        """Let listeners have the piece."""
+    def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
+        """Let listeners have the chunk."""
         with self._lock:
             if reply_id not in self._forgotten:
-                self._published.setdefault(reply_id, []).append(piece)
+                self._published.setdefault(reply_id, []).append(chunk)
             for listener in self._listeners.get(reply_id, ()):
-                listener.pieces.put(piece)
+                listener.chunks.put(chunk)
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
         """Keep nothing of these, nor of what comes of them."""
@@ -255,7 +255,7 @@ class MemoryReplyStream:
             with self._lock:
                 self._listeners[reply_id].remove(listener)
 
-    def published(self, reply_id: ReplyId) -> list[Piece]:
+    def published(self, reply_id: ReplyId) -> list[Chunk]:
         """What was published up to now."""
         with self._lock:
             return list(self._published.get(reply_id, ()))

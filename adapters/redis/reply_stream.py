@@ -17,7 +17,7 @@ from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
-from application.ports.reply_stream import STREAM_KEPT_FOR, Piece, Position
+from application.ports.reply_stream import STREAM_KEPT_FOR, Chunk, Position
 from domain.replies import ReplyId
 
 GATHER_SECONDS = 0.02
@@ -33,27 +33,27 @@ SUBSCRIBED_WITHIN_SECONDS = 0.5
 log = structlog.get_logger(__name__)
 
 
-class RedisReplyFeed:
-    """The ReplyFeed port."""
+class RedisReplyPublisher:
+    """The ReplyPublisher port."""
 
     def __init__(self, redis: Redis) -> None:
-        """Publish through ``redis``, from a thread of its own that the first piece starts.
+        """Publish through ``redis``, from a thread of its own that the first chunk starts.
 
         Not the building: a server may build the application before it forks, and threads stay behind.
         """
         self._redis = redis
-        self._waiting: dict[ReplyId, list[Piece]] = {}
+        self._waiting: dict[ReplyId, list[Chunk]] = {}
         self._some_wait = Condition()
         self._sender: Thread | None = None
 
-    def publish(self, reply_id: ReplyId, piece: Piece) -> None:
-        """Let listeners have the piece soon, joined with its neighbours."""
+    def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
+        """Let listeners have the chunk soon, joined with its neighbours."""
         with self._some_wait:
-            pieces = self._waiting.setdefault(reply_id, [])
-            if pieces and pieces[-1].end == piece.begin and not pieces[-1].final:
-                pieces[-1] = Piece(piece.end, pieces[-1].text + piece.text, piece.final)
+            chunks = self._waiting.setdefault(reply_id, [])
+            if chunks and chunks[-1].end == chunk.begin and not chunks[-1].final:
+                chunks[-1] = Chunk(chunk.end, chunks[-1].text + chunk.text, chunk.final)
             else:
-                pieces.append(piece)
+                chunks.append(chunk)
             if self._sender is None:
                 self._sender = Thread(target=self._send_for_ever, name="reply-feed", daemon=True)
                 self._sender.start()
@@ -66,7 +66,7 @@ class RedisReplyFeed:
             for begin in range(0, len(keys), FORGET_AT_ONCE):
                 with self._redis.pipeline(transaction=False) as pipeline:
                     for key in keys[begin : begin + FORGET_AT_ONCE]:
-                        # An empty key rather than none: a worker's next piece would begin a new stream.
+                        # An empty key rather than none: a worker's next chunk would begin a new stream.
                         pipeline.set(key, b"", ex=STREAM_KEPT_FOR)
                     pipeline.execute()
         except RedisError as error:
@@ -86,11 +86,11 @@ class RedisReplyFeed:
             except RedisError as error:
                 log.warning("pieces_not_published", replies=len(waiting), error=type(error).__name__)
 
-    def _send(self, waiting: dict[ReplyId, list[Piece]]) -> None:
+    def _send(self, waiting: dict[ReplyId, list[Chunk]]) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
-            for reply_id, pieces in waiting.items():
-                for encoded in map(_encode, pieces):
-                    pipeline.xadd(_stream(reply_id), {"piece": encoded}, maxlen=KEEP_PIECES)
+            for reply_id, chunks in waiting.items():
+                for encoded in map(_encode, chunks):
+                    pipeline.xadd(_stream(reply_id), {"chunk": encoded}, maxlen=KEEP_PIECES)
                     pipeline.publish(_channel(reply_id), encoded)
                 pipeline.expire(_stream(reply_id), STREAM_KEPT_FOR)
             for answer in pipeline.execute(raise_on_error=False):
@@ -99,21 +99,21 @@ class RedisReplyFeed:
 
 
 class _Listener:
-    """The Listening port: a queue that the process's one connection fills."""
+    """The ReplySubscription port: a queue that the process's one connection fills."""
 
     def __init__(self) -> None:
         self.subscribed = Event()
-        self.pieces: SimpleQueue[Piece] = SimpleQueue()
+        self.chunks: SimpleQueue[Chunk] = SimpleQueue()
 
-    def next(self, *, within: float) -> Piece | None:
-        """The next piece, or None when none came ``within`` seconds."""
+    def next(self, *, within: float) -> Chunk | None:
+        """The next chunk, or None when none came ``within`` seconds."""
         with suppress(Empty):
-            return self.pieces.get(timeout=within)
+            return self.chunks.get(timeout=within)
         return None
 
 
-class RedisReplyListener:
-    """The ReplyListener port."""
+class RedisReplySubscriber:
+    """The ReplySubscriber port."""
 
     def __init__(self, redis: Redis) -> None:
         """Listen through ``redis``, on one connection however many listeners there are; the first starts its thread."""
@@ -146,7 +146,7 @@ class RedisReplyListener:
                 if not self._listeners[channel]:
                     del self._listeners[channel]
 
-    def published(self, reply_id: ReplyId) -> list[Piece]:
+    def published(self, reply_id: ReplyId) -> list[Chunk]:
         """What was published up to now, as far as it is still kept."""
         try:
             entries = self._redis.xrange(_stream(reply_id))
@@ -154,7 +154,7 @@ class RedisReplyListener:
             return []
         # Typed for every way to call it; as called here it gives pairs of an id and its fields.
         fields = [fields for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)]
-        return [piece for piece in map(_decode, (one.get(b"piece", b"") for one in fields)) if piece is not None]
+        return [chunk for chunk in map(_decode, (one.get(b"chunk", b"") for one in fields)) if chunk is not None]
 
     def _feed_for_ever(self) -> None:
         while True:
@@ -196,9 +196,9 @@ class RedisReplyListener:
         if message["type"] == "subscribe":
             for listener in listeners:
                 listener.subscribed.set()
-        elif message["type"] == "message" and (piece := _decode(message["data"])) is not None:
+        elif message["type"] == "message" and (chunk := _decode(message["data"])) is not None:
             for listener in listeners:
-                listener.pieces.put(piece)
+                listener.chunks.put(chunk)
 
 
 def _stream(reply_id: ReplyId) -> str:
@@ -214,14 +214,14 @@ def _channel(reply_id: ReplyId) -> bytes:
     return f"reply:channel:{reply_id}".encode()
 
 
-def _encode(piece: Piece) -> bytes:
-    return orjson.dumps([piece.end.run, piece.end.characters, piece.text, piece.final])
+def _encode(chunk: Chunk) -> bytes:
+    return orjson.dumps([chunk.end.run, chunk.end.characters, chunk.text, chunk.final])
 
 
-def _decode(data: bytes) -> Piece | None:
-    """None for what is no piece of ours: it must not end the thread that feeds everybody."""
+def _decode(data: bytes) -> Chunk | None:
+    """None for what is no chunk of ours: it must not end the thread that feeds everybody."""
     try:
         run, characters, text, final = orjson.loads(data)
     except (ValueError, TypeError):
         return None
-    return Piece(Position(run, characters), text, final)
+    return Chunk(Position(run, characters), text, final)

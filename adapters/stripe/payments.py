@@ -27,7 +27,7 @@ from domain.errors import DependencyDown
 
 API_VERSION = "2026-10-28.endive"
 
-# Seconds to connect, and between two pieces of an answer; the library's own are 80.
+# Seconds to connect, and between two chunks of an answer; the library's own are 80.
 PATIENT = (3.0, 10.0)
 HURRIED = (1.0, 2.0)
 RETRIES = 2

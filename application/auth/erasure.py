@@ -10,7 +10,7 @@ from application.ports.account_erasure_hook import AccountErasureHook
 from application.ports.audit import Happening
 from application.ports.export import Export, Record
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
-from application.ports.reply_stream import ReplyFeed
+from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal
@@ -27,7 +27,7 @@ class EraseAccount:
     unit_of_work: UnitOfWorkFactory
     before_erasure: AccountErasureHook
     room_list_cache: RoomListCache
-    feed: ReplyFeed
+    publisher: ReplyPublisher
     recorder: Recorder
 
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
@@ -43,7 +43,7 @@ class EraseAccount:
             self.recorder.note(work, Happening.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
-        self.feed.forget(erased.replies)
+        self.publisher.forget(erased.replies)
         return erased.rows
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from application.ports.reply_stream import ReplyFeed
+from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
@@ -48,7 +48,7 @@ class RemoveChatroom:
 
     unit_of_work: UnitOfWorkFactory
     room_list_cache: RoomListCache
-    feed: ReplyFeed
+    publisher: ReplyPublisher
 
     def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
         """Done; ChatroomNotFound unless it is the user's own."""
@@ -56,4 +56,4 @@ class RemoveChatroom:
             replies = work.chatrooms.remove(chatroom_id, of=user_id)
             work.commit()
         self.room_list_cache.drop(user_id)
-        self.feed.forget(replies)
+        self.publisher.forget(replies)

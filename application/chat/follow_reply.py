@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.ports.reader import Entry, Reader, Turn
-from application.ports.reply_stream import START, Piece, Position, ReplyListener
+from application.ports.reply_stream import START, Chunk, Position, ReplySubscriber
 from application.ports.runtime import Clock, Pause
 from domain.accounts import UserId
 from domain.chat import ChatroomId, MessageId
@@ -69,7 +69,7 @@ class FollowReply:
     """Tells a reply as it is being written, from any position, in any process, while it runs and after."""
 
     read_entry: ReadEntry
-    listener: ReplyListener
+    subscriber: ReplySubscriber
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Iterator[Event]:
         """Everything after ``after``, to the end. MessageNotFound is raised here, not while iterating.
@@ -82,15 +82,15 @@ class FollowReply:
         return self._events(user_id, entry.turn.reply_id, after)
 
     def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Iterator[Event]:
-        with self.listener.listen(reply_id) as listening:
-            # Listening first, then looking at what was there before: nothing falls between the two.
-            pieces: Sequence[Piece] = self.listener.published(reply_id)
+        with self.subscriber.listen(reply_id) as listening:
+            # ReplySubscription first, then looking at what was there before: nothing falls between the two.
+            chunks: Sequence[Chunk] = self.subscriber.published(reply_id)
             while True:
-                ended = any(piece.final for piece in pieces)
-                for event in _new_events(seen, pieces):
+                ended = any(chunk.final for chunk in chunks)
+                for event in _new_events(seen, chunks):
                     seen = event.position
                     yield event
-                if ended or not pieces:
+                if ended or not chunks:
                     try:
                         entry = self._finished(user_id, reply_id)
                     except MessageNotFound:
@@ -99,10 +99,10 @@ class FollowReply:
                         yield from _ending(seen, entry)
                         return
                     yield Silence()
-                piece = listening.next(within=SILENCE_SECONDS)
-                pieces = [piece] if piece else []
-                if piece and _leaves_a_gap(seen, piece):
-                    pieces = [*self.listener.published(reply_id), piece]
+                chunk = listening.next(within=SILENCE_SECONDS)
+                chunks = [chunk] if chunk else []
+                if chunk and _leaves_a_gap(seen, chunk):
+                    chunks = [*self.subscriber.published(reply_id), chunk]
 
     def _finished(self, user_id: UserId, reply_id: ReplyId) -> Entry | None:
         """The reply if it has ended. A database that is down for a moment cuts nobody off: it is asked again."""
@@ -118,21 +118,21 @@ class WaitForReply:
     """Waits until a reply is finished, but not for ever."""
 
     read_entry: ReadEntry
-    listener: ReplyListener
+    subscriber: ReplySubscriber
     clock: Clock
 
     def __call__(self, *, user_id: UserId, reply_id: ReplyId, within: timedelta) -> Entry:
         """The entry, finished or not. MessageNotFound."""
         until = self.clock() + within
-        with self.listener.listen(reply_id) as listening:
+        with self.subscriber.listen(reply_id) as listening:
             while True:
                 entry = self.read_entry(user_id=user_id, entry_id=reply_id)
                 left = (until - self.clock()).total_seconds()
                 if entry.turn.reply_state.final or left <= 0:
                     return entry
-                piece = listening.next(within=min(left, POLL_SECONDS))
-                while piece and not piece.final and self.clock() < until:
-                    piece = listening.next(within=POLL_SECONDS)
+                chunk = listening.next(within=min(left, POLL_SECONDS))
+                while chunk and not chunk.final and self.clock() < until:
+                    chunk = listening.next(within=POLL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,25 +173,25 @@ class ReadOn:
                 self.pause(min(left.total_seconds(), POLL_SECONDS))
 
 
-def _new_events(seen: Position, pieces: Sequence[Piece]) -> Iterator[Delta | Reset]:
-    """What the pieces say that a listener at ``seen`` has not heard; pieces after a gap are left for the end."""
-    for piece in pieces:
-        if piece.end.run < seen.run:
+def _new_events(seen: Position, chunks: Sequence[Chunk]) -> Iterator[Delta | Reset]:
+    """What the chunks say that a listener at ``seen`` has not heard; chunks after a gap are left for the end."""
+    for chunk in chunks:
+        if chunk.end.run < seen.run:
             continue
-        if piece.end.run > seen.run:
-            begun = Position(piece.end.run, 0)
+        if chunk.end.run > seen.run:
+            begun = Position(chunk.end.run, 0)
             if seen != START:
                 yield Reset(begun)
             seen = begun
-        if piece.begin.characters > seen.characters or piece.end <= seen:
+        if chunk.begin.characters > seen.characters or chunk.end <= seen:
             continue
-        yield Delta(piece.end, piece.text[seen.characters - piece.begin.characters :])
-        seen = piece.end
+        yield Delta(chunk.end, chunk.text[seen.characters - chunk.begin.characters :])
+        seen = chunk.end
 
 
-def _leaves_a_gap(seen: Position, piece: Piece) -> bool:
-    same_run = piece.end.run == seen.run
-    return piece.begin.characters > (seen.characters if same_run else 0)
+def _leaves_a_gap(seen: Position, chunk: Chunk) -> bool:
+    same_run = chunk.end.run == seen.run
+    return chunk.begin.characters > (seen.characters if same_run else 0)
 
 
 def _ending(seen: Position, entry: Entry) -> Iterator[Event]:

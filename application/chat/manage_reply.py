@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from application.chat.send_message import SentMessage
-from application.ports.reply_stream import Piece, ReplyFeed
+from application.ports.reply_stream import Chunk, ReplyPublisher
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import WorkerNotifier
@@ -21,7 +21,7 @@ class CancelReply:
     """Stops a reply. One that has not begun costs nothing; one that is running keeps what there is of it."""
 
     unit_of_work: UnitOfWorkFactory
-    feed: ReplyFeed
+    publisher: ReplyPublisher
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[ReplyId, ReplyState]:
         """CANCELLED at once, or RUNNING until its worker has stopped. MessageNotFound, ReplyFinished."""
@@ -35,7 +35,7 @@ class CancelReply:
             work.commit()
         if not isinstance(outcome, EndedReply):
             return reply_id, outcome
-        self.feed.publish(reply_id, Piece.last(outcome.run))
+        self.publisher.publish(reply_id, Chunk.last(outcome.run))
         return reply_id, ReplyState.CANCELLED
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
 from application.ports.reader import Reader
-from application.ports.reply_stream import Piece, Position, ReplyFeed
+from application.ports.reply_stream import Chunk, Position, ReplyPublisher
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.replies import (
     Answer,
@@ -51,11 +51,11 @@ class ClaimReplies:
 
 @dataclass(frozen=True, slots=True)
 class AskModel:
-    """Asks the model for a reply, with no transaction open, and lets listeners have the pieces."""
+    """Asks the model for a reply, with no transaction open, and lets listeners have the chunks."""
 
     reader: Reader
     language_model: LanguageModel
-    feed: ReplyFeed
+    publisher: ReplyPublisher
     policy: ReplyPolicy
     history_tokens: int
 
@@ -63,24 +63,24 @@ class AskModel:
         """What came of it; DependencyDown when the history cannot be read."""
         prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt)
         position = Position(reply.run, 0)
-        pieces: list[str] = []
+        chunks: list[str] = []
         # Listeners of an earlier run learn at once that another has begun.
-        self.feed.publish(reply.claim.reply_id, Piece(position, ""))
+        self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))
 
-        def on_piece(text: str) -> None:
+        def on_chunk(text: str) -> None:
             nonlocal position
-            pieces.append(text)
+            chunks.append(text)
             position = Position(reply.run, position.characters + len(text))
-            self.feed.publish(reply.claim.reply_id, Piece(position, text))
+            self.publisher.publish(reply.claim.reply_id, Chunk(position, text))
 
         try:
             return self.language_model.write(
-                prompt, within=self.policy.time_for_the_model(reply), stop=stop, on_piece=on_piece
+                prompt, within=self.policy.time_for_the_model(reply), stop=stop, on_chunk=on_chunk
             )
         except AnswerFailed as failure:
             return failure
         except AnswerStopped:
-            return Stopped("".join(pieces))
+            return Stopped("".join(chunks))
 
     def _history(self, reply: ClaimedReply) -> Sequence[Exchange]:
         """The newest turns that fit into the budget, whole ones only, oldest first."""
@@ -101,7 +101,7 @@ class StoreOutcome:
     """Stores what came of asking the model. It may be repeated when the database did not answer."""
 
     unit_of_work: UnitOfWorkFactory
-    feed: ReplyFeed
+    publisher: ReplyPublisher
     policy: ReplyPolicy
 
     def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
@@ -114,7 +114,7 @@ class StoreOutcome:
             work.commit()
         if state is not ReplyState.QUEUED:
             characters = len(outcome.text) if isinstance(outcome, Answer) else 0
-            self.feed.publish(reply.claim.reply_id, Piece.last(reply.run, characters))
+            self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.run, characters))
         return state
 
     def _store(self, work: UnitOfWork, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
@@ -162,7 +162,7 @@ class ReleaseReply:
     """Hands a reply back that a worker cannot finish because it is being stopped."""
 
     unit_of_work: UnitOfWorkFactory
-    feed: ReplyFeed
+    publisher: ReplyPublisher
 
     def __call__(self, reply: ClaimedReply) -> None:
         """The reply is due again at once, and this attempt does not count; one that is to be stopped ends here."""
@@ -175,7 +175,7 @@ class ReleaseReply:
                 work.usage.refund(charge)
             work.commit()
         if not postponed:
-            self.feed.publish(reply.claim.reply_id, Piece.last(reply.run))
+            self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.run))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class FailExpiredReplies:
     """What no worker is at work on any more: expired replies fail clearly and cost nothing."""
 
     unit_of_work: UnitOfWorkFactory
-    feed: ReplyFeed
+    publisher: ReplyPublisher
     policy: ReplyPolicy
     batch: int = 100
 
@@ -195,5 +195,5 @@ class FailExpiredReplies:
                 work.usage.refund(ended.charge)
             work.commit()
         for ended in expired:
-            self.feed.publish(ended.reply_id, Piece.last(ended.run))
+            self.publisher.publish(ended.reply_id, Chunk.last(ended.run))
         return len(expired)

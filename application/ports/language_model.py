@@ -57,16 +57,16 @@ class Stop:
 
 
 class AnswerStopped(Exception):
-    """The answer was ended because ``Stop`` was requested; the pieces so far are all there is."""
+    """The answer was ended because ``Stop`` was requested; the chunks so far are all there is."""
 
 
 class LanguageModel(Protocol):
     """Answers prompts. Safe to call from many threads at once."""
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
-        """The answer to ``prompt``, its pieces given to ``on_piece`` as they come; joined they are its text.
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
+        """The answer to ``prompt``, its chunks given to ``on_chunk`` as they come; joined they are its text.
 
-        ``on_piece`` is called in the calling thread or another, never twice at once, and not after this has ended.
+        ``on_chunk`` is called in the calling thread or another, never twice at once, and not after this has ended.
         AnswerFailed; AnswerStopped soon after ``stop`` was requested. Whatever the provider does, this ends ``within``
         that time, all in all.
         """

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, Self
 
 from domain.replies import ReplyId
 
-# How long at most what was published of a reply is kept after its last piece: for listeners who come back to it while
+# How long at most what was published of a reply is kept after its last chunk: for listeners who come back to it while
 # it is running. From the end on the database has it all.
 STREAM_KEPT_FOR = timedelta(minutes=10)
 # So long after its end a reply has no stream any more, also when a worker that had lost it went on for a while.
@@ -28,7 +28,7 @@ class Position(NamedTuple):
 START = Position(0, 0)
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """Some text of a reply, and the position after it. ``final``: the reply is finished, whatever the text."""
 
     end: Position
@@ -46,28 +46,28 @@ class Piece(NamedTuple):
         return Position(self.end.run, self.end.characters - len(self.text))
 
 
-class ReplyFeed(Protocol):
+class ReplyPublisher(Protocol):
     """The end of those who write. Best effort and never raises: what is stored does not depend on it."""
 
-    def publish(self, reply_id: ReplyId, piece: Piece) -> None:
-        """Let listeners have the piece, within some tens of milliseconds; pieces may be joined on the way."""
+    def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
+        """Let listeners have the chunk, within some tens of milliseconds; chunks may be joined on the way."""
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
         """Keep nothing of these: not what was published, nor what a worker that knows nothing of it still publishes."""
 
 
-class Listening(Protocol):
+class ReplySubscription(Protocol):
     """One listener to one reply."""
 
-    def next(self, *, within: float) -> Piece | None:
-        """The next piece, or None when none came ``within`` seconds. Pieces may be missing or come twice."""
+    def next(self, *, within: float) -> Chunk | None:
+        """The next chunk, or None when none came ``within`` seconds. Chunks may be missing or come twice."""
 
 
-class ReplyListener(Protocol):
+class ReplySubscriber(Protocol):
     """The listeners' end. No method raises: without its server nothing comes."""
 
-    def listen(self, reply_id: ReplyId) -> AbstractContextManager[Listening]:
+    def listen(self, reply_id: ReplyId) -> AbstractContextManager[ReplySubscription]:
         """Listen to what is published from now on."""
 
-    def published(self, reply_id: ReplyId) -> list[Piece]:
+    def published(self, reply_id: ReplyId) -> list[Chunk]:
         """What was published up to now, as far as it is still kept, in order."""

@@ -75,7 +75,7 @@ def messages_blueprint(chat: Chat, guard: Guard, places: RequestSlots) -> JsonBl
             Response(
                 _server_sent(events),
                 mimetype="text/event-stream",
-                # nginx and its like would hold the pieces back.
+                # nginx and its like would hold the chunks back.
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
         )

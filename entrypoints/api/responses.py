@@ -21,7 +21,7 @@ SECONDS_PER_DAY = 86_400
 
 
 class Answer(Response):
-    """An answer of ours whose body is all there: it goes out as a list, which the web server sends in one piece.
+    """An answer of ours whose body is all there: it goes out as a list, which the web server sends in one chunk.
 
     Its headers are as they should be: werkzeug's own way looks for what needs to be repaired in them.
     """

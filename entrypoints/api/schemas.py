@@ -1,4 +1,4 @@
-"""Pieces of the API's shapes that several resources use. They document; the views write the same by hand."""
+"""Chunks of the API's shapes that several resources use. They document; the views write the same by hand."""
 
 import re
 from typing import Any

@@ -146,7 +146,7 @@ class AuthStories(containers.DeclarativeContainer):
             unit_of_work=outside.unit_of_work,
             before_erasure=outside.before_erasure,
             room_list_cache=outside.room_list_cache,
-            feed=outside.reply_feed,
+            publisher=outside.reply_publisher,
             recorder=recorder,
         ),
         export_account=providers.Factory(

@@ -28,7 +28,7 @@ class ChatStories(containers.DeclarativeContainer):
     }
     read_entry = providers.Factory(ReadEntry, reader=outside.reader)
     wait_for_reply = providers.Factory(
-        WaitForReply, read_entry=read_entry, listener=outside.reply_listener, clock=outside.clock
+        WaitForReply, read_entry=read_entry, subscriber=outside.reply_subscriber, clock=outside.clock
     )
     chat = providers.Factory(
         Chat,
@@ -52,9 +52,11 @@ class ChatStories(containers.DeclarativeContainer):
             RemoveChatroom,
             unit_of_work=outside.unit_of_work,
             room_list_cache=outside.room_list_cache,
-            feed=outside.reply_feed,
+            publisher=outside.reply_publisher,
         ),
-        cancel_reply=providers.Factory(CancelReply, unit_of_work=outside.unit_of_work, feed=outside.reply_feed),
+        cancel_reply=providers.Factory(
+            CancelReply, unit_of_work=outside.unit_of_work, publisher=outside.reply_publisher
+        ),
         ask_again=providers.Factory(AskAgain, **promise_of_a_reply),
         read_entry=read_entry,
         read_on=providers.Factory(
@@ -65,5 +67,5 @@ class ChatStories(containers.DeclarativeContainer):
             pause=outside.pause,
         ),
         wait_for_reply=wait_for_reply,
-        follow_reply=providers.Factory(FollowReply, read_entry=read_entry, listener=outside.reply_listener),
+        follow_reply=providers.Factory(FollowReply, read_entry=read_entry, subscriber=outside.reply_subscriber),
     )

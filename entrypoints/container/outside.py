@@ -3,7 +3,7 @@
 from dependency_injector import containers, providers
 
 from adapters.redis.connection import connect
-from adapters.redis.reply_stream import RedisReplyFeed
+from adapters.redis.reply_stream import RedisReplyPublisher
 from adapters.redis.rq_worker_notifier import RqWorkerNotifier
 from adapters.redis.worker_heartbeat import RedisWorkerPresence
 from adapters.sql.database import Database, make_pool
@@ -39,7 +39,7 @@ class Outside(containers.DeclarativeContainer):
     redis = providers.ThreadSafeSingleton(lambda settings: connect(settings.redis_url), settings)
     worker_presence = providers.ThreadSafeSingleton(RedisWorkerPresence, redis)
     worker_notifier = providers.ThreadSafeSingleton(RqWorkerNotifier, redis)
-    reply_feed = providers.ThreadSafeSingleton(RedisReplyFeed, redis)
+    reply_publisher = providers.ThreadSafeSingleton(RedisReplyPublisher, redis)
 
     payment_sandbox = providers.ThreadSafeSingleton(sandbox_of, settings)
     payments = providers.ThreadSafeSingleton(payments_of, settings, payment_sandbox)

@@ -25,17 +25,23 @@ class ReplyStories(containers.DeclarativeContainer):
             AskModel,
             reader=outside.reader,
             language_model=outside.language_model,
-            feed=outside.reply_feed,
+            publisher=outside.reply_publisher,
             policy=outside.reply_policy,
             history_tokens=outside.history_tokens,
         ),
         store_outcome=providers.Factory(
-            StoreOutcome, unit_of_work=outside.unit_of_work, feed=outside.reply_feed, policy=outside.reply_policy
+            StoreOutcome,
+            unit_of_work=outside.unit_of_work,
+            publisher=outside.reply_publisher,
+            policy=outside.reply_policy,
         ),
         find_stops=providers.Factory(FindStops, unit_of_work=outside.unit_of_work),
-        release=providers.Factory(ReleaseReply, unit_of_work=outside.unit_of_work, feed=outside.reply_feed),
+        release=providers.Factory(ReleaseReply, unit_of_work=outside.unit_of_work, publisher=outside.reply_publisher),
         sweep=providers.Factory(
-            FailExpiredReplies, unit_of_work=outside.unit_of_work, feed=outside.reply_feed, policy=outside.reply_policy
+            FailExpiredReplies,
+            unit_of_work=outside.unit_of_work,
+            publisher=outside.reply_publisher,
+            policy=outside.reply_policy,
         ),
         purge_expired=providers.Factory(
             PurgeExpired,

@@ -17,7 +17,7 @@ from adapters.redis.connection import RedisProbe
 from adapters.redis.otp_budget import RedisOtpSends
 from adapters.redis.otp_store import RedisOtpStore
 from adapters.redis.rate_limiter import RedisRateLimiter
-from adapters.redis.reply_stream import RedisReplyListener
+from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
 from adapters.sql.export import SqlExport
 from adapters.stripe.webhook_events import StripeEventReader
@@ -96,7 +96,7 @@ class WebOutside(Outside):
         redis,
         settings,
     )
-    reply_listener = providers.ThreadSafeSingleton(RedisReplyListener, redis)
+    reply_subscriber = providers.ThreadSafeSingleton(RedisReplySubscriber, redis)
 
     access_tokens = providers.ThreadSafeSingleton(
         lambda settings: JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets)), settings

@@ -51,23 +51,23 @@ FAILURES = [
 
 @dataclass
 class Listener:
-    """Keeps the pieces, and stops after the ``stop_after``-th."""
+    """Keeps the chunks, and stops after the ``stop_after``-th."""
 
     stop: Stop = field(default_factory=Stop)
     stop_after: int | None = None
-    pieces: list[str] = field(default_factory=list)
+    chunks: list[str] = field(default_factory=list)
     first: Event = field(default_factory=Event)
 
-    def __call__(self, piece: str) -> None:
-        self.pieces.append(piece)
+    def __call__(self, chunk: str) -> None:
+        self.chunks.append(chunk)
         self.first.set()
-        if len(self.pieces) == self.stop_after:
+        if len(self.chunks) == self.stop_after:
             self.stop.request()
 
 
 def ask(model: LanguageModel, text: str = "Why?", *, within: timedelta = LONG, **prompt: Any) -> Answer:
-    """The answer, its pieces unheard."""
-    return model.write(Prompt(text, **prompt), within=within, stop=Stop(), on_piece=lambda piece: None)
+    """The answer, its chunks unheard."""
+    return model.write(Prompt(text, **prompt), within=within, stop=Stop(), on_chunk=lambda chunk: None)
 
 
 def failure_of(model: LanguageModel, *, within: timedelta = LONG) -> AnswerFailed:
@@ -108,17 +108,17 @@ class LanguageModelContract(ABC):
     def test_an_answer_comes_in_pieces(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome(text="Because it is. 🙂\n\nReally."))
         listener = Listener()
-        answer = model.write(Prompt("Why is it?"), within=LONG, stop=listener.stop, on_piece=listener)
+        answer = model.write(Prompt("Why is it?"), within=LONG, stop=listener.stop, on_chunk=listener)
         assert answer == Answer("Because it is. 🙂\n\nReally.", f"{MODEL}-001", input_tokens=3, output_tokens=5)
-        assert len(listener.pieces) > 1
-        assert "".join(listener.pieces) == answer.text
+        assert len(listener.chunks) > 1
+        assert "".join(listener.chunks) == answer.text
 
     def test_a_piece_comes_before_the_rest_is_there(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome("stall", text="one two three four"))
         listener = Listener(stop_after=1)
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Count"), within=LONG, stop=listener.stop, on_piece=listener)
-        assert listener.pieces == ["one "]
+            model.write(Prompt("Count"), within=LONG, stop=listener.stop, on_chunk=listener)
+        assert listener.chunks == ["one "]
 
     def test_history_and_system_prompt_are_told(self, server: FakeGemini, model: LanguageModel):
         history = [Exchange("I am Asha.", "Hello Asha."), Exchange("And?", "And what?")]
@@ -219,7 +219,7 @@ class LanguageModelContract(ABC):
         stop = Stop()
         stop.request()
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=stop, on_piece=lambda piece: None)
+            model.write(Prompt("Hi"), within=LONG, stop=stop, on_chunk=lambda chunk: None)
         assert server.calls == []
 
     def test_stopped_before_the_first_byte(self, server: FakeGemini, model: LanguageModel):
@@ -228,7 +228,7 @@ class LanguageModelContract(ABC):
         Timer(0.2, stop.request).start()
         began = time.monotonic()
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=stop, on_piece=lambda piece: None)
+            model.write(Prompt("Hi"), within=LONG, stop=stop, on_chunk=lambda chunk: None)
         assert time.monotonic() - began < LATE
         assert not self.ends_calls_at_once or eventually(lambda: server.hang_ups == 1)
 
@@ -236,31 +236,31 @@ class LanguageModelContract(ABC):
         server.will(Outcome("drip", text="word " * 400, interval=0.0005))
         listener = Listener(stop_after=2)
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_piece=listener)
+            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
         time.sleep(0.1)
-        assert listener.pieces == ["word ", "word "]
+        assert listener.chunks == ["word ", "word "]
 
     def test_stopped_in_mid_stream_the_server_is_told(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome("stall", text="one two three four"))
         listener = Listener(stop_after=1)
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_piece=listener)
+            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
         assert not self.ends_calls_at_once or eventually(lambda: server.hang_ups == 1)
 
     def test_a_listener_that_fails_ends_the_call(self, server: FakeGemini, model: LanguageModel):
-        def fail(piece: str) -> None:
+        def fail(chunk: str) -> None:
             raise ZeroDivisionError
 
         server.will(Outcome("stall", text="one two three four"))
         with pytest.raises(ZeroDivisionError):
-            model.write(Prompt("Hi"), within=LONG, stop=Stop(), on_piece=fail)
+            model.write(Prompt("Hi"), within=LONG, stop=Stop(), on_chunk=fail)
         assert not self.ends_calls_at_once or eventually(lambda: server.hang_ups == 1)
 
     def test_nul_is_removed(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome(text="a\x00b \x00 c"))
         listener = Listener()
-        answer = model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_piece=listener)
-        assert answer.text == "ab  c" == "".join(listener.pieces)
+        answer = model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
+        assert answer.text == "ab  c" == "".join(listener.chunks)
 
     def test_half_a_surrogate_pair_does_not_get_out(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome(text="a \ud83d b"))

@@ -167,17 +167,17 @@ class TestOffline:
 
     def test_it_says_what_it_was_told(self):
         listener = Listener()
-        answer = OfflineLanguageModel().write(Prompt("Why  is it?"), within=LONG, stop=Stop(), on_piece=listener)
+        answer = OfflineLanguageModel().write(Prompt("Why  is it?"), within=LONG, stop=Stop(), on_chunk=listener)
         assert "“Why is it?”" in answer.text
         assert "3 words" in answer.text
-        assert "".join(listener.pieces) == answer.text
-        assert len(listener.pieces) > 1
+        assert "".join(listener.chunks) == answer.text
+        assert len(listener.chunks) > 1
 
     def test_it_stops(self):
         listener = Listener(stop_after=1)
         with pytest.raises(AnswerStopped):
-            OfflineLanguageModel().write(Prompt("Hi"), within=LONG, stop=listener.stop, on_piece=listener)
-        assert len(listener.pieces) == 1
+            OfflineLanguageModel().write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
+        assert len(listener.chunks) == 1
 
 
 class TestScripted:
@@ -201,5 +201,5 @@ class TestScripted:
         listener = Listener()
         model.will(["a", listener.stop.request, "b"])
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_piece=listener)
-        assert listener.pieces == ["a"]
+            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
+        assert listener.chunks == ["a"]

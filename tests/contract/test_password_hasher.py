@@ -148,7 +148,7 @@ class TestWorkOfBcrypt:
 
     @pytest.fixture
     def rounds(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """The rounds of each piece of work of bcrypt's."""
+        """The rounds of each chunk of work of bcrypt's."""
         rounds: list[int] = []
         hashpw, checkpw = bcrypt.hashpw, bcrypt.checkpw
 

@@ -1,4 +1,4 @@
-"""The contract of the way that pieces take, from the worker that writes a reply to whoever listens."""
+"""The contract of the way that chunks take, from the worker that writes a reply to whoever listens."""
 
 import threading
 import time
@@ -16,8 +16,15 @@ from structlog.testing import capture_logs
 from adapters.memory.stores import MemoryReplyStream
 from adapters.redis import reply_stream as redis_reply_stream
 from adapters.redis.connection import connect
-from adapters.redis.reply_stream import RedisReplyFeed, RedisReplyListener
-from application.ports.reply_stream import STREAM_KEPT_FOR, Listening, Piece, Position, ReplyFeed, ReplyListener
+from adapters.redis.reply_stream import RedisReplyPublisher, RedisReplySubscriber
+from application.ports.reply_stream import (
+    STREAM_KEPT_FOR,
+    Chunk,
+    Position,
+    ReplyPublisher,
+    ReplySubscriber,
+    ReplySubscription,
+)
 from domain.replies import ReplyId
 from tests.concurrency import eventually, together
 from tests.contract.world import new_id, shown
@@ -33,70 +40,70 @@ def reply_id() -> ReplyId:
     return ReplyId(new_id())
 
 
-def tell(feed: ReplyFeed, reply_id: ReplyId, texts: list[str], *, run: int = 1, final: bool = True) -> None:
-    """Publish a text in pieces, as a worker does: its beginning, its pieces, its end."""
+def tell(publisher: ReplyPublisher, reply_id: ReplyId, texts: list[str], *, run: int = 1, final: bool = True) -> None:
+    """Publish a text in chunks, as a worker does: its beginning, its chunks, its end."""
     position = Position(run, 0)
-    feed.publish(reply_id, Piece(position, ""))
+    feed.publish(reply_id, Chunk(position, ""))
     for text in texts:
         position = Position(run, position.characters + len(text))
-        feed.publish(reply_id, Piece(position, text))
+        feed.publish(reply_id, Chunk(position, text))
     if final:
-        feed.publish(reply_id, Piece(position, "", final=True))
+        feed.publish(reply_id, Chunk(position, "", final=True))
 
 
-def hear(listening: Listening, *, until: Callable[[Piece], bool] = lambda piece: piece.final) -> list[Piece]:
+def hear(listening: ReplySubscription, *, until: Callable[[Chunk], bool] = lambda chunk: chunk.final) -> list[Chunk]:
     """What comes, to the end."""
-    heard: list[Piece] = []
+    heard: list[Chunk] = []
     ends = time.monotonic() + PATIENCE
     while time.monotonic() < ends:
-        piece = listening.next(within=1.0)
-        if piece is not None:
-            heard.append(piece)
-            if until(piece):
+        chunk = listening.next(within=1.0)
+        if chunk is not None:
+            heard.append(chunk)
+            if until(chunk):
                 return heard
     pytest.fail(f"the end did not come; heard {heard}")
 
 
-def text_of(pieces: list[Piece]) -> str:
-    """The text of pieces of one run that follow one another, the first from the beginning."""
-    position = Position(pieces[0].end.run, 0) if pieces else Position(0, 0)
-    for piece in pieces:
-        assert piece.begin == position, "pieces are missing, doubled or not in order"
-        position = piece.end
-    return "".join(piece.text for piece in pieces)
+def text_of(chunks: list[Chunk]) -> str:
+    """The text of chunks of one run that follow one another, the first from the beginning."""
+    position = Position(chunks[0].end.run, 0) if chunks else Position(0, 0)
+    for chunk in chunks:
+        assert chunk.begin == position, "chunks are missing, doubled or not in order"
+        position = chunk.end
+    return "".join(chunk.text for chunk in chunks)
 
 
-def all_of(listener: ReplyListener, reply_id: ReplyId, text: str) -> list[Piece]:
+def all_of(subscriber: ReplySubscriber, reply_id: ReplyId, text: str) -> list[Chunk]:
     """What was published, once it is all of the text, and the end."""
 
     def whole() -> bool:
-        pieces = listener.published(reply_id)
-        return bool(pieces) and pieces[-1].final and text_of(pieces) == text
+        chunks = listener.published(reply_id)
+        return bool(chunks) and chunks[-1].final and text_of(chunks) == text
 
     assert eventually(whole)
     return listener.published(reply_id)
 
 
 class ReplyStreamContract:
-    """What every pair of ReplyFeed and ReplyListener does."""
+    """What every pair of ReplyPublisher and ReplySubscriber does."""
 
     def test_what_is_published_is_heard_in_order(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
         with listener.listen(reply_id) as listening:
             tell(feed, reply_id, list(TEXT))
             heard = hear(listening)
         assert text_of(heard) == TEXT
-        assert [piece.final for piece in heard[:-1]] == [False] * (len(heard) - 1)
+        assert [chunk.final for chunk in heard[:-1]] == [False] * (len(heard) - 1)
         assert heard[-1].end == Position(1, len(TEXT))
 
     def test_who_comes_late_is_given_the_same_in_order(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
         tell(feed, reply_id, TEXT.split(" "))
         for _ in range(2):
-            pieces = all_of(listener, reply_id, TEXT.replace(" ", ""))
-            assert pieces[-1].end == Position(1, len(TEXT.replace(" ", "")))
+            chunks = all_of(listener, reply_id, TEXT.replace(" ", ""))
+            assert chunks[-1].end == Position(1, len(TEXT.replace(" ", "")))
 
     @pytest.mark.parametrize(
         "text",
@@ -105,21 +112,21 @@ class ReplyStreamContract:
     )
     @pytest.mark.parametrize("final", [False, True])
     def test_a_piece_comes_unchanged(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, text: str, final: bool
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, text: str, final: bool
     ) -> None:
-        piece = Piece(Position(2**31, len(text) + 7), text, final)
+        chunk = Chunk(Position(2**31, len(text) + 7), text, final)
         with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, piece)
-            assert hear(listening, until=lambda _: True) == [piece]
-        assert eventually(lambda: listener.published(reply_id) == [piece])
+            feed.publish(reply_id, chunk)
+            assert hear(listening, until=lambda _: True) == [chunk]
+        assert eventually(lambda: listener.published(reply_id) == [chunk])
 
-    def test_where_nothing_was_said_nothing_comes(self, listener: ReplyListener, reply_id: ReplyId) -> None:
+    def test_where_nothing_was_said_nothing_comes(self, subscriber: ReplySubscriber, reply_id: ReplyId) -> None:
         assert listener.published(reply_id) == []
         with listener.listen(reply_id) as listening:
             assert listening.next(within=0) is None
             assert listening.next(within=0.05) is None
 
-    def test_of_each_reply_only_its_own(self, feed: ReplyFeed, listener: ReplyListener) -> None:
+    def test_of_each_reply_only_its_own(self, publisher: ReplyPublisher, subscriber: ReplySubscriber) -> None:
         one, other = ReplyId(new_id()), ReplyId(new_id())
         with listener.listen(one) as to_one, listener.listen(other) as to_other:
             tell(feed, one, ["this ", "one"])
@@ -129,45 +136,51 @@ class ReplyStreamContract:
             assert to_one.next(within=0.05) is to_other.next(within=0.05) is None
         all_of(listener, one, "this one")
 
-    def test_many_listen_to_one(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+    def test_many_listen_to_one(
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
+    ) -> None:
         with ExitStack() as stack:
             everybody = [stack.enter_context(listener.listen(reply_id)) for _ in range(50)]
             tell(feed, reply_id, list(TEXT))
             assert {text_of(hear(listening)) for listening in everybody} == {TEXT}
 
     def test_who_leaves_does_not_take_the_others_along(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
         with listener.listen(reply_id) as who_stays:
             with listener.listen(reply_id) as who_leaves:
-                feed.publish(reply_id, Piece(Position(1, 3), "One"))
+                feed.publish(reply_id, Chunk(Position(1, 3), "One"))
                 hear(who_leaves, until=lambda _: True)
-            feed.publish(reply_id, Piece(Position(1, 3), "", final=True))
+            feed.publish(reply_id, Chunk(Position(1, 3), "", final=True))
             assert text_of(hear(who_stays)) == "One"
             assert who_leaves.next(within=0.05) is None
         with listener.listen(reply_id) as who_comes_back:
             tell(feed, reply_id, ["Two"], run=2)
             assert hear(who_comes_back)[-1].end == Position(2, 3)
 
-    def test_runs_are_not_mixed(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+    def test_runs_are_not_mixed(
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
+    ) -> None:
         with listener.listen(reply_id) as listening:
             tell(feed, reply_id, ["Half a", " text"], run=1, final=False)
             tell(feed, reply_id, ["A whole", " text"], run=2)
             heard = hear(listening)
         assert eventually(lambda: listener.published(reply_id) == heard)
         for run, text in ((1, "Half a text"), (2, "A whole text")):
-            assert text_of([piece for piece in heard if piece.end.run == run]) == text
-        assert [piece.end.run for piece in heard] == sorted(piece.end.run for piece in heard)
+            assert text_of([chunk for chunk in heard if chunk.end.run == run]) == text
+        assert [chunk.end.run for chunk in heard] == sorted(chunk.end.run for chunk in heard)
 
-    def test_nothing_is_joined_to_an_end(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+    def test_nothing_is_joined_to_an_end(
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
+    ) -> None:
         with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Piece(Position(1, 0), "", final=True))
-            feed.publish(reply_id, Piece(Position(1, 4), "more"))
-            heard = hear(listening, until=lambda piece: not piece.final)
-        assert heard == [Piece(Position(1, 0), "", final=True), Piece(Position(1, 4), "more")]
+            feed.publish(reply_id, Chunk(Position(1, 0), "", final=True))
+            feed.publish(reply_id, Chunk(Position(1, 4), "more"))
+            heard = hear(listening, until=lambda chunk: not chunk.final)
+        assert heard == [Chunk(Position(1, 0), "", final=True), Chunk(Position(1, 4), "more")]
 
     def test_what_is_forgotten_is_kept_no_more_and_nothing_else_is(
-        self, feed: ReplyFeed, listener: ReplyListener
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber
     ) -> None:
         gone, also_gone, stays = (ReplyId(new_id()) for _ in range(3))
         for reply_id in (gone, also_gone, stays):
@@ -178,24 +191,26 @@ class ReplyStreamContract:
         all_of(listener, stays, TEXT)
 
     def test_what_is_published_of_it_afterwards_is_heard_and_not_kept(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        feed.publish(reply_id, Piece(Position(1, 4), "Once"))
+        feed.publish(reply_id, Chunk(Position(1, 4), "Once"))
         feed.forget([reply_id])  # while the beginning may still be on its way
         with listener.listen(reply_id) as listening:
             tell(feed, reply_id, ["Once", " upon"], run=2)
             heard = hear(listening)
-        assert text_of([piece for piece in heard if piece.end.run == 2]) == "Once upon"
+        assert text_of([chunk for chunk in heard if chunk.end.run == 2]) == "Once upon"
         assert listener.published(reply_id) == []
 
     @pytest.mark.parametrize("count", [0, 1, 2_500])
-    def test_nothing_to_forget_is_no_matter(self, feed: ReplyFeed, listener: ReplyListener, count: int) -> None:
+    def test_nothing_to_forget_is_no_matter(
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, count: int
+    ) -> None:
         nobodys = [ReplyId(new_id()) for _ in range(count)]
         for _ in range(2):
             feed.forget(nobodys)
         assert all(listener.published(reply_id) == [] for reply_id in nobodys[-10:])
 
-    def test_many_are_written_and_heard_at_once(self, feed: ReplyFeed, listener: ReplyListener) -> None:
+    def test_many_are_written_and_heard_at_once(self, publisher: ReplyPublisher, subscriber: ReplySubscriber) -> None:
         replies = {ReplyId(new_id()): f"{number}: {TEXT}" for number in range(16)}
 
         def write(reply_id: ReplyId) -> str:
@@ -210,18 +225,18 @@ class ReplyStreamContract:
             all_of(listener, reply_id, text)
 
     def test_who_listens_first_and_then_looks_back_misses_nothing(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
         everybody_is_there = Event()
         length = 0
 
         def write() -> str:
             nonlocal length
-            feed.publish(reply_id, Piece(Position(1, 0), ""))
+            feed.publish(reply_id, Chunk(Position(1, 0), ""))
             while not everybody_is_there.wait(0.001):
                 length += 1
-                feed.publish(reply_id, Piece(Position(1, length), str(length % 10)))
-            feed.publish(reply_id, Piece(Position(1, length), "", final=True))
+                feed.publish(reply_id, Chunk(Position(1, length), str(length % 10)))
+            feed.publish(reply_id, Chunk(Position(1, length), "", final=True))
             return "".join(str(number % 10) for number in range(1, length + 1))
 
         def follow() -> str:
@@ -231,11 +246,11 @@ class ReplyStreamContract:
                 if len(come) == 20:
                     everybody_is_there.set()
                 seen = before[-1].end if before else Position(1, 0)
-                after = [piece for piece in hear(listening) if piece.end > seen or piece.final]
+                after = [chunk for chunk in hear(listening) if chunk.end > seen or chunk.final]
             text = text_of(before)
-            for piece in after:
-                assert piece.begin.characters <= len(text), "a gap"
-                text += piece.text[len(text) - piece.begin.characters :]
+            for chunk in after:
+                assert chunk.begin.characters <= len(text), "a gap"
+                text += chunk.text[len(text) - chunk.begin.characters :]
             return text
 
         come: list[None] = []
@@ -256,11 +271,11 @@ class TestMemoryReplyStream(ReplyStreamContract):
         return MemoryReplyStream()
 
     @pytest.fixture
-    def feed(self, stream: MemoryReplyStream) -> ReplyFeed:
+    def feed(self, stream: MemoryReplyStream) -> ReplyPublisher:
         return stream
 
     @pytest.fixture
-    def listener(self, stream: MemoryReplyStream) -> ReplyListener:
+    def listener(self, stream: MemoryReplyStream) -> ReplySubscriber:
         return stream
 
 
@@ -272,41 +287,43 @@ class TestRedisReplyStream(ReplyStreamContract):
             yield redis
 
     @pytest.fixture
-    def feed(self, clean_redis: str) -> Iterator[ReplyFeed]:
+    def feed(self, clean_redis: str) -> Iterator[ReplyPublisher]:
         with connect(clean_redis) as redis:
-            yield RedisReplyFeed(redis)
+            yield RedisReplyPublisher(redis)
 
     @pytest.fixture
-    def listener(self, clean_redis: str) -> Iterator[ReplyListener]:
+    def listener(self, clean_redis: str) -> Iterator[ReplySubscriber]:
         with connect(clean_redis) as redis:
-            yield RedisReplyListener(redis)
+            yield RedisReplySubscriber(redis)
             assert eventually(lambda: listening_connections(redis) == 0)
 
-    def test_pieces_are_joined_on_the_way(self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId) -> None:
+    def test_pieces_are_joined_on_the_way(
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
+    ) -> None:
         text = TEXT * 20
         tell(feed, reply_id, list(text))
         assert len(all_of(listener, reply_id, text)) < len(text) / 2
 
     def test_it_is_kept_for_a_while_and_capped(
         self,
-        feed: ReplyFeed,
-        listener: ReplyListener,
+        publisher: ReplyPublisher,
+        subscriber: ReplySubscriber,
         reply_id: ReplyId,
         redis: Redis,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(redis_reply_stream, "KEEP_PIECES", 10)
         for run in range(1, 201):
-            feed.publish(reply_id, Piece(Position(run, 0), "", final=run == 200))
-        assert eventually(lambda: listener.published(reply_id)[-1:] == [Piece(Position(200, 0), "", final=True)])
-        runs = [piece.end.run for piece in listener.published(reply_id)]
+            feed.publish(reply_id, Chunk(Position(run, 0), "", final=run == 200))
+        assert eventually(lambda: listener.published(reply_id)[-1:] == [Chunk(Position(200, 0), "", final=True)])
+        runs = [chunk.end.run for chunk in listener.published(reply_id)]
         assert runs == [*range(201 - len(runs), 201)]
         assert 10 <= len(runs) < 200  # Redis throws away whole blocks
         (key,) = redis.scan_iter("reply:*")
         assert 0 < redis.ttl(key) <= STREAM_KEPT_FOR.total_seconds()
 
     def test_of_what_is_forgotten_no_text_is_left_and_soon_no_key(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
         tell(feed, reply_id, [TEXT])
         all_of(listener, reply_id, TEXT)
@@ -316,11 +333,11 @@ class TestRedisReplyStream(ReplyStreamContract):
         assert 0 < redis.ttl(key) <= STREAM_KEPT_FOR.total_seconds()
 
     def test_a_worker_does_not_bring_back_what_another_process_has_forgotten(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, clean_redis: str
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, clean_redis: str
     ) -> None:
         other = ReplyId(new_id())
         with connect(clean_redis) as redis, capture_logs() as logs:
-            RedisReplyFeed(redis).forget([reply_id])
+            RedisReplyPublisher(redis).forget([reply_id])
             with listener.listen(reply_id) as listening:
                 tell(feed, reply_id, [TEXT])
                 tell(feed, other, [TEXT])
@@ -329,7 +346,9 @@ class TestRedisReplyStream(ReplyStreamContract):
         assert listener.published(reply_id) == []
         assert logs == []
 
-    def test_one_connection_feeds_all(self, feed: ReplyFeed, listener: ReplyListener, redis: Redis) -> None:
+    def test_one_connection_feeds_all(
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, redis: Redis
+    ) -> None:
         replies = [ReplyId(new_id()) for _ in range(50)]
         with ExitStack() as stack:
             listening = [stack.enter_context(listener.listen(reply_id)) for reply_id in replies * 4]
@@ -346,7 +365,7 @@ class TestRedisReplyStream(ReplyStreamContract):
             tell(feed, replies[0], ["again"], run=2)
             assert hear(one)[-1].end == Position(2, 5)
 
-    def test_what_nobody_listens_to_any_more_is_unsubscribed(self, listener: ReplyListener, redis: Redis) -> None:
+    def test_what_nobody_listens_to_any_more_is_unsubscribed(self, subscriber: ReplySubscriber, redis: Redis) -> None:
         one, other = ReplyId(new_id()), ReplyId(new_id())
         with listener.listen(one):
             with listener.listen(other), listener.listen(one):
@@ -356,8 +375,8 @@ class TestRedisReplyStream(ReplyStreamContract):
 
     def test_the_second_to_a_reply_has_nothing_to_wait_for(
         self,
-        feed: ReplyFeed,
-        listener: ReplyListener,
+        publisher: ReplyPublisher,
+        subscriber: ReplySubscriber,
         reply_id: ReplyId,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -377,65 +396,65 @@ class TestRedisReplyStream(ReplyStreamContract):
                 thread.submit(come_and_go).result(PATIENCE)
 
     def test_listeners_hear_again_after_the_connection_was_cut(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
         with listener.listen(reply_id) as listening:
             for run in (1, 2):
-                feed.publish(reply_id, Piece(Position(run, 0), ""))
-                hear(listening, until=lambda piece, run=run: piece.end.run == run)  # type: ignore[misc]
+                feed.publish(reply_id, Chunk(Position(run, 0), ""))
+                hear(listening, until=lambda chunk, run=run: chunk.end.run == run)  # type: ignore[misc]
                 assert redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
                 assert eventually(lambda: listening_connections(redis) == 1 and len(channels(redis)) == 1)
             tell(feed, reply_id, [TEXT], run=3)
-            assert text_of([piece for piece in hear(listening) if piece.end.run == 3]) == TEXT
+            assert text_of([chunk for chunk in hear(listening) if chunk.end.run == 3]) == TEXT
         # What was said meanwhile is there to be looked up.
-        assert {piece.end.run for piece in listener.published(reply_id)} == {1, 2, 3}
+        assert {chunk.end.run for chunk in listener.published(reply_id)} == {1, 2, 3}
 
     def test_a_feed_whose_connections_were_cut_goes_on(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
         for run in range(1, 6):
-            feed.publish(reply_id, Piece(Position(run, 0), ""))
+            feed.publish(reply_id, Chunk(Position(run, 0), ""))
             redis.execute_command("CLIENT", "KILL", "TYPE", "normal")
         length = 0
 
         def say_more() -> bool:
             nonlocal length
             length += 1
-            feed.publish(reply_id, Piece(Position(9, length), "x"))
-            return any(piece.end.run == 9 for piece in listener.published(reply_id))
+            feed.publish(reply_id, Chunk(Position(9, length), "x"))
+            return any(chunk.end.run == 9 for chunk in listener.published(reply_id))
 
         assert eventually(say_more)
 
     def test_when_redis_forgets_everything_listeners_go_on(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
         with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Piece(Position(1, 4), "Once"))
+            feed.publish(reply_id, Chunk(Position(1, 4), "Once"))
             heard = hear(listening, until=lambda _: True)
             redis.flushdb()
             assert listener.published(reply_id) == []
-            feed.publish(reply_id, Piece(Position(1, 9), " upon"))
-            feed.publish(reply_id, Piece(Position(1, 9), "", final=True))
+            feed.publish(reply_id, Chunk(Position(1, 9), " upon"))
+            feed.publish(reply_id, Chunk(Position(1, 9), "", final=True))
             assert text_of(heard + hear(listening)) == "Once upon"
 
     @pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b"[1, 2]", b"7", b"\xff"])
     def test_what_is_no_piece_is_passed_over(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis, rubbish: bytes
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis, rubbish: bytes
     ) -> None:
         with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Piece(Position(1, 4), "Once"))
+            feed.publish(reply_id, Chunk(Position(1, 4), "Once"))
             hear(listening, until=lambda _: True)
             (key,) = redis.scan_iter("reply:*")
-            redis.xadd(key, {"piece": rubbish})
+            redis.xadd(key, {"chunk": rubbish})
             redis.xadd(key, {"rubbish": rubbish})
             (channel,) = channels(redis)
             redis.publish(channel, rubbish)
-            feed.publish(reply_id, Piece(Position(1, 4), "", final=True))
+            feed.publish(reply_id, Chunk(Position(1, 4), "", final=True))
             hear(listening)
         all_of(listener, reply_id, "Once")
 
     def test_a_key_of_another_kind_is_nothing(
-        self, feed: ReplyFeed, listener: ReplyListener, reply_id: ReplyId, redis: Redis
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
         tell(feed, reply_id, ["Once"])
         all_of(listener, reply_id, "Once")
@@ -452,7 +471,7 @@ class TestRedisReplyStream(ReplyStreamContract):
 def test_what_is_built_before_a_fork_has_no_thread_to_lose(clean_redis: str, reply_id: ReplyId) -> None:
     with connect(clean_redis) as redis:
         before = set(threading.enumerate())
-        feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
+        feed, listener = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
         assert set(threading.enumerate()) <= before
         with listener.listen(reply_id) as listening:
             tell(feed, reply_id, [TEXT])
@@ -464,7 +483,7 @@ def test_without_redis_nothing_comes_and_nothing_is_raised(
     down: Callable[[], AbstractContextManager[str]], reply_id: ReplyId
 ) -> None:
     with down() as url, connect(url) as redis:
-        feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
+        feed, listener = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
         with listener.listen(reply_id) as listening, listener.listen(reply_id) as another:
             tell(feed, reply_id, list(TEXT))
             feed.forget([reply_id])
@@ -478,13 +497,13 @@ def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(
 ) -> None:
     with connect(clean_redis) as redis:
         redis.execute_command("CLIENT", "PAUSE", "1000")  # a black hole for a second
-        feed, listener = RedisReplyFeed(redis), RedisReplyListener(redis)
+        feed, listener = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
         with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Piece(Position(1, 4), "Lost"))
+            feed.publish(reply_id, Chunk(Position(1, 4), "Lost"))
             with connect(clean_redis) as other:
                 assert eventually(lambda: _channels_or_none(other) == 1)
             tell(feed, reply_id, [TEXT], run=2)
-            assert text_of([piece for piece in hear(listening) if piece.end.run == 2]) == TEXT
+            assert text_of([chunk for chunk in hear(listening) if chunk.end.run == 2]) == TEXT
 
 
 def channels(redis: Redis) -> list[bytes]:

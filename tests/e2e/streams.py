@@ -12,7 +12,7 @@ import httpx
 from tests.e2e.service import Person, until
 from tests.fakes.gemini_server import pieces_of
 
-# A reply, and as much of it as there is when the model falls silent before the last piece.
+# A reply, and as much of it as there is when the model falls silent before the last chunk.
 TEXT = "Once upon a time there was a message 🌈 and it was given a reply नमस्ते\n\nThe end."
 HALF = "".join(pieces_of(TEXT)[:-1])
 
@@ -85,7 +85,7 @@ class Watcher:
 
     @property
     def names(self) -> list[str]:
-        """What has come, without the pieces of text."""
+        """What has come, without the chunks of text."""
         return [event.name for event in self.events if event.name != "delta"]
 
     def saw(self, text: str) -> None:

@@ -196,7 +196,7 @@ def test_nothing_secret_is_written_anywhere_but_into_the_database(service):
     assert "database system is ready" in logs
     assert '"event":"reply_written"' in logs
     assert [secret for secret in told if stands_in(logs, secret)] == []
-    # Redis is the way that pieces of replies take, and this model repeats what it is told. Nothing else is there.
+    # Redis is the way that chunks of replies take, and this model repeats what it is told. Nothing else is there.
     told = [secret for secret in told if secret not in service.messages]
     assert len(told) > 10
     remembered = everything_in_redis(service)

@@ -43,7 +43,7 @@ def is_asked(gemini: FakeGemini, times: int = 1) -> None:
 def last_piece(redis: Redis, reply: str) -> list[object] | None:
     """What was published last of a reply, as far as it is kept."""
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(f"reply:stream:{reply}", count=1))
-    return json.loads(entries[0][1][b"piece"]) if entries else None
+    return json.loads(entries[0][1][b"chunk"]) if entries else None
 
 
 def fenced(service: Service) -> list[str]:

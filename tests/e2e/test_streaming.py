@@ -26,7 +26,7 @@ def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def slowly(text: str = TEXT) -> Outcome:
-    """An answer in pieces, each some tenths of a second after the other."""
+    """An answer in chunks, each some tenths of a second after the other."""
     return Outcome("drip", text=text, interval=0.001)
 
 
@@ -184,7 +184,7 @@ def test_redis_is_killed_in_the_middle(service, gemini, person):
     assert watcher.end().name == "done"
     assert watcher.text == TEXT
     assert watcher.connections == 1
-    # And afterwards pieces come again.
+    # And afterwards chunks come again.
     until("Redis is back", lambda: service.readiness() == (200, []))
     gemini.go_on.clear()
     gemini.will(Outcome("pause", text=TEXT))

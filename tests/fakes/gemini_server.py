@@ -55,12 +55,12 @@ Kind = Literal[
     "hang",  # no byte, until the caller or the server goes away
     "reset",  # the connection is reset instead of an answer
     # of streams only:
-    "stall",  # all pieces but the last, then no byte, until the caller or the server goes away
-    "pause",  # all pieces but the last, which comes when ``go_on`` is set, in the test's own process
-    "withheld",  # some pieces, then the rest is withheld: finish reason SAFETY
-    "broken",  # some pieces, then an error of ``status``
-    "cut",  # some pieces, then the connection ends in the middle of the next
-    "unfinished",  # some pieces, then a proper end of the stream without a finish reason
+    "stall",  # all chunks but the last, then no byte, until the caller or the server goes away
+    "pause",  # all chunks but the last, which comes when ``go_on`` is set, in the test's own process
+    "withheld",  # some chunks, then the rest is withheld: finish reason SAFETY
+    "broken",  # some chunks, then an error of ``status``
+    "cut",  # some chunks, then the connection ends in the middle of the next
+    "unfinished",  # some chunks, then a proper end of the stream without a finish reason
 ]
 
 SOME_PIECES = frozenset({"stall", "broken", "cut", "unfinished"})
@@ -88,7 +88,7 @@ class Outcome:
     retry_after_header: str | None = None
     interval: float = 0.05
     prompt: str | None = None
-    # Members of each piece of a stream that read otherwise.
+    # Members of each chunk of a stream that read otherwise.
     changed: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -218,12 +218,12 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave in one piece
+    wbufsize = -1  # head and body leave in one chunk
     server: _Server
     last_event = b""
 
     def objects_of(self, call: Call, outcome: Outcome, *, in_pieces: bool) -> list[dict[str, Any]]:
-        """The answer as objects of the API: one, or one for each piece."""
+        """The answer as objects of the API: one, or one for each chunk."""
         return _responses(call, outcome, in_pieces=in_pieces)
 
     def error_body(self, status: int, message: str, retry_after: float | None = None) -> dict[str, Any]:
@@ -325,10 +325,10 @@ class _Handler(BaseHTTPRequestHandler):
             objects = objects[:-1]
         if outcome.kind == "broken":
             objects.append(self.error_body(outcome.status, "scripted", outcome.retry_after))
-        for index, piece in enumerate(objects):
+        for index, chunk in enumerate(objects):
             if outcome.kind == "pause" and index == len(objects) - 1:
                 self._be_silent(until=self.server.gemini.go_on)
-            text = json.dumps(piece | outcome.changed)
+            text = json.dumps(chunk | outcome.changed)
             whole = f"data: {text}\r\n\r\n" if form == "sse" else ("[" if index == 0 else ",\r\n") + text
             for part in _drops(whole.encode(), outcome):
                 self._chunk(part)
@@ -412,15 +412,15 @@ def _prompt_of(body: dict[str, Any]) -> str:
 
 
 def _responses(call: Call, outcome: Outcome, *, in_pieces: bool) -> list[dict[str, Any]]:
-    """The GenerateContentResponse objects of an outcome: one, or several pieces of one answer."""
+    """The GenerateContentResponse objects of an outcome: one, or several chunks of one answer."""
     if outcome.kind == "blocked":
         return [{"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "modelVersion": call.model}]
     if outcome.kind in {"safety", "empty"}:
         reason = "SAFETY" if outcome.kind == "safety" else "STOP"
         return [{"candidates": [{"finishReason": reason, "index": 0}], "modelVersion": call.model}]
     text = f"echo: {call.prompt}" if outcome.text is None else outcome.text
-    pieces = pieces_of(text) if in_pieces else [text]
-    responses = [_response(call, piece, pieces_of=text) for piece in pieces]
+    chunks = pieces_of(text) if in_pieces else [text]
+    responses = [_response(call, chunk, pieces_of=text) for chunk in chunks]
     if outcome.kind == "withheld":
         responses[-1]["candidates"] = [{"finishReason": "SAFETY", "index": 0}]
     else:
@@ -428,10 +428,10 @@ def _responses(call: Call, outcome: Outcome, *, in_pieces: bool) -> list[dict[st
     return responses
 
 
-def _response(call: Call, piece: str, *, pieces_of: str) -> dict[str, Any]:
+def _response(call: Call, chunk: str, *, pieces_of: str) -> dict[str, Any]:
     prompt_tokens, answer_tokens = len(call.prompt.split()), len(pieces_of.split())
     return {
-        "candidates": [{"content": {"parts": [{"text": piece}], "role": "model"}, "index": 0}],
+        "candidates": [{"content": {"parts": [{"text": chunk}], "role": "model"}, "index": 0}],
         "usageMetadata": {
             "promptTokenCount": prompt_tokens,
             "candidatesTokenCount": answer_tokens,

@@ -55,11 +55,11 @@ class _OpenAiHandler(_Handler):
         self._answer(call, self.server.gemini.take(call), "sse")
 
     def objects_of(self, call: Call, outcome: Outcome, *, in_pieces: bool) -> list[dict[str, Any]]:
-        """The chunks: the pieces, the finish reason, the usage."""
+        """The chunks: the chunks, the finish reason, the usage."""
         text = f"echo: {call.prompt}" if outcome.text is None else outcome.text
         if outcome.kind in {"safety", "empty"}:
             text = ""
-        deltas: list[dict[str, str]] = [{"content": piece} for piece in pieces_of(text)]
+        deltas: list[dict[str, str]] = [{"content": chunk} for chunk in pieces_of(text)]
         if outcome.kind == "blocked":
             deltas = [{"refusal": "I cannot help with that."}]
         if outcome.kind in {"cut", "stall", "withheld"}:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from application.chat.follow_reply import SILENCE_SECONDS, Delta, Ended, Event, FollowReply, ReadEntry, Reset, Silence
 from application.ports.language_model import Stop
 from application.ports.reader import Entry
-from application.ports.reply_stream import START, Piece, Position
+from application.ports.reply_stream import START, Chunk, Position
 from domain.errors import DependencyDown, MessageNotFound
 from domain.replies import Answer, AnswerFailed, FailureReason, ReplyId, ReplyState
 from tests.builders import ASHA, House
@@ -42,8 +42,8 @@ class Story:
         return Ended(Position(entry.turn.run, len(entry.turn.reply_content or "")), entry)
 
     def publish(self, run: int, end: int, text: str) -> None:
-        """A piece of ``run`` that ends there."""
-        self.house.stream.publish(self.sent.reply_id, Piece(Position(run, end), text))
+        """A chunk of ``run`` that ends there."""
+        self.house.stream.publish(self.sent.reply_id, Chunk(Position(run, end), text))
 
 
 def told() -> Story:
@@ -101,9 +101,9 @@ def test_an_end_without_a_worker_is_heard_at_once(end: Callable[[Story], None]):
 def test_its_last_piece_says_which_run_it_was(end: Callable[[Story], None]):
     story = Story()
     end(story)
-    pieces = story.house.stream.published(story.sent.reply_id)
-    assert pieces[-1] == Piece(Position(story.ended.entry.turn.run, 0), "", final=True)
-    assert [piece.final for piece in pieces].count(True) == 1
+    chunks = story.house.stream.published(story.sent.reply_id)
+    assert chunks[-1] == Chunk(Position(story.ended.entry.turn.run, 0), "", final=True)
+    assert [chunk.final for chunk in chunks].count(True) == 1
 
 
 def test_when_it_is_taken_away_the_stream_ends_and_is_not_found_any_more():
@@ -392,22 +392,22 @@ def test_a_message_stands_for_its_newest_reply():
 
 
 class Wire:
-    """The ReplyListener port: what is published may not be kept, and may be heard never, once or twice."""
+    """The ReplySubscriber port: what is published may not be kept, and may be heard never, once or twice."""
 
     def __init__(self) -> None:
         """Begin empty."""
-        self.kept: list[Piece] = []
+        self.kept: list[Chunk] = []
         self.to_come: deque[Callable[[], object]] = deque()
         self.looks = 0
-        self._hearing: deque[Piece] | None = None
+        self._hearing: deque[Chunk] | None = None
         self._silences = 0
 
-    def publish(self, piece: Piece, *, kept: bool = True, heard: int = 1) -> None:
-        """Let the piece go through so."""
+    def publish(self, chunk: Chunk, *, kept: bool = True, heard: int = 1) -> None:
+        """Let the chunk go through so."""
         if kept:
-            self.kept.append(piece)
+            self.kept.append(chunk)
         if self._hearing is not None:
-            self._hearing.extend([piece] * heard)
+            self._hearing.extend([chunk] * heard)
 
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator["Wire"]:
@@ -418,12 +418,12 @@ class Wire:
         finally:
             self._hearing = None
 
-    def published(self, reply_id: ReplyId) -> list[Piece]:
+    def published(self, reply_id: ReplyId) -> list[Chunk]:
         """What was kept."""
         self.looks += 1
         return list(self.kept)
 
-    def next(self, *, within: float) -> Piece | None:
+    def next(self, *, within: float) -> Chunk | None:
         """What is heard next, of what is to come if need be."""
         if not self._hearing and self.to_come:
             self.to_come.popleft()()
@@ -464,19 +464,19 @@ def watched() -> Watched:
     return Watched(wire, rows, follow)
 
 
-def piece(text: str, begin: int, run: int = 1, *, final: bool = False) -> Piece:
-    """A piece that begins there."""
-    return Piece(Position(run, begin + len(text)), text, final)
+def chunk(text: str, begin: int, run: int = 1, *, final: bool = False) -> Chunk:
+    """A chunk that begins there."""
+    return Chunk(Position(run, begin + len(text)), text, final)
 
 
 def test_a_gap_is_filled_from_what_was_kept():
     reply = watched()
     events = reply.follow()
     next(events)
-    reply.wire.publish(piece("Once ", 0))
-    reply.wire.publish(piece("upon", 5), heard=0)
-    reply.wire.publish(piece(" a ", 9))
-    reply.wire.publish(piece("time", 12))
+    reply.wire.publish(chunk("Once ", 0))
+    reply.wire.publish(chunk("upon", 5), heard=0)
+    reply.wire.publish(chunk(" a ", 9))
+    reply.wire.publish(chunk("time", 12))
     looks = reply.wire.looks
     assert [next(events) for _ in range(4)] == [
         Delta(Position(1, 5), "Once "),
@@ -489,12 +489,12 @@ def test_a_gap_is_filled_from_what_was_kept():
 
 def test_the_lost_beginning_of_another_run_is_too():
     reply = watched()
-    reply.wire.publish(piece("It was", 0))
+    reply.wire.publish(chunk("It was", 0))
     events = reply.follow()
     next(events)
-    reply.wire.publish(piece("", 0, run=2), heard=0)
-    reply.wire.publish(piece("Once ", 0, run=2), heard=0)
-    reply.wire.publish(piece("upon", 5, run=2))
+    reply.wire.publish(chunk("", 0, run=2), heard=0)
+    reply.wire.publish(chunk("Once ", 0, run=2), heard=0)
+    reply.wire.publish(chunk("upon", 5, run=2))
     assert [next(events) for _ in range(3)] == [
         Reset(Position(2, 0)),
         Delta(Position(2, 5), "Once "),
@@ -506,9 +506,9 @@ def test_what_was_heard_already_is_dropped_also_in_part():
     reply = watched()
     events = reply.follow()
     next(events)
-    reply.wire.publish(piece("Once ", 0), heard=2)
-    reply.wire.publish(piece("ce upon", 2), heard=2)
-    reply.wire.publish(piece("Once upon a", 0))
+    reply.wire.publish(chunk("Once ", 0), heard=2)
+    reply.wire.publish(chunk("ce upon", 2), heard=2)
+    reply.wire.publish(chunk("Once upon a", 0))
     assert [next(events) for _ in range(3)] == [
         Delta(Position(1, 5), "Once "),
         Delta(Position(1, 9), "upon"),
@@ -521,11 +521,11 @@ def test_what_nobody_has_kept_comes_from_the_database_at_the_end():
     reply = watched()
     events = reply.follow()
     next(events)
-    reply.wire.publish(piece("Once ", 0))
-    reply.wire.publish(piece("upon", 5), kept=False, heard=0)
-    reply.wire.publish(piece(" a time", 9))
+    reply.wire.publish(chunk("Once ", 0))
+    reply.wire.publish(chunk("upon", 5), kept=False, heard=0)
+    reply.wire.publish(chunk(" a time", 9))
     reply.store(ReplyState.DONE, 1, TEXT)
-    reply.wire.publish(piece("", 16, final=True))
+    reply.wire.publish(chunk("", 16, final=True))
     assert list(events) == [
         Delta(Position(1, 5), "Once "),
         Delta(Position(1, 16), "upon a time"),
@@ -534,7 +534,7 @@ def test_what_nobody_has_kept_comes_from_the_database_at_the_end():
 
 
 class Fate(NamedTuple):
-    """What becomes of a piece on the wire."""
+    """What becomes of a chunk on the wire."""
 
     kept: bool
     heard: int
@@ -569,8 +569,8 @@ class Client:
         assert event.position.characters == len(self.text)
 
 
-def through(reply: Watched, what: Piece, fate: Fate) -> Callable[[], None]:
-    """What happens when the piece is published."""
+def through(reply: Watched, what: Chunk, fate: Fate) -> Callable[[], None]:
+    """What happens when the chunk is published."""
     return lambda: reply.wire.publish(what, kept=fate.kept, heard=fate.heard)
 
 
@@ -585,17 +585,17 @@ def test_whatever_is_lost_or_doubled_and_however_often_one_comes_back_one_ends_w
 ):
     reply = watched()
     said = ""
-    for number, pieces in enumerate(runs, 1):
+    for number, chunks in enumerate(runs, 1):
         said = ""
-        reply.wire.to_come.append(through(reply, piece("", 0, number), announcements[number]))
-        for text, fate in pieces:
-            reply.wire.to_come.append(through(reply, piece(text, len(said), number), fate))
+        reply.wire.to_come.append(through(reply, chunk("", 0, number), announcements[number]))
+        for text, fate in chunks:
+            reply.wire.to_come.append(through(reply, chunk(text, len(said), number), fate))
             said += text
     run = len(runs)
     state = {"done": ReplyState.DONE, "failed": ReplyState.FAILED}.get(ends, ReplyState.CANCELLED)
     stored = said if ends in {"done", "stopped"} else None
     reply.wire.to_come.append(lambda: reply.store(state, run, stored))
-    reply.wire.to_come.append(through(reply, piece("", len(said), run, final=True), announcements[0]))
+    reply.wire.to_come.append(through(reply, chunk("", len(said), run, final=True), announcements[0]))
 
     client = Client()
     for events, missed in connections:

@@ -22,7 +22,7 @@ SCALARS = (
 )
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=20)
 
-# Pieces out of which something like JSON comes about more often than out of any bytes.
+# Chunks out of which something like JSON comes about more often than out of any bytes.
 PIECES = st.sampled_from(
     [
         *("{", "}", "[", "]", ":", ",", '"', "\\", " ", "\n", "\0", "é", "\ufeff", "[" * 40, "]" * 40, '{"a":', "[1,"),
@@ -42,7 +42,7 @@ def test_any_value_within_the_limits_comes_through_unchanged(value: Any, ascii_o
 
 
 @ON_A_BUSY_MACHINE
-@given(st.binary() | st.lists(PIECES).map(lambda pieces: "".join(pieces).encode()))
+@given(st.binary() | st.lists(PIECES).map(lambda chunks: "".join(chunks).encode()))
 @example(b"")
 @example(b"\xff")
 @example(b"\xef\xbb\xbf{}")

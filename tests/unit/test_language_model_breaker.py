@@ -39,7 +39,7 @@ class Setting:
         )
 
     def ask(self, stop: Stop | None = None) -> Answer:
-        return self.breaker.write(Prompt("Hi"), within=SECOND, stop=stop or Stop(), on_piece=lambda piece: None)
+        return self.breaker.write(Prompt("Hi"), within=SECOND, stop=stop or Stop(), on_chunk=lambda chunk: None)
 
     def fail(self, *failures: Exception) -> None:
         """Each of these, passed on as it came."""

@@ -33,10 +33,10 @@ def fallback(models: Sequence[LanguageModel], clock: SettableClock) -> LanguageM
 
 
 def ask(
-    model: LanguageModel, *, stop: Stop | None = None, on_piece: Callable[[str], None] = lambda piece: None
+    model: LanguageModel, *, stop: Stop | None = None, on_chunk: Callable[[str], None] = lambda chunk: None
 ) -> Answer:
     """An answer."""
-    return model.write(Prompt("Hi"), within=timedelta(seconds=5), stop=stop or Stop(), on_piece=on_piece)
+    return model.write(Prompt("Hi"), within=timedelta(seconds=5), stop=stop or Stop(), on_chunk=on_chunk)
 
 
 def asked(models: Sequence[ScriptedLanguageModel]) -> list[int]:
@@ -55,9 +55,9 @@ def test_the_next_takes_the_place_of_one_that_is_gone(
     models[0].will(GONE)
     models[1].will(GONE)
     models[2].will(["I ", "answer."])
-    pieces: list[str] = []
-    assert ask(fallback, on_piece=pieces.append).text == "I answer."
-    assert pieces == ["I ", "answer."]
+    chunks: list[str] = []
+    assert ask(fallback, on_chunk=chunks.append).text == "I answer."
+    assert chunks == ["I ", "answer."]
     assert asked(models) == [1, 1, 1]
 
 

@@ -15,16 +15,16 @@ ANSWER = Answer("ab", "m")
 
 
 def test_a_faster_provider_than_listener_does_not_outlive_the_time():
-    """Pieces that come without end, each in time."""
+    """Chunks that come without end, each in time."""
     delivery = Delivery()
 
-    def listen(piece: str) -> None:
-        delivery.piece(piece)
-        delivery.piece(piece)
+    def listen(chunk: str) -> None:
+        delivery.chunk(chunk)
+        delivery.chunk(chunk)
 
-    delivery.piece("a")
+    delivery.chunk("a")
     with pytest.raises(AnswerFailed) as failed:
-        delivery.wait(within=timedelta(seconds=0.1), stop=Stop(), on_piece=listen)
+        delivery.wait(within=timedelta(seconds=0.1), stop=Stop(), on_chunk=listen)
     assert failed.value.reason is FailureReason.MODEL_UNREACHABLE
     assert delivery.over
 
@@ -32,20 +32,20 @@ def test_a_faster_provider_than_listener_does_not_outlive_the_time():
 def test_pieces_before_the_end_are_all_heard():
     delivery = Delivery()
     heard: list[str] = []
-    for piece in ("a", "", "b"):
-        delivery.piece(piece)
+    for chunk in ("a", "", "b"):
+        delivery.chunk(chunk)
     delivery.end(ANSWER)
-    assert delivery.wait(within=LONG, stop=Stop(), on_piece=heard.append) is ANSWER
+    assert delivery.wait(within=LONG, stop=Stop(), on_chunk=heard.append) is ANSWER
     assert heard == ["a", "b"]
 
 
 def test_a_stop_goes_before_what_has_come():
     delivery, stop = Delivery(), Stop()
-    delivery.piece("a")
+    delivery.chunk("a")
     delivery.end(ANSWER)
     stop.request()
     with pytest.raises(AnswerStopped):
-        delivery.wait(within=LONG, stop=stop, on_piece=lambda piece: None)
+        delivery.wait(within=LONG, stop=stop, on_chunk=lambda chunk: None)
 
 
 def test_a_fault_in_a_thread_is_raised_where_it_is_waited_for():
@@ -53,7 +53,7 @@ def test_a_fault_in_a_thread_is_raised_where_it_is_waited_for():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_in_thread(fail, name="test", within=LONG, stop=Stop(), on_piece=lambda piece: None)
+        write_in_thread(fail, name="test", within=LONG, stop=Stop(), on_chunk=lambda chunk: None)
 
 
 def test_a_loop_that_is_stuck_keeps_nobody():
@@ -64,7 +64,7 @@ def test_a_loop_that_is_stuck_keeps_nobody():
         return ANSWER
 
     with pytest.raises(AnswerFailed):
-        calls.write(stuck, within=timedelta(seconds=0.05), stop=Stop(), on_piece=lambda piece: None)
+        calls.write(stuck, within=timedelta(seconds=0.05), stop=Stop(), on_chunk=lambda chunk: None)
     calls.close()
 
 
@@ -81,7 +81,7 @@ def test_a_call_that_is_over_is_cancelled_and_forgotten():
         return ANSWER
 
     with pytest.raises(AnswerFailed):
-        calls.write(wait, within=timedelta(seconds=0.05), stop=Stop(), on_piece=lambda piece: None)
+        calls.write(wait, within=timedelta(seconds=0.05), stop=Stop(), on_chunk=lambda chunk: None)
     calls.close()
     calls.close()
     assert seen == ["cancelled"]

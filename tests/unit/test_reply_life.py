@@ -109,19 +109,19 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
             assert (after.attempt, after.state) == (before.attempt - 1, ReplyState.QUEUED)
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), pieces=st.lists(st.just("so "), max_size=2))
-    def hear_that_it_is_to_stop(self, data: st.DataObject, pieces: list[str]) -> None:
+    @rule(data=st.data(), chunks=st.lists(st.just("so "), max_size=2))
+    def hear_that_it_is_to_stop(self, data: st.DataObject, chunks: list[str]) -> None:
         claimed = data.draw(st.sampled_from(self.claims))
         reply_id = claimed.claim.reply_id
         held = self.holds(claimed)
         if not self.house.replying.find_stops([reply_id]):
             return
         stop = Stop()
-        self.house.model.will([*pieces, stop.request, "never said"])
+        self.house.model.will([*chunks, stop.request, "never said"])
         state = self.house.write(claimed, stop=stop)
         assert state == (ReplyState.CANCELLED if held else None)
         if held:
-            assert self.replies[reply_id].content == ("".join(pieces) or None)
+            assert self.replies[reply_id].content == ("".join(chunks) or None)
 
     # Any reply that ever was; it stands for its message.
     @precondition(lambda self: self.replies)

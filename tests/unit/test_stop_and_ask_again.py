@@ -44,15 +44,15 @@ class Story:
         """Stop the reply."""
         return self.house.cancel(self.asha, self.sent.reply_id)
 
-    def write_and_stop_after(self, claimed: ClaimedReply, *pieces: str) -> ReplyState | None:
-        """Write these pieces; then the worker learns that it is to stop."""
+    def write_and_stop_after(self, claimed: ClaimedReply, *chunks: str) -> ReplyState | None:
+        """Write these chunks; then the worker learns that it is to stop."""
         stop = Stop()
 
         def look() -> None:
             assert list(self.house.replying.find_stops([claimed.claim.reply_id])) == [claimed.claim.reply_id]
             stop.request()
 
-        self.house.model.will([*pieces, look, "never said"])
+        self.house.model.will([*chunks, look, "never said"])
         return self.house.write(claimed, stop=stop)
 
     @property
@@ -191,14 +191,14 @@ def test_when_the_worker_that_was_to_stop_is_dead_the_sweeper_cancels_and_gives_
     assert story.used == 0
 
 
-@pytest.mark.parametrize("pieces", [[], ["too late"]])
-def test_a_dead_worker_that_comes_back_to_stop_writes_nothing(pieces: list[str]):
+@pytest.mark.parametrize("chunks", [[], ["too late"]])
+def test_a_dead_worker_that_comes_back_to_stop_writes_nothing(chunks: list[str]):
     story = Story()
     zombie = story.house.claim_one()
     story.cancel()
     story.house.clock.advance(60 * SECONDS)
     story.house.sweep()
-    assert story.write_and_stop_after(zombie, *pieces) is None
+    assert story.write_and_stop_after(zombie, *chunks) is None
     assert (story.house.reply(story.sent).content, story.used) == (None, 0)
 
 
@@ -250,12 +250,12 @@ def test_a_retry_may_fail_and_be_retried():
     assert story.used == 0
 
 
-@pytest.mark.parametrize(("pieces", "charged"), [([], 1), (["Once"], 2)])
-def test_a_cancelled_reply_may_be_retried(pieces: list[str], charged: int):
+@pytest.mark.parametrize(("chunks", "charged"), [([], 1), (["Once"], 2)])
+def test_a_cancelled_reply_may_be_retried(chunks: list[str], charged: int):
     story = Story()
     claimed = story.house.claim_one()
     story.cancel()
-    story.write_and_stop_after(claimed, *pieces)
+    story.write_and_stop_after(claimed, *chunks)
     story.house.retry(story.asha, story.sent.reply_id)
     assert story.house.work() == [ReplyState.DONE]
     assert story.used == charged

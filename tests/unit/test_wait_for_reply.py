@@ -9,7 +9,7 @@ import pytest
 
 from application.chat.follow_reply import POLL_SECONDS
 from application.ports.reader import Entry, Turn
-from application.ports.reply_stream import Piece, Position
+from application.ports.reply_stream import Chunk, Position
 from domain.chat import ChatroomId, MessageId
 from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.replies import AnswerFailed, FailureReason, ReplyId, ReplyState
@@ -106,7 +106,7 @@ def test_who_hears_pieces_without_end_waits_no_longer():
 
     def go_on() -> None:
         story.house.clock.advance(0.5 * SECONDS)
-        story.house.stream.publish(story.sent.reply_id, Piece(Position(1, next(said)), "a"))
+        story.house.stream.publish(story.sent.reply_id, Chunk(Position(1, next(said)), "a"))
 
     story.house.meanwhile.plan(*[go_on] * 100)
     assert story.wait(3).turn.reply_state is ReplyState.RUNNING

@@ -41,10 +41,10 @@ class HeldModel:
         self.faults: dict[str, Exception] = {}
         self.prompts: list[str] = []
 
-    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+    def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """The answer, once one is let go."""
         self.prompts.append(prompt.text)
-        on_piece("echo: ")
+        on_chunk("echo: ")
         self.asked.release()
         stop.when_requested(self.answers.release)
         assert self.answers.acquire(timeout=PATIENCE)

@@ -253,7 +253,7 @@ def test_listeners_are_told_of_the_end_when_it_is_stored():
     story = Story()
     story.house.model.will(AnswerFailed(BUSY))
     story.house.work()
-    assert not any(piece.final for piece in story.house.stream.published(story.sent.reply_id))
+    assert not any(chunk.final for chunk in story.house.stream.published(story.sent.reply_id))
     story.house.clock.advance(2 * SECONDS)
     story.house.work()
     final = story.house.stream.published(story.sent.reply_id)[-1]
@@ -422,7 +422,7 @@ def test_the_service_goes_on_while_the_model_thinks():
     story = Story()
 
     class ThinkingModel:
-        def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+        def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
             # In another thread: this one could enter its own transaction again.
             with ThreadPoolExecutor(1) as somebody:
                 somebody.submit(story.house.say, story.asha, story.room, "are you there?").result(timeout=10)
@@ -443,7 +443,7 @@ def test_the_model_gets_less_time_than_the_lease_and_no_more_than_is_left():
     given = []
 
     class HurriedModel:
-        def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_piece: Callable[[str], None]) -> Answer:
+        def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
             given.append(within)
             return Answer("quick", "hurried")
 
