@@ -18,7 +18,7 @@ from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
 from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
-from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
+from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
@@ -60,7 +60,7 @@ class Chat:
     cancel_reply: CancelReply
     ask_again: AskAgain
     read_entry: ReadEntry
-    read_on: ReadOn
+    poll_messages: PollMessages
     wait_for_reply: WaitForReply
     follow_reply: FollowReply
 

@@ -136,7 +136,7 @@ class WaitForReply:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadOn:
+class PollMessages:
     """The entries of a chatroom after one the client has; waits for the next finished one where asked to.
 
     After: later in the conversation, not later in time. Another reply to an older message stands with that message.

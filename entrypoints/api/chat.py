@@ -228,7 +228,7 @@ def chat_blueprint(chat: Chat, guard: Guard, places: RequestSlots) -> JsonBluepr
             return _page_before(chat, principal, query, chatroom_id)
         after = MessageId(query["after"])
         with places.given_up():
-            turns = chat.read_on(
+            turns = chat.poll_messages(
                 user_id=principal.user_id,
                 chatroom_id=ChatroomId(chatroom_id),
                 after=after,

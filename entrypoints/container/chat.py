@@ -6,7 +6,7 @@ from dependency_injector import containers, providers
 
 from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
 from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
-from application.chat.follow_reply import FollowReply, ReadEntry, ReadOn, WaitForReply
+from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
 from application.use_cases import Chat
@@ -59,8 +59,8 @@ class ChatStories(containers.DeclarativeContainer):
         ),
         ask_again=providers.Factory(AskAgain, **promise_of_a_reply),
         read_entry=read_entry,
-        read_on=providers.Factory(
-            ReadOn,
+        poll_messages=providers.Factory(
+            PollMessages,
             reader=outside.reader,
             wait_for_reply=wait_for_reply,
             clock=outside.clock,

@@ -40,9 +40,9 @@ class Story:
             user_id=self.asha.user_id, reply_id=self.sent.reply_id, within=within * SECONDS
         )
 
-    def read_on(self, after: MessageId | ReplyId, within: float = 0, *, turns: int = 10) -> Sequence[Turn]:
+    def poll_messages(self, after: MessageId | ReplyId, within: float = 0, *, turns: int = 10) -> Sequence[Turn]:
         """Read on in the room."""
-        return self.house.use_cases.chat.read_on(
+        return self.house.use_cases.chat.poll_messages(
             user_id=self.asha.user_id, chatroom_id=self.room, after=after, turns=turns, within=within * SECONDS
         )
 
@@ -137,25 +137,25 @@ def test_all_that_comes_after_an_entry_with_its_own_turn():
     for text in ("and", "then"):
         story.house.say(story.asha, story.room, text)
     everything = [("hi", "queued"), ("and", "queued"), ("then", "queued")]
-    first, second, _ = story.read_on(story.sent.message.id)
-    assert story.said(story.read_on(first.message_id)) == everything
-    assert story.said(story.read_on(first.reply_id)) == everything
-    assert story.said(story.read_on(second.message_id)) == everything[1:]
-    assert story.said(story.read_on(first.message_id, turns=2)) == everything[:2]
+    first, second, _ = story.poll_messages(story.sent.message.id)
+    assert story.said(story.poll_messages(first.message_id)) == everything
+    assert story.said(story.poll_messages(first.reply_id)) == everything
+    assert story.said(story.poll_messages(second.message_id)) == everything[1:]
+    assert story.said(story.poll_messages(first.message_id, turns=2)) == everything[:2]
     assert story.waited == timedelta()
 
 
 def test_what_is_finished_already_is_not_waited_for():
     story = Story()
     story.house.work()
-    assert story.said(story.read_on(story.sent.message.id, 25)) == [("hi", "done")]
+    assert story.said(story.poll_messages(story.sent.message.id, 25)) == [("hi", "done")]
     assert story.waited == timedelta()
 
 
 def test_the_reply_that_is_being_written_is_waited_for():
     story = Story()
     story.house.meanwhile.plan(story.house.work)
-    assert story.said(story.read_on(story.sent.message.id, 25)) == [("hi", "done")]
+    assert story.said(story.poll_messages(story.sent.message.id, 25)) == [("hi", "done")]
     assert story.waited == timedelta()
 
 
@@ -167,7 +167,7 @@ def test_who_has_everything_waits_for_what_is_sent_meanwhile_and_for_its_reply()
         story.house.say(story.asha, story.room, "and then")
 
     story.house.meanwhile.plan(from_another_device, story.house.work)
-    assert story.said(story.read_on(story.sent.reply_id, 25)) == [("hi", "done"), ("and then", "done")]
+    assert story.said(story.poll_messages(story.sent.reply_id, 25)) == [("hi", "done"), ("and then", "done")]
 
 
 def test_another_reply_to_the_same_message_is_waited_for():
@@ -175,7 +175,7 @@ def test_another_reply_to_the_same_message_is_waited_for():
     story.house.work()
     again = story.house.regenerate(story.asha, story.sent.reply_id)
     story.house.meanwhile.plan(story.house.work)
-    [turn] = story.read_on(story.sent.reply_id, 25)
+    [turn] = story.poll_messages(story.sent.reply_id, 25)
     assert (turn.reply_id, turn.reply_state) == (again.reply_id, ReplyState.DONE)
 
 
@@ -185,9 +185,9 @@ def test_another_reply_to_an_older_message_stands_with_it_and_is_not_waited_for(
     story.house.work()
     again = story.house.regenerate(story.asha, story.sent.reply_id)
     story.house.meanwhile.plan(story.house.work)
-    assert story.said(story.read_on(later.reply_id, 3)) == [("and then", "done")]
+    assert story.said(story.poll_messages(later.reply_id, 3)) == [("and then", "done")]
     assert story.waited == 3 * SECONDS
-    assert [turn.reply_id for turn in story.read_on(story.sent.message.id)] == [again.reply_id, later.reply_id]
+    assert [turn.reply_id for turn in story.poll_messages(story.sent.message.id)] == [again.reply_id, later.reply_id]
 
 
 def test_of_several_the_first_finished_one_is_an_answer():
@@ -195,7 +195,7 @@ def test_of_several_the_first_finished_one_is_an_answer():
     story.house.say(story.asha, story.room, "and then")
     first = story.house.claim_one()
     story.house.meanwhile.plan(lambda: story.house.write(first))
-    assert story.said(story.read_on(story.sent.message.id, 25)) == [("hi", "done"), ("and then", "queued")]
+    assert story.said(story.poll_messages(story.sent.message.id, 25)) == [("hi", "done"), ("and then", "queued")]
 
 
 @pytest.mark.parametrize("within", [0, 0.5, 3, 25])
@@ -205,7 +205,7 @@ def test_when_the_time_is_up_there_is_nothing_new(within: float, answered: bool)
     if answered:
         story.house.work()
     after = story.sent.reply_id if answered else story.sent.message.id
-    assert story.said(story.read_on(after, within)) == [("hi", "done" if answered else "queued")]
+    assert story.said(story.poll_messages(after, within)) == [("hi", "done" if answered else "queued")]
     assert story.waited == within * SECONDS
 
 
@@ -215,7 +215,7 @@ def test_a_foreign_room_and_a_missing_one_are_not_found_at_once():
     began = story.house.clock()
     for room in (story.room, ChatroomId(UUID(int=1 << 90))):
         with pytest.raises(ChatroomNotFound):
-            story.house.use_cases.chat.read_on(
+            story.house.use_cases.chat.poll_messages(
                 user_id=ravi.user_id, chatroom_id=room, after=story.sent.message.id, turns=10, within=25 * SECONDS
             )
     assert story.house.clock() == began
@@ -226,4 +226,4 @@ def test_an_entry_of_another_room_tells_nothing_of_it():
     ravi = story.house.user(RAVI)
     theirs = story.house.say(ravi, story.house.room(ravi), "secret")
     for after in (theirs.message.id, theirs.reply_id):
-        assert "secret" not in str(story.read_on(after))
+        assert "secret" not in str(story.poll_messages(after))
