@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from adapters.memory.billing import subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
-from application.ports.audit import Event, Happening
+from application.ports.audit import AuditEventType, Event
 from application.ports.export import Record
 from application.ports.language_model import Exchange
 from application.ports.reader import Conversation, Entry, PlanStatus, Profile, RoomLine, RoomPage, SessionLine, Turn
@@ -187,7 +187,7 @@ class MemoryAuditReader:
         self._database = database
 
     def __call__(
-        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: Happening | None, limit: int
+        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
     ) -> Sequence[Event]:
         """The newest events, newest first."""
         events = [

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import Database
-from application.ports.audit import Event, Happening
+from application.ports.audit import AuditEventType, Event
 from domain.accounts import Origin, UserId
 
 ADD = """
@@ -67,7 +67,7 @@ class SqlAuditReader:
         self._database = database
 
     def __call__(
-        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: Happening | None, limit: int
+        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
     ) -> Sequence[Event]:
         """The newest events, newest first."""
         with self._database.read() as cursor:
@@ -85,4 +85,4 @@ class SqlAuditReader:
 
 def _event(row: tuple[Any, ...]) -> Event:
     event_id, at, what, user_id, session_id, phone_digest, address, device = row
-    return Event(event_id, at, Happening(what), user_id, session_id, phone_digest, Origin(address, device))
+    return Event(event_id, at, AuditEventType(what), user_id, session_id, phone_digest, Origin(address, device))

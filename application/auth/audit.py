@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from application.ports.audit import Event, Happening, PhoneDigest
+from application.ports.audit import AuditEventType, Event, PhoneDigest
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, PhoneNumber, SessionId, UserId
@@ -22,7 +22,7 @@ class Recorder:
     def note(
         self,
         work: UnitOfWork,
-        what: Happening,
+        what: AuditEventType,
         *,
         at: datetime | None = None,
         user_id: UserId | None = None,
@@ -36,7 +36,7 @@ class Recorder:
 
     def note_alone(
         self,
-        what: Happening,
+        what: AuditEventType,
         *,
         user_id: UserId | None = None,
         phone: PhoneNumber | None = None,

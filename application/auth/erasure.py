@@ -7,7 +7,7 @@ from itertools import chain
 
 from application.auth.audit import Recorder
 from application.ports.account_erasure_hook import AccountErasureHook
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.export import Export, Record
 from application.ports.rate_limiter import Charge, Limit, RateLimiter
 from application.ports.reply_stream import ReplyPublisher
@@ -40,7 +40,7 @@ class EraseAccount:
                 raise TokenInvalid
             erased = work.erasure.erase(user_id, phone_digest=self.recorder.phone_digest(user.phone))
             # Without whose account it was: that is erased, too.
-            self.recorder.note(work, Happening.ACCOUNT_ERASED)
+            self.recorder.note(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
         self.publisher.forget(erased.replies)
@@ -67,5 +67,5 @@ class ExportAccount:
         account = next(records, None)
         if account is None:
             raise TokenInvalid
-        self.recorder.note_alone(Happening.EXPORTED, user_id=principal.user_id, origin=origin)
+        self.recorder.note_alone(AuditEventType.EXPORTED, user_id=principal.user_id, origin=origin)
         return chain([account], records)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from application.auth.audit import Recorder
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.reader import Reader, SessionLine
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, SessionId, UserId
@@ -35,7 +35,7 @@ class LogOut:
                 work.sessions.end(session_id, of=user_id)
             else:
                 work.sessions.end_all(user_id, but=session_id if scope is Scope.OTHERS else None)
-            what = Happening.LOGGED_OUT if scope is Scope.THIS else Happening.SESSIONS_ENDED
+            what = AuditEventType.LOGGED_OUT if scope is Scope.THIS else AuditEventType.SESSIONS_ENDED
             self.recorder.note(work, what, user_id=user_id, session_id=session_id, origin=origin)
             work.commit()
 
@@ -53,7 +53,7 @@ class EndSession:
             if not work.sessions.end(session_id, of=principal.user_id):
                 raise SessionNotFound
             self.recorder.note(
-                work, Happening.SESSIONS_ENDED, user_id=principal.user_id, session_id=session_id, origin=origin
+                work, AuditEventType.SESSIONS_ENDED, user_id=principal.user_id, session_id=session_id, origin=origin
             )
             work.commit()
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from application.auth.admission import admit
 from application.auth.audit import Recorder
 from application.auth.sessions import LoggedIn, StartSession
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.otp_budget import OtpSends
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.otp_store import OtpStore
@@ -92,9 +92,9 @@ class RequestCode:
         try:
             shown = self.send_code(phone, purpose, code, address=origin.address)
         except (OtpSendsExhausted, DependencyDown):
-            self.recorder.note_alone(Happening.CODE_NOT_SENT, phone=phone, origin=origin)
+            self.recorder.note_alone(AuditEventType.CODE_NOT_SENT, phone=phone, origin=origin)
             raise
-        self.recorder.note_alone(Happening.CODE_SENT, phone=phone, origin=origin)
+        self.recorder.note_alone(AuditEventType.CODE_SENT, phone=phone, origin=origin)
         return shown
 
     def _fixed_code(self, phone: PhoneNumber) -> str | None:
@@ -115,7 +115,7 @@ class RedeemCode:
         try:
             self.otp_store.redeem(phone, purposes, code, self.policy)
         except OtpLocked:
-            self.recorder.note_alone(Happening.CODE_LOCKED, phone=phone, origin=origin)
+            self.recorder.note_alone(AuditEventType.CODE_LOCKED, phone=phone, origin=origin)
             raise
 
 

@@ -7,7 +7,7 @@ from application.auth.admission import admit
 from application.auth.audit import Recorder
 from application.auth.one_time_passwords import RedeemCode
 from application.auth.sessions import LoggedIn, StartSession
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.common_passwords import IsCommonPassword
 from application.ports.password_hasher import PasswordHasher
 from application.ports.phone_numbers import ReadPhoneNumber
@@ -50,7 +50,7 @@ class CountPasswordTry:
         if not charged.exceeded:
             return
         if charged.used == PASSWORD_TRIES.amount + 1:  # once is enough for the operator to know
-            self.recorder.note_alone(Happening.LOGIN_LIMITED, phone=phone, origin=origin)
+            self.recorder.note_alone(AuditEventType.LOGIN_LIMITED, phone=phone, origin=origin)
         raise charged.refusal()
 
 
@@ -76,7 +76,7 @@ class LogIn:
         try:
             return self._log_in(phone, password, origin)
         except CredentialsInvalid:
-            self.recorder.note_alone(Happening.LOGIN_FAILED, phone=phone, origin=origin)
+            self.recorder.note_alone(AuditEventType.LOGIN_FAILED, phone=phone, origin=origin)
             raise
 
     def _log_in(self, phone: PhoneNumber, password: str, origin: Origin) -> LoggedIn:
@@ -137,7 +137,7 @@ class ResetPassword:
             user = admit(work, phone, new_id=self.new_id, at=self.clock())
             work.users.set_password(user.id, password_hash)
             work.sessions.end_all(user.id)
-            self.recorder.note(work, Happening.PASSWORD_RESET, user_id=user.id, phone=phone, origin=origin)
+            self.recorder.note(work, AuditEventType.PASSWORD_RESET, user_id=user.id, phone=phone, origin=origin)
             work.commit()
 
 
@@ -202,7 +202,7 @@ class ChangePassword:
             work.sessions.end_all(principal.user_id, but=principal.session_id)
             self.recorder.note(
                 work,
-                Happening.PASSWORD_CHANGED,
+                AuditEventType.PASSWORD_CHANGED,
                 user_id=principal.user_id,
                 session_id=principal.session_id,
                 origin=origin,

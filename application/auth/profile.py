@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from application.auth.audit import Recorder
 from application.ports.access_tokens import AccessTokens
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.reader import Profile, Reader
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
@@ -75,7 +75,7 @@ class ChangeProfile:
             )
             self.recorder.note(
                 work,
-                Happening.PROFILE_CHANGED,
+                AuditEventType.PROFILE_CHANGED,
                 user_id=user.id,
                 session_id=principal.session_id,
                 origin=origin,

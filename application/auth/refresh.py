@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from application.auth.audit import Recorder
 from application.ports.access_tokens import AccessTokens
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.refresh_tokens import KeptRefreshToken, RefreshTokens
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -69,7 +69,7 @@ class RefreshSession:
         work.sessions.end(session.id, of=session.user_id)
         self.recorder.note(
             work,
-            Happening.REFRESH_TOKEN_REUSED,
+            AuditEventType.REFRESH_TOKEN_REUSED,
             at=now,
             user_id=session.user_id,
             session_id=session.id,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from application.auth.audit import Recorder
 from application.ports.access_tokens import AccessTokens
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.reader import Reader
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock, NewId
@@ -52,7 +52,7 @@ class StartSession:
         refresh_token = self.refresh_tokens.first()
         work.sessions.add(session)
         work.refresh_chains.start(session.id, self.refresh_tokens.digest(refresh_token), at=at)
-        self.recorder.note(work, Happening.LOGGED_IN, at=at, user_id=user.id, session_id=session.id, origin=origin)
+        self.recorder.note(work, AuditEventType.LOGGED_IN, at=at, user_id=user.id, session_id=session.id, origin=origin)
         token = self.access_tokens.issue(session, at=at, lifetime=self.token_lifetime)
         return LoggedIn(user, token, self.token_lifetime, refresh_token)
 

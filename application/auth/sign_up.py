@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from application.auth.audit import Recorder
 from application.auth.passwords import AcceptPassword
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.password_hasher import PasswordHasher
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.runtime import Clock, NewId
@@ -52,7 +52,7 @@ class SignUp:
             holder = work.users.by_phone(phone)
             if holder is None:
                 work.users.add(user)
-                self.recorder.note(work, Happening.SIGNED_UP, user_id=user.id, phone=phone, origin=origin)
+                self.recorder.note(work, AuditEventType.SIGNED_UP, user_id=user.id, phone=phone, origin=origin)
                 work.commit()
                 return user
             if holder.verified_at is None:

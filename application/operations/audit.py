@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.ports.audit import AuditReader, Event, Happening, PhoneDigest
+from application.ports.audit import AuditEventType, AuditReader, Event, PhoneDigest
 from application.ports.phone_numbers import ReadPhoneNumber
 from domain.accounts import UserId
 
@@ -21,7 +21,7 @@ class ReadAudit:
         *,
         user_id: UserId | None = None,
         mobile_number: str | None = None,
-        what: Happening | None = None,
+        what: AuditEventType | None = None,
         limit: int = 100,
     ) -> Sequence[Event]:
         """Newest first. InvalidValue when the number is none."""

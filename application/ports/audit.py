@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.accounts import Origin, PhoneNumber, SessionId, UserId
 
 
-class Happening(StrEnum):
+class AuditEventType(StrEnum):
     """What happened."""
 
     SIGNED_UP = "signed_up"
@@ -34,7 +34,7 @@ class Event(NamedTuple):
 
     id: UUID
     at: datetime
-    what: Happening
+    what: AuditEventType
     user_id: UserId | None
     session_id: SessionId | None
     phone_digest: str | None
@@ -55,7 +55,7 @@ class AuditReader(Protocol):
     """Events, as an operator reads them."""
 
     def __call__(
-        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: Happening | None, limit: int
+        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
     ) -> Sequence[Event]:
         """The newest events of a user or a number, of a kind, or of all; newest first."""
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from application.ports.audit import Event, Happening
+from application.ports.audit import AuditEventType, Event
 from domain.accounts import UserId
 from domain.errors import DomainError
 from entrypoints.settings import Settings
@@ -19,7 +19,9 @@ def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--user", type=UUID, help="of the user with this id")
     parser.add_argument("--phone", help="of this mobile number, with or without an account")
-    parser.add_argument("--what", type=Happening, choices=list(Happening), metavar="EVENT", help="of this kind")
+    parser.add_argument(
+        "--what", type=AuditEventType, choices=list(AuditEventType), metavar="EVENT", help="of this kind"
+    )
     parser.add_argument("--limit", type=int, default=100, help="at most so many, the newest (default: 100)")
 
 

@@ -13,7 +13,7 @@ from adapters.sql.audit import SqlAuditReader
 from adapters.sql.erasure import ERASURES
 from adapters.sql.export import PARTS, SqlExport
 from adapters.sql.tables import metadata
-from application.ports.audit import AuditReader, Event, Happening
+from application.ports.audit import AuditEventType, AuditReader, Event
 from application.ports.export import Export
 from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import Origin, SessionId, User, UserId
@@ -24,7 +24,7 @@ DIGEST = "0123456789abcdef01234567"
 HERE = Origin("203.0.113.7", "A phone ☎")
 
 
-def an_event(what: Happening = Happening.LOGGED_IN, **changes: Any) -> Event:
+def an_event(what: AuditEventType = AuditEventType.LOGGED_IN, **changes: Any) -> Event:
     return Event(new_id(), MOMENT, what, None, None, None, HERE)._replace(**changes)
 
 
@@ -164,9 +164,9 @@ class LeavingContract:
     def test_events_are_read_newest_first(self, world: World, audit: AuditReader) -> None:
         user = world.user()
         events = [
-            an_event(Happening.SIGNED_UP, user_id=user.id, phone_digest=DIGEST),
-            an_event(Happening.LOGGED_IN, user_id=user.id, session_id=SessionId(new_id())),
-            an_event(Happening.LOGIN_FAILED, phone_digest=DIGEST, origin=Origin(None, None)),
+            an_event(AuditEventType.SIGNED_UP, user_id=user.id, phone_digest=DIGEST),
+            an_event(AuditEventType.LOGGED_IN, user_id=user.id, session_id=SessionId(new_id())),
+            an_event(AuditEventType.LOGIN_FAILED, phone_digest=DIGEST, origin=Origin(None, None)),
         ]
         note(world, *events)
         every = list(audit(user_id=None, phone_digests=[], what=None, limit=10))
@@ -174,7 +174,7 @@ class LeavingContract:
         assert list(audit(user_id=None, phone_digests=[], what=None, limit=2)) == every[:2]
         assert list(audit(user_id=user.id, phone_digests=[], what=None, limit=10)) == every[1:]
         assert list(audit(user_id=None, phone_digests=["x", DIGEST], what=None, limit=10)) == [every[0], every[2]]
-        assert list(audit(user_id=None, phone_digests=[], what=Happening.LOGGED_IN, limit=10)) == [every[1]]
+        assert list(audit(user_id=None, phone_digests=[], what=AuditEventType.LOGGED_IN, limit=10)) == [every[1]]
         assert list(audit(user_id=UserId(new_id()), phone_digests=[], what=None, limit=10)) == []
 
     def test_what_is_rolled_back_did_not_happen(self, world: World, audit: AuditReader) -> None:
@@ -206,14 +206,14 @@ class LeavingContract:
         user, other = world.user(), world.user()
         note(
             world,
-            an_event(Happening.LOGIN_FAILED, phone_digest=DIGEST),
-            an_event(Happening.LOGGED_IN, user_id=user.id, session_id=SessionId(new_id())),
-            others := an_event(Happening.LOGGED_OUT, user_id=other.id),
+            an_event(AuditEventType.LOGIN_FAILED, phone_digest=DIGEST),
+            an_event(AuditEventType.LOGGED_IN, user_id=user.id, session_id=SessionId(new_id())),
+            others := an_event(AuditEventType.LOGGED_OUT, user_id=other.id),
         )
         assert erase(world, user.id)["audit_events"] == 2
         events = list(audit(user_id=None, phone_digests=[], what=None, limit=10))
         assert events[0] == others
-        assert [event.what for event in events[1:]] == [Happening.LOGGED_IN, Happening.LOGIN_FAILED]
+        assert [event.what for event in events[1:]] == [AuditEventType.LOGGED_IN, AuditEventType.LOGIN_FAILED]
         for event in events[1:]:
             assert (event.user_id, event.session_id, event.phone_digest) == (None, None, None)
             assert event.origin == Origin(None, None)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from application.auth.rate_limits import LimitRequests, RequestLimits
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.rate_limiter import Limit
 from domain.accounts import Origin, PhoneNumber
@@ -35,7 +35,7 @@ def verify(house: House, code: str, phone: str = ASHA):
     return house.use_cases.auth.verify_code(mobile_number=phone, code=code, origin=HERE)
 
 
-def happened(house: House) -> list[Happening]:
+def happened(house: House) -> list[AuditEventType]:
     return [event.what for event in house.database.tables.audit_events.values()]
 
 
@@ -56,7 +56,7 @@ def test_twenty_wrong_codes_a_day_and_no_new_code_helps():
     with pytest.raises(OtpLocked) as locked:
         verify(house, house.outbox.last_code())
     assert locked.value.retry_after > 80_000
-    assert Happening.CODE_LOCKED in happened(house)
+    assert AuditEventType.CODE_LOCKED in happened(house)
     house.clock.advance(timedelta(days=1))
     verify(house, house.code(ASHA))
 
@@ -109,7 +109,7 @@ def test_a_code_that_a_cap_refused_changes_nothing():
     with pytest.raises(OtpSendsExhausted):  # rather than "too soon"
         request(house)
     verify(house, house.outbox.last_code())
-    assert Happening.CODE_NOT_SENT in happened(house)
+    assert AuditEventType.CODE_NOT_SENT in happened(house)
 
 
 class Broken:
@@ -204,7 +204,7 @@ def test_what_is_sent_is_noted_without_number_or_code():
     house = House()
     request(house)
     [event] = house.database.tables.audit_events.values()
-    assert (event.what, event.origin) == (Happening.CODE_SENT, HERE)
+    assert (event.what, event.origin) == (AuditEventType.CODE_SENT, HERE)
     assert event.phone_digest
     assert not any(secret in repr(event) for secret in ("9876543210", house.outbox.last_code()))
 
@@ -228,8 +228,8 @@ def test_ten_passwords_are_tried_and_then_not_even_the_right_one():
     with pytest.raises(RateLimited) as refused:
         log_in(house, PASSWORD)
     assert 1 <= refused.value.retry_after <= 900
-    assert happened(house).count(Happening.LOGIN_FAILED) == 10
-    assert happened(house).count(Happening.LOGIN_LIMITED) == 1
+    assert happened(house).count(AuditEventType.LOGIN_FAILED) == 10
+    assert happened(house).count(AuditEventType.LOGIN_LIMITED) == 1
     verify(house, house.code(ASHA))
     house.clock.advance(timedelta(minutes=15))
     log_in(house, PASSWORD)

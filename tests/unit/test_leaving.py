@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from application.operations.audit import ReadAudit
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from application.ports.language_model import Stop
 from domain.accounts import Principal
 from domain.chat import ChatroomId
@@ -148,7 +148,7 @@ def test_what_stays_in_the_trail_is_that_it_happened():
     asha = house.user_with_password(ASHA, "the password of Asha")
     house.use_cases.auth.erase_account(principal=asha)
     events = list(house.database.tables.audit_events.values())
-    assert Happening.ACCOUNT_ERASED in [event.what for event in events]
+    assert AuditEventType.ACCOUNT_ERASED in [event.what for event in events]
     for event in events:
         assert (event.user_id, event.session_id, event.phone_digest) == (None, None, None)
 
@@ -190,9 +190,9 @@ def test_an_operator_finds_what_happened_to_a_number():
         return MemoryAuditReader(house.database)(user_id=user_id, phone_digests=phone_digests, what=what, limit=limit)
 
     audit = ReadAudit(read, request_code.read_phone_number, [recorder.phone_digest])
-    assert [event.what for event in audit(mobile_number="98765 43210")] == [Happening.CODE_SENT]
+    assert [event.what for event in audit(mobile_number="98765 43210")] == [AuditEventType.CODE_SENT]
     assert len(audit(limit=3)) == 3
-    assert [event.what for event in audit(what=Happening.LOGGED_IN)] == [Happening.LOGGED_IN] * 2
+    assert [event.what for event in audit(what=AuditEventType.LOGGED_IN)] == [AuditEventType.LOGGED_IN] * 2
     with pytest.raises(InvalidValue):
         audit(mobile_number="not a number")
 
@@ -207,7 +207,7 @@ def test_events_are_forgotten_when_they_have_been_kept_long_enough():
     assert house.replying.purge_expired() == 2
     assert house.replying.purge_expired() == 0
     left = house.database.tables.audit_events.values()
-    assert [event.what for event in left] == [Happening.CODE_SENT, Happening.LOGGED_IN]
+    assert [event.what for event in left] == [AuditEventType.CODE_SENT, AuditEventType.LOGGED_IN]
     assert {house.clock() - event.at for event in left} == {timedelta(seconds=1)}
 
 

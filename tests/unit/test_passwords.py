@@ -8,7 +8,7 @@ import pytest
 
 from adapters.memory.doubles import PlainPasswordHasher
 from application.auth.sessions import LoggedIn
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from domain.accounts import Principal
 from domain.errors import (
     CredentialsInvalid,
@@ -75,7 +75,7 @@ def kept_hash(house: House, who: Principal) -> str:
     return kept
 
 
-def trail(house: House) -> list[Happening]:
+def trail(house: House) -> list[AuditEventType]:
     return [event.what for event in house.database.tables.audit_events.values()]
 
 
@@ -123,7 +123,7 @@ def test_a_login_makes_a_hash_of_another_cost_anew_and_nothing_else_changes():
     new = kept_hash(house, asha)
     assert new != old
     assert not dearer.needs_rehash(new)
-    assert trail(house) == [*events, Happening.LOGGED_IN]
+    assert trail(house) == [*events, AuditEventType.LOGGED_IN]
     log_in_with(house, dearer)
     assert kept_hash(house, asha) == new
     with pytest.raises(CredentialsInvalid):

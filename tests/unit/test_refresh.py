@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.auth.logout import Scope
-from application.ports.audit import Happening
+from application.ports.audit import AuditEventType
 from domain.accounts import REFRESH_GRACE, SESSION_LIFETIME, Origin, SessionId
 from domain.errors import DependencyDown, RefreshTokenInvalid, SessionNotFound, TokenInvalid
 from tests.builders import ASHA, RAVI, House
@@ -22,7 +22,7 @@ def who(house: House, token: str):
     return house.use_cases.auth.authenticate(token)
 
 
-def happened(house: House) -> list[Happening]:
+def happened(house: House) -> list[AuditEventType]:
     return [event.what for event in house.database.tables.audit_events.values()]
 
 
@@ -85,7 +85,7 @@ def test_one_that_is_shown_again_later_ends_the_session_for_both():
         assert is_over(house, token)
     with pytest.raises(RefreshTokenInvalid):
         refresh(house, refreshed.refresh_token)
-    assert happened(house)[-1] is Happening.REFRESH_TOKEN_REUSED
+    assert happened(house)[-1] is AuditEventType.REFRESH_TOKEN_REUSED
 
 
 def test_a_lost_answer_is_given_again():
