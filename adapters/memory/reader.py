@@ -9,7 +9,16 @@ from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.audit import AuditEventType, Event
 from application.ports.export import Record
 from application.ports.language_model import Exchange
-from application.ports.reader import Conversation, Entry, PlanStatus, Profile, RoomLine, RoomPage, SessionLine, Turn
+from application.ports.reader import (
+    ChatroomSummary,
+    Conversation,
+    Entry,
+    PlanStatus,
+    Profile,
+    RoomPage,
+    SessionSummary,
+    Turn,
+)
 from domain.accounts import Principal, SessionId, UserId
 from domain.chat import ChatroomId, Message, MessageId
 from domain.plans import Allowances, DailyQuota, Plan
@@ -32,11 +41,11 @@ class MemoryReader:
             return None
         return Principal(session.user_id, session.id, session.method, session.started_at)
 
-    def sessions(self, user_id: UserId) -> Sequence[SessionLine]:
+    def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
         """A user's sessions that are going on, the newest first."""
         tables = self._database.tables
         mine = [
-            SessionLine(
+            SessionSummary(
                 session.id,
                 session.method,
                 session.device,
@@ -86,7 +95,7 @@ class MemoryReader:
         """A page of chatrooms, newest first."""
         rooms = sorted(
             (
-                RoomLine(room.id, room.name, room.created_at, room.updated_at)
+                ChatroomSummary(room.id, room.name, room.created_at, room.updated_at)
                 for room in self._database.tables.chatrooms.values()
                 if room.user_id == user_id and (before is None or room.id < before)
             ),

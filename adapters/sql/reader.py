@@ -6,7 +6,16 @@ from typing import Any
 from adapters.sql.database import Database, PreparedStatement
 from adapters.sql.subscriptions import plan_of, subscription_from
 from application.ports.language_model import Exchange
-from application.ports.reader import Conversation, Entry, PlanStatus, Profile, RoomLine, RoomPage, SessionLine, Turn
+from application.ports.reader import (
+    ChatroomSummary,
+    Conversation,
+    Entry,
+    PlanStatus,
+    Profile,
+    RoomPage,
+    SessionSummary,
+    Turn,
+)
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
@@ -131,12 +140,12 @@ class SqlReader:
         user_id, found_id, method, started_at = row
         return Principal(user_id, found_id, LoginMethod(method), started_at)
 
-    def sessions(self, user_id: UserId) -> Sequence[SessionLine]:
+    def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
         """A user's sessions that are going on, the newest first."""
         with self._database.read() as cursor:
             cursor.execute(SESSIONS, {"user_id": user_id})
             rows = cursor.fetchall()
-        return [SessionLine(found_id, LoginMethod(method), *rest) for found_id, method, *rest in rows]
+        return [SessionSummary(found_id, LoginMethod(method), *rest) for found_id, method, *rest in rows]
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
         """A user with plan and today's use."""
@@ -169,7 +178,7 @@ class SqlReader:
             # One more than asked for tells whether there is a next page.
             ASK_ROOMS.execute(cursor, {"user_id": user_id, "before": before, "limit": limit + 1})
             rows = cursor.fetchall()
-        rooms = [RoomLine._make(row) for row in rows[:limit]]
+        rooms = [ChatroomSummary._make(row) for row in rows[:limit]]
         return RoomPage(rooms, rooms[-1].id if len(rows) > limit else None)
 
     def conversation(

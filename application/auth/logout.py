@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from application.auth.audit import Recorder
 from application.ports.audit import AuditEventType
-from application.ports.reader import Reader, SessionLine
+from application.ports.reader import Reader, SessionSummary
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, SessionId, UserId
 from domain.errors import SessionNotFound
@@ -64,6 +64,6 @@ class ListSessions:
 
     reader: Reader
 
-    def __call__(self, *, user_id: UserId) -> Sequence[SessionLine]:
+    def __call__(self, *, user_id: UserId) -> Sequence[SessionSummary]:
         """The newest first."""
         return self.reader.sessions(user_id)

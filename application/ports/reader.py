@@ -35,7 +35,7 @@ class PlanStatus(NamedTuple):
     quota: DailyQuota
 
 
-class SessionLine(NamedTuple):
+class SessionSummary(NamedTuple):
     """A session in a list. ``last_used_at`` is to within the life of an access token."""
 
     id: SessionId
@@ -46,7 +46,7 @@ class SessionLine(NamedTuple):
     expires_at: datetime
 
 
-class RoomLine(NamedTuple):
+class ChatroomSummary(NamedTuple):
     """A chatroom in a list."""
 
     id: ChatroomId
@@ -58,7 +58,7 @@ class RoomLine(NamedTuple):
 class RoomPage(NamedTuple):
     """Some chatrooms, newest first; ``next_before``: where the next page begins, None on the last."""
 
-    rooms: Sequence[RoomLine]
+    rooms: Sequence[ChatroomSummary]
     next_before: ChatroomId | None
 
 
@@ -107,7 +107,7 @@ class Reader(Protocol):
     def principal(self, session_id: SessionId) -> Principal | None:
         """Who a session belongs to; None when it has ended or never was."""
 
-    def sessions(self, user_id: UserId) -> Sequence[SessionLine]:
+    def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
         """A user's sessions that are going on, the newest first; at most a hundred."""
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:

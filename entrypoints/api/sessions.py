@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from application.auth.logout import Scope
-from application.ports.reader import SessionLine
+from application.ports.reader import SessionSummary
 from application.use_cases import Auth
 from domain.accounts import LoginMethod, Principal, SessionId
 from entrypoints.api.body import JsonBlueprint
@@ -97,7 +97,7 @@ def sessions_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
     return blp
 
 
-def _session(line: SessionLine, *, current: bool) -> dict[str, Any]:
+def _session(line: SessionSummary, *, current: bool) -> dict[str, Any]:
     return {
         "id": line.id,
         "device": line.device,

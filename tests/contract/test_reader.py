@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from application.ports.language_model import Exchange
-from application.ports.reader import PlanStatus, Profile, RoomLine
+from application.ports.reader import ChatroomSummary, PlanStatus, Profile
 from domain.accounts import SessionId, UserId
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, MessageId
@@ -125,7 +125,7 @@ class ReaderContract:
         for number in range(7):
             rooms.append(world.room(user, name=f"room {number} 🌈", updated_at=MOMENT + timedelta(days=1)))
             world.room()  # somebody else's
-        expected = [RoomLine(room.id, room.name, MOMENT, MOMENT + timedelta(days=1)) for room in reversed(rooms)]
+        expected = [ChatroomSummary(room.id, room.name, MOMENT, MOMENT + timedelta(days=1)) for room in reversed(rooms)]
 
         first = world.reader.rooms(user.id, limit=3, before=None)
         assert list(first.rooms) == expected[:3]
