@@ -33,7 +33,7 @@ class Replying:
 
 
 @dataclass(frozen=True, slots=True)
-class BillingUpkeep:
+class BillingMaintenance:
     """What keeps billing true without being asked, and what operators ask for: for worker and command line."""
 
     apply_pending: ApplyPendingEvents

@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any
 
 from dependency_injector import containers, providers
+from entrypoints.container.maintenance import MaintenanceStories
 
 from adapters.crypto.common_passwords import ListedCommonPasswords
 from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
@@ -48,7 +49,7 @@ from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCoun
 from adapters.stripe.webhook_events import StripeEventReader
 from application.auth.rate_limits import RequestLimits
 from application.auth.sessions import LoggedIn
-from application.background_use_cases import BillingUpkeep, Replying
+from application.background_use_cases import BillingMaintenance, Replying
 from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import Event
 from application.chat.send_message import SentMessage
@@ -68,7 +69,6 @@ from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState
 from entrypoints.container.inside import Inside
 from entrypoints.container.replying import ReplyStories
-from entrypoints.container.upkeep import UpkeepStories
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SIGNING_KEY = b"a key that only the tests know, and everybody may"
@@ -320,7 +320,7 @@ class House:
         self.worker_presence: Switch = outside.worker_presence()
         self.use_cases: UseCases = Inside(outside=outside).use_cases()
         self.replying: Replying = ReplyStories(outside=outside).replying()
-        self.upkeep: BillingUpkeep = UpkeepStories(outside=outside).upkeep()
+        self.maintenance: BillingMaintenance = MaintenanceStories(outside=outside).maintenance()
 
     # --- People ---
 

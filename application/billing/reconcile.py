@@ -12,7 +12,7 @@ from domain.errors import DependencyDown
 
 
 @dataclass(frozen=True, slots=True)
-class Healed:
+class Correction:
     """A user of whom our table said something else than the provider."""
 
     user_id: UserId
@@ -20,11 +20,11 @@ class Healed:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class ReconcileResult:
     """How many customers were compared, and what was healed."""
 
     compared: int
-    healed: tuple[Healed, ...]
+    healed: tuple[Correction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Reconcile:
     every: timedelta
     batch: int = 20
 
-    def __call__(self, *, since: datetime | None = None) -> Reconciled:
+    def __call__(self, *, since: datetime | None = None) -> ReconcileResult:
         """Compare some that were not compared ``since`` then (None: for ``every``); call again until there are none.
 
         DependencyDown: the customer it failed at, and those after, are still to be compared.
@@ -47,7 +47,7 @@ class Reconcile:
                 since=since or self.clock() - self.every, limit=self.batch
             )
             work.commit()
-        healed = []
+        corrected = []
         for number, customer in enumerate(customers):
             try:
                 synced = self.sync(user_id=customer.user_id, customer_id=customer.customer_id)
@@ -55,8 +55,8 @@ class Reconcile:
                 self._give_back(list(customers[number:]))
                 raise
             if synced.changed:
-                healed.append(Healed(customer.user_id, synced))
-        return Reconciled(len(customers), tuple(healed))
+                healed.append(Correction(customer.user_id, synced))
+        return ReconcileResult(len(customers), tuple(healed))
 
     def _give_back(self, customers: list[Customer]) -> None:
         with self.unit_of_work() as work:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from application.background_use_cases import BillingUpkeep
+from application.background_use_cases import BillingMaintenance
 from application.billing.ledger import Explanation
 from domain.billing import SubscriptionRecord
 from domain.errors import DependencyDown
@@ -15,7 +15,7 @@ from domain.plans import Plan
 EXIT_FAILED = 1
 
 
-def reconcile(billing: BillingUpkeep) -> int:
+def reconcile(billing: BillingMaintenance) -> int:
     """Compare every customer with the provider; print what was healed."""
     began = datetime.now(UTC)
     compared, healed = 0, []
@@ -29,7 +29,7 @@ def reconcile(billing: BillingUpkeep) -> int:
                     "after": _record(one.synced.after),
                     "endedDuplicates": list(one.synced.ended),
                 }
-                for one in done.healed
+                for one in done.corrected
             ]
     except DependencyDown as down:
         _print({"compared": compared, "healed": healed, "stoppedBecauseDown": down.dependency})
@@ -38,7 +38,7 @@ def reconcile(billing: BillingUpkeep) -> int:
     return 0
 
 
-def replay(billing: BillingUpkeep, event_id: str) -> int:
+def replay(billing: BillingMaintenance, event_id: str) -> int:
     """Have an event take effect once more; print what became of it."""
     try:
         state = billing.replay(event_id=event_id)
@@ -51,7 +51,7 @@ def replay(billing: BillingUpkeep, event_id: str) -> int:
     return 0
 
 
-def explain(billing: BillingUpkeep, phone_or_id: str, *, days: int) -> int:
+def explain(billing: BillingMaintenance, phone_or_id: str, *, days: int) -> int:
     """Print all there is to say about a user's plan and quota."""
     found = billing.explain(phone_or_id=phone_or_id, days=days)
     if found is None:

@@ -8,14 +8,14 @@ from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe
 from application.use_cases import Billing
-from entrypoints.container.upkeep import UpkeepStories
+from entrypoints.container.maintenance import MaintenanceStories
 
 
 class BillingStories(containers.DeclarativeContainer):
     """What people have."""
 
     outside = providers.DependenciesContainer()
-    upkeep = providers.Container(UpkeepStories, outside=outside)
+    maintenance = providers.Container(MaintenanceStories, outside=outside)
 
     billing = providers.Factory(
         Billing,
@@ -25,7 +25,7 @@ class BillingStories(containers.DeclarativeContainer):
             Subscribe,
             unit_of_work=outside.unit_of_work,
             payments=outside.payments,
-            sync=upkeep.sync_subscription,
+            sync=maintenance.sync_subscription,
             policy=outside.billing_policy,
             return_urls=outside.return_urls,
             clock=outside.clock,
@@ -35,17 +35,20 @@ class BillingStories(containers.DeclarativeContainer):
             ReceivePaymentEvent,
             unit_of_work=outside.unit_of_work,
             read_event=outside.read_payment_event,
-            apply=upkeep.apply_payment_event,
+            apply=maintenance.apply_payment_event,
             retry=outside.retry_events,
         ),
         open_portal=providers.Factory(
             OpenPortal, unit_of_work=outside.unit_of_work, payments=outside.payments, return_urls=outside.return_urls
         ),
         set_renewal=providers.Factory(
-            SetRenewal, unit_of_work=outside.unit_of_work, payments=outside.payments, sync=upkeep.sync_subscription
+            SetRenewal, unit_of_work=outside.unit_of_work, payments=outside.payments, sync=maintenance.sync_subscription
         ),
         sync_checkout=providers.Factory(
-            SyncCheckout, unit_of_work=outside.unit_of_work, payments=outside.payments, sync=upkeep.sync_subscription
+            SyncCheckout,
+            unit_of_work=outside.unit_of_work,
+            payments=outside.payments,
+            sync=maintenance.sync_subscription,
         ),
         end_billing=providers.Factory(EndBilling, unit_of_work=outside.unit_of_work, payments=outside.payments),
     )

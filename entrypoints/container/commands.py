@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from application.background_use_cases import BillingUpkeep
+from application.background_use_cases import BillingMaintenance
+from entrypoints.container.maintenance import MaintenanceStories
 from entrypoints.container.outside import Outside
-from entrypoints.container.upkeep import UpkeepStories
 from entrypoints.settings import Settings
 
 
@@ -13,11 +13,11 @@ from entrypoints.settings import Settings
 class Operator:
     """What an operator's command needs."""
 
-    billing: BillingUpkeep
+    billing: BillingMaintenance
     close: Callable[[], None]
 
 
 def build_operator(settings: Settings) -> Operator:
     """The use cases of a command that keeps billing true or explains it."""
     outside = Outside(settings=settings, connections=2, application_name="operator")
-    return Operator(UpkeepStories(outside=outside).upkeep(), outside.database().close)
+    return Operator(MaintenanceStories(outside=outside).maintenance(), outside.database().close)

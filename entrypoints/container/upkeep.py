@@ -2,14 +2,14 @@
 
 from dependency_injector import containers, providers
 
-from application.background_use_cases import BillingUpkeep
+from application.background_use_cases import BillingMaintenance
 from application.billing.ledger import Explain
 from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile
 from application.billing.sync import SyncSubscription
 
 
-class UpkeepStories(containers.DeclarativeContainer):
+class MaintenanceStories(containers.DeclarativeContainer):
     """What keeps billing true without being asked, and what operators ask for."""
 
     outside = providers.DependenciesContainer()
@@ -24,8 +24,8 @@ class UpkeepStories(containers.DeclarativeContainer):
         sync=sync_subscription,
         policy=outside.billing_policy,
     )
-    upkeep = providers.Factory(
-        BillingUpkeep,
+    maintenance = providers.Factory(
+        BillingMaintenance,
         apply_pending=providers.Factory(
             ApplyPendingEvents, unit_of_work=outside.unit_of_work, apply=apply_payment_event, retry=outside.retry_events
         ),

@@ -8,9 +8,9 @@ from adapters.redis.connection import connect_for_rq
 from adapters.redis.rq_worker_notifier import listen
 from adapters.stripe.lazy_payments import PaymentsOnDemand
 from entrypoints.container.language_models import language_model_of
+from entrypoints.container.maintenance import MaintenanceStories
 from entrypoints.container.outside import Outside
 from entrypoints.container.replying import ReplyStories
-from entrypoints.container.upkeep import UpkeepStories
 from entrypoints.settings import Settings
 from entrypoints.worker.run import WorkerParts
 
@@ -28,7 +28,7 @@ def build_worker(settings: Settings) -> WorkerParts:
 
     return WorkerParts(
         replying=ReplyStories(outside=outside).replying(),
-        billing=UpkeepStories(outside=outside).upkeep(),
+        billing=MaintenanceStories(outside=outside).maintenance(),
         presence=outside.worker_presence(),
         worker_notifier=outside.worker_notifier(),
         listen=listen_for_notifications,

@@ -4,9 +4,9 @@ from threading import Event, Thread
 
 import structlog
 
-from application.background_use_cases import BillingUpkeep
+from application.background_use_cases import BillingMaintenance
 from application.billing.payment_events import Swept
-from application.billing.reconcile import Reconciled
+from application.billing.reconcile import ReconcileResult
 from domain.errors import DependencyDown
 
 SWEEP_SECONDS = 5.0
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class BillingTask:
     """A thread that sweeps and reconciles until it is stopped. Any number of processes may run one."""
 
-    def __init__(self, billing: BillingUpkeep) -> None:
+    def __init__(self, billing: BillingMaintenance) -> None:
         """Nothing happens before ``start``."""
         self._billing = billing
         self._stopping = Event()
@@ -54,13 +54,13 @@ class BillingTask:
             wait = SWEEP_SECONDS if self.sweep() else min(max(wait, SWEEP_SECONDS) * 2, BACKOFF_SECONDS)
 
 
-def _report(swept: Swept, reconciled: Reconciled) -> None:
+def _report(swept: Swept, reconciled: ReconcileResult) -> None:
     if swept.taken:
         log.info("payment_events_applied", applied=swept.applied, failures=swept.failures)
-    for healed in reconciled.healed:
+    for healed in reconciled.corrected:
         before, after = healed.synced.before, healed.synced.after
         log.warning(
-            "subscription_healed",
+            "subscription_corrected",
             user_id=str(healed.user_id),
             before=before.status.value if before else None,
             after=after.status.value if after else None,

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import structlog
 
-from application.background_use_cases import BillingUpkeep, Replying
+from application.background_use_cases import BillingMaintenance, Replying
 from application.ports.worker_heartbeat import WorkerPresence
 from application.ports.worker_notifier import WorkerNotifier
 from entrypoints.worker.billing import BillingTask
@@ -34,7 +34,7 @@ class WorkerParts:
     """
 
     replying: Replying
-    billing: BillingUpkeep
+    billing: BillingMaintenance
     presence: WorkerPresence
     worker_notifier: WorkerNotifier
     listen: Callable[[Callable[[], None]], bool]

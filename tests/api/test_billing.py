@@ -166,7 +166,7 @@ def test_stripe_need_not_wait_for_stripe(buyer: Caller, stripe: Caller, stripe_h
     assert body_of(buyer.get("/subscription/status"))["tier"] == "basic"
     stripe_house.down = False
     stripe_house.clock.advance(timedelta(minutes=1))
-    stripe_house.upkeep.apply_pending()
+    stripe_house.maintenance.apply_pending()
     assert body_of(buyer.get("/subscription/status"))["tier"] == "pro"
 
 

@@ -169,7 +169,7 @@ def test_each_customer_is_compared_by_one_of_two_processes(
     done = together([lambda one=one: one.billing.reconcile(since=since) for one in operators])  # type: ignore[misc]
     done += [operators[0].billing.reconcile(since=since)]
     assert sum(one.compared for one in done) == 6
-    assert sorted(healed.user_id for one in done for healed in one.healed) == sorted(users)
+    assert sorted(healed.user_id for one in done for healed in one.corrected) == sorted(users)
     assert {plan_of(shop, user_id) for user_id in users} == {Plan.PRO}
 
 

@@ -101,7 +101,7 @@ class Life:
                 self.on_their_way.clear()
             case "sweep":
                 self.house.clock.advance(timedelta(minutes=5))
-                self.house.upkeep.apply_pending()
+                self.house.maintenance.apply_pending()
             case "meanwhile":
                 self.house.in_between = lambda: self.happens(self.choose(["one comes", "canceled", "end", "renew"]))
             case _ if self.on_their_way:
@@ -124,9 +124,9 @@ class Life:
                 self.on_their_way.remove(event)
                 self.house.deliver(event)
             self.house.clock.advance(timedelta(hours=2))
-            self.house.upkeep.apply_pending()
+            self.house.maintenance.apply_pending()
         if self.lost:
-            self.house.upkeep.reconcile()
+            self.house.maintenance.reconcile()
 
 
 @settings(max_examples=150)

@@ -6,7 +6,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from application.background_use_cases import BillingUpkeep
+from application.background_use_cases import BillingMaintenance
 from entrypoints.cli import billing as commands
 from entrypoints.worker.billing import BillingTask
 from tests.builders import ASHA
@@ -33,7 +33,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def test_a_sweep_applies_and_heals(house: StripeHouse, asha: Buyer):
-    task = BillingTask(house.upkeep)
+    task = BillingTask(house.maintenance)
     asha.buy()
     house.down = True
     house.deliver_all()
@@ -48,7 +48,7 @@ def test_a_sweep_applies_and_heals(house: StripeHouse, asha: Buyer):
 
 def test_it_sweeps_until_it_is_stopped(house: StripeHouse, asha: Buyer):
     asha.buy()
-    task = BillingTask(house.upkeep)
+    task = BillingTask(house.maintenance)
     task.start()
     assert eventually(lambda: asha.plan() == "pro", within=10)
     task.stop()
@@ -61,7 +61,7 @@ def test_whatever_goes_wrong_it_goes_on():
         def apply_pending(self) -> None:
             raise ValueError
 
-    assert not BillingTask(cast(BillingUpkeep, Broken())).sweep()
+    assert not BillingTask(cast(BillingMaintenance, Broken())).sweep()
 
 
 # --- The commands ---
@@ -69,7 +69,7 @@ def test_whatever_goes_wrong_it_goes_on():
 
 def test_reconcile_says_what_it_healed(house: StripeHouse, asha: Buyer, capsys: pytest.CaptureFixture[str]):
     asha.buy()
-    assert commands.reconcile(house.upkeep) == 0
+    assert commands.reconcile(house.maintenance) == 0
     told = printed(capsys)
     [healed] = told["healed"]
     assert (told["compared"], healed["userId"], healed["before"]) == (1, str(asha.user_id), None)
@@ -79,19 +79,19 @@ def test_reconcile_says_what_it_healed(house: StripeHouse, asha: Buyer, capsys: 
 def test_reconcile_fails_while_stripe_is_down(house: StripeHouse, asha: Buyer, capsys: pytest.CaptureFixture[str]):
     asha.buy()
     house.down = True
-    assert commands.reconcile(house.upkeep) == 1
+    assert commands.reconcile(house.maintenance) == 1
     assert printed(capsys) == {"compared": 0, "healed": [], "stoppedBecauseDown": "stripe"}
 
 
 def test_replay_says_what_became_of_it(house: StripeHouse, asha: Buyer, capsys: pytest.CaptureFixture[str]):
     asha.buy()
     [event, *_] = house.deliver_all()
-    assert commands.replay(house.upkeep, event["id"]) == 0
+    assert commands.replay(house.maintenance, event["id"]) == 0
     assert printed(capsys) == {"event": event["id"], "state": "done"}
     house.down = True
-    assert commands.replay(house.upkeep, event["id"]) == 1
+    assert commands.replay(house.maintenance, event["id"]) == 1
     assert printed(capsys) == {"event": event["id"], "state": "pending", "waitsFor": "stripe"}
-    assert commands.replay(house.upkeep, "evt_unknown") == 1
+    assert commands.replay(house.maintenance, "evt_unknown") == 1
     assert "No such event" in capsys.readouterr().err
 
 
@@ -129,9 +129,9 @@ def test_explain_says_why(
                 house.stripe.become(subscription_id, deed)
     house.deliver_all()
     house.say(asha.principal, house.room(asha.principal), "hi")
-    assert commands.explain(house.upkeep, ASHA, days=7) == 0
+    assert commands.explain(house.maintenance, ASHA, days=7) == 0
     told = printed(capsys)
     assert told["because"] == because
     assert told["plan"] == asha.plan()
     assert len(told["prompts"]) == 1
-    assert commands.explain(house.upkeep, "+910000000000", days=7) == 1
+    assert commands.explain(house.maintenance, "+910000000000", days=7) == 1

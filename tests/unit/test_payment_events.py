@@ -242,16 +242,16 @@ def test_while_stripe_is_down_events_are_kept_and_then_applied_once(house: Strip
         assert not house.deliver(event).duplicate
         assert house.deliver(event).duplicate
     assert asha.plan() is Plan.BASIC
-    assert house.upkeep.apply_pending().taken == 0  # not due yet
+    assert house.maintenance.apply_pending().taken == 0  # not due yet
     house.clock.advance(timedelta(minutes=1))
-    assert len(house.upkeep.apply_pending().failures) == len(events)
+    assert len(house.maintenance.apply_pending().failures) == len(events)
     house.down = False
-    assert house.upkeep.apply_pending().taken == 0
+    assert house.maintenance.apply_pending().taken == 0
     house.clock.advance(timedelta(hours=1))
-    assert house.upkeep.apply_pending().applied == len(events)
+    assert house.maintenance.apply_pending().applied == len(events)
     assert asha.plan() is Plan.PRO
     house.clock.advance(timedelta(hours=1))
-    assert house.upkeep.apply_pending().taken == 0
+    assert house.maintenance.apply_pending().taken == 0
 
 
 def test_without_the_database_the_event_must_be_sent_again(house: StripeHouse, asha: Buyer):
@@ -281,10 +281,10 @@ def test_a_crash_between_inbox_and_effect_is_made_good_by_the_sweeper_once(house
 
     house.in_between = die
     with pytest.raises(Killed):
-        house.upkeep.apply_pending()  # taken, and never applied
+        house.maintenance.apply_pending()  # taken, and never applied
     assert asha.plan() is Plan.BASIC
     house.clock.advance(timedelta(hours=1))
-    assert house.upkeep.apply_pending().applied == len(events)
+    assert house.maintenance.apply_pending().applied == len(events)
     assert asha.plan() is Plan.PRO
     assert version_of(asha) == len(events)
 
@@ -311,19 +311,19 @@ def test_an_event_that_never_works_is_given_up_and_can_be_replayed(house: Stripe
     house.deliver(event)
     for _ in range(60):
         house.clock.advance(timedelta(hours=1))
-        house.upkeep.apply_pending()
+        house.maintenance.apply_pending()
     assert state_of(house, event["id"]) is InboxState.FAILED
     with pytest.raises(DependencyDown):
-        house.upkeep.replay(event_id=event["id"])
+        house.maintenance.replay(event_id=event["id"])
     house.down = False
-    assert house.upkeep.replay(event_id=event["id"]) is InboxState.DONE
+    assert house.maintenance.replay(event_id=event["id"]) is InboxState.DONE
     assert asha.plan() is Plan.PRO
     # A replay of what is done can only put things right.
     house.database.tables.subscription_records.clear()
     house.database.tables.subscriptions.clear()
-    assert house.upkeep.replay(event_id=event["id"]) is InboxState.DONE
+    assert house.maintenance.replay(event_id=event["id"]) is InboxState.DONE
     assert asha.record == asha.truth
-    assert house.upkeep.replay(event_id="evt_unknown") is None
+    assert house.maintenance.replay(event_id="evt_unknown") is None
 
 
 # --- Reconciling ---
@@ -332,26 +332,26 @@ def test_an_event_that_never_works_is_given_up_and_can_be_replayed(house: Stripe
 def test_what_was_never_told_is_found(house: StripeHouse, asha: Buyer):
     subscription_id = asha.buy()
     house.stripe.take_events()
-    done = house.upkeep.reconcile()
-    assert (done.compared, [healed.user_id for healed in done.healed]) == (1, [asha.user_id])
+    done = house.maintenance.reconcile()
+    assert (done.compared, [healed.user_id for healed in done.corrected]) == (1, [asha.user_id])
     assert asha.plan() is Plan.PRO
     house.stripe.become(subscription_id, "canceled")
-    assert house.upkeep.reconcile().compared == 0  # not within the hour
+    assert house.maintenance.reconcile().compared == 0  # not within the hour
     house.clock.advance(timedelta(hours=1, seconds=1))
-    [healed] = house.upkeep.reconcile().healed
+    [healed] = house.maintenance.reconcile().corrected
     assert healed.synced.before is not None
     assert healed.synced.before.status is SubscriptionStatus.ACTIVE
     assert asha.plan() is Plan.BASIC
     house.clock.advance(timedelta(hours=2))
-    assert house.upkeep.reconcile().healed == ()
+    assert house.maintenance.reconcile().corrected == ()
 
 
 def test_an_operator_need_not_wait(house: StripeHouse, asha: Buyer):
     asha.buy()
-    house.upkeep.reconcile()
+    house.maintenance.reconcile()
     house.clock.advance(timedelta(seconds=1))
-    assert house.upkeep.reconcile(since=house.clock()).compared == 1
-    assert house.upkeep.reconcile(since=house.clock()).compared == 0
+    assert house.maintenance.reconcile(since=house.clock()).compared == 1
+    assert house.maintenance.reconcile(since=house.clock()).compared == 0
 
 
 def test_with_stripe_down_nobody_is_skipped(house: StripeHouse, asha: Buyer):
@@ -359,9 +359,9 @@ def test_with_stripe_down_nobody_is_skipped(house: StripeHouse, asha: Buyer):
     house.down = True
     for _ in range(2):
         with pytest.raises(DependencyDown):
-            house.upkeep.reconcile()
+            house.maintenance.reconcile()
     house.down = False
-    assert house.upkeep.reconcile().compared == 1
+    assert house.maintenance.reconcile().compared == 1
     assert asha.plan() is Plan.PRO
 
 
@@ -378,7 +378,7 @@ def test_a_second_subscription_is_cancelled_and_refunded(house: StripeHouse, ash
     assert {state_of(house, event["id"]) for event in events} == {InboxState.PENDING}
     assert asha.plan() is Plan.PRO
     house.clock.advance(timedelta(minutes=1))
-    house.upkeep.apply_pending()
+    house.maintenance.apply_pending()
     objects = house.stripe.look()
     assert objects.subscriptions[first]["status"] == "active"
     assert objects.subscriptions[second]["status"] == "canceled"
@@ -386,8 +386,8 @@ def test_a_second_subscription_is_cancelled_and_refunded(house: StripeHouse, ash
     assert len(objects.refunds) == len(refunded) == 1
     house.deliver_all()
     house.clock.advance(timedelta(hours=2))
-    house.upkeep.apply_pending()
-    house.upkeep.reconcile()
+    house.maintenance.apply_pending()
+    house.maintenance.reconcile()
     assert len(house.stripe.look().refunds) == 1
     assert asha.record == asha.truth
     assert asha.record is not None
@@ -399,11 +399,11 @@ def test_a_second_one_whose_payment_is_on_its_way_is_refunded_when_it_arrives(ho
     house.stripe.sell(asha.customer_id, PRICE)
     house.clock.advance(timedelta(minutes=1))
     second = house.stripe.pay_later(session)
-    house.upkeep.reconcile()
+    house.maintenance.reconcile()
     assert house.stripe.look().subscriptions[second]["status"] == "incomplete"
     house.stripe.payment_arrives(second)
     house.clock.advance(timedelta(hours=2))
-    house.upkeep.reconcile()
+    house.maintenance.reconcile()
     objects = house.stripe.look()
     assert objects.subscriptions[second]["status"] == "canceled"
     assert len(objects.refunds) == 1
@@ -426,10 +426,10 @@ def test_stopped_between_refund_and_cancellation_it_is_refunded_once(
     with monkeypatch.context() as patched:
         patched.setattr(house.provider, "_refund_newest_invoice", refund_and_die)
         with pytest.raises(Killed):
-            house.upkeep.reconcile()
+            house.maintenance.reconcile()
     assert house.stripe.look().subscriptions[second]["status"] == "active"
     house.clock.advance(timedelta(hours=2))
-    house.upkeep.reconcile()
+    house.maintenance.reconcile()
     objects = house.stripe.look()
     assert objects.subscriptions[second]["status"] == "canceled"
     assert len(objects.refunds) == 1
@@ -448,14 +448,14 @@ def test_what_cannot_be_refunded_now_keeps_nobody_from_their_plan(
 
     with monkeypatch.context() as patched:
         patched.setattr(house.provider, "_refund_newest_invoice", refuse)
-        house.upkeep.reconcile()
+        house.maintenance.reconcile()
         assert asha.plan() is Plan.PRO
         assert house.stripe.look().subscriptions[second]["status"] == "active"
         house.stripe.become(first, "canceled")
         house.deliver_all()
     house.clock.advance(timedelta(hours=2))
-    house.upkeep.apply_pending()
-    house.upkeep.reconcile()
+    house.maintenance.apply_pending()
+    house.maintenance.reconcile()
     assert asha.record == asha.truth
     assert asha.plan() is Plan.PRO  # by the second one now, which is one too many no more
     assert not house.stripe.look().refunds
@@ -466,7 +466,7 @@ def test_an_overdue_subscription_beside_a_paid_one_is_cancelled_and_not_refunded
     house.stripe.become(old, "past_due")
     house.clock.advance(timedelta(days=1))
     house.stripe.sell(asha.customer_id, PRICE)
-    house.upkeep.reconcile()
+    house.maintenance.reconcile()
     objects = house.stripe.look()
     assert objects.subscriptions[old]["status"] == "canceled"
     assert not objects.refunds
@@ -479,7 +479,7 @@ def test_duplicates_may_be_left_to_people():
     asha.buy()
     house.stripe.sell(asha.customer_id, PRICE)
     house.deliver_all()
-    house.upkeep.reconcile()
+    house.maintenance.reconcile()
     assert {one["status"] for one in house.stripe.look().subscriptions.values()} == {"active"}
     assert asha.plan() is Plan.PRO
 
@@ -488,7 +488,7 @@ def test_a_dispute_is_recorded_and_by_default_no_more(house: StripeHouse, asha: 
     house.stripe.dispute(asha.buy())
     events = house.deliver_all()
     house.deliver_all()
-    billing = house.upkeep.explain(phone_or_id=ASHA)
+    billing = house.maintenance.explain(phone_or_id=ASHA)
     assert billing is not None
     assert [(line.event_id, line.kind, line.amount) for line in billing.billing.money] == [
         (events[-1]["id"], "dispute_opened", 900)
@@ -503,7 +503,7 @@ def test_a_dispute_may_end_the_subscription():
     house.deliver_all()
     assert asha.plan() is Plan.PRO
     house.clock.advance(timedelta(minutes=1))
-    house.upkeep.apply_pending()
+    house.maintenance.apply_pending()
     assert asha.plan() is Plan.BASIC
     assert asha.record == asha.truth
 
@@ -512,10 +512,10 @@ def test_an_operator_is_told_why(house: StripeHouse, asha: Buyer):
     room = house.room(asha.principal)
     for _ in range(5):
         house.say(asha.principal, room, "hi")
-    found = house.upkeep.explain(phone_or_id=str(asha.user_id))
+    found = house.maintenance.explain(phone_or_id=str(asha.user_id))
     assert found is not None
     assert (found.plan_status.plan, found.plan_status.quota.remaining) == (Plan.BASIC, 0)
     assert len(found.prompts) == 5
     assert found.days[0].used == 5
     assert found.billing.customer_id is None
-    assert house.upkeep.explain(phone_or_id="+910000000000") is None
+    assert house.maintenance.explain(phone_or_id="+910000000000") is None
