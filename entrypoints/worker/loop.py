@@ -170,7 +170,7 @@ class ReplyLoop:
                 if sweeps := time.monotonic() - swept_at >= SWEEP_SECONDS:
                     swept_at = time.monotonic()
                     self._sweep()
-                self._pass_stops_on()
+                self._propagate_cancellation()
                 if sweeps:
                     self._forget_old()
                 wait = STOPS_SECONDS
@@ -196,7 +196,7 @@ class ReplyLoop:
         except Exception:
             log.exception("nothing_forgotten")
 
-    def _pass_stops_on(self) -> None:
+    def _propagate_cancellation(self) -> None:
         with self._changed:
             running = list(self._running.values())
         if not running:

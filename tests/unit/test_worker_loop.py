@@ -344,7 +344,7 @@ def test_nobody_is_asked_about_stops_while_nothing_runs():
     with shop() as here:
         find_stops = cast("FindStops", asked.append)
         here.loop._replying = replace(here.house.replying, find_stops=find_stops)
-        here.loop._pass_stops_on()
+        here.loop._propagate_cancellation()
         assert asked == []
 
 
