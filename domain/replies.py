@@ -129,7 +129,7 @@ class ClaimedReply:
     message_id: MessageId
     chatroom_id: ChatroomId
     attempt: int
-    run: int
+    generation: int
     prompt: str
     system_prompt: str | None
     seconds_left: float
@@ -145,10 +145,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class EndedReply:
-    """A reply that has ended without its worker: in which run, and what is to be given back for it."""
+    """A reply that has ended without its worker: in which generation, and what is to be given back for it."""
 
     reply_id: ReplyId
-    run: int
+    generation: int
     charge: Charge
 
 

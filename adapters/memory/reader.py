@@ -176,7 +176,7 @@ def _turn(message: Message, reply: ReplyRow) -> Turn:
         sent_at=message.created_at,
         reply_id=reply.queued.id,
         reply_state=reply.state,
-        run=reply.run,
+        generation=reply.generation,
         reply_content=reply.content,
         reply_created_at=reply.queued.created_at,
         finished_at=reply.finished_at,

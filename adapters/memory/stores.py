@@ -233,8 +233,8 @@ class MemoryReplyStream:
         with self._lock:
             if reply_id not in self._forgotten:
                 self._published.setdefault(reply_id, []).append(chunk)
-            for listener in self._listeners.get(reply_id, ()):
-                listener.chunks.put(chunk)
+            for subscriber in self._listeners.get(reply_id, ()):
+                subscriber.chunks.put(chunk)
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
         """Keep nothing of these, nor of what comes of them."""
@@ -246,14 +246,14 @@ class MemoryReplyStream:
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator[_MemoryListening]:
         """Listen to what is published from now on."""
-        listener = _MemoryListening()
+        subscriber = _MemoryListening()
         with self._lock:
-            self._listeners.setdefault(reply_id, []).append(listener)
+            self._listeners.setdefault(reply_id, []).append(subscriber)
         try:
-            yield listener
+            yield subscriber
         finally:
             with self._lock:
-                self._listeners[reply_id].remove(listener)
+                self._listeners[reply_id].remove(subscriber)
 
     def published(self, reply_id: ReplyId) -> list[Chunk]:
         """What was published up to now."""

@@ -27,7 +27,7 @@ class ReplyRow:
     available_at: datetime
     deadline: datetime
     attempt: int = 0
-    run: int = 0
+    generation: int = 0
     lease_token: UUID | None = None
     lease_until: datetime | None = None
     content: str | None = None

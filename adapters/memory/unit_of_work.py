@@ -330,9 +330,9 @@ class MemoryReplies:
 
     def add(self, reply: QueuedReply) -> None:
         """Queue a new reply, due at once."""
-        earlier = (row.run for row in self._rows.values() if row.queued.message_id == reply.message_id)
+        earlier = (row.generation for row in self._rows.values() if row.queued.message_id == reply.message_id)
         self._rows[reply.id] = ReplyRow(
-            run=max(earlier, default=0),
+            generation=max(earlier, default=0),
             queued=reply,
             state=ReplyState.QUEUED,
             available_at=self._now,
@@ -459,7 +459,7 @@ class MemoryReplies:
             row,
             state=ReplyState.RUNNING,
             attempt=row.attempt + 1,
-            run=row.run + 1,
+            generation=row.generation + 1,
             lease_token=claim.lease_token,
             lease_until=self._now + policy.lease,
         )
@@ -468,7 +468,7 @@ class MemoryReplies:
             message_id=row.queued.message_id,
             chatroom_id=row.queued.chatroom_id,
             attempt=row.attempt + 1,
-            run=row.run + 1,
+            generation=row.generation + 1,
             prompt=self._tables.messages[row.queued.message_id].content,
             system_prompt=self._tables.chatrooms[row.queued.chatroom_id].system_prompt,
             seconds_left=(row.deadline - self._now).total_seconds(),
@@ -486,7 +486,7 @@ class MemoryReplies:
 
     def _end(self, row: ReplyRow, **changes: object) -> EndedReply:
         self._put(row, finished_at=self._now, **changes)
-        return EndedReply(row.queued.id, row.run, Charge(row.queued.user_id, row.queued.charged_on))
+        return EndedReply(row.queued.id, row.generation, Charge(row.queued.user_id, row.queued.charged_on))
 
 
 class MemoryIdempotencyKeys:

@@ -24,10 +24,10 @@ GATHER_SECONDS = 0.02
 # How many are forgotten in one pipeline.
 FORGET_AT_ONCE = 1_000
 KEEP_PIECES = 5_000
-# How soon a new listener is heard of by the thread that waits for messages.
+# How soon a new subscriber is heard of by the thread that waits for messages.
 LOOK_SECONDS = 0.02
 RECONNECT_SECONDS = 1.0
-# A listener who could not be subscribed by then is told nothing, and asks the database.
+# A subscriber who could not be subscribed by then is told nothing, and asks the database.
 SUBSCRIBED_WITHIN_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class RedisReplyPublisher:
             else:
                 chunks.append(chunk)
             if self._sender is None:
-                self._sender = Thread(target=self._send_for_ever, name="reply-feed", daemon=True)
+                self._sender = Thread(target=self._send_for_ever, name="reply-publisher", daemon=True)
                 self._sender.start()
             self._some_wait.notify()
 
@@ -128,21 +128,21 @@ class RedisReplySubscriber:
     def listen(self, reply_id: ReplyId) -> Iterator[_Listener]:
         """Listen to what is published from now on."""
         channel = _channel(reply_id)
-        listener = _Listener()
+        subscriber = _Listener()
         with self._changed:
-            self._listeners.setdefault(channel, []).append(listener)
+            self._listeners.setdefault(channel, []).append(subscriber)
             if channel in self._subscribed:
-                listener.subscribed.set()
+                subscriber.subscribed.set()
             if self._feeder is None:
-                self._feeder = Thread(target=self._feed_for_ever, name="reply-listener", daemon=True)
+                self._feeder = Thread(target=self._feed_for_ever, name="reply-subscriber", daemon=True)
                 self._feeder.start()
             self._changed.notify()
         try:
-            listener.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
-            yield listener
+            subscriber.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
+            yield subscriber
         finally:
             with self._changed:
-                self._listeners[channel].remove(listener)
+                self._listeners[channel].remove(subscriber)
                 if not self._listeners[channel]:
                     del self._listeners[channel]
 
@@ -194,11 +194,11 @@ class RedisReplySubscriber:
             if listeners and message["type"] == "subscribe":
                 self._subscribed.add(channel)
         if message["type"] == "subscribe":
-            for listener in listeners:
-                listener.subscribed.set()
+            for subscriber in listeners:
+                subscriber.subscribed.set()
         elif message["type"] == "message" and (chunk := _decode(message["data"])) is not None:
-            for listener in listeners:
-                listener.chunks.put(chunk)
+            for subscriber in listeners:
+                subscriber.chunks.put(chunk)
 
 
 def _stream(reply_id: ReplyId) -> str:
@@ -215,13 +215,13 @@ def _channel(reply_id: ReplyId) -> bytes:
 
 
 def _encode(chunk: Chunk) -> bytes:
-    return orjson.dumps([chunk.end.run, chunk.end.characters, chunk.text, chunk.final])
+    return orjson.dumps([chunk.end.generation, chunk.end.characters, chunk.text, chunk.final])
 
 
 def _decode(data: bytes) -> Chunk | None:
     """None for what is no chunk of ours: it must not end the thread that feeds everybody."""
     try:
-        run, characters, text, final = orjson.loads(data)
+        generation, characters, text, final = orjson.loads(data)
     except (ValueError, TypeError):
         return None
-    return Chunk(Position(run, characters), text, final)
+    return Chunk(Position(generation, characters), text, final)

@@ -249,4 +249,7 @@ class SqlReplies:
         return Charge(user_id, day)
 
     def _ended(self) -> list[EndedReply]:
-        return [EndedReply(reply_id, run, Charge(*charge)) for reply_id, run, *charge in self._cursor.fetchall()]
+        return [
+            EndedReply(reply_id, generation, Charge(*charge))
+            for reply_id, generation, *charge in self._cursor.fetchall()
+        ]

@@ -21,10 +21,10 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """How many customers were compared, and what was healed."""
+    """How many customers were compared, and what was corrected."""
 
     compared: int
-    healed: tuple[Correction, ...]
+    corrected: tuple[Correction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Reconcile:
                 self._give_back(list(customers[number:]))
                 raise
             if synced.changed:
-                healed.append(Correction(customer.user_id, synced))
-        return ReconcileResult(len(customers), tuple(healed))
+                corrected.append(Correction(customer.user_id, synced))
+        return ReconcileResult(len(customers), tuple(corrected))
 
     def _give_back(self, customers: list[Customer]) -> None:
         with self.unit_of_work() as work:

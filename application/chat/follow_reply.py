@@ -13,9 +13,9 @@ from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.replies import ReplyId
 
 # How long nothing may come before the database is asked whether the reply has ended without a word. It is what keeps a
-# listener from hanging when its worker died, or Redis did.
+# subscriber from hanging when its worker died, or Redis did.
 SILENCE_SECONDS = 5.0
-# While waiting without listening: how often the database is asked.
+# While waiting without subscription: how often the database is asked.
 POLL_SECONDS = 1.0
 
 
@@ -82,7 +82,7 @@ class FollowReply:
         return self._events(user_id, entry.turn.reply_id, after)
 
     def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Iterator[Event]:
-        with self.subscriber.listen(reply_id) as listening:
+        with self.subscriber.listen(reply_id) as subscription:
             # ReplySubscription first, then looking at what was there before: nothing falls between the two.
             chunks: Sequence[Chunk] = self.subscriber.published(reply_id)
             while True:
@@ -99,7 +99,7 @@ class FollowReply:
                         yield from _ending(seen, entry)
                         return
                     yield Silence()
-                chunk = listening.next(within=SILENCE_SECONDS)
+                chunk = subscription.next(within=SILENCE_SECONDS)
                 chunks = [chunk] if chunk else []
                 if chunk and _leaves_a_gap(seen, chunk):
                     chunks = [*self.subscriber.published(reply_id), chunk]
@@ -124,15 +124,15 @@ class WaitForReply:
     def __call__(self, *, user_id: UserId, reply_id: ReplyId, within: timedelta) -> Entry:
         """The entry, finished or not. MessageNotFound."""
         until = self.clock() + within
-        with self.subscriber.listen(reply_id) as listening:
+        with self.subscriber.listen(reply_id) as subscription:
             while True:
                 entry = self.read_entry(user_id=user_id, entry_id=reply_id)
                 left = (until - self.clock()).total_seconds()
                 if entry.turn.reply_state.final or left <= 0:
                     return entry
-                chunk = listening.next(within=min(left, POLL_SECONDS))
+                chunk = subscription.next(within=min(left, POLL_SECONDS))
                 while chunk and not chunk.final and self.clock() < until:
-                    chunk = listening.next(within=POLL_SECONDS)
+                    chunk = subscription.next(within=POLL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +174,12 @@ class PollMessages:
 
 
 def _new_events(seen: Position, chunks: Sequence[Chunk]) -> Iterator[Delta | Reset]:
-    """What the chunks say that a listener at ``seen`` has not heard; chunks after a gap are left for the end."""
+    """What the chunks say that a subscriber at ``seen`` has not heard; chunks after a gap are left for the end."""
     for chunk in chunks:
-        if chunk.end.run < seen.run:
+        if chunk.end.generation < seen.generation:
             continue
-        if chunk.end.run > seen.run:
-            begun = Position(chunk.end.run, 0)
+        if chunk.end.generation > seen.generation:
+            begun = Position(chunk.end.generation, 0)
             if seen != START:
                 yield Reset(begun)
             seen = begun
@@ -190,16 +190,16 @@ def _new_events(seen: Position, chunks: Sequence[Chunk]) -> Iterator[Delta | Res
 
 
 def _leaves_a_gap(seen: Position, chunk: Chunk) -> bool:
-    same_run = chunk.end.run == seen.run
-    return chunk.begin.characters > (seen.characters if same_run else 0)
+    same_generation = chunk.end.generation == seen.generation
+    return chunk.begin.characters > (seen.characters if same_generation else 0)
 
 
 def _ending(seen: Position, entry: Entry) -> Iterator[Event]:
-    """What is left of a finished reply for a listener at ``seen``: all of it, if what was heard is not what is kept."""
+    """What is left of a finished reply after ``seen``: all of it, if what was sent is not what is kept."""
     turn = entry.turn
     text = turn.reply_content or ""
-    end = Position(turn.run, len(text))
-    begin = seen if seen.run == turn.run and seen <= end else Position(turn.run, 0)
+    end = Position(turn.generation, len(text))
+    begin = seen if seen.generation == turn.generation and seen <= end else Position(turn.generation, 0)
     if begin is not seen and seen != START:
         yield Reset(begin)
     if text[begin.characters :]:

@@ -35,7 +35,7 @@ class CancelReply:
             work.commit()
         if not isinstance(outcome, EndedReply):
             return reply_id, outcome
-        self.publisher.publish(reply_id, Chunk.last(outcome.run))
+        self.publisher.publish(reply_id, Chunk.last(outcome.generation))
         return reply_id, ReplyState.CANCELLED
 
 

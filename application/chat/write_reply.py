@@ -62,7 +62,7 @@ class AskModel:
     def __call__(self, reply: ClaimedReply, *, stop: Stop) -> Outcome:
         """What came of it; DependencyDown when the history cannot be read."""
         prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt)
-        position = Position(reply.run, 0)
+        position = Position(reply.generation, 0)
         chunks: list[str] = []
         # Listeners of an earlier run learn at once that another has begun.
         self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))
@@ -70,7 +70,7 @@ class AskModel:
         def on_chunk(text: str) -> None:
             nonlocal position
             chunks.append(text)
-            position = Position(reply.run, position.characters + len(text))
+            position = Position(reply.generation, position.characters + len(text))
             self.publisher.publish(reply.claim.reply_id, Chunk(position, text))
 
         try:
@@ -114,7 +114,7 @@ class StoreOutcome:
             work.commit()
         if state is not ReplyState.QUEUED:
             characters = len(outcome.text) if isinstance(outcome, Answer) else 0
-            self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.run, characters))
+            self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.generation, characters))
         return state
 
     def _store(self, work: UnitOfWork, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
@@ -175,7 +175,7 @@ class ReleaseReply:
                 work.usage.refund(charge)
             work.commit()
         if not postponed:
-            self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.run))
+            self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.generation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,5 +195,5 @@ class FailExpiredReplies:
                 work.usage.refund(ended.charge)
             work.commit()
         for ended in expired:
-            self.publisher.publish(ended.reply_id, Chunk.last(ended.run))
+            self.publisher.publish(ended.reply_id, Chunk.last(ended.generation))
         return len(expired)

@@ -70,7 +70,7 @@ class Turn(NamedTuple):
     sent_at: datetime
     reply_id: ReplyId
     reply_state: ReplyState
-    run: int
+    generation: int
     reply_content: str | None
     reply_created_at: datetime
     finished_at: datetime | None

@@ -1,7 +1,7 @@
 """Replies while they are being written: from the worker that writes them to whoever listens, in any process.
 
-A position says how far a listener is: which run of the reply, and how many characters of it. It is the event's id for
-clients, so that a listener who comes back, on any device, is given exactly what it missed.
+A position says how far a subscriber is: which generation of the reply's text, and how many characters of it. It is the
+id of a Server-Sent Event, so that a client that comes back, on any device, is given exactly what it missed.
 """
 
 from collections.abc import Collection
@@ -19,9 +19,9 @@ STREAM_GONE_AFTER = STREAM_KEPT_FOR + timedelta(minutes=5)
 
 
 class Position(NamedTuple):
-    """``characters`` of run number ``run``. Ordered."""
+    """``characters`` of generation number ``generation``. Ordered."""
 
-    run: int
+    generation: int
     characters: int
 
 
@@ -36,14 +36,14 @@ class Chunk(NamedTuple):
     final: bool = False
 
     @classmethod
-    def last(cls, run: int, characters: int = 0) -> Self:
-        """The end of a run, after so many characters."""
-        return cls(Position(run, characters), "", final=True)
+    def last(cls, generation: int, characters: int = 0) -> Self:
+        """The end of a generation, after so many characters."""
+        return cls(Position(generation, characters), "", final=True)
 
     @property
     def begin(self) -> Position:
         """The position before the text."""
-        return Position(self.end.run, self.end.characters - len(self.text))
+        return Position(self.end.generation, self.end.characters - len(self.text))
 
 
 class ReplyPublisher(Protocol):
@@ -57,7 +57,7 @@ class ReplyPublisher(Protocol):
 
 
 class ReplySubscription(Protocol):
-    """One listener to one reply."""
+    """One subscriber to one reply."""
 
     def next(self, *, within: float) -> Chunk | None:
         """The next chunk, or None when none came ``within`` seconds. Chunks may be missing or come twice."""

@@ -211,7 +211,7 @@ class Links(HTMLParser):
         """Read ``page``."""
         super().__init__()
         self.found: list[str] = []
-        self.publisher(page)
+        self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the addresses of a tag."""

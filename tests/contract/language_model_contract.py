@@ -107,18 +107,18 @@ class LanguageModelContract(ABC):
 
     def test_an_answer_comes_in_pieces(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome(text="Because it is. 🙂\n\nReally."))
-        listener = Listener()
-        answer = model.write(Prompt("Why is it?"), within=LONG, stop=listener.stop, on_chunk=listener)
+        subscriber = Listener()
+        answer = model.write(Prompt("Why is it?"), within=LONG, stop=subscriber.stop, on_chunk=subscriber)
         assert answer == Answer("Because it is. 🙂\n\nReally.", f"{MODEL}-001", input_tokens=3, output_tokens=5)
-        assert len(listener.chunks) > 1
-        assert "".join(listener.chunks) == answer.text
+        assert len(subscriber.chunks) > 1
+        assert "".join(subscriber.chunks) == answer.text
 
     def test_a_piece_comes_before_the_rest_is_there(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome("stall", text="one two three four"))
-        listener = Listener(stop_after=1)
+        subscriber = Listener(stop_after=1)
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Count"), within=LONG, stop=listener.stop, on_chunk=listener)
-        assert listener.chunks == ["one "]
+            model.write(Prompt("Count"), within=LONG, stop=subscriber.stop, on_chunk=subscriber)
+        assert subscriber.chunks == ["one "]
 
     def test_history_and_system_prompt_are_told(self, server: FakeGemini, model: LanguageModel):
         history = [Exchange("I am Asha.", "Hello Asha."), Exchange("And?", "And what?")]
@@ -234,17 +234,17 @@ class LanguageModelContract(ABC):
 
     def test_stopped_in_mid_stream_no_piece_comes_any_more(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome("drip", text="word " * 400, interval=0.0005))
-        listener = Listener(stop_after=2)
+        subscriber = Listener(stop_after=2)
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
+            model.write(Prompt("Hi"), within=LONG, stop=subscriber.stop, on_chunk=subscriber)
         time.sleep(0.1)
-        assert listener.chunks == ["word ", "word "]
+        assert subscriber.chunks == ["word ", "word "]
 
     def test_stopped_in_mid_stream_the_server_is_told(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome("stall", text="one two three four"))
-        listener = Listener(stop_after=1)
+        subscriber = Listener(stop_after=1)
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
+            model.write(Prompt("Hi"), within=LONG, stop=subscriber.stop, on_chunk=subscriber)
         assert not self.ends_calls_at_once or eventually(lambda: server.hang_ups == 1)
 
     def test_a_listener_that_fails_ends_the_call(self, server: FakeGemini, model: LanguageModel):
@@ -258,9 +258,9 @@ class LanguageModelContract(ABC):
 
     def test_nul_is_removed(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome(text="a\x00b \x00 c"))
-        listener = Listener()
-        answer = model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
-        assert answer.text == "ab  c" == "".join(listener.chunks)
+        subscriber = Listener()
+        answer = model.write(Prompt("Hi"), within=LONG, stop=subscriber.stop, on_chunk=subscriber)
+        assert answer.text == "ab  c" == "".join(subscriber.chunks)
 
     def test_half_a_surrogate_pair_does_not_get_out(self, server: FakeGemini, model: LanguageModel):
         server.will(Outcome(text="a \ud83d b"))

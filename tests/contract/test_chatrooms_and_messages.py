@@ -191,7 +191,7 @@ class TestSqlChatrooms(ChatroomsContract):
 
     def test_many_may_post_to_one_at_the_same_time(self, real_world: SqlWorld) -> None:
         room = real_world.room()
-        with real_world.begin() as one, real_world.begin() as other:
+        with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
             one.chatrooms.assert_owned(room.id, by=room.user_id)
             other.chatrooms.assert_owned(room.id, by=room.user_id)
             one.messages.add(a_message(room))

@@ -189,7 +189,7 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
         for key in ("one", "two"):
             remember(real_world, accepted_with(real_world, reply), reply.user_id, key)
         real_world.pass_time(A_DAY)
-        with real_world.begin() as one, real_world.begin() as other:
+        with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
             assert one.idempotency_keys.purge_expired(limit=1) == 1
             assert other.idempotency_keys.purge_expired(limit=10) == 1
 

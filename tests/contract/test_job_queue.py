@@ -84,7 +84,7 @@ class TestRqJobQueue(JobQueueContract):
         return lambda: int(redis.llen(f"rq:queue:{QUEUE}"))
 
     @pytest.fixture
-    def listener(self, clean_redis: str) -> Iterator[Listener]:
+    def subscriber(self, clean_redis: str) -> Iterator[Listener]:
         numbers = (signal.SIGINT, signal.SIGTERM)
         handlers = [signal.getsignal(number) for number in numbers]
         yield Listener(clean_redis)
@@ -96,24 +96,24 @@ class TestRqJobQueue(JobQueueContract):
         """RQ's own queue of the same name, as somebody else would write to it."""
         return Queue(QUEUE, connection=redis, serializer=JSONSerializer)
 
-    def test_a_ring_wakes_whoever_listens(self, worker_notifier: WorkerNotifier, listener: Listener) -> None:
-        assert listener.listen(until=1, meanwhile=worker_notifier.notify)
-        assert listener.heard == 1
+    def test_a_ring_wakes_whoever_listens(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
+        assert subscriber.listen(until=1, meanwhile=worker_notifier.notify)
+        assert subscriber.heard == 1
 
-    def test_a_ring_waits_for_whoever_comes(self, worker_notifier: WorkerNotifier, listener: Listener) -> None:
+    def test_a_ring_waits_for_whoever_comes(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
         worker_notifier.notify()
-        assert listener.listen(until=1)
+        assert subscriber.listen(until=1)
 
-    def test_it_rings_again_and_again(self, worker_notifier: WorkerNotifier, listener: Listener) -> None:
+    def test_it_rings_again_and_again(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
         def ring_when_it_was_heard() -> None:
             worker_notifier.notify()
-            assert eventually(lambda: listener.heard == 1)
+            assert eventually(lambda: subscriber.heard == 1)
             worker_notifier.notify()
-            assert eventually(lambda: listener.heard == 2)
+            assert eventually(lambda: subscriber.heard == 2)
             worker_notifier.notify()
 
-        assert listener.listen(until=3, meanwhile=ring_when_it_was_heard)
-        assert listener.heard == 3
+        assert subscriber.listen(until=3, meanwhile=ring_when_it_was_heard)
+        assert subscriber.heard == 3
 
     def test_rings_that_nobody_has_answered_are_one(
         self, worker_notifier: WorkerNotifier, rings: Callable[[], int]
@@ -130,10 +130,10 @@ class TestRqJobQueue(JobQueueContract):
         assert redis.scard("rq:queues") == 1
 
     def test_an_answered_ring_leaves_nothing_behind(
-        self, worker_notifier: WorkerNotifier, listener: Listener, redis: Redis
+        self, worker_notifier: WorkerNotifier, subscriber: Listener, redis: Redis
     ) -> None:
         worker_notifier.notify()
-        assert listener.listen(until=1)
+        assert subscriber.listen(until=1)
         assert list(redis.scan_iter("rq:job:*")) == []
         assert redis.scard("rq:workers") == 0
 
@@ -173,26 +173,26 @@ class TestRqJobQueue(JobQueueContract):
         ],
     )
     def test_a_planted_job_is_not_executed(
-        self, name: str, rq_queue: Queue, listener: Listener, tmp_path: Path
+        self, name: str, rq_queue: Queue, subscriber: Listener, tmp_path: Path
     ) -> None:
         trace = tmp_path / "trace"
         argument = str(trace) if name.endswith("touch") else f"touch {trace}"
         job = rq_queue.enqueue_call(name, args=[argument], failure_ttl=60)
         rq_queue.enqueue_call(ANSWER_DUE)
-        assert listener.listen(until=1)
+        assert subscriber.listen(until=1)
         assert not trace.exists()
         assert job.get_status() is JobStatus.FAILED
 
-    def test_the_callbacks_of_a_planted_job_are_not_executed(self, rq_queue: Queue, listener: Listener) -> None:
+    def test_the_callbacks_of_a_planted_job_are_not_executed(self, rq_queue: Queue, subscriber: Listener) -> None:
         callback = Callback("tests.contract.planted.leave_a_trace")
         planted.TRACES.clear()
         rq_queue.enqueue_call("os.system", args=["true"], on_failure=callback, on_success=callback)
         rq_queue.enqueue_call(ANSWER_DUE, on_failure=callback, on_success=callback)
-        assert listener.listen(until=1)
+        assert subscriber.listen(until=1)
         assert planted.TRACES == []
 
     def test_a_planted_pickle_is_not_opened(
-        self, rq_queue: Queue, listener: Listener, redis: Redis, tmp_path: Path
+        self, rq_queue: Queue, subscriber: Listener, redis: Redis, tmp_path: Path
     ) -> None:
         trace = tmp_path / "trace"
 
@@ -202,7 +202,7 @@ class TestRqJobQueue(JobQueueContract):
 
         Queue(QUEUE, connection=redis, serializer=DefaultSerializer).enqueue_call(ANSWER_DUE, args=[Bomb()])
         rq_queue.enqueue_call(ANSWER_DUE)
-        assert listener.listen(until=1)
+        assert subscriber.listen(until=1)
         assert not trace.exists()
 
 

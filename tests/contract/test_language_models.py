@@ -166,18 +166,18 @@ class TestOffline:
     """The stand-in without a server."""
 
     def test_it_says_what_it_was_told(self):
-        listener = Listener()
-        answer = OfflineLanguageModel().write(Prompt("Why  is it?"), within=LONG, stop=Stop(), on_chunk=listener)
+        subscriber = Listener()
+        answer = OfflineLanguageModel().write(Prompt("Why  is it?"), within=LONG, stop=Stop(), on_chunk=subscriber)
         assert "“Why is it?”" in answer.text
         assert "3 words" in answer.text
-        assert "".join(listener.chunks) == answer.text
-        assert len(listener.chunks) > 1
+        assert "".join(subscriber.chunks) == answer.text
+        assert len(subscriber.chunks) > 1
 
     def test_it_stops(self):
-        listener = Listener(stop_after=1)
+        subscriber = Listener(stop_after=1)
         with pytest.raises(AnswerStopped):
-            OfflineLanguageModel().write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
-        assert len(listener.chunks) == 1
+            OfflineLanguageModel().write(Prompt("Hi"), within=LONG, stop=subscriber.stop, on_chunk=subscriber)
+        assert len(subscriber.chunks) == 1
 
 
 class TestScripted:
@@ -198,8 +198,8 @@ class TestScripted:
 
     def test_it_stops_in_between(self):
         model = ScriptedLanguageModel()
-        listener = Listener()
-        model.will(["a", listener.stop.request, "b"])
+        subscriber = Listener()
+        model.will(["a", subscriber.stop.request, "b"])
         with pytest.raises(AnswerStopped):
-            model.write(Prompt("Hi"), within=LONG, stop=listener.stop, on_chunk=listener)
-        assert listener.chunks == ["a"]
+            model.write(Prompt("Hi"), within=LONG, stop=subscriber.stop, on_chunk=subscriber)
+        assert subscriber.chunks == ["a"]

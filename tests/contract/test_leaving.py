@@ -289,7 +289,7 @@ class TestSqlLeaving(LeavingContract):
     def test_events_that_are_being_forgotten_are_passed_over_not_waited_for(self, real_world: SqlWorld) -> None:
         note(real_world, an_event(), an_event())
         later = MOMENT + timedelta(days=1)
-        with real_world.begin() as one, real_world.begin() as other:
+        with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
             assert one.audit.purge_before(later, limit=1) == 1
             assert other.audit.purge_before(later, limit=10) == 1
 

@@ -253,10 +253,10 @@ class ReaderContract:
     def test_a_turn_says_which_run_it_is(self, world: World) -> None:
         room = world.room()
         reply = world.ask(room)
-        for run in (0, 1, 2):
+        for generation in (0, 1, 2):
             entry = world.reader.entry(room.user_id, reply.id)
             assert entry is not None
-            assert entry.turn.run == run
+            assert entry.turn.generation == generation
             world.pass_time(POLICY.lease + timedelta(seconds=1))
             world.claim_one()
 

@@ -163,23 +163,23 @@ class ClaimsContract:
         room = world.room()
         world.ask(room)
         claimed = world.claim_one()
-        assert (claimed.attempt, claimed.run) == (1, 1)
+        assert (claimed.attempt, claimed.generation) == (1, 1)
         assert world.release(claimed.claim)
         claimed = world.claim_one()
-        assert (claimed.attempt, claimed.run) == (1, 2)
+        assert (claimed.attempt, claimed.generation) == (1, 2)
         assert world.postpone(claimed.claim, timedelta(), counted=False)
         claimed = world.claim_one()
-        assert (claimed.attempt, claimed.run) == (1, 3)
+        assert (claimed.attempt, claimed.generation) == (1, 3)
         assert world.postpone(claimed.claim, timedelta(), counted=True)
         claimed = world.claim_one()
-        assert (claimed.attempt, claimed.run) == (2, 4)
+        assert (claimed.attempt, claimed.generation) == (2, 4)
         world.pass_time(A_LEASE)
         claimed = world.claim_one()
-        assert (claimed.attempt, claimed.run) == (3, 5)
+        assert (claimed.attempt, claimed.generation) == (3, 5)
         assert world.finish(claimed.claim)
         conversation = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
         assert conversation is not None
-        assert conversation.turns[0].run == 5
+        assert conversation.turns[0].generation == 5
 
     def test_runs_go_on_from_those_of_the_earlier_replies(self, world: World) -> None:
         room = world.room()
@@ -188,13 +188,13 @@ class ClaimsContract:
         assert world.finish(world.claim_one().claim)
         second = world.ask_again(first)
         claimed = world.claim_one()
-        assert (claimed.claim.reply_id, claimed.attempt, claimed.run) == (second.id, 1, 3)
+        assert (claimed.claim.reply_id, claimed.attempt, claimed.generation) == (second.id, 1, 3)
         assert world.fail(claimed.claim) is not None
         world.ask_again(first)
-        assert world.claim_one().run == 4
+        assert world.claim_one().generation == 4
         # Another message begins anew.
         world.ask(world.room())
-        assert world.claim_one().run == 1
+        assert world.claim_one().generation == 1
 
     def test_a_claim_says_where_it_belongs(self, world: World) -> None:
         room = world.room(system_prompt="Be brief. 🌤")

@@ -107,7 +107,7 @@ class TestSqlReplies:
         with claimed_meanwhile(real_world, reply, commit=False) as (work, claim, theirs):
             assert work.replies.finish(claim, ANSWER)
         (claimed,) = theirs.result(30)
-        assert (claimed.claim.reply_id, claimed.attempt, claimed.run) == (reply.id, 2, 2)
+        assert (claimed.claim.reply_id, claimed.attempt, claimed.generation) == (reply.id, 2, 2)
 
     def test_of_a_cancel_and_a_claim_at_once_one_is_first(self, real_world: SqlWorld) -> None:
         reply = real_world.ask(real_world.room())
@@ -125,7 +125,7 @@ class TestSqlReplies:
         for _ in range(2):
             real_world.ask(real_world.room())
         real_world.pass_time(A_DEADLINE)
-        with real_world.begin() as one, real_world.begin() as other:
+        with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
             assert len(one.replies.fail_expired(limit=1, policy=POLICY)) == 1
             assert len(other.replies.fail_expired(limit=10, policy=POLICY)) == 1
             assert other.replies.claim_due(limit=10, policy=POLICY) == []

@@ -40,23 +40,25 @@ def reply_id() -> ReplyId:
     return ReplyId(new_id())
 
 
-def tell(publisher: ReplyPublisher, reply_id: ReplyId, texts: list[str], *, run: int = 1, final: bool = True) -> None:
+def tell(
+    publisher: ReplyPublisher, reply_id: ReplyId, texts: list[str], *, generation: int = 1, final: bool = True
+) -> None:
     """Publish a text in chunks, as a worker does: its beginning, its chunks, its end."""
-    position = Position(run, 0)
-    feed.publish(reply_id, Chunk(position, ""))
+    position = Position(generation, 0)
+    publisher.publish(reply_id, Chunk(position, ""))
     for text in texts:
-        position = Position(run, position.characters + len(text))
-        feed.publish(reply_id, Chunk(position, text))
+        position = Position(generation, position.characters + len(text))
+        publisher.publish(reply_id, Chunk(position, text))
     if final:
-        feed.publish(reply_id, Chunk(position, "", final=True))
+        publisher.publish(reply_id, Chunk(position, "", final=True))
 
 
-def hear(listening: ReplySubscription, *, until: Callable[[Chunk], bool] = lambda chunk: chunk.final) -> list[Chunk]:
+def hear(subscription: ReplySubscription, *, until: Callable[[Chunk], bool] = lambda chunk: chunk.final) -> list[Chunk]:
     """What comes, to the end."""
     heard: list[Chunk] = []
     ends = time.monotonic() + PATIENCE
     while time.monotonic() < ends:
-        chunk = listening.next(within=1.0)
+        chunk = subscription.next(within=1.0)
         if chunk is not None:
             heard.append(chunk)
             if until(chunk):
@@ -66,7 +68,7 @@ def hear(listening: ReplySubscription, *, until: Callable[[Chunk], bool] = lambd
 
 def text_of(chunks: list[Chunk]) -> str:
     """The text of chunks of one run that follow one another, the first from the beginning."""
-    position = Position(chunks[0].end.run, 0) if chunks else Position(0, 0)
+    position = Position(chunks[0].end.generation, 0) if chunks else Position(0, 0)
     for chunk in chunks:
         assert chunk.begin == position, "chunks are missing, doubled or not in order"
         position = chunk.end
@@ -77,11 +79,11 @@ def all_of(subscriber: ReplySubscriber, reply_id: ReplyId, text: str) -> list[Ch
     """What was published, once it is all of the text, and the end."""
 
     def whole() -> bool:
-        chunks = listener.published(reply_id)
+        chunks = subscriber.published(reply_id)
         return bool(chunks) and chunks[-1].final and text_of(chunks) == text
 
     assert eventually(whole)
-    return listener.published(reply_id)
+    return subscriber.published(reply_id)
 
 
 class ReplyStreamContract:
@@ -90,9 +92,9 @@ class ReplyStreamContract:
     def test_what_is_published_is_heard_in_order(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with listener.listen(reply_id) as listening:
-            tell(feed, reply_id, list(TEXT))
-            heard = hear(listening)
+        with subscriber.listen(reply_id) as subscription:
+            tell(publisher, reply_id, list(TEXT))
+            heard = hear(subscription)
         assert text_of(heard) == TEXT
         assert [chunk.final for chunk in heard[:-1]] == [False] * (len(heard) - 1)
         assert heard[-1].end == Position(1, len(TEXT))
@@ -100,9 +102,9 @@ class ReplyStreamContract:
     def test_who_comes_late_is_given_the_same_in_order(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        tell(feed, reply_id, TEXT.split(" "))
+        tell(publisher, reply_id, TEXT.split(" "))
         for _ in range(2):
-            chunks = all_of(listener, reply_id, TEXT.replace(" ", ""))
+            chunks = all_of(subscriber, reply_id, TEXT.replace(" ", ""))
             assert chunks[-1].end == Position(1, len(TEXT.replace(" ", "")))
 
     @pytest.mark.parametrize(
@@ -115,68 +117,68 @@ class ReplyStreamContract:
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, text: str, final: bool
     ) -> None:
         chunk = Chunk(Position(2**31, len(text) + 7), text, final)
-        with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, chunk)
-            assert hear(listening, until=lambda _: True) == [chunk]
-        assert eventually(lambda: listener.published(reply_id) == [chunk])
+        with subscriber.listen(reply_id) as subscription:
+            publisher.publish(reply_id, chunk)
+            assert hear(subscription, until=lambda _: True) == [chunk]
+        assert eventually(lambda: subscriber.published(reply_id) == [chunk])
 
     def test_where_nothing_was_said_nothing_comes(self, subscriber: ReplySubscriber, reply_id: ReplyId) -> None:
-        assert listener.published(reply_id) == []
-        with listener.listen(reply_id) as listening:
-            assert listening.next(within=0) is None
-            assert listening.next(within=0.05) is None
+        assert subscriber.published(reply_id) == []
+        with subscriber.listen(reply_id) as subscription:
+            assert subscription.next(within=0) is None
+            assert subscription.next(within=0.05) is None
 
     def test_of_each_reply_only_its_own(self, publisher: ReplyPublisher, subscriber: ReplySubscriber) -> None:
         one, other = ReplyId(new_id()), ReplyId(new_id())
-        with listener.listen(one) as to_one, listener.listen(other) as to_other:
-            tell(feed, one, ["this ", "one"])
-            tell(feed, other, ["the ", "other"])
+        with subscriber.listen(one) as to_one, subscriber.listen(other) as to_other:
+            tell(publisher, one, ["this ", "one"])
+            tell(publisher, other, ["the ", "other"])
             assert text_of(hear(to_one)) == "this one"
             assert text_of(hear(to_other)) == "the other"
             assert to_one.next(within=0.05) is to_other.next(within=0.05) is None
-        all_of(listener, one, "this one")
+        all_of(subscriber, one, "this one")
 
     def test_many_listen_to_one(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
         with ExitStack() as stack:
-            everybody = [stack.enter_context(listener.listen(reply_id)) for _ in range(50)]
-            tell(feed, reply_id, list(TEXT))
-            assert {text_of(hear(listening)) for listening in everybody} == {TEXT}
+            everybody = [stack.enter_context(subscriber.listen(reply_id)) for _ in range(50)]
+            tell(publisher, reply_id, list(TEXT))
+            assert {text_of(hear(subscription)) for subscription in everybody} == {TEXT}
 
     def test_who_leaves_does_not_take_the_others_along(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with listener.listen(reply_id) as who_stays:
-            with listener.listen(reply_id) as who_leaves:
-                feed.publish(reply_id, Chunk(Position(1, 3), "One"))
+        with subscriber.listen(reply_id) as who_stays:
+            with subscriber.listen(reply_id) as who_leaves:
+                publisher.publish(reply_id, Chunk(Position(1, 3), "One"))
                 hear(who_leaves, until=lambda _: True)
-            feed.publish(reply_id, Chunk(Position(1, 3), "", final=True))
+            publisher.publish(reply_id, Chunk(Position(1, 3), "", final=True))
             assert text_of(hear(who_stays)) == "One"
             assert who_leaves.next(within=0.05) is None
-        with listener.listen(reply_id) as who_comes_back:
-            tell(feed, reply_id, ["Two"], run=2)
+        with subscriber.listen(reply_id) as who_comes_back:
+            tell(publisher, reply_id, ["Two"], generation=2)
             assert hear(who_comes_back)[-1].end == Position(2, 3)
 
     def test_runs_are_not_mixed(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with listener.listen(reply_id) as listening:
-            tell(feed, reply_id, ["Half a", " text"], run=1, final=False)
-            tell(feed, reply_id, ["A whole", " text"], run=2)
-            heard = hear(listening)
-        assert eventually(lambda: listener.published(reply_id) == heard)
-        for run, text in ((1, "Half a text"), (2, "A whole text")):
-            assert text_of([chunk for chunk in heard if chunk.end.run == run]) == text
-        assert [chunk.end.run for chunk in heard] == sorted(chunk.end.run for chunk in heard)
+        with subscriber.listen(reply_id) as subscription:
+            tell(publisher, reply_id, ["Half a", " text"], generation=1, final=False)
+            tell(publisher, reply_id, ["A whole", " text"], generation=2)
+            heard = hear(subscription)
+        assert eventually(lambda: subscriber.published(reply_id) == heard)
+        for generation, text in ((1, "Half a text"), (2, "A whole text")):
+            assert text_of([chunk for chunk in heard if chunk.end.generation == generation]) == text
+        assert [chunk.end.generation for chunk in heard] == sorted(chunk.end.generation for chunk in heard)
 
     def test_nothing_is_joined_to_an_end(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Chunk(Position(1, 0), "", final=True))
-            feed.publish(reply_id, Chunk(Position(1, 4), "more"))
-            heard = hear(listening, until=lambda chunk: not chunk.final)
+        with subscriber.listen(reply_id) as subscription:
+            publisher.publish(reply_id, Chunk(Position(1, 0), "", final=True))
+            publisher.publish(reply_id, Chunk(Position(1, 4), "more"))
+            heard = hear(subscription, until=lambda chunk: not chunk.final)
         assert heard == [Chunk(Position(1, 0), "", final=True), Chunk(Position(1, 4), "more")]
 
     def test_what_is_forgotten_is_kept_no_more_and_nothing_else_is(
@@ -184,22 +186,22 @@ class ReplyStreamContract:
     ) -> None:
         gone, also_gone, stays = (ReplyId(new_id()) for _ in range(3))
         for reply_id in (gone, also_gone, stays):
-            tell(feed, reply_id, [TEXT])
-            all_of(listener, reply_id, TEXT)
-        feed.forget([gone, also_gone])
-        assert listener.published(gone) == listener.published(also_gone) == []
-        all_of(listener, stays, TEXT)
+            tell(publisher, reply_id, [TEXT])
+            all_of(subscriber, reply_id, TEXT)
+        publisher.forget([gone, also_gone])
+        assert subscriber.published(gone) == subscriber.published(also_gone) == []
+        all_of(subscriber, stays, TEXT)
 
     def test_what_is_published_of_it_afterwards_is_heard_and_not_kept(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        feed.publish(reply_id, Chunk(Position(1, 4), "Once"))
-        feed.forget([reply_id])  # while the beginning may still be on its way
-        with listener.listen(reply_id) as listening:
-            tell(feed, reply_id, ["Once", " upon"], run=2)
-            heard = hear(listening)
-        assert text_of([chunk for chunk in heard if chunk.end.run == 2]) == "Once upon"
-        assert listener.published(reply_id) == []
+        publisher.publish(reply_id, Chunk(Position(1, 4), "Once"))
+        publisher.forget([reply_id])  # while the beginning may still be on its way
+        with subscriber.listen(reply_id) as subscription:
+            tell(publisher, reply_id, ["Once", " upon"], generation=2)
+            heard = hear(subscription)
+        assert text_of([chunk for chunk in heard if chunk.end.generation == 2]) == "Once upon"
+        assert subscriber.published(reply_id) == []
 
     @pytest.mark.parametrize("count", [0, 1, 2_500])
     def test_nothing_to_forget_is_no_matter(
@@ -207,22 +209,22 @@ class ReplyStreamContract:
     ) -> None:
         nobodys = [ReplyId(new_id()) for _ in range(count)]
         for _ in range(2):
-            feed.forget(nobodys)
-        assert all(listener.published(reply_id) == [] for reply_id in nobodys[-10:])
+            publisher.forget(nobodys)
+        assert all(subscriber.published(reply_id) == [] for reply_id in nobodys[-10:])
 
     def test_many_are_written_and_heard_at_once(self, publisher: ReplyPublisher, subscriber: ReplySubscriber) -> None:
         replies = {ReplyId(new_id()): f"{number}: {TEXT}" for number in range(16)}
 
         def write(reply_id: ReplyId) -> str:
-            tell(feed, reply_id, list(replies[reply_id]))
+            tell(publisher, reply_id, list(replies[reply_id]))
             return replies[reply_id]
 
         with ExitStack() as stack:
-            listening = {reply_id: stack.enter_context(listener.listen(reply_id)) for reply_id in replies}
+            subscription = {reply_id: stack.enter_context(subscriber.listen(reply_id)) for reply_id in replies}
             together([lambda reply_id=reply_id: write(reply_id) for reply_id in replies])  # type: ignore[misc]
-            assert {reply_id: text_of(hear(listening[reply_id])) for reply_id in replies} == replies
+            assert {reply_id: text_of(hear(subscription[reply_id])) for reply_id in replies} == replies
         for reply_id, text in replies.items():
-            all_of(listener, reply_id, text)
+            all_of(subscriber, reply_id, text)
 
     def test_who_listens_first_and_then_looks_back_misses_nothing(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
@@ -232,21 +234,21 @@ class ReplyStreamContract:
 
         def write() -> str:
             nonlocal length
-            feed.publish(reply_id, Chunk(Position(1, 0), ""))
+            publisher.publish(reply_id, Chunk(Position(1, 0), ""))
             while not everybody_is_there.wait(0.001):
                 length += 1
-                feed.publish(reply_id, Chunk(Position(1, length), str(length % 10)))
-            feed.publish(reply_id, Chunk(Position(1, length), "", final=True))
+                publisher.publish(reply_id, Chunk(Position(1, length), str(length % 10)))
+            publisher.publish(reply_id, Chunk(Position(1, length), "", final=True))
             return "".join(str(number % 10) for number in range(1, length + 1))
 
         def follow() -> str:
-            with listener.listen(reply_id) as listening:
-                before = listener.published(reply_id)
+            with subscriber.listen(reply_id) as subscription:
+                before = subscriber.published(reply_id)
                 come.append(None)
                 if len(come) == 20:
                     everybody_is_there.set()
                 seen = before[-1].end if before else Position(1, 0)
-                after = [chunk for chunk in hear(listening) if chunk.end > seen or chunk.final]
+                after = [chunk for chunk in hear(subscription) if chunk.end > seen or chunk.final]
             text = text_of(before)
             for chunk in after:
                 assert chunk.begin.characters <= len(text), "a gap"
@@ -271,11 +273,11 @@ class TestMemoryReplyStream(ReplyStreamContract):
         return MemoryReplyStream()
 
     @pytest.fixture
-    def feed(self, stream: MemoryReplyStream) -> ReplyPublisher:
+    def publisher(self, stream: MemoryReplyStream) -> ReplyPublisher:
         return stream
 
     @pytest.fixture
-    def listener(self, stream: MemoryReplyStream) -> ReplySubscriber:
+    def subscriber(self, stream: MemoryReplyStream) -> ReplySubscriber:
         return stream
 
 
@@ -287,12 +289,12 @@ class TestRedisReplyStream(ReplyStreamContract):
             yield redis
 
     @pytest.fixture
-    def feed(self, clean_redis: str) -> Iterator[ReplyPublisher]:
+    def publisher(self, clean_redis: str) -> Iterator[ReplyPublisher]:
         with connect(clean_redis) as redis:
             yield RedisReplyPublisher(redis)
 
     @pytest.fixture
-    def listener(self, clean_redis: str) -> Iterator[ReplySubscriber]:
+    def subscriber(self, clean_redis: str) -> Iterator[ReplySubscriber]:
         with connect(clean_redis) as redis:
             yield RedisReplySubscriber(redis)
             assert eventually(lambda: listening_connections(redis) == 0)
@@ -301,8 +303,8 @@ class TestRedisReplyStream(ReplyStreamContract):
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
         text = TEXT * 20
-        tell(feed, reply_id, list(text))
-        assert len(all_of(listener, reply_id, text)) < len(text) / 2
+        tell(publisher, reply_id, list(text))
+        assert len(all_of(subscriber, reply_id, text)) < len(text) / 2
 
     def test_it_is_kept_for_a_while_and_capped(
         self,
@@ -313,21 +315,21 @@ class TestRedisReplyStream(ReplyStreamContract):
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(redis_reply_stream, "KEEP_PIECES", 10)
-        for run in range(1, 201):
-            feed.publish(reply_id, Chunk(Position(run, 0), "", final=run == 200))
-        assert eventually(lambda: listener.published(reply_id)[-1:] == [Chunk(Position(200, 0), "", final=True)])
-        runs = [chunk.end.run for chunk in listener.published(reply_id)]
-        assert runs == [*range(201 - len(runs), 201)]
-        assert 10 <= len(runs) < 200  # Redis throws away whole blocks
+        for generation in range(1, 201):
+            publisher.publish(reply_id, Chunk(Position(generation, 0), "", final=generation == 200))
+        assert eventually(lambda: subscriber.published(reply_id)[-1:] == [Chunk(Position(200, 0), "", final=True)])
+        generations = [chunk.end.generation for chunk in subscriber.published(reply_id)]
+        assert generations == [*range(201 - len(generations), 201)]
+        assert 10 <= len(generations) < 200  # Redis throws away whole blocks
         (key,) = redis.scan_iter("reply:*")
         assert 0 < redis.ttl(key) <= STREAM_KEPT_FOR.total_seconds()
 
     def test_of_what_is_forgotten_no_text_is_left_and_soon_no_key(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
-        tell(feed, reply_id, [TEXT])
-        all_of(listener, reply_id, TEXT)
-        feed.forget([reply_id])
+        tell(publisher, reply_id, [TEXT])
+        all_of(subscriber, reply_id, TEXT)
+        publisher.forget([reply_id])
         (key,) = redis.scan_iter("reply:*")
         assert redis.get(key) == b""
         assert 0 < redis.ttl(key) <= STREAM_KEPT_FOR.total_seconds()
@@ -338,12 +340,12 @@ class TestRedisReplyStream(ReplyStreamContract):
         other = ReplyId(new_id())
         with connect(clean_redis) as redis, capture_logs() as logs:
             RedisReplyPublisher(redis).forget([reply_id])
-            with listener.listen(reply_id) as listening:
-                tell(feed, reply_id, [TEXT])
-                tell(feed, other, [TEXT])
-                assert text_of(hear(listening)) == TEXT
-            all_of(listener, other, TEXT)
-        assert listener.published(reply_id) == []
+            with subscriber.listen(reply_id) as subscription:
+                tell(publisher, reply_id, [TEXT])
+                tell(publisher, other, [TEXT])
+                assert text_of(hear(subscription)) == TEXT
+            all_of(subscriber, other, TEXT)
+        assert subscriber.published(reply_id) == []
         assert logs == []
 
     def test_one_connection_feeds_all(
@@ -351,24 +353,24 @@ class TestRedisReplyStream(ReplyStreamContract):
     ) -> None:
         replies = [ReplyId(new_id()) for _ in range(50)]
         with ExitStack() as stack:
-            listening = [stack.enter_context(listener.listen(reply_id)) for reply_id in replies * 4]
+            subscription = [stack.enter_context(subscriber.listen(reply_id)) for reply_id in replies * 4]
             assert len(channels(redis)) == 50
             assert listening_connections(redis) == 1
             for reply_id in replies:
-                tell(feed, reply_id, [str(reply_id)])
-            heard = [text_of(hear(one)) for one in listening]
+                tell(publisher, reply_id, [str(reply_id)])
+            heard = [text_of(hear(one)) for one in subscription]
             assert heard == [str(reply_id) for reply_id in replies * 4]
         assert eventually(lambda: listening_connections(redis) == 0)
         assert channels(redis) == []
-        with listener.listen(replies[0]) as one:
+        with subscriber.listen(replies[0]) as one:
             assert len(channels(redis)) == 1
-            tell(feed, replies[0], ["again"], run=2)
+            tell(publisher, replies[0], ["again"], generation=2)
             assert hear(one)[-1].end == Position(2, 5)
 
     def test_what_nobody_listens_to_any_more_is_unsubscribed(self, subscriber: ReplySubscriber, redis: Redis) -> None:
         one, other = ReplyId(new_id()), ReplyId(new_id())
-        with listener.listen(one):
-            with listener.listen(other), listener.listen(one):
+        with subscriber.listen(one):
+            with subscriber.listen(other), subscriber.listen(one):
                 assert len(channels(redis)) == 2
             assert eventually(lambda: len(channels(redis)) == 1)
             assert str(one) in str(channels(redis))
@@ -383,14 +385,14 @@ class TestRedisReplyStream(ReplyStreamContract):
         monkeypatch.setattr(redis_reply_stream, "SUBSCRIBED_WITHIN_SECONDS", 3_600)
 
         def come_and_go() -> None:
-            with listener.listen(reply_id):
+            with subscriber.listen(reply_id):
                 pass
 
         with ThreadPoolExecutor(1) as thread:
-            with listener.listen(reply_id) as listening:
+            with subscriber.listen(reply_id) as subscription:
                 thread.submit(come_and_go).result(PATIENCE)
-                tell(feed, reply_id, [TEXT])
-                assert text_of(hear(listening)) == TEXT
+                tell(publisher, reply_id, [TEXT])
+                assert text_of(hear(subscription)) == TEXT
             # Nor has who comes after the last has gone, subscribed still or not.
             for _ in range(20):
                 thread.submit(come_and_go).result(PATIENCE)
@@ -398,84 +400,84 @@ class TestRedisReplyStream(ReplyStreamContract):
     def test_listeners_hear_again_after_the_connection_was_cut(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
-        with listener.listen(reply_id) as listening:
-            for run in (1, 2):
-                feed.publish(reply_id, Chunk(Position(run, 0), ""))
-                hear(listening, until=lambda chunk, run=run: chunk.end.run == run)  # type: ignore[misc]
+        with subscriber.listen(reply_id) as subscription:
+            for generation in (1, 2):
+                publisher.publish(reply_id, Chunk(Position(generation, 0), ""))
+                hear(subscription, until=lambda chunk, generation=generation: chunk.end.generation == generation)  # type: ignore[misc]
                 assert redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
                 assert eventually(lambda: listening_connections(redis) == 1 and len(channels(redis)) == 1)
-            tell(feed, reply_id, [TEXT], run=3)
-            assert text_of([chunk for chunk in hear(listening) if chunk.end.run == 3]) == TEXT
+            tell(publisher, reply_id, [TEXT], generation=3)
+            assert text_of([chunk for chunk in hear(subscription) if chunk.end.generation == 3]) == TEXT
         # What was said meanwhile is there to be looked up.
-        assert {chunk.end.run for chunk in listener.published(reply_id)} == {1, 2, 3}
+        assert {chunk.end.generation for chunk in subscriber.published(reply_id)} == {1, 2, 3}
 
     def test_a_feed_whose_connections_were_cut_goes_on(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
-        for run in range(1, 6):
-            feed.publish(reply_id, Chunk(Position(run, 0), ""))
+        for generation in range(1, 6):
+            publisher.publish(reply_id, Chunk(Position(generation, 0), ""))
             redis.execute_command("CLIENT", "KILL", "TYPE", "normal")
         length = 0
 
         def say_more() -> bool:
             nonlocal length
             length += 1
-            feed.publish(reply_id, Chunk(Position(9, length), "x"))
-            return any(chunk.end.run == 9 for chunk in listener.published(reply_id))
+            publisher.publish(reply_id, Chunk(Position(9, length), "x"))
+            return any(chunk.end.generation == 9 for chunk in subscriber.published(reply_id))
 
         assert eventually(say_more)
 
     def test_when_redis_forgets_everything_listeners_go_on(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
-        with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Chunk(Position(1, 4), "Once"))
-            heard = hear(listening, until=lambda _: True)
+        with subscriber.listen(reply_id) as subscription:
+            publisher.publish(reply_id, Chunk(Position(1, 4), "Once"))
+            heard = hear(subscription, until=lambda _: True)
             redis.flushdb()
-            assert listener.published(reply_id) == []
-            feed.publish(reply_id, Chunk(Position(1, 9), " upon"))
-            feed.publish(reply_id, Chunk(Position(1, 9), "", final=True))
-            assert text_of(heard + hear(listening)) == "Once upon"
+            assert subscriber.published(reply_id) == []
+            publisher.publish(reply_id, Chunk(Position(1, 9), " upon"))
+            publisher.publish(reply_id, Chunk(Position(1, 9), "", final=True))
+            assert text_of(heard + hear(subscription)) == "Once upon"
 
     @pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b"[1, 2]", b"7", b"\xff"])
     def test_what_is_no_piece_is_passed_over(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis, rubbish: bytes
     ) -> None:
-        with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Chunk(Position(1, 4), "Once"))
-            hear(listening, until=lambda _: True)
+        with subscriber.listen(reply_id) as subscription:
+            publisher.publish(reply_id, Chunk(Position(1, 4), "Once"))
+            hear(subscription, until=lambda _: True)
             (key,) = redis.scan_iter("reply:*")
             redis.xadd(key, {"chunk": rubbish})
             redis.xadd(key, {"rubbish": rubbish})
             (channel,) = channels(redis)
             redis.publish(channel, rubbish)
-            feed.publish(reply_id, Chunk(Position(1, 4), "", final=True))
-            hear(listening)
-        all_of(listener, reply_id, "Once")
+            publisher.publish(reply_id, Chunk(Position(1, 4), "", final=True))
+            hear(subscription)
+        all_of(subscriber, reply_id, "Once")
 
     def test_a_key_of_another_kind_is_nothing(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
-        tell(feed, reply_id, ["Once"])
-        all_of(listener, reply_id, "Once")
+        tell(publisher, reply_id, ["Once"])
+        all_of(subscriber, reply_id, "Once")
         (key,) = redis.scan_iter("reply:*")
         redis.delete(key)
         redis.set(key, b"rubbish")
-        assert listener.published(reply_id) == []
-        with listener.listen(reply_id) as listening:
+        assert subscriber.published(reply_id) == []
+        with subscriber.listen(reply_id) as subscription:
             # It cannot be kept, and is said all the same.
-            tell(feed, reply_id, ["Twice"], run=2)
-            hear(listening)
+            tell(publisher, reply_id, ["Twice"], generation=2)
+            hear(subscription)
 
 
 def test_what_is_built_before_a_fork_has_no_thread_to_lose(clean_redis: str, reply_id: ReplyId) -> None:
     with connect(clean_redis) as redis:
         before = set(threading.enumerate())
-        feed, listener = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
+        publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
         assert set(threading.enumerate()) <= before
-        with listener.listen(reply_id) as listening:
-            tell(feed, reply_id, [TEXT])
-            assert text_of(hear(listening)) == TEXT
+        with subscriber.listen(reply_id) as subscription:
+            tell(publisher, reply_id, [TEXT])
+            assert text_of(hear(subscription)) == TEXT
 
 
 @pytest.mark.parametrize("down", DOWN)
@@ -483,13 +485,13 @@ def test_without_redis_nothing_comes_and_nothing_is_raised(
     down: Callable[[], AbstractContextManager[str]], reply_id: ReplyId
 ) -> None:
     with down() as url, connect(url) as redis:
-        feed, listener = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
-        with listener.listen(reply_id) as listening, listener.listen(reply_id) as another:
-            tell(feed, reply_id, list(TEXT))
-            feed.forget([reply_id])
-            assert listener.published(reply_id) == []
-            assert listening.next(within=0.05) is another.next(within=0) is None
-        assert not listener._listeners
+        publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
+        with subscriber.listen(reply_id) as subscription, subscriber.listen(reply_id) as another:
+            tell(publisher, reply_id, list(TEXT))
+            publisher.forget([reply_id])
+            assert subscriber.published(reply_id) == []
+            assert subscription.next(within=0.05) is another.next(within=0) is None
+        assert not subscriber._listeners
 
 
 def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(
@@ -497,13 +499,13 @@ def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(
 ) -> None:
     with connect(clean_redis) as redis:
         redis.execute_command("CLIENT", "PAUSE", "1000")  # a black hole for a second
-        feed, listener = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
-        with listener.listen(reply_id) as listening:
-            feed.publish(reply_id, Chunk(Position(1, 4), "Lost"))
+        publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
+        with subscriber.listen(reply_id) as subscription:
+            publisher.publish(reply_id, Chunk(Position(1, 4), "Lost"))
             with connect(clean_redis) as other:
                 assert eventually(lambda: _channels_or_none(other) == 1)
-            tell(feed, reply_id, [TEXT], run=2)
-            assert text_of([chunk for chunk in hear(listening) if chunk.end.run == 2]) == TEXT
+            tell(publisher, reply_id, [TEXT], generation=2)
+            assert text_of([chunk for chunk in hear(subscription) if chunk.end.generation == 2]) == TEXT
 
 
 def channels(redis: Redis) -> list[bytes]:

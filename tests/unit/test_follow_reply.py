@@ -39,11 +39,11 @@ class Story:
     def ended(self) -> Ended:
         """How it must end."""
         entry = self.house.entry(self.asha, self.sent.reply_id)
-        return Ended(Position(entry.turn.run, len(entry.turn.reply_content or "")), entry)
+        return Ended(Position(entry.turn.generation, len(entry.turn.reply_content or "")), entry)
 
-    def publish(self, run: int, end: int, text: str) -> None:
+    def publish(self, generation: int, end: int, text: str) -> None:
         """A chunk of ``run`` that ends there."""
-        self.house.stream.publish(self.sent.reply_id, Chunk(Position(run, end), text))
+        self.house.stream.publish(self.sent.reply_id, Chunk(Position(generation, end), text))
 
 
 def told() -> Story:
@@ -102,7 +102,7 @@ def test_its_last_piece_says_which_run_it_was(end: Callable[[Story], None]):
     story = Story()
     end(story)
     chunks = story.house.stream.published(story.sent.reply_id)
-    assert chunks[-1] == Chunk(Position(story.ended.entry.turn.run, 0), "", final=True)
+    assert chunks[-1] == Chunk(Position(story.ended.entry.turn.generation, 0), "", final=True)
     assert [chunk.final for chunk in chunks].count(True) == 1
 
 
@@ -442,10 +442,10 @@ class Watched(NamedTuple):
     rows: list[Entry]
     follow: Callable[..., Iterator[Event]]
 
-    def store(self, state: ReplyState, run: int, text: str | None) -> None:
+    def store(self, state: ReplyState, generation: int, text: str | None) -> None:
         """Let the reply stand so in the database."""
         entry = self.rows[0]
-        turn = entry.turn._replace(reply_state=state, run=run, reply_content=text)
+        turn = entry.turn._replace(reply_state=state, generation=generation, reply_content=text)
         self.rows[0] = entry._replace(turn=turn)
 
 
@@ -464,9 +464,9 @@ def watched() -> Watched:
     return Watched(wire, rows, follow)
 
 
-def chunk(text: str, begin: int, run: int = 1, *, final: bool = False) -> Chunk:
+def chunk(text: str, begin: int, generation: int = 1, *, final: bool = False) -> Chunk:
     """A chunk that begins there."""
-    return Chunk(Position(run, begin + len(text)), text, final)
+    return Chunk(Position(generation, begin + len(text)), text, final)
 
 
 def test_a_gap_is_filled_from_what_was_kept():
@@ -492,9 +492,9 @@ def test_the_lost_beginning_of_another_run_is_too():
     reply.wire.publish(chunk("It was", 0))
     events = reply.follow()
     next(events)
-    reply.wire.publish(chunk("", 0, run=2), heard=0)
-    reply.wire.publish(chunk("Once ", 0, run=2), heard=0)
-    reply.wire.publish(chunk("upon", 5, run=2))
+    reply.wire.publish(chunk("", 0, generation=2), heard=0)
+    reply.wire.publish(chunk("Once ", 0, generation=2), heard=0)
+    reply.wire.publish(chunk("upon", 5, generation=2))
     assert [next(events) for _ in range(3)] == [
         Reset(Position(2, 0)),
         Delta(Position(2, 5), "Once "),
@@ -591,11 +591,11 @@ def test_whatever_is_lost_or_doubled_and_however_often_one_comes_back_one_ends_w
         for text, fate in chunks:
             reply.wire.to_come.append(through(reply, chunk(text, len(said), number), fate))
             said += text
-    run = len(runs)
+    generation = len(runs)
     state = {"done": ReplyState.DONE, "failed": ReplyState.FAILED}.get(ends, ReplyState.CANCELLED)
     stored = said if ends in {"done", "stopped"} else None
-    reply.wire.to_come.append(lambda: reply.store(state, run, stored))
-    reply.wire.to_come.append(through(reply, chunk("", len(said), run, final=True), announcements[0]))
+    reply.wire.to_come.append(lambda: reply.store(state, generation, stored))
+    reply.wire.to_come.append(through(reply, chunk("", len(said), generation, final=True), announcements[0]))
 
     client = Client()
     for events, missed in connections:

@@ -33,7 +33,7 @@ def claimed(attempt: int = 1, seconds_left: float = 300.0) -> ClaimedReply:
         message_id=MessageId(UUID(int=2)),
         chatroom_id=ChatroomId(UUID(int=3)),
         attempt=attempt,
-        run=attempt,
+        generation=attempt,
         prompt="hi",
         system_prompt=None,
         seconds_left=seconds_left,

@@ -398,12 +398,12 @@ def test_rings_from_many_threads_take_each_reply_once():
             go.wait(PATIENCE)
             here.loop.notify()
 
-        bells = [Thread(target=ring) for _ in range(8)]
-        for bell in bells:
-            bell.start()
+        notifiers = [Thread(target=notify) for _ in range(8)]
+        for notifier in notifiers:
+            notifier.start()
         go.set()
-        for bell in bells:
-            bell.join(PATIENCE)
+        for notifier in notifiers:
+            notifier.join(PATIENCE)
         here.look()
         assert here.states() == {ReplyState.RUNNING: 3, ReplyState.QUEUED: 7}
         here.model.answers.release(10)
