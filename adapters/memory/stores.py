@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from uuid import uuid4
 
-from application.ports.rate_limiter import Charge, Charged
+from application.ports.rate_limiter import Hit, WindowStatus
 from application.ports.reply_stream import Chunk
 from application.ports.room_list_cache import Lookup
 from application.ports.runtime import Clock
@@ -152,18 +152,18 @@ class MemoryRateLimiter:
         self._lock = Lock()
         self._counts: Counter[tuple[str, str, int]] = Counter()
 
-    def __call__(self, charges: Sequence[Charge]) -> Sequence[Charged]:
+    def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
         """Count one for each charge."""
         now = self._clock().timestamp()
         with self._lock:
             return [self._charge(charge, now) for charge in charges]
 
-    def _charge(self, charge: Charge, now: float) -> Charged:
+    def _charge(self, charge: Hit, now: float) -> WindowStatus:
         seconds = charge.limit.per.total_seconds()
         window = int(now // seconds)
         key = (charge.limit.name, charge.subject, window)
         self._counts[key] += 1
-        return Charged(charge.limit, self._counts[key], max(ceil((window + 1) * seconds - now), 1))
+        return WindowStatus(charge.limit, self._counts[key], max(ceil((window + 1) * seconds - now), 1))
 
 
 class MemoryRoomListCache:

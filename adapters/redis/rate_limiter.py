@@ -12,7 +12,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from application.ports.rate_limiter import Charge, Charged
+from application.ports.rate_limiter import Hit, WindowStatus
 
 # Every request comes by here: while Redis does not answer, only one in so many seconds waits to find that out.
 ASK_AGAIN_AFTER_SECONDS = 2.0
@@ -53,7 +53,7 @@ class RedisRateLimiter:
         # By counter: what was taken and not given out; several shares where threads took at the same moment.
         self._taken: OrderedDict[str, list[range]] = OrderedDict()
 
-    def __call__(self, charges: Sequence[Charge]) -> Sequence[Charged]:
+    def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
         """Count one for each charge."""
         now = time.time()
         windows = [self._window(charge, now) for charge in charges]
@@ -62,11 +62,11 @@ class RedisRateLimiter:
         if missing:
             counts.update(self._take(missing))
         return [
-            Charged(charge.limit, counts[window.key] or 0, window.resets_in)
+            WindowStatus(charge.limit, counts[window.key] or 0, window.resets_in)
             for charge, window in zip(charges, windows, strict=True)
         ]
 
-    def _window(self, charge: Charge, now: float) -> _Window:
+    def _window(self, charge: Hit, now: float) -> _Window:
         seconds = int(charge.limit.per.total_seconds())
         number = int(now // seconds)
         subject = charge.subject.encode("utf-8", "surrogatepass")

@@ -9,7 +9,7 @@ from application.auth.audit import Recorder
 from application.ports.account_erasure_hook import AccountErasureHook
 from application.ports.audit import AuditEventType
 from application.ports.export import Export, Record
-from application.ports.rate_limiter import Charge, Limit, RateLimiter
+from application.ports.rate_limiter import Hit, Limit, RateLimiter
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
 from application.ports.unit_of_work import UnitOfWorkFactory
@@ -60,7 +60,7 @@ class ExportAccount:
 
         What can be refused is refused before the first record.
         """
-        [charged] = self.rate_limiter([Charge(EXPORTS, str(principal.user_id))])
+        [charged] = self.rate_limiter([Hit(EXPORTS, str(principal.user_id))])
         if charged.exceeded:
             raise charged.refusal()
         records = self.export(principal.user_id)

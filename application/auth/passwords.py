@@ -11,7 +11,7 @@ from application.ports.audit import AuditEventType
 from application.ports.common_passwords import IsCommonPassword
 from application.ports.password_hasher import PasswordHasher
 from application.ports.phone_numbers import ReadPhoneNumber
-from application.ports.rate_limiter import Charge, Limit, RateLimiter
+from application.ports.rate_limiter import Hit, Limit, RateLimiter
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, Principal, User, UserId, check_password
@@ -46,7 +46,7 @@ class CountPasswordTry:
 
     def __call__(self, phone: PhoneNumber, *, origin: Origin) -> None:
         """One more try; RateLimited when there were too many."""
-        [charged] = self.rate_limiter([Charge(PASSWORD_TRIES, phone.e164)])
+        [charged] = self.rate_limiter([Hit(PASSWORD_TRIES, phone.e164)])
         if not charged.exceeded:
             return
         if charged.used == PASSWORD_TRIES.amount + 1:  # once is enough for the operator to know

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from application.ports.rate_limiter import Charge, Charged, Limit, RateLimiter
+from application.ports.rate_limiter import Hit, Limit, RateLimiter, WindowStatus
 from domain.accounts import UserId
 
 
@@ -23,7 +23,7 @@ class LimitRequests:
     rate_limiter: RateLimiter
     limits: RequestLimits
 
-    def __call__(self, *, user_id: UserId | None, address: str | None, is_login: bool = False) -> Charged | None:
+    def __call__(self, *, user_id: UserId | None, address: str | None, is_login: bool = False) -> WindowStatus | None:
         """The limit that is nearest, after this request; None where there is no limit. RateLimited.
 
         ``is_login``: it asks to be let in, which costs much and is what is tried by force.
@@ -37,11 +37,11 @@ class LimitRequests:
             raise nearest.refusal()
         return nearest
 
-    def _charges(self, user_id: UserId | None, address: str | None, *, is_login: bool) -> Sequence[Charge]:
+    def _charges(self, user_id: UserId | None, address: str | None, *, is_login: bool) -> Sequence[Hit]:
         limits = self.limits
         subjects = [
             (limits.per_user, str(user_id) if user_id is not None else None),
             (limits.per_address, address),
             (limits.logins if is_login else None, address),
         ]
-        return [Charge(limit, subject) for limit, subject in subjects if limit is not None and subject is not None]
+        return [Hit(limit, subject) for limit, subject in subjects if limit is not None and subject is not None]

@@ -15,14 +15,14 @@ class Limit(NamedTuple):
     per: timedelta
 
 
-class Charge(NamedTuple):
+class Hit(NamedTuple):
     """One more time, for one subject: a user, an address, a number."""
 
     limit: Limit
     subject: str
 
 
-class Charged(NamedTuple):
+class WindowStatus(NamedTuple):
     """A limit after a charge: how often in this window, and for how many more seconds it lasts."""
 
     limit: Limit
@@ -52,5 +52,5 @@ class Charged(NamedTuple):
 class RateLimiter(Protocol):
     """Counts, across all processes. Never raises: without its server each process counts for itself."""
 
-    def __call__(self, charges: Sequence[Charge]) -> Sequence[Charged]:
+    def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
         """Count one for each charge, all in one go, and say how each limit stands."""

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from flask import Flask
 
-from application.ports.rate_limiter import Charged
+from application.ports.rate_limiter import WindowStatus
 from entrypoints.api.client import note_origin
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.request_id import HEADER, note_request_id
@@ -90,7 +90,7 @@ class RequestMiddleware:
                 milliseconds=round((time.perf_counter() - began) * 1000, 1),
             )
 
-    def _finished(self, headers: Headers, charged: Charged | None) -> Headers:
+    def _finished(self, headers: Headers, charged: WindowStatus | None) -> Headers:
         """The headers of an answer, and those of every answer."""
         said = {name.lower(): value for name, value in headers}
         is_page = said.get("content-type", "").startswith("text/html")
