@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from adapters.memory.billing import subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
-from application.ports.audit import AuditEventType, Event
+from application.ports.audit import AuditEvent, AuditEventType
 from application.ports.export import Record
 from application.ports.language_model import Exchange
 from application.ports.reader import (
@@ -197,7 +197,7 @@ class MemoryAuditReader:
 
     def __call__(
         self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
-    ) -> Sequence[Event]:
+    ) -> Sequence[AuditEvent]:
         """The newest events, newest first."""
         events = [
             event

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from threading import RLock
 from uuid import UUID
 
-from application.ports.audit import Event
+from application.ports.audit import AuditEvent
 from application.ports.billing_work import KeptCheckout, KeptEvent, Versioned
 from application.ports.idempotency import Accepted
 from application.ports.reply_stream import STREAM_GONE_AFTER
@@ -104,7 +104,7 @@ class Tables:
     daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
     last_used: dict[SessionId, datetime] = field(default_factory=dict)
     refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
-    audit_events: dict[UUID, Event] = field(default_factory=dict)
+    audit_events: dict[UUID, AuditEvent] = field(default_factory=dict)
     idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
     daily_refunds: dict[tuple[UserId, date], int] = field(default_factory=dict)
     customers: dict[UserId, CustomerRow] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from adapters.memory.billing import MemoryBilling, subscription_at
 from adapters.memory.tables import KeyRow, MemoryDatabase, RefreshTokenRow, ReplyRow, Tables
-from application.ports.audit import Event
+from application.ports.audit import AuditEvent
 from application.ports.erasure import Erased
 from application.ports.idempotency import Accepted
 from application.ports.refresh_tokens import KeptRefreshToken
@@ -150,7 +150,7 @@ class MemoryAuditTrail:
         """Work on ``tables``."""
         self._events = tables.audit_events
 
-    def add(self, event: Event) -> None:
+    def add(self, event: AuditEvent) -> None:
         """Keep an event."""
         self._events[event.id] = event
 

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import Database
-from application.ports.audit import AuditEventType, Event
+from application.ports.audit import AuditEvent, AuditEventType
 from domain.accounts import Origin, UserId
 
 ADD = """
@@ -37,7 +37,7 @@ class SqlAuditTrail:
         """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
-    def add(self, event: Event) -> None:
+    def add(self, event: AuditEvent) -> None:
         """Keep an event."""
         self._cursor.execute(
             ADD,
@@ -68,7 +68,7 @@ class SqlAuditReader:
 
     def __call__(
         self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
-    ) -> Sequence[Event]:
+    ) -> Sequence[AuditEvent]:
         """The newest events, newest first."""
         with self._database.read() as cursor:
             cursor.execute(
@@ -83,6 +83,6 @@ class SqlAuditReader:
             return [_event(row) for row in cursor.fetchall()]
 
 
-def _event(row: tuple[Any, ...]) -> Event:
+def _event(row: tuple[Any, ...]) -> AuditEvent:
     event_id, at, what, user_id, session_id, phone_digest, address, device = row
-    return Event(event_id, at, AuditEventType(what), user_id, session_id, phone_digest, Origin(address, device))
+    return AuditEvent(event_id, at, AuditEventType(what), user_id, session_id, phone_digest, Origin(address, device))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from application.ports.audit import AuditEventType, Event, PhoneDigest
+from application.ports.audit import AuditEvent, AuditEventType, PhoneDigest
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, PhoneNumber, SessionId, UserId
@@ -32,7 +32,7 @@ class Recorder:
     ) -> None:
         """What happened in a unit of work; true if that is."""
         digest = self.phone_digest(phone) if phone is not None else None
-        work.audit.add(Event(self.new_id(), at or self.clock(), what, user_id, session_id, digest, origin))
+        work.audit.add(AuditEvent(self.new_id(), at or self.clock(), what, user_id, session_id, digest, origin))
 
     def note_alone(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.ports.audit import AuditEventType, AuditReader, Event, PhoneDigest
+from application.ports.audit import AuditEvent, AuditEventType, AuditReader, PhoneDigest
 from application.ports.phone_numbers import ReadPhoneNumber
 from domain.accounts import UserId
 
@@ -23,7 +23,7 @@ class ReadAudit:
         mobile_number: str | None = None,
         what: AuditEventType | None = None,
         limit: int = 100,
-    ) -> Sequence[Event]:
+    ) -> Sequence[AuditEvent]:
         """Newest first. InvalidValue when the number is none."""
         digests = []
         if mobile_number is not None:

@@ -29,7 +29,7 @@ class AuditEventType(StrEnum):
     ACCOUNT_ERASED = "account_erased"
 
 
-class Event(NamedTuple):
+class AuditEvent(NamedTuple):
     """One event. Holds no secret, and of a number only a digest that the number can be looked up with."""
 
     id: UUID
@@ -44,7 +44,7 @@ class Event(NamedTuple):
 class AuditTrail(Protocol):
     """Events, as a unit of work writes them."""
 
-    def add(self, event: Event) -> None:
+    def add(self, event: AuditEvent) -> None:
         """Keep an event."""
 
     def purge_before(self, moment: datetime, *, limit: int) -> int:
@@ -56,7 +56,7 @@ class AuditReader(Protocol):
 
     def __call__(
         self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
-    ) -> Sequence[Event]:
+    ) -> Sequence[AuditEvent]:
         """The newest events of a user or a number, of a kind, or of all; newest first."""
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from application.ports.audit import AuditEventType, Event
+from application.ports.audit import AuditEvent, AuditEventType
 from domain.accounts import UserId
 from domain.errors import DomainError
 from entrypoints.settings import Settings
@@ -47,7 +47,7 @@ def print_audit(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _line(event: Event) -> str:
+def _line(event: AuditEvent) -> str:
     return orjson.dumps(
         {
             "at": event.at,

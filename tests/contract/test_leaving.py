@@ -13,7 +13,7 @@ from adapters.sql.audit import SqlAuditReader
 from adapters.sql.erasure import ERASURES
 from adapters.sql.export import PARTS, SqlExport
 from adapters.sql.tables import metadata
-from application.ports.audit import AuditEventType, AuditReader, Event
+from application.ports.audit import AuditEvent, AuditEventType, AuditReader
 from application.ports.export import Export
 from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import Origin, SessionId, User, UserId
@@ -24,11 +24,11 @@ DIGEST = "0123456789abcdef01234567"
 HERE = Origin("203.0.113.7", "A phone ☎")
 
 
-def an_event(what: AuditEventType = AuditEventType.LOGGED_IN, **changes: Any) -> Event:
-    return Event(new_id(), MOMENT, what, None, None, None, HERE)._replace(**changes)
+def an_event(what: AuditEventType = AuditEventType.LOGGED_IN, **changes: Any) -> AuditEvent:
+    return AuditEvent(new_id(), MOMENT, what, None, None, None, HERE)._replace(**changes)
 
 
-def note(world: World, *events: Event) -> None:
+def note(world: World, *events: AuditEvent) -> None:
     with world.unit_of_work() as work:
         for event in events:
             work.audit.add(event)
@@ -187,7 +187,7 @@ class LeavingContract:
         events = [an_event(at=MOMENT - timedelta(days=days_ago)) for days_ago in days]
         note(world, *events)
 
-        def left() -> list[Event]:
+        def left() -> list[AuditEvent]:
             return list(audit(user_id=None, phone_digests=[], what=None, limit=10))[::-1]
 
         assert purge_before(world, MOMENT - timedelta(days=400)) == 0
