@@ -18,7 +18,6 @@ from itertools import count
 from typing import Any
 
 from dependency_injector import containers, providers
-from entrypoints.container.maintenance import MaintenanceStories
 
 from adapters.crypto.common_passwords import ListedCommonPasswords
 from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
@@ -51,7 +50,7 @@ from application.auth.rate_limits import RequestLimits
 from application.auth.sessions import LoggedIn
 from application.background_use_cases import BillingMaintenance, Replying
 from application.billing.subscribe import ReturnUrls
-from application.chat.follow_reply import Event
+from application.chat.follow_reply import StreamEvent
 from application.chat.send_message import SentMessage
 from application.ports.language_model import Stop
 from application.ports.payment_events import ReadPaymentEvent
@@ -68,6 +67,7 @@ from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState
 from entrypoints.container.inside import Inside
+from entrypoints.container.maintenance import MaintenanceStories
 from entrypoints.container.replying import ReplyStories
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -388,7 +388,7 @@ class House:
 
     def follow(
         self, principal: Principal, entry_id: MessageId | ReplyId, *, after: Position = START
-    ) -> Iterator[Event]:
+    ) -> Iterator[StreamEvent]:
         """Watch a reply being written."""
         return self.use_cases.chat.follow_reply(user_id=principal.user_id, entry_id=entry_id, after=after)
 

@@ -14,7 +14,7 @@ from domain.replies import ReplyId
 
 # How long nothing may come before the database is asked whether the reply has ended without a word. It is what keeps a
 # subscriber from hanging when its worker died, or Redis did.
-SILENCE_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 # While waiting without subscription: how often the database is asked.
 POLL_SECONDS = 1.0
 
@@ -43,11 +43,11 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Heartbeat:
     """Nothing for a while: a sign of life for the client."""
 
 
-Event = Delta | Reset | Ended | Silence
+StreamEvent = Delta | Reset | Ended | Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ class FollowReply:
     read_entry: ReadEntry
     subscriber: ReplySubscriber
 
-    def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Iterator[Event]:
+    def __call__(
+        self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START
+    ) -> Iterator[StreamEvent]:
         """Everything after ``after``, to the end. MessageNotFound is raised here, not while iterating.
 
         Of a reply that is taken away meanwhile nothing more comes.
@@ -81,7 +83,7 @@ class FollowReply:
             return _ending(after, entry)
         return self._events(user_id, entry.turn.reply_id, after)
 
-    def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Iterator[Event]:
+    def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Iterator[StreamEvent]:
         with self.subscriber.listen(reply_id) as subscription:
             # ReplySubscription first, then looking at what was there before: nothing falls between the two.
             chunks: Sequence[Chunk] = self.subscriber.published(reply_id)
@@ -98,8 +100,8 @@ class FollowReply:
                     if entry is not None:
                         yield from _ending(seen, entry)
                         return
-                    yield Silence()
-                chunk = subscription.next(within=SILENCE_SECONDS)
+                    yield Heartbeat()
+                chunk = subscription.next(within=HEARTBEAT_SECONDS)
                 chunks = [chunk] if chunk else []
                 if chunk and _leaves_a_gap(seen, chunk):
                     chunks = [*self.subscriber.published(reply_id), chunk]
@@ -194,7 +196,7 @@ def _leaves_a_gap(seen: Position, chunk: Chunk) -> bool:
     return chunk.begin.characters > (seen.characters if same_generation else 0)
 
 
-def _ending(seen: Position, entry: Entry) -> Iterator[Event]:
+def _ending(seen: Position, entry: Entry) -> Iterator[StreamEvent]:
     """What is left of a finished reply after ``seen``: all of it, if what was sent is not what is kept."""
     turn = entry.turn
     text = turn.reply_content or ""

@@ -7,7 +7,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response, request
 
-from application.chat.follow_reply import Delta, Ended, Event, Reset, Silence
+from application.chat.follow_reply import Delta, Ended, Heartbeat, Reset, StreamEvent
 from application.chat.send_message import SentMessage
 from application.ports.reply_stream import START, Position
 from application.use_cases import Chat
@@ -33,7 +33,7 @@ from entrypoints.api.waiting import RequestSlots
 # Listeners try again after so long when the connection breaks.
 RECONNECT_MILLISECONDS = 1_000
 
-STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-Event-ID`, from where the
+STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-StreamEvent-ID`, from where the
 client left off: while it is being written, on any device, and afterwards.
 
 | event | data |
@@ -125,13 +125,13 @@ def _asked_again(sent: SentMessage) -> Response:
 
 
 def _last_position() -> Position:
-    run, _, characters = request.headers.get("Last-Event-ID", "").partition("-")
+    run, _, characters = request.headers.get("Last-StreamEvent-ID", "").partition("-")
     if run.isascii() and run.isdigit() and characters.isascii() and characters.isdigit() and len(run + characters) < 20:
         return Position(int(run), int(characters))
     return START
 
 
-def _server_sent(events: Iterator[Event]) -> Iterator[bytes]:
+def _server_sent(events: Iterator[StreamEvent]) -> Iterator[bytes]:
     """Events in the format of html.spec.whatwg.org, section 9.2."""
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
     for event in events:
@@ -142,7 +142,7 @@ def _server_sent(events: Iterator[Event]) -> Iterator[bytes]:
                 yield _event("reset", {}, position)
             case Ended(position, entry):
                 yield _event(_ENDINGS[entry.turn.reply_state], reply_json(entry.chatroom_id, entry.turn), position)
-            case Silence():
+            case Heartbeat():
                 yield b": still here\n\n"
 
 

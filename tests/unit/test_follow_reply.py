@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.chat.follow_reply import SILENCE_SECONDS, Delta, Ended, Event, FollowReply, ReadEntry, Reset, Silence
+from application.chat.follow_reply import (
+    HEARTBEAT_SECONDS,
+    Delta,
+    Ended,
+    FollowReply,
+    Heartbeat,
+    ReadEntry,
+    Reset,
+    StreamEvent,
+)
 from application.ports.language_model import Stop
 from application.ports.reader import Entry
 from application.ports.reply_stream import START, Chunk, Position
@@ -31,7 +40,7 @@ class Story:
         self.asha = self.house.user(ASHA)
         self.sent = self.house.say(self.asha, self.house.room(self.asha), "hi")
 
-    def follow(self, after: Position = START) -> Iterator[Event]:
+    def follow(self, after: Position = START) -> Iterator[StreamEvent]:
         """Watch the reply."""
         return self.house.follow(self.asha, self.sent.reply_id, after=after)
 
@@ -90,7 +99,7 @@ WITHOUT_A_WORKER = [
 def test_an_end_without_a_worker_is_heard_at_once(end: Callable[[Story], None]):
     story = Story()
     events = story.follow()
-    assert next(events) == Silence()
+    assert next(events) == Heartbeat()
     end(story)
     ended_at = story.house.clock()
     assert list(events)[-1] == story.ended
@@ -109,7 +118,7 @@ def test_its_last_piece_says_which_run_it_was(end: Callable[[Story], None]):
 def test_when_it_is_taken_away_the_stream_ends_and_is_not_found_any_more():
     story = Story()
     events = story.follow()
-    assert next(events) == Silence()
+    assert next(events) == Heartbeat()
     story.house.meanwhile.plan(lambda: story.house.use_cases.auth.erase_account(principal=story.asha))
     assert list(events) == []
     with pytest.raises(MessageNotFound):
@@ -121,7 +130,7 @@ def test_from_the_start_to_the_end():
     story.house.model.will(PIECES)
     story.house.meanwhile.plan(story.house.work)
     assert list(story.follow()) == [
-        Silence(),
+        Heartbeat(),
         Delta(Position(1, 5), "Once "),
         Delta(Position(1, 9), "upon"),
         Delta(Position(1, 16), " a time"),
@@ -150,14 +159,14 @@ def test_each_piece_comes_as_soon_as_it_is_said():
 @pytest.mark.parametrize("late_by", range(4))
 def test_who_comes_late_gets_what_was_said_and_then_the_rest(late_by: int):
     story = Story()
-    events: list[Iterator[Event]] = []
+    events: list[Iterator[StreamEvent]] = []
 
     def come() -> None:
         events.append(story.follow())
         # It begins to listen with the first look.
         heard.append(next(events[0]))
 
-    heard: list[Event] = []
+    heard: list[StreamEvent] = []
     steps: list[str | Callable[[], object]] = [*PIECES]
     steps.insert(late_by, come)
     story.house.model.will(steps)
@@ -172,7 +181,7 @@ def test_many_may_watch():
     story = Story()
     listeners = [story.follow() for _ in range(3)]
     for events in listeners:
-        assert next(events) == Silence()
+        assert next(events) == Heartbeat()
     story.house.model.will(PIECES)
     story.house.work()
     for events in listeners:
@@ -204,13 +213,13 @@ def test_one_goes_on_at_any_position_when_it_is_done(characters: int, kept: bool
 @pytest.mark.parametrize("characters", range(10))
 def test_and_while_it_is_being_written(characters: int):
     story = Story()
-    heard: list[Event] = []
+    heard: list[StreamEvent] = []
 
     def come_back() -> None:
         story.house.meanwhile.plan(*[lambda: None] * 3)
         events = story.follow(Position(1, characters))
         for event in events:
-            if isinstance(event, Silence):
+            if isinstance(event, Heartbeat):
                 break
             heard.append(event)
 
@@ -234,7 +243,7 @@ def test_another_run_begins_anew():
     story.house.meanwhile.plan(
         story.house.work, lambda: story.house.clock.advance(timedelta(seconds=2)), story.house.work
     )
-    assert [event for event in story.follow() if not isinstance(event, Silence)] == [
+    assert [event for event in story.follow() if not isinstance(event, Heartbeat)] == [
         Delta(Position(1, 7), "It was "),
         Reset(Position(2, 0)),
         Delta(Position(2, 5), "Once "),
@@ -252,7 +261,7 @@ def test_one_is_told_as_soon_as_it_begins():
     assert next(events) == Delta(Position(1, 7), "It was ")
     story.house.clock.advance(timedelta(seconds=2))
     story.house.model.will([lambda: heard.append(next(events)), "Once"])
-    heard: list[Event] = []
+    heard: list[StreamEvent] = []
     story.house.work()
     assert heard == [Reset(Position(2, 0))]
 
@@ -268,7 +277,7 @@ def test_who_has_heard_nothing_yet_is_not_told_to_forget_it():
 def test_who_slept_through_a_run_begins_anew():
     story = Story()
     story.house.replying.release(story.house.claim_one())
-    heard: list[Event] = []
+    heard: list[StreamEvent] = []
 
     def come_back() -> None:
         events = story.follow(Position(1, 3))
@@ -284,7 +293,7 @@ def test_what_a_worker_says_that_was_thought_dead_is_not_heard():
     story = Story()
     story.house.claim_one()
     events = story.follow()
-    assert next(events) == Silence()
+    assert next(events) == Heartbeat()
     story.publish(1, 5, "Once ")
     story.publish(2, 7, "It was ")
     story.publish(1, 9, "upon")
@@ -293,7 +302,7 @@ def test_what_a_worker_says_that_was_thought_dead_is_not_heard():
         Reset(Position(2, 0)),
         Delta(Position(2, 7), "It was "),
     ]
-    assert next(events) == Silence()
+    assert next(events) == Heartbeat()
 
 
 # --- Ends ---
@@ -311,7 +320,7 @@ def test_a_failure_without_a_word():
     story = Story()
     story.house.model.will(AnswerFailed(FailureReason.REFUSED))
     story.house.meanwhile.plan(story.house.work)
-    assert list(story.follow()) == [Silence(), story.ended]
+    assert list(story.follow()) == [Heartbeat(), story.ended]
     assert list(story.follow()) == [story.ended]
 
 
@@ -333,7 +342,7 @@ def test_what_was_stopped_ends_with_what_there_is_of_it():
 def test_what_is_cancelled_before_it_begins_ends_with_the_next_look_at_the_database():
     story = Story()
     story.house.meanwhile.plan(lambda: story.house.cancel(story.asha, story.sent.reply_id))
-    assert list(story.follow()) == [Silence(), story.ended]
+    assert list(story.follow()) == [Heartbeat(), story.ended]
 
 
 def test_a_death_in_silence_is_found_out():
@@ -343,8 +352,8 @@ def test_a_death_in_silence_is_found_out():
     events = story.follow()
     assert next(events) == Delta(Position(1, 5), "Once ")
     before = story.house.clock()
-    assert [next(events), next(events)] == [Silence()] * 2
-    assert story.house.clock() - before == 2 * timedelta(seconds=SILENCE_SECONDS)
+    assert [next(events), next(events)] == [Heartbeat()] * 2
+    assert story.house.clock() - before == 2 * timedelta(seconds=HEARTBEAT_SECONDS)
     story.house.clock.advance(story.house.policy.deadline)
     story.house.sweep()
     assert list(events) == [Reset(Position(1, 0)), story.ended]
@@ -368,7 +377,7 @@ def test_a_database_that_is_down_for_a_moment_cuts_nobody_off():
     events = story.follow()
     next(events)
     story.house.database_probe.on = False
-    assert [next(events), next(events)] == [Silence()] * 2
+    assert [next(events), next(events)] == [Heartbeat()] * 2
     story.house.database_probe.on = True
     story.house.work()
     assert list(events)[-1] == story.ended
@@ -440,7 +449,7 @@ class Watched(NamedTuple):
 
     wire: Wire
     rows: list[Entry]
-    follow: Callable[..., Iterator[Event]]
+    follow: Callable[..., Iterator[StreamEvent]]
 
     def store(self, state: ReplyState, generation: int, text: str | None) -> None:
         """Let the reply stand so in the database."""
@@ -458,7 +467,7 @@ def watched() -> Watched:
     rows, wire = [ENTRY], Wire()
     story = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
 
-    def follow(after: Position = START) -> Iterator[Event]:
+    def follow(after: Position = START) -> Iterator[StreamEvent]:
         return story(user_id=STORY.asha.user_id, entry_id=STORY.sent.reply_id, after=after)
 
     return Watched(wire, rows, follow)
@@ -514,7 +523,7 @@ def test_what_was_heard_already_is_dropped_also_in_part():
         Delta(Position(1, 9), "upon"),
         Delta(Position(1, 11), " a"),
     ]
-    assert next(events) == Silence()
+    assert next(events) == Heartbeat()
 
 
 def test_what_nobody_has_kept_comes_from_the_database_at_the_end():
@@ -553,10 +562,10 @@ class Client:
         self.position = START
         self.ended: Entry | None = None
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: StreamEvent) -> None:
         """As the documentation of the stream says."""
         assert self.ended is None
-        if isinstance(event, Silence):
+        if isinstance(event, Heartbeat):
             return
         self.position = event.position
         if isinstance(event, Delta):
