@@ -35,7 +35,7 @@ from adapters.memory.doubles import (
 from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryExport, MemoryReader
 from adapters.memory.stores import (
-    MemoryOtpSends,
+    MemoryOtpBudget,
     MemoryOtpStore,
     MemoryRateLimiter,
     MemoryReplyStream,
@@ -84,7 +84,7 @@ RAVI = "+919876543211"
 
 
 class Switch:
-    """A Probe, and a WorkerPresence: tells whether it is ``on``."""
+    """A Probe, and a WorkerHeartbeat: tells whether it is ``on``."""
 
     def __init__(self) -> None:
         """Begin on."""
@@ -227,7 +227,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     reader = providers.Singleton(SwitchedReader, database, database_probe)
 
     redis_probe = providers.Singleton(Switch)
-    worker_presence = providers.Singleton(Switch)
+    worker_heartbeat = providers.Singleton(Switch)
     otp_store = providers.Singleton(MemoryOtpStore, clock)
     room_list_cache = providers.Singleton(MemoryRoomListCache)
     worker_notifier = providers.Singleton(MemoryWorkerNotifier)
@@ -239,7 +239,7 @@ class MemoryOutside(containers.DeclarativeContainer):
     phone_digest = providers.Singleton(HmacPhoneDigest, b"a key of the tests")
     rate_limiter = providers.Singleton(MemoryRateLimiter, clock)
     request_limits = providers.Dependency(instance_of=RequestLimits)
-    otp_sends = providers.Singleton(MemoryOtpSends, clock)
+    otp_budget = providers.Singleton(MemoryOtpBudget, clock)
     otp_caps = providers.Dependency(instance_of=SendCaps)
     fixed_codes = providers.Dependency(instance_of=tuple)
     is_served = providers.Dependency(instance_of=ServedCountries)
@@ -317,7 +317,7 @@ class House:
         # Switch one off, and the dependency is down; only the database's also stops what needs it.
         self.database_probe: Switch = outside.database_probe()
         self.redis_probe: Switch = outside.redis_probe()
-        self.worker_presence: Switch = outside.worker_presence()
+        self.worker_heartbeat: Switch = outside.worker_heartbeat()
         self.use_cases: UseCases = Inside(outside=outside).use_cases()
         self.replying: Replying = ReplyStories(outside=outside).replying()
         self.maintenance: BillingMaintenance = MaintenanceStories(outside=outside).maintenance()

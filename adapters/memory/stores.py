@@ -99,8 +99,8 @@ class MemoryOtpStore:
         self._failures[phone] = (failures + 1, forgotten_at)
 
 
-class MemoryOtpSends:
-    """The OtpSends port."""
+class MemoryOtpBudget:
+    """The OtpBudget port."""
 
     def __init__(self, clock: Clock) -> None:
         """Begin with nothing sent."""

@@ -49,8 +49,8 @@ class Counter(NamedTuple):
     cap: int
 
 
-class RedisOtpSends:
-    """The OtpSends port. Numbers and addresses stand in Redis as keyed digests."""
+class RedisOtpBudget:
+    """The OtpBudget port. Numbers and addresses stand in Redis as keyed digests."""
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:
         """``key``: a secret that is not in Redis."""

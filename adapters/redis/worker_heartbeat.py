@@ -1,4 +1,4 @@
-"""The presence of workers, in Redis."""
+"""The heartbeat of workers, in Redis."""
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -7,8 +7,8 @@ KEY = "workers:present"
 SECONDS = 10
 
 
-class RedisWorkerPresence:
-    """The WorkerPresence port: one key that any worker keeps alive."""
+class RedisWorkerHeartbeat:
+    """The WorkerHeartbeat port: one key that any worker keeps alive."""
 
     def __init__(self, redis: Redis) -> None:
         """Keep it in ``redis``."""

@@ -8,7 +8,7 @@ from application.auth.admission import admit
 from application.auth.audit import Recorder
 from application.auth.sessions import LoggedIn, StartSession
 from application.ports.audit import AuditEventType
-from application.ports.otp_budget import OtpSends
+from application.ports.otp_budget import OtpBudget
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.otp_store import OtpStore
 from application.ports.phone_numbers import ReadPhoneNumber
@@ -34,7 +34,7 @@ class SendCode:
     """Puts a code on its way, within the day's caps. A send that fails leaves the code before it, and no cool-down."""
 
     otp_store: OtpStore
-    otp_sends: OtpSends
+    otp_budget: OtpBudget
     otp_delivery: OtpDelivery
     policy: OtpPolicy
     caps: SendCaps
@@ -43,7 +43,7 @@ class SendCode:
         """What may be shown to whoever asked. OtpResendTooSoon, OtpLocked, OtpSendsExhausted, DependencyDown."""
         self.otp_store.put(phone, purpose, code, self.policy)
         try:
-            self.otp_sends.take(phone, address, self.caps)
+            self.otp_budget.take(phone, address, self.caps)
         except (OtpSendsExhausted, DependencyDown):
             self.otp_store.withdraw(phone, purpose)
             raise
@@ -53,7 +53,7 @@ class SendCode:
             self.otp_store.withdraw(phone, purpose)
             # What may have been sent may have to be paid for: a provider that is slow must not undo the ceiling.
             if failure.surely:
-                self.otp_sends.give_back(phone, address, self.caps)
+                self.otp_budget.give_back(phone, address, self.caps)
             raise DependencyDown("otp_delivery", retry_after=5) from None
 
 

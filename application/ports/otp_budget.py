@@ -6,7 +6,7 @@ from domain.accounts import PhoneNumber
 from domain.one_time_password import SendCaps
 
 
-class OtpSends(Protocol):
+class OtpBudget(Protocol):
     """Counts what is sent, in a store that outlives every process. Fails closed: DependencyDown without the store."""
 
     def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class WorkerPresence(Protocol):
+class WorkerHeartbeat(Protocol):
     """Workers announce themselves every second or two; whoever wants to know asks."""
 
     def announce(self) -> None:

@@ -58,7 +58,7 @@ class AuthStories(containers.DeclarativeContainer):
             send_code=providers.Factory(
                 SendCode,
                 otp_store=outside.otp_store,
-                otp_sends=outside.otp_sends,
+                otp_budget=outside.otp_budget,
                 otp_delivery=outside.otp_delivery,
                 policy=otp_policy,
                 caps=outside.otp_caps,

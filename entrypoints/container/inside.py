@@ -25,6 +25,6 @@ class Inside(containers.DeclarativeContainer):
             CheckReadiness,
             database=outside.database_probe,
             redis=outside.redis_probe,
-            workers=outside.worker_presence,
+            workers=outside.worker_heartbeat,
         ),
     )

@@ -5,7 +5,7 @@ from dependency_injector import containers, providers
 from adapters.redis.connection import connect
 from adapters.redis.reply_stream import RedisReplyPublisher
 from adapters.redis.rq_worker_notifier import RqWorkerNotifier
-from adapters.redis.worker_heartbeat import RedisWorkerPresence
+from adapters.redis.worker_heartbeat import RedisWorkerHeartbeat
 from adapters.sql.database import Database, make_pool
 from adapters.sql.ledger import SqlLedger
 from adapters.sql.reader import SqlReader
@@ -37,7 +37,7 @@ class Outside(containers.DeclarativeContainer):
     ledger = providers.ThreadSafeSingleton(SqlLedger, database)
 
     redis = providers.ThreadSafeSingleton(lambda settings: connect(settings.redis_url), settings)
-    worker_presence = providers.ThreadSafeSingleton(RedisWorkerPresence, redis)
+    worker_heartbeat = providers.ThreadSafeSingleton(RedisWorkerHeartbeat, redis)
     worker_notifier = providers.ThreadSafeSingleton(RqWorkerNotifier, redis)
     reply_publisher = providers.ThreadSafeSingleton(RedisReplyPublisher, redis)
 

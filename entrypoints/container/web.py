@@ -14,7 +14,7 @@ from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from adapters.otp_delivery.development import ConsoleOtpDelivery, ResponseOtpDelivery
 from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCountries
 from adapters.redis.connection import RedisProbe
-from adapters.redis.otp_budget import RedisOtpSends
+from adapters.redis.otp_budget import RedisOtpBudget
 from adapters.redis.otp_store import RedisOtpStore
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reply_stream import RedisReplySubscriber
@@ -110,8 +110,8 @@ class WebOutside(Outside):
         lambda redis, settings: RedisRateLimiter(redis, key=key_for("limits", settings)), redis, settings
     )
     request_limits = providers.ThreadSafeSingleton(request_limits_of, settings)
-    otp_sends = providers.ThreadSafeSingleton(
-        lambda redis, settings: RedisOtpSends(redis, key=key_for("otp sends", settings)), redis, settings
+    otp_budget = providers.ThreadSafeSingleton(
+        lambda redis, settings: RedisOtpBudget(redis, key=key_for("otp sends", settings)), redis, settings
     )
     otp_caps = providers.ThreadSafeSingleton(otp_caps_of, settings)
     fixed_codes = settings.provided.otp_test_numbers

@@ -19,7 +19,7 @@ WORKER_CONNECTIONS = 8
 
 
 def build_worker(settings: Settings) -> WorkerParts:
-    """The use cases of a worker process, its doorbell and its presence."""
+    """The use cases of a worker process, its doorbell and its heartbeat."""
     outside = WorkerOutside(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
     redis_url = settings.redis_url or ""
 
@@ -29,7 +29,7 @@ def build_worker(settings: Settings) -> WorkerParts:
     return WorkerParts(
         replying=ReplyStories(outside=outside).replying(),
         billing=MaintenanceStories(outside=outside).maintenance(),
-        presence=outside.worker_presence(),
+        heartbeat=outside.worker_heartbeat(),
         worker_notifier=outside.worker_notifier(),
         listen=listen_for_notifications,
         close=outside.database().close,

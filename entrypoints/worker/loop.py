@@ -14,7 +14,7 @@ import structlog
 from application.background_use_cases import Replying
 from application.chat.write_reply import Outcome
 from application.ports.language_model import Stop
-from application.ports.worker_heartbeat import WorkerPresence
+from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from domain.errors import DependencyDown
 from domain.replies import AnswerFailed, Claim, ClaimedReply, FailureReason
@@ -43,11 +43,11 @@ class ReplyLoop:
     """Writes replies until it is stopped."""
 
     def __init__(
-        self, replying: Replying, presence: WorkerPresence, worker_notifier: WorkerNotifier, *, concurrency: int
+        self, replying: Replying, heartbeat: WorkerHeartbeat, worker_notifier: WorkerNotifier, *, concurrency: int
     ) -> None:
         """At most ``concurrency`` replies are being written at any moment."""
         self._replying = replying
-        self._presence = presence
+        self._heartbeat = heartbeat
         self._worker_notifier = worker_notifier
         self._concurrency = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="reply")
@@ -182,7 +182,7 @@ class ReplyLoop:
                 wait = RETRY_AT_MOST_SECONDS
 
     def _sweep(self) -> None:
-        self._presence.announce()
+        self._heartbeat.announce()
         while failed := self._replying.sweep():
             log.info("replies_failed_by_sweeper", count=failed)
             self._look.set()

@@ -12,7 +12,7 @@ from typing import NoReturn
 import structlog
 
 from application.background_use_cases import BillingMaintenance, Replying
-from application.ports.worker_heartbeat import WorkerPresence
+from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from entrypoints.worker.billing import BillingTask
 from entrypoints.worker.loop import ReplyLoop
@@ -35,7 +35,7 @@ class WorkerParts:
 
     replying: Replying
     billing: BillingMaintenance
-    presence: WorkerPresence
+    heartbeat: WorkerHeartbeat
     worker_notifier: WorkerNotifier
     listen: Callable[[Callable[[], None]], bool]
     close: Callable[[], None]
@@ -44,7 +44,7 @@ class WorkerParts:
 
 def run_worker(worker: WorkerParts) -> NoReturn:
     """Write replies until SIGINT or SIGTERM. The process ends here, with status 0."""
-    loop = ReplyLoop(worker.replying, worker.presence, worker.worker_notifier, concurrency=worker.concurrency)
+    loop = ReplyLoop(worker.replying, worker.heartbeat, worker.worker_notifier, concurrency=worker.concurrency)
     loop.start()
     billing = BillingTask(worker.billing)
     billing.start()

@@ -18,7 +18,7 @@ def test_home_says_where_to_go(guest: Caller):
 
 
 def test_liveness_asks_for_nothing(guest: Caller, house: House):
-    house.database_probe.on = house.redis_probe.on = house.worker_presence.on = False
+    house.database_probe.on = house.redis_probe.on = house.worker_heartbeat.on = False
     assert body_of(guest.get("/health/live")) == {"status": "ok"}
 
 
@@ -26,7 +26,7 @@ def test_ready(guest: Caller):
     assert body_of(guest.get("/health/ready")) == {"status": "ok", "degraded": []}
 
 
-@pytest.mark.parametrize(("probe", "name"), [("redis_probe", "redis"), ("worker_presence", "workers")])
+@pytest.mark.parametrize(("probe", "name"), [("redis_probe", "redis"), ("worker_heartbeat", "workers")])
 def test_degraded_is_still_ready(guest: Caller, house: House, probe: str, name: str):
     getattr(house, probe).on = False
     assert body_of(guest.get("/health/ready")) == {"status": "degraded", "degraded": [name]}

@@ -11,11 +11,11 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from adapters.memory.doubles import SettableClock
-from adapters.memory.stores import MemoryOtpSends, MemoryOtpStore
+from adapters.memory.stores import MemoryOtpBudget, MemoryOtpStore
 from adapters.redis.connection import connect
-from adapters.redis.otp_budget import RedisOtpSends
+from adapters.redis.otp_budget import RedisOtpBudget
 from adapters.redis.otp_store import RedisOtpStore
-from application.ports.otp_budget import OtpSends
+from application.ports.otp_budget import OtpBudget
 from application.ports.otp_store import OtpStore
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpInvalid, OtpLocked, OtpResendTooSoon, OtpSendsExhausted
@@ -214,74 +214,74 @@ class TestRedisBudget(BudgetContract):
 ALL_CAPS = SendCaps(per_number=2, per_address=3, per_prefix=4, total=5)
 
 
-def refused(sends: OtpSends, phone: PhoneNumber, address: str | None, caps: SendCaps = ALL_CAPS) -> int:
+def refused(sends: OtpBudget, phone: PhoneNumber, address: str | None, caps: SendCaps = ALL_CAPS) -> int:
     with pytest.raises(OtpSendsExhausted) as refusal:
         sends.take(phone, address, caps)
     return refusal.value.retry_after
 
 
 class SendsContract(Stores):
-    """What every implementation of OtpSends does."""
+    """What every implementation of OtpBudget does."""
 
-    def test_without_caps_everything_is_sent(self, sends: OtpSends) -> None:
+    def test_without_caps_everything_is_sent(self, sends: OtpBudget) -> None:
         for _ in range(50):
             sends.take(ASHA, HERE, SendCaps(per_number=None))
 
-    def test_a_number_gets_so_many(self, sends: OtpSends) -> None:
+    def test_a_number_gets_so_many(self, sends: OtpBudget) -> None:
         for _ in range(2):
             sends.take(ASHA, HERE, ALL_CAPS)
         assert 80_000 < refused(sends, ASHA, HERE) <= 86_400
         sends.take(BORIS, HERE, ALL_CAPS)
 
-    def test_an_address_sends_so_many(self, sends: OtpSends) -> None:
+    def test_an_address_sends_so_many(self, sends: OtpBudget) -> None:
         for last in range(3):
             sends.take(PhoneNumber(f"+4915112{last}45678"), HERE, ALL_CAPS)
         refused(sends, ASHA, HERE)
         sends.take(ASHA, THERE, ALL_CAPS)
 
-    def test_numbers_of_one_block_get_so_many(self, sends: OtpSends) -> None:
+    def test_numbers_of_one_block_get_so_many(self, sends: OtpBudget) -> None:
         for last in range(4):
             sends.take(PhoneNumber(f"+91987654300{last}"), f"203.0.113.{last}", ALL_CAPS)
         refused(sends, PhoneNumber("+919876543999"), THERE)
         sends.take(PhoneNumber("+919876544000"), THERE, ALL_CAPS)
 
-    def test_so_many_are_sent_in_all(self, sends: OtpSends) -> None:
+    def test_so_many_are_sent_in_all(self, sends: OtpBudget) -> None:
         for last in range(5):
             sends.take(PhoneNumber(f"+49{last}5112345678"), f"203.0.113.{last}", ALL_CAPS)
         refused(sends, ASHA, HERE)
 
-    def test_what_is_refused_is_counted_nowhere(self, sends: OtpSends) -> None:
+    def test_what_is_refused_is_counted_nowhere(self, sends: OtpBudget) -> None:
         for _ in range(2):
             sends.take(ASHA, HERE, ALL_CAPS)
         for _ in range(10):
             refused(sends, ASHA, HERE)
         sends.take(BESIDE_HER, HERE, ALL_CAPS)
 
-    def test_without_an_address_the_others_count(self, sends: OtpSends) -> None:
+    def test_without_an_address_the_others_count(self, sends: OtpBudget) -> None:
         for _ in range(2):
             sends.take(ASHA, None, ALL_CAPS)
         refused(sends, ASHA, None)
 
-    def test_a_day_later_they_are_forgotten(self, sends: OtpSends, pass_time: PassTime) -> None:
+    def test_a_day_later_they_are_forgotten(self, sends: OtpBudget, pass_time: PassTime) -> None:
         for _ in range(2):
             sends.take(ASHA, HERE, ALL_CAPS)
         pass_time(DAY)
         sends.take(ASHA, HERE, ALL_CAPS)
 
-    def test_what_was_not_sent_is_given_back(self, sends: OtpSends) -> None:
+    def test_what_was_not_sent_is_given_back(self, sends: OtpBudget) -> None:
         for _ in range(20):
             sends.take(ASHA, HERE, ALL_CAPS)
             sends.give_back(ASHA, HERE, ALL_CAPS)
 
-    def test_however_many_ask_at_once_no_more_are_sent(self, sends: OtpSends) -> None:
+    def test_however_many_ask_at_once_no_more_are_sent(self, sends: OtpBudget) -> None:
         outcomes = at_once([partial(sends.take, ASHA, HERE, ALL_CAPS)] * 16)
         assert outcomes.count(None) == 2
 
 
 class TestMemorySends(SendsContract):
     @pytest.fixture
-    def sends(self, clock: SettableClock) -> OtpSends:
-        return MemoryOtpSends(clock)
+    def sends(self, clock: SettableClock) -> OtpBudget:
+        return MemoryOtpBudget(clock)
 
     @pytest.fixture
     def pass_time(self, clock: SettableClock) -> PassTime:
@@ -290,21 +290,21 @@ class TestMemorySends(SendsContract):
 
 class TestRedisSends(SendsContract):
     @pytest.fixture
-    def sends(self, redis: Redis) -> OtpSends:
-        return RedisOtpSends(redis, key=b"k" * 32)
+    def sends(self, redis: Redis) -> OtpBudget:
+        return RedisOtpBudget(redis, key=b"k" * 32)
 
     @pytest.fixture
     def pass_time(self, redis: Redis) -> PassTime:
         return older(redis)
 
-    def test_who_it_is_about_cannot_be_read(self, sends: OtpSends, redis: Redis) -> None:
+    def test_who_it_is_about_cannot_be_read(self, sends: OtpBudget, redis: Redis) -> None:
         sends.take(ASHA, HERE, ALL_CAPS)
         keys = list(redis.scan_iter("otp-sends:*"))
         assert len(keys) == 4
         assert not any(secret in repr(keys) for secret in ("9876543", HERE))
         assert all(0 < int(redis.ttl(key)) <= 86_400 for key in keys)
 
-    def test_the_spend_ceiling_is_loud(self, sends: OtpSends) -> None:
+    def test_the_spend_ceiling_is_loud(self, sends: OtpBudget) -> None:
         caps = SendCaps(total=1)
         sends.take(ASHA, HERE, caps)
         with capture_logs() as lines:
@@ -317,7 +317,7 @@ class TestRedisSends(SendsContract):
 @pytest.mark.parametrize("down", DOWN)
 def test_without_redis_nothing_is_sent(down: Callable[[], AbstractContextManager[str]]) -> None:
     with down() as url, connect(url) as redis:
-        sends = RedisOtpSends(redis, key=b"k" * 32)
+        sends = RedisOtpBudget(redis, key=b"k" * 32)
         with pytest.raises(DependencyDown):
             sends.take(ASHA, HERE, ALL_CAPS)
         sends.give_back(ASHA, HERE, ALL_CAPS)

@@ -1,4 +1,4 @@
-"""The contract of the workers' presence and of the look whether Redis is there. Both have one implementation."""
+"""The contract of the workers' heartbeat and of the look whether Redis is there. Both have one implementation."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 
 from adapters.redis.connection import RedisProbe, connect
-from adapters.redis.worker_heartbeat import KEY, RedisWorkerPresence
-from application.ports.worker_heartbeat import WorkerPresence
+from adapters.redis.worker_heartbeat import KEY, RedisWorkerHeartbeat
+from application.ports.worker_heartbeat import WorkerHeartbeat
 from tests.concurrency import eventually
 from tests.redis_doubles import DOWN
 
@@ -20,29 +20,29 @@ class TestRedisWorkerPresence:
             yield redis
 
     @pytest.fixture
-    def presence(self, redis: Redis) -> WorkerPresence:
-        return RedisWorkerPresence(redis)
+    def heartbeat(self, redis: Redis) -> WorkerHeartbeat:
+        return RedisWorkerHeartbeat(redis)
 
-    def test_nobody_is_there_at_first(self, presence: WorkerPresence) -> None:
-        assert not presence()
+    def test_nobody_is_there_at_first(self, heartbeat: WorkerHeartbeat) -> None:
+        assert not heartbeat()
 
-    def test_who_announces_itself_is_there(self, presence: WorkerPresence, redis: Redis) -> None:
-        presence.announce()
-        assert presence()
-        assert RedisWorkerPresence(redis)()
+    def test_who_announces_itself_is_there(self, heartbeat: WorkerHeartbeat, redis: Redis) -> None:
+        heartbeat.announce()
+        assert heartbeat()
+        assert RedisWorkerHeartbeat(redis)()
 
-    def test_for_ten_seconds_from_the_last_time(self, presence: WorkerPresence, redis: Redis) -> None:
-        presence.announce()
+    def test_for_ten_seconds_from_the_last_time(self, heartbeat: WorkerHeartbeat, redis: Redis) -> None:
+        heartbeat.announce()
         redis.pexpire(KEY, 1_000)
-        presence.announce()
+        heartbeat.announce()
         assert 1_000 < int(redis.pttl(KEY)) <= 10_000
 
-    def test_who_was_silent_for_longer_is_not(self, presence: WorkerPresence, redis: Redis) -> None:
-        presence.announce()
+    def test_who_was_silent_for_longer_is_not(self, heartbeat: WorkerHeartbeat, redis: Redis) -> None:
+        heartbeat.announce()
         redis.pexpire(KEY, 1)
-        assert eventually(lambda: not presence())
-        presence.announce()
-        assert presence()
+        assert eventually(lambda: not heartbeat())
+        heartbeat.announce()
+        assert heartbeat()
 
     def test_redis_is_there(self, redis: Redis) -> None:
         assert RedisProbe(redis)()
@@ -51,7 +51,7 @@ class TestRedisWorkerPresence:
 @pytest.mark.parametrize("down", DOWN)
 def test_without_redis_nobody_is_there_and_nothing_raises(down: Callable[[], AbstractContextManager[str]]) -> None:
     with down() as url, connect(url) as redis:
-        presence = RedisWorkerPresence(redis)
-        presence.announce()
-        assert not presence()
+        heartbeat = RedisWorkerHeartbeat(redis)
+        heartbeat.announce()
+        assert not heartbeat()
         assert not RedisProbe(redis)()

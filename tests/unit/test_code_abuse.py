@@ -128,7 +128,7 @@ def with_delivery(house: House, delivery: OtpDelivery):
     request_code = house.use_cases.auth.request_code
     send_code = type(request_code.send_code)(
         otp_store=request_code.otp_store,
-        otp_sends=request_code.send_code.otp_sends,
+        otp_budget=request_code.send_code.otp_budget,
         otp_delivery=delivery,
         policy=request_code.policy,
         caps=SendCaps(per_number=3),

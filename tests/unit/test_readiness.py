@@ -18,7 +18,7 @@ from tests.builders import House
 )
 def test_only_the_database_is_indispensable(down: list[str], ready: bool, degraded: tuple[str, ...]):
     house = House()
-    switches = {"database": house.database_probe, "redis": house.redis_probe, "workers": house.worker_presence}
+    switches = {"database": house.database_probe, "redis": house.redis_probe, "workers": house.worker_heartbeat}
     for name in down:
         switches[name].on = False
     readiness = house.use_cases.check_readiness()

@@ -106,7 +106,7 @@ class Shop:
                     "StoreOutcome", Telling(replying.store_outcome, done=self.written, failed=self.not_stored)
                 ),
             ),
-            self.house.worker_presence,
+            self.house.worker_heartbeat,
             self.house.worker_notifier,
             concurrency=concurrency,
         )
@@ -180,7 +180,7 @@ def test_work_is_found_without_any_ring():
         here.model.answers.release()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
-        assert here.house.worker_presence.announced
+        assert here.house.worker_heartbeat.announced
 
 
 def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
