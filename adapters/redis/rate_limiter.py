@@ -14,10 +14,6 @@ from redis.exceptions import NoScriptError, RedisError
 
 from application.ports.rate_limiter import Hit, WindowStatus
 
-# Every request comes by here: while Redis does not answer, only one in so many seconds waits to find that out.
-ASK_AGAIN_AFTER_SECONDS = 2.0
-
-
 # A process takes this part of a limit from Redis at once, and gives it out without asking again. So a process may stop
 # somebody by that much too early, never too late; limits below a hundred are counted one by one.
 SHARES = 100
@@ -48,7 +44,6 @@ class RedisRateLimiter:
         # The address is never used: the pool has one.
         self._storage = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix="limits")
         self._here = MemoryStorage()
-        self._ask_again_at = 0.0
         self._lock = Lock()
         # By counter: what was taken and not given out; several shares where threads took at the same moment.
         self._taken: OrderedDict[str, list[range]] = OrderedDict()
@@ -105,14 +100,11 @@ class RedisRateLimiter:
         return firsts
 
     def _count_in_redis(self, windows: Sequence[_Window]) -> Sequence[int] | None:
-        if time.monotonic() < self._ask_again_at:
-            return None
         try:
             if len(windows) == 1:
                 return [self._storage.incr(windows[0].key, windows[0].seconds, windows[0].share)]
             return self._count_together(windows)
         except RedisError:
-            self._ask_again_at = time.monotonic() + ASK_AGAIN_AFTER_SECONDS
             return None
 
     def _count_together(self, windows: Sequence[_Window]) -> Sequence[int]:
