@@ -6,7 +6,7 @@ from dependency_injector import providers
 
 from adapters.redis.connection import connect_for_rq
 from adapters.redis.rq_worker_notifier import listen
-from adapters.stripe.lazy_payments import PaymentsOnDemand
+from adapters.stripe.lazy_payments import LazyPayments
 from entrypoints.container.language_models import language_model_of
 from entrypoints.container.maintenance import MaintenanceStories
 from entrypoints.container.outside import Outside
@@ -42,5 +42,5 @@ class WorkerOutside(Outside):
 
     language_model = providers.ThreadSafeSingleton(language_model_of, Outside.settings)
     history_tokens = Outside.settings.provided.history_tokens
-    payments = providers.ThreadSafeSingleton(PaymentsOnDemand, Outside.payments.provider)
+    payments = providers.ThreadSafeSingleton(LazyPayments, Outside.payments.provider)
     audit_retention = Outside.settings.provided.audit_retention
