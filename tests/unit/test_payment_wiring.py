@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 from domain.accounts import UserId
 from domain.billing import CustomerId
 from domain.errors import DependencyDown, WebhookNotConfigured
-from entrypoints.container.web import Web, build_web
-from entrypoints.container.worker import build_worker
+from entrypoints.container.build import Web, build_web, build_worker
 from entrypoints.settings import read_settings
 
 NOWHERE = {"DATABASE_URL": "postgresql://nowhere/none", "REDIS_URL": "redis://nowhere"}
