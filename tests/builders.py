@@ -66,9 +66,10 @@ from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState
-from entrypoints.container.inside import Inside
-from entrypoints.container.maintenance import MaintenanceStories
-from entrypoints.container.replying import ReplyStories
+from entrypoints.container.background_use_cases import billing_maintenance, replying
+from entrypoints.container.use_cases import auth_use_cases, billing_use_cases, chat_use_cases, check_readiness
+from entrypoints.container.web_adapters import WebAdapters
+from entrypoints.container.worker_adapters import WorkerAdapters
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SIGNING_KEY = b"a key that only the tests know, and everybody may"
@@ -207,7 +208,7 @@ class MeanwhileStream(MemoryReplyStream):
             yield ListeningMeanwhile(listening, self._meanwhile)
 
 
-class MemoryOutside(containers.DeclarativeContainer):
+class MemoryAdapters(containers.DeclarativeContainer):
     """All the adapters, in memory."""
 
     now = providers.Dependency(instance_of=datetime)
@@ -245,7 +246,6 @@ class MemoryOutside(containers.DeclarativeContainer):
     is_served = providers.Dependency(instance_of=ServedCountries)
     is_common_password = providers.Singleton(ListedCommonPasswords)
     export = providers.Singleton(MemoryExport, database)
-    before_erasure = providers.Singleton(RecordingLeavingHook)
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
@@ -287,7 +287,7 @@ class House:
         """
         self.policy = reply_policy or ReplyPolicy()
         self.outbox: Outbox = ShowingOutbox() if shows_codes else Outbox()
-        outside = MemoryOutside(
+        memory = MemoryAdapters(
             now=now,
             allowances=allowances or {Plan.BASIC: Allowance(basic_daily_prompts), Plan.PRO: Allowance(None)},
             reply_policy=self.policy,
@@ -298,29 +298,37 @@ class House:
             fixed_codes=fixed_codes,
             is_served=ServedCountries(otp_countries),
         )
-        self.clock: SettableClock = outside.clock()
+        self.clock: SettableClock = memory.clock()
         if billing_policy is not None:
-            outside.billing_policy.override(billing_policy)
+            memory.billing_policy.override(billing_policy)
         if read_event is not None:
-            outside.read_payment_event.override(providers.Object(read_event))
+            memory.read_payment_event.override(providers.Object(read_event))
         self.payments = MemoryPayments(self.clock)
-        outside.payments.override(payments(self.clock) if payments else self.payments)
-        self.model: ScriptedLanguageModel = outside.language_model()
-        self.database: MemoryDatabase = outside.database()
-        self.unit_of_work: SwitchedUnitOfWorkFactory = outside.unit_of_work()
-        self.worker_notifier: MemoryWorkerNotifier = outside.worker_notifier()
-        self.meanwhile: Meanwhile = outside.pause()
-        self.stream: MeanwhileStream = outside.reply_publisher()
-        self.otp_store: MemoryOtpStore = outside.otp_store()
-        self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
-        self.leaving: RecordingLeavingHook = outside.before_erasure()
+        memory.payments.override(payments(self.clock) if payments else self.payments)
+        self.model: ScriptedLanguageModel = memory.language_model()
+        self.database: MemoryDatabase = memory.database()
+        self.unit_of_work: SwitchedUnitOfWorkFactory = memory.unit_of_work()
+        self.worker_notifier: MemoryWorkerNotifier = memory.worker_notifier()
+        self.meanwhile: Meanwhile = memory.pause()
+        self.stream: MeanwhileStream = memory.reply_publisher()
+        self.otp_store: MemoryOtpStore = memory.otp_store()
+        self.room_list_cache: MemoryRoomListCache = memory.room_list_cache()
+        self.leaving = RecordingLeavingHook()
         # Switch one off, and the dependency is down; only the database's also stops what needs it.
-        self.database_probe: Switch = outside.database_probe()
-        self.redis_probe: Switch = outside.redis_probe()
-        self.worker_heartbeat: Switch = outside.worker_heartbeat()
-        self.use_cases: UseCases = Inside(outside=outside).use_cases()
-        self.replying: Replying = ReplyStories(outside=outside).replying()
-        self.maintenance: BillingMaintenance = MaintenanceStories(outside=outside).maintenance()
+        self.database_probe: Switch = memory.database_probe()
+        self.redis_probe: Switch = memory.redis_probe()
+        self.worker_heartbeat: Switch = memory.worker_heartbeat()
+        web, worker = WebAdapters(), WorkerAdapters()
+        web.override(memory)
+        worker.override(memory)
+        self.use_cases = UseCases(
+            auth=auth_use_cases(web, before_erasure=self.leaving),
+            chat=chat_use_cases(web),
+            billing=billing_use_cases(web),
+            check_readiness=check_readiness(web),
+        )
+        self.replying: Replying = replying(worker)
+        self.maintenance: BillingMaintenance = billing_maintenance(worker)
 
     # --- People ---
 

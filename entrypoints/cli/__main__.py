@@ -78,7 +78,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
         from entrypoints.web import serve
 
         return serve(settings)
-    from entrypoints.container.worker import build_worker
+    from entrypoints.container.build import build_worker
     from entrypoints.worker.run import run_worker
 
     return run_worker(build_worker(settings))
@@ -87,7 +87,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
 def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     if settings.database_url is None:
         return _misuse("DATABASE_URL must be set; `make run` migrates its own database.")
-    from entrypoints.container.schema import new_migration, upgrade
+    from entrypoints.container.build import new_migration, upgrade
 
     if options.command == "migration":
         new_migration(settings.database_url, options.message)
@@ -104,9 +104,9 @@ def _billing(options: argparse.Namespace, settings: Settings) -> int:
         return _misuse("DATABASE_URL must be set, or `make run` must be running.")
     from domain.errors import DependencyDown
     from entrypoints.cli import billing
-    from entrypoints.container.commands import build_operator
+    from entrypoints.container.build import build_operator_commands
 
-    operator = build_operator(replace(settings, database_url=database_url))
+    operator = build_operator_commands(replace(settings, database_url=database_url))
     try:
         match options.command:
             case "reconcile":
@@ -122,7 +122,7 @@ def _billing(options: argparse.Namespace, settings: Settings) -> int:
 
 def _print_openapi(settings: Settings) -> int:
     from entrypoints.api.app import create_app, openapi_document
-    from entrypoints.container.web import build_web
+    from entrypoints.container.build import build_web
 
     # The document needs no servers: nothing connects before the first request.
     nowhere = replace(settings, database_url="postgresql://nowhere/none", redis_url="redis://nowhere")

@@ -30,7 +30,7 @@ def print_audit(options: argparse.Namespace, settings: Settings) -> int:
     if settings.database_url is None:
         print("DATABASE_URL must be set: it says whose audit trail is meant.", file=sys.stderr)
         return EXIT_MISUSE
-    from entrypoints.container.audit import build_audit
+    from entrypoints.container.build import build_audit
 
     try:
         events = build_audit(settings)(

@@ -8,7 +8,7 @@ import pytest
 
 from domain.one_time_password import Purpose
 from entrypoints.cli.__main__ import main
-from entrypoints.container.web import build_web
+from entrypoints.container.build import build_web
 from entrypoints.settings import Settings, read_settings
 from tests.builders import ASHA
 

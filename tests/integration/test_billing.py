@@ -18,7 +18,7 @@ from domain.accounts import UserId
 from domain.billing import Checkout
 from domain.errors import AlreadySubscribed
 from domain.plans import Plan
-from entrypoints.container.commands import Operator, build_operator
+from entrypoints.container.build import OperatorCommands, build_operator_commands
 from tests.concurrency import at_once, together
 from tests.fakes.stripe_server import StripeServer, serving
 from tests.integration.conftest import BuildUseCases, settings_of
@@ -61,10 +61,10 @@ def shop(
 @pytest.fixture
 def operators(
     tmp_path: Path, clean_database: str, redis_url: str, stripe_settings: dict[str, str]
-) -> Iterator[list[Operator]]:
+) -> Iterator[list[OperatorCommands]]:
     """Two processes that look after billing, as workers and operators do."""
     settings = settings_of(tmp_path, database_url=clean_database, redis_url=redis_url, **stripe_settings)
-    built = [build_operator(settings) for _ in range(2)]
+    built = [build_operator_commands(settings) for _ in range(2)]
     yield built
     for operator in built:
         operator.close()
@@ -120,7 +120,7 @@ def test_parallel_deliveries_of_an_event_have_one_effect(
 
 
 def test_all_events_of_a_life_at_once_end_in_stripes_state(
-    shop: UseCases, stripe: FakeStripe, operators: list[Operator], clean_database: str
+    shop: UseCases, stripe: FakeStripe, operators: list[OperatorCommands], clean_database: str
 ) -> None:
     user_id = somebody(shop)
     subscription_id = stripe.pay(shop.billing.subscribe(user_id=user_id).id)
@@ -138,7 +138,7 @@ def test_all_events_of_a_life_at_once_end_in_stripes_state(
 
 
 def test_what_was_taken_by_a_process_that_died_is_applied_once_by_two_that_live(
-    shop: UseCases, stripe: FakeStripe, server: StripeServer, operators: list[Operator], clean_database: str
+    shop: UseCases, stripe: FakeStripe, server: StripeServer, operators: list[OperatorCommands], clean_database: str
 ) -> None:
     user_id = somebody(shop)
     stripe.pay(shop.billing.subscribe(user_id=user_id).id)
@@ -159,7 +159,7 @@ def test_what_was_taken_by_a_process_that_died_is_applied_once_by_two_that_live(
 
 
 def test_each_customer_is_compared_by_one_of_two_processes(
-    shop: UseCases, stripe: FakeStripe, operators: list[Operator]
+    shop: UseCases, stripe: FakeStripe, operators: list[OperatorCommands]
 ) -> None:
     users = [somebody(shop) for _ in range(6)]
     for user_id in users:
