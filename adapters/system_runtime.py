@@ -8,13 +8,15 @@ from uuid import UUID
 
 from uuid_utils import uuid7
 
+from application.ports.runtime import NewId
+
 
 def system_clock() -> datetime:
     """The time now, in UTC."""
     return datetime.now(UTC)
 
 
-class Uuid7Ids:
+class Uuid7Ids(NewId):
     """UUIDv7 (RFC 9562), ascending within the process whatever the clock does in the same millisecond."""
 
     def __init__(self) -> None:

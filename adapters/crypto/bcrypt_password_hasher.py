@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import bcrypt
 
+from application.ports.password_hasher import PasswordHasher
 from domain.errors import DependencyDown
 
 # bcrypt keeps a core busy for a quarter of a second: more than two at once would starve every other request.
@@ -20,7 +21,7 @@ AT_ONCE = 2
 T = TypeVar("T")
 
 
-class BcryptPasswordHasher:
+class BcryptPasswordHasher(PasswordHasher):
     """bcrypt over base64(HMAC-SHA-384(pepper, password)): 64 bytes, so that bcrypt's limit of 72 never matters."""
 
     def __init__(self, *, pepper: bytes, cost: int = 12, places: int = 1_000) -> None:

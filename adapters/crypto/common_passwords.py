@@ -9,10 +9,12 @@ import gzip
 from functools import cache
 from pathlib import Path
 
+from application.ports.common_passwords import IsCommonPassword
+
 LIST = Path(__file__).with_suffix(".txt.gz")
 
 
-class ListedCommonPasswords:
+class ListedCommonPasswords(IsCommonPassword):
     """The IsCommonPassword port."""
 
     def __call__(self, password: str) -> bool:

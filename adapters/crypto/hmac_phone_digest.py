@@ -3,12 +3,13 @@
 import hashlib
 import hmac
 
+from application.ports.audit import PhoneDigest
 from domain.accounts import PhoneNumber
 
 HEX_DIGITS = 24
 
 
-class HmacPhoneDigest:
+class HmacPhoneDigest(PhoneDigest):
     """The PhoneDigest port. Keyed: there are few enough numbers to try them all against a plain digest."""
 
     def __init__(self, key: bytes) -> None:

@@ -8,10 +8,12 @@ import hashlib
 import hmac
 import secrets
 
+from application.ports.refresh_tokens import RefreshTokens
+
 TOKEN_BYTES = 32
 
 
-class HmacRefreshTokens:
+class HmacRefreshTokens(RefreshTokens):
     """The RefreshTokens port."""
 
     def __init__(self, key: bytes) -> None:

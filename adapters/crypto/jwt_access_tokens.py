@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import jwt
 
-from application.ports.access_tokens import TokenClaims
+from application.ports.access_tokens import AccessTokens, TokenClaims
 from domain.accounts import Session, SessionId, UserId
 from domain.errors import TokenExpired, TokenInvalid
 
@@ -22,7 +22,7 @@ MAX_LENGTH = 2_000
 CACHED_TOKENS = 4_096
 
 
-class JwtAccessTokens:
+class JwtAccessTokens(AccessTokens):
     """The AccessTokens port. The tier is not in the token: it is read where it is used."""
 
     def __init__(self, *secrets: bytes) -> None:

@@ -13,7 +13,7 @@ from domain.replies import RETRYABLE, Answer, AnswerFailed, FailureReason
 PROBE_PAUSE = timedelta(seconds=1)
 
 
-class LanguageModelBreaker:
+class LanguageModelBreaker(LanguageModel):
     """The LanguageModel port: spares a provider that is down, and its callers the wait.
 
     Closed, it passes every call on. Opened by ``threshold`` failures in a row within ``window``, it fails calls at

@@ -9,7 +9,7 @@ from application.ports.runtime import Clock
 from domain.replies import Answer, AnswerFailed, FailureReason
 
 
-class LanguageModelFallback:
+class LanguageModelFallback(LanguageModel):
     """The LanguageModel port: the first of ``models`` that exists.
 
     One that does not is skipped for a while, as long as there is another; each is asked once at most.

@@ -15,7 +15,7 @@ from google import genai
 from google.genai import errors, types
 
 from adapters.llm.calls import CallLoop, Chunks, Delivery, count_of, name_of, reason_of, retry_after, retry_info
-from application.ports.language_model import Prompt, Stop
+from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
 # Cut short, but an answer (ai.google.dev/api/generate-content#FinishReason). CONTINUATION would be another request's
@@ -26,7 +26,7 @@ TRUNCATED = frozenset({"MAX_TOKENS", "CONTINUATION"})
 NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
-class GeminiLanguageModel:
+class GeminiLanguageModel(LanguageModel):
     """The LanguageModel port.
 
     The client is built once (60 ms of CPU) and kept: one that nobody refers to closes itself in the middle of a call.

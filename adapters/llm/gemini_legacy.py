@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.llm.calls import Chunks, Delivery, reason_of, retry_after, retry_info, write_in_thread
-from application.ports.language_model import AnswerStopped, Prompt, Stop
+from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
 with warnings.catch_warnings():
@@ -28,7 +28,7 @@ NO_ANSWER = (json_format.Error, GoogleAPIError, OSError, ValueError, TypeError, 
 CONNECTIONS = 256
 
 
-class GeminiLegacyLanguageModel:
+class GeminiLegacyLanguageModel(LanguageModel):
     """The LanguageModel port.
 
     The SDK blocks, so each call has a thread. One that is over before its call is left behind: it ends with the next

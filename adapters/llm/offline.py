@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from application.ports.language_model import AnswerStopped, Prompt, Stop
+from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer
 
 MODEL = "offline"
 QUOTED_CHARACTERS = 280
 
 
-class OfflineLanguageModel:
+class OfflineLanguageModel(LanguageModel):
     """Answers at once, the same to the same prompt, so that the whole service can be tried without a key."""
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 
 from adapters.llm.calls import CallLoop, Chunks, Delivery, count_of, name_of, reason_of, retry_after
-from application.ports.language_model import Prompt, Stop
+from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
 LONGEST_LINE = 1_000_000
@@ -21,7 +21,7 @@ LONGEST_LINE = 1_000_000
 NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
-class OpenAiCompatibleLanguageModel:
+class OpenAiCompatibleLanguageModel(LanguageModel):
     """The LanguageModel port."""
 
     def __init__(self, *, base_url: str, model: str, api_key: str | None = None) -> None:

@@ -2,11 +2,12 @@
 
 import structlog
 
+from application.ports.otp_delivery import OtpDelivery
 from domain.accounts import PhoneNumber
 from domain.one_time_password import Purpose
 
 
-class ResponseOtpDelivery:
+class ResponseOtpDelivery(OtpDelivery):
     """Shows the code to whoever asked: for development, where anybody may log in as anybody. Refused in production."""
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
@@ -14,7 +15,7 @@ class ResponseOtpDelivery:
         return code
 
 
-class ConsoleOtpDelivery:
+class ConsoleOtpDelivery(OtpDelivery):
     """Prints the code where the operator reads it; the one place where a code may be printed."""
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:

@@ -5,13 +5,15 @@ from collections.abc import Collection
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
+from application.ports.phone_numbers import ReadPhoneNumber
+from application.ports.served_countries import IsServed
 from domain.accounts import PhoneNumber
 from domain.errors import InvalidValue
 
 MAX_LENGTH = 32
 
 
-class LibPhoneNumberReader:
+class LibPhoneNumberReader(ReadPhoneNumber):
     """Reads numbers as people of one region write them, and international ones with or without the plus sign."""
 
     def __init__(self, *, default_region: str, only_valid: bool) -> None:
@@ -47,7 +49,7 @@ class LibPhoneNumberReader:
         return number if is_canonical and not number.extension else None
 
 
-class ServedCountries:
+class ServedCountries(IsServed):
     """The IsServed port."""
 
     def __init__(self, regions: Collection[str]) -> None:

@@ -12,7 +12,7 @@ import httpx
 import orjson
 import structlog
 
-from application.ports.otp_delivery import NotDelivered
+from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from domain.accounts import PhoneNumber
 from domain.one_time_password import Purpose
 
@@ -61,7 +61,7 @@ class _Post:
         return NotDelivered(surely=surely)
 
 
-class TwilioOtpDelivery:
+class TwilioOtpDelivery(OtpDelivery):
     """The OtpDelivery port over Twilio's Messages resource (twilio.com/docs/messaging/api/message-resource)."""
 
     def __init__(
@@ -80,7 +80,7 @@ class TwilioOtpDelivery:
         return None
 
 
-class WebhookOtpDelivery:
+class WebhookOtpDelivery(OtpDelivery):
     """The OtpDelivery port over a signed POST to the operator's own sender.
 
     JSON ``{"id", "mobileNumber", "code", "purpose", "text"}``, with ``X-Timestamp`` (seconds since the epoch) and

@@ -8,6 +8,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from application.ports.otp_budget import OtpBudget
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpSendsExhausted
 from domain.one_time_password import SendCaps
@@ -49,7 +50,7 @@ class Counter(NamedTuple):
     cap: int
 
 
-class RedisOtpBudget:
+class RedisOtpBudget(OtpBudget):
     """The OtpBudget port. Numbers and addresses stand in Redis as keyed digests."""
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:

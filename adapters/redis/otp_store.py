@@ -10,6 +10,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from application.ports.otp_store import OtpStore
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpInvalid, OtpLocked, OtpResendTooSoon
 from domain.one_time_password import OtpPolicy, Purpose
@@ -71,7 +72,7 @@ return {'invalid', left}
 log = structlog.get_logger(__name__)
 
 
-class RedisOtpStore:
+class RedisOtpStore(OtpStore):
     """The OtpStore port. Neither codes nor numbers can be read from Redis without the key."""
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:

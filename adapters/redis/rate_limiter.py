@@ -12,7 +12,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from application.ports.rate_limiter import Hit, WindowStatus
+from application.ports.rate_limiter import Hit, RateLimiter, WindowStatus
 
 # Every request comes by here: while Redis does not answer, only one in so many seconds waits to find that out.
 ASK_AGAIN_AFTER_SECONDS = 2.0
@@ -34,7 +34,7 @@ class _Window(NamedTuple):
     share: int
 
 
-class RedisRateLimiter:
+class RedisRateLimiter(RateLimiter):
     """The RateLimiter port: fixed windows, counted from the epoch so that what is left of one needs no asking.
 
     At most one round trip, however many charges, and none while what was taken lasts. Users, addresses and numbers

@@ -17,7 +17,14 @@ from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
-from application.ports.reply_stream import STREAM_KEPT_FOR, Chunk, Position
+from application.ports.reply_stream import (
+    STREAM_KEPT_FOR,
+    Chunk,
+    Position,
+    ReplyPublisher,
+    ReplySubscriber,
+    ReplySubscription,
+)
 from domain.replies import ReplyId
 
 GATHER_SECONDS = 0.02
@@ -33,7 +40,7 @@ SUBSCRIBED_WITHIN_SECONDS = 0.5
 log = structlog.get_logger(__name__)
 
 
-class RedisReplyPublisher:
+class RedisReplyPublisher(ReplyPublisher):
     """The ReplyPublisher port."""
 
     def __init__(self, redis: Redis) -> None:
@@ -98,7 +105,7 @@ class RedisReplyPublisher:
                     raise answer
 
 
-class _Listener:
+class _Listener(ReplySubscription):
     """The ReplySubscription port: a queue that the process's one connection fills."""
 
     def __init__(self) -> None:
@@ -112,7 +119,7 @@ class _Listener:
         return None
 
 
-class RedisReplySubscriber:
+class RedisReplySubscriber(ReplySubscriber):
     """The ReplySubscriber port."""
 
     def __init__(self, redis: Redis) -> None:

@@ -8,7 +8,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from application.ports.room_list_cache import Lookup
+from application.ports.room_list_cache import Lookup, RoomListCache
 from domain.accounts import UserId
 
 # KEYS: the user's hash. ARGV: page, version it was read under, seconds to keep.
@@ -32,7 +32,7 @@ return 1
 log = structlog.get_logger(__name__)
 
 
-class RedisRoomListCache:
+class RedisRoomListCache(RoomListCache):
     """The RoomListCache port."""
 
     def __init__(self, redis: Redis, *, keep: timedelta) -> None:

@@ -16,6 +16,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
+from application.ports.worker_notifier import WorkerNotifier
+
 QUEUE = "replies"
 ANSWER_DUE = "answer_due_replies"
 SIGN_OFF_SECONDS = 0.25
@@ -53,7 +55,7 @@ class AllowListedJob(Job):
         """None: RQ would import and call this one too."""
 
 
-class RqWorkerNotifier:
+class RqWorkerNotifier(WorkerNotifier):
     """The WorkerNotifier port. Rings that nobody has answered yet are one ring."""
 
     def __init__(self, redis: Redis) -> None:

@@ -3,11 +3,13 @@
 from redis import Redis
 from redis.exceptions import RedisError
 
+from application.ports.worker_heartbeat import WorkerHeartbeat
+
 KEY = "workers:present"
 SECONDS = 10
 
 
-class RedisWorkerHeartbeat:
+class RedisWorkerHeartbeat(WorkerHeartbeat):
     """The WorkerHeartbeat port: one key that any worker keeps alive."""
 
     def __init__(self, redis: Redis) -> None:

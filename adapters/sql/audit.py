@@ -7,7 +7,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import Database
-from application.ports.audit import AuditEvent, AuditEventType
+from application.ports.audit import AuditEvent, AuditEventType, AuditReader, AuditTrail
 from domain.accounts import Origin, UserId
 
 ADD = """
@@ -30,7 +30,7 @@ ORDER BY id DESC LIMIT %(limit)s
 """
 
 
-class SqlAuditTrail:
+class SqlAuditTrail(AuditTrail):
     """The AuditTrail port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -59,7 +59,7 @@ class SqlAuditTrail:
         return self._cursor.rowcount
 
 
-class SqlAuditReader:
+class SqlAuditReader(AuditReader):
     """The AuditReader port."""
 
     def __init__(self, database: Database) -> None:

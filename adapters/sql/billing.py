@@ -2,12 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from application.ports.billing_work import Customer, KeptCheckout, KeptEvent, Versioned
+from application.ports.billing_work import (
+    BillingWork,
+    Checkouts,
+    Customer,
+    Customers,
+    KeptCheckout,
+    KeptEvent,
+    PaymentInbox,
+    Subscriptions,
+    Versioned,
+)
 from application.ports.payments import Order
 from domain.accounts import UserId
 from domain.billing import (
@@ -126,7 +137,7 @@ ON CONFLICT (event_id) DO NOTHING
 """
 
 
-class SqlCustomers:
+class SqlCustomers(Customers):
     """The Customers port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -160,7 +171,7 @@ class SqlCustomers:
         self._cursor.execute(RECONCILE_AGAIN, {"user_id": user_id})
 
 
-class SqlCheckouts:
+class SqlCheckouts(Checkouts):
     """The Checkouts port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -208,7 +219,7 @@ class SqlCheckouts:
         return UserId(row[0]) if row else None
 
 
-class SqlSubscriptions:
+class SqlSubscriptions(Subscriptions):
     """The Subscriptions port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -240,7 +251,7 @@ class SqlSubscriptions:
         return self._cursor.rowcount == 1
 
 
-class SqlPaymentInbox:
+class SqlPaymentInbox(PaymentInbox):
     """The PaymentInbox port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -292,15 +303,25 @@ class SqlPaymentInbox:
         self._cursor.execute(RECORD_MONEY, {"user_id": user_id} | _columns(event))
 
 
-class SqlBilling:
-    """The BillingWork port."""
-
+class SqlBilling(BillingWork):
     def __init__(self, cursor: Cursor) -> None:
-        """Let every repository work on the same transaction."""
-        self.customers = SqlCustomers(cursor)
-        self.checkouts = SqlCheckouts(cursor)
-        self.subscriptions = SqlSubscriptions(cursor)
-        self.inbox = SqlPaymentInbox(cursor)
+        self._cursor = cursor
+
+    @cached_property
+    def customers(self) -> SqlCustomers:
+        return SqlCustomers(self._cursor)
+
+    @cached_property
+    def checkouts(self) -> SqlCheckouts:
+        return SqlCheckouts(self._cursor)
+
+    @cached_property
+    def subscriptions(self) -> SqlSubscriptions:
+        return SqlSubscriptions(self._cursor)
+
+    @cached_property
+    def inbox(self) -> SqlPaymentInbox:
+        return SqlPaymentInbox(self._cursor)
 
 
 def record_from(row: Sequence[Any]) -> SubscriptionRecord:

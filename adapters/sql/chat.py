@@ -8,7 +8,10 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import MAY_HAVE_STREAM
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from application.ports.chatrooms import Chatrooms
+from application.ports.messages import Messages
 from application.ports.reply_stream import STREAM_GONE_AFTER
+from application.ports.usage import Usage
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid
@@ -73,7 +76,7 @@ FOR KEY SHARE OF c FOR UPDATE OF m
 NEWEST_REPLY = "SELECT id, state FROM replies WHERE message_id = %(message_id)s ORDER BY id DESC LIMIT 1"
 
 
-class SqlChatrooms:
+class SqlChatrooms(Chatrooms):
     """The Chatrooms port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -135,7 +138,7 @@ class SqlChatrooms:
         return replies
 
 
-class SqlMessages:
+class SqlMessages(Messages):
     """The Messages port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -171,7 +174,7 @@ class SqlMessages:
         return Message(message_id, chatroom_id, user_id, content, created_at), newest[0], ReplyState(newest[1])
 
 
-class SqlUsage:
+class SqlUsage(Usage):
     """The Usage port."""
 
     def __init__(self, cursor: Cursor) -> None:

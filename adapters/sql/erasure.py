@@ -7,7 +7,7 @@ added and this file is not (tests/contract/test_erasure.py).
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.replies import MAY_HAVE_STREAM
-from application.ports.erasure import Erased
+from application.ports.erasure import Erased, Erasure
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.replies import ReplyId
@@ -58,7 +58,7 @@ ERASURES = {
 }
 
 
-class SqlErasure:
+class SqlErasure(Erasure):
     """The Erasure port."""
 
     def __init__(self, cursor: Cursor) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from adapters.sql.database import Database
-from application.ports.export import Record
+from application.ports.export import Export, Record
 from domain.accounts import UserId
 
 ROWS_PER_PAGE = 500
@@ -111,7 +111,7 @@ PARTS = (
 )
 
 
-class SqlExport:
+class SqlExport(Export):
     """The Export port."""
 
     def __init__(self, database: Database, *, rows_per_page: int = ROWS_PER_PAGE) -> None:

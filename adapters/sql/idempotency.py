@@ -2,7 +2,7 @@
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from application.ports.idempotency import Accepted
+from application.ports.idempotency import Accepted, IdempotencyKeys
 from domain.accounts import UserId
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from domain.plans import DailyQuota, Plan
@@ -30,7 +30,7 @@ DELETE FROM idempotency_keys WHERE (user_id, key) IN (
 """
 
 
-class SqlIdempotencyKeys:
+class SqlIdempotencyKeys(IdempotencyKeys):
     """The IdempotencyKeys port."""
 
     def __init__(self, cursor: Cursor) -> None:

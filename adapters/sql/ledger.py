@@ -6,7 +6,7 @@ from uuid import UUID
 
 from adapters.sql.billing import RECORD_COLUMNS, record_from
 from adapters.sql.database import Database
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, MoneyLine
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine
 from domain.accounts import UserId
 from domain.replies import FailureReason, ReplyState
 
@@ -41,7 +41,7 @@ USER_BY_PHONE = "SELECT id FROM users WHERE phone = %(phone)s"
 USER_BY_ID = "SELECT id FROM users WHERE id = %(id)s"
 
 
-class SqlLedger:
+class SqlLedger(Ledger):
     """The Ledger port."""
 
     def __init__(self, database: Database) -> None:

@@ -12,6 +12,7 @@ from application.ports.reader import (
     Entry,
     PlanStatus,
     Profile,
+    Reader,
     RoomPage,
     SessionSummary,
     Turn,
@@ -125,7 +126,7 @@ ASK_ROOMS = PreparedStatement("rooms", ROOMS)
 ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
 
 
-class SqlReader:
+class SqlReader(Reader):
     """The Reader port."""
 
     def __init__(self, database: Database) -> None:

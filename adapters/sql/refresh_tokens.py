@@ -4,7 +4,7 @@ from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from application.ports.refresh_tokens import KeptRefreshToken
+from application.ports.refresh_tokens import KeptRefreshToken, RefreshChains
 from domain.accounts import LoginMethod, Session, SessionId
 
 START = """
@@ -34,7 +34,7 @@ WHERE digest = %(digest)s
 """
 
 
-class SqlRefreshChains:
+class SqlRefreshChains(RefreshChains):
     """The RefreshChains port."""
 
     def __init__(self, cursor: Cursor) -> None:

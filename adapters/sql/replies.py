@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from application.ports.replies import Replies
 from domain.accounts import UserId
 from domain.errors import BacklogFull, TooManyUnfinishedReplies
 from domain.replies import (
@@ -132,7 +133,7 @@ RETURNING replies.id, run, user_id, charged_on
 """
 
 
-class SqlReplies:
+class SqlReplies(Replies):
     """The Replies port."""
 
     def __init__(self, cursor: Cursor) -> None:

@@ -14,9 +14,10 @@ from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.refresh_tokens import SqlRefreshChains
 from adapters.sql.replies import SqlReplies
 from adapters.sql.users import SqlSessions, SqlUsers
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
-class SqlUnitOfWork:
+class SqlUnitOfWork(UnitOfWork):
     """The UnitOfWork port on a transaction: every repository works on the same one, and is made when it is used."""
 
     def __init__(self, transaction: Transaction | AutocommitCursor, everybodys_backlog: EverybodysBacklog) -> None:
@@ -77,7 +78,7 @@ class SqlUnitOfWork:
         self._transaction.commit()
 
 
-class SqlUnitOfWorkFactory:
+class SqlUnitOfWorkFactory(UnitOfWorkFactory):
     """The UnitOfWorkFactory port."""
 
     def __init__(self, database: Database) -> None:

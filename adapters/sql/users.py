@@ -4,6 +4,8 @@ from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from application.ports.sessions import Sessions
+from application.ports.users import Users
 from domain.accounts import PhoneNumber, Session, SessionId, User, UserId
 from domain.errors import PhoneTaken
 
@@ -47,7 +49,7 @@ UPDATE sessions SET last_used_at = %(at)s, expires_at = %(expires_at)s WHERE id 
 """
 
 
-class SqlUsers:
+class SqlUsers(Users):
     """The Users port."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -109,7 +111,7 @@ class SqlUsers:
         )
 
 
-class SqlSessions:
+class SqlSessions(Sessions):
     """The Sessions port."""
 
     def __init__(self, cursor: Cursor) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import stripe
 import structlog
 
-from application.ports.payments import Order
+from application.ports.payments import Order, Payments
 from domain.accounts import UserId
 from domain.billing import (
     Checkout,
@@ -72,7 +72,7 @@ class _InProcess(stripe.HTTPClient):
         pass
 
 
-class StripePayments:
+class StripePayments(Payments):
     """The Payments port."""
 
     def __init__(self, *, api_key: str, base_url: str | None = None, transport: Transport | None = None) -> None:

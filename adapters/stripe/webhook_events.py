@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from application.ports.payment_events import EventRejected
+from application.ports.payment_events import EventRejected, ReadPaymentEvent
 from application.ports.runtime import Clock
 from domain.billing import CheckoutId, Concern, CustomerId, Money, MoneyKind, PaymentEvent
 from domain.errors import WebhookNotConfigured
@@ -44,7 +44,7 @@ MONEY_KINDS = {
 Json = dict[str, Any]
 
 
-class StripeEventReader:
+class StripeEventReader(ReadPaymentEvent):
     """The ReadPaymentEvent port."""
 
     def __init__(self, *, secrets: Sequence[str], clock: Clock) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from adapters.stripe.sandbox.fake import ENDED, FakeStripe, Refused, signature_of
 from adapters.stripe.sandbox.state import Json
-from application.ports.payment_sandbox import Button, SandboxPage
+from application.ports.payment_sandbox import Button, PaymentSandbox, SandboxPage
 from application.ports.runtime import Clock
 
 DELIVERY_TRIES = 3
@@ -30,7 +30,7 @@ RETURN = Button("return", "Back to the application")
 log = structlog.get_logger(__name__)
 
 
-class Sandbox:
+class Sandbox(PaymentSandbox):
     """The PaymentSandbox port, and a transport for the Payments adapter."""
 
     def __init__(self, stripe: FakeStripe, *, clock: Clock, deliver: Callable[[bytes, str], None], secret: str) -> None:

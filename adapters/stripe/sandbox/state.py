@@ -35,7 +35,7 @@ class State(Protocol):
     def __call__(self) -> AbstractContextManager[Objects]: ...
 
 
-class StateInMemory:
+class StateInMemory(State):
     """For one process."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class StateInMemory:
             yield self._objects
 
 
-class StateInFile:
+class StateInFile(State):
     """For all processes on a machine: read under a lock, written back whole, and in one step."""
 
     def __init__(self, path: Path) -> None:
