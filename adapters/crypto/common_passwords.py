@@ -1,8 +1,8 @@
-"""Common passwords, from a list that is shipped.
+"""Common passwords, from a list in the package.
 
 ``common_passwords.txt.gz``: the 8,359 entries with eight or more characters of the list that Django ships (BSD
-licence), made by Royce Williams of the passwords that leaked most often; lower case, one a line. 30 KB, read once in
-six milliseconds.
+licence), which Royce Williams made of the passwords that leaked most often; lower case, one a line. 30 KB, read once,
+in six milliseconds.
 """
 
 import gzip
@@ -15,10 +15,7 @@ LIST = Path(__file__).with_suffix(".txt.gz")
 
 
 class ListedCommonPasswords(IsCommonPassword):
-    """The IsCommonPassword port."""
-
     def __call__(self, password: str) -> bool:
-        """Whether it is in the list, in whatever case."""
         return password.lower() in _listed()
 
 

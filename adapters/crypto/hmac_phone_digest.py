@@ -1,5 +1,3 @@
-"""What is kept of a mobile number where the number itself must not be."""
-
 import hashlib
 import hmac
 
@@ -10,12 +8,13 @@ HEX_DIGITS = 24
 
 
 class HmacPhoneDigest(PhoneDigest):
-    """The PhoneDigest port. Keyed: there are few enough numbers to try them all against a plain digest."""
+    """HMAC-SHA-256, shortened. Keyed, since there are few enough numbers to try them all against a plain digest.
+
+    ``key``: a secret that is not stored with the digests.
+    """
 
     def __init__(self, key: bytes) -> None:
-        """``key``: a secret that is not where the digests are."""
         self._key = key
 
     def __call__(self, phone: PhoneNumber) -> str:
-        """The digest of a number."""
         return hmac.new(self._key, phone.e164.encode(), hashlib.sha256).hexdigest()[:HEX_DIGITS]

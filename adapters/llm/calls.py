@@ -42,7 +42,6 @@ class Delivery:
     __slots__ = ("_events", "over")
 
     def __init__(self) -> None:
-        """Begin with nothing delivered. ``over``: nobody waits any more, whoever still writes may leave."""
         self._events: SimpleQueue[str | Answer | Exception] = SimpleQueue()
         self.over = False
 
@@ -104,7 +103,6 @@ class CallLoop:
     """
 
     def __init__(self, name: str) -> None:
-        """Start the thread and open the session, which connects to nothing yet."""
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = Thread(target=self._loop.run_forever, name=name, daemon=True)
@@ -274,7 +272,6 @@ class Chunks:
     __slots__ = ("_delivery", "_texts")
 
     def __init__(self, delivery: Delivery) -> None:
-        """Begin empty."""
         self._delivery = delivery
         self._texts: list[str] = []
 

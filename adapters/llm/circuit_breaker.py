@@ -32,7 +32,6 @@ class LanguageModelBreaker(LanguageModel):
         open_for: timedelta = timedelta(seconds=10),
         open_at_most: timedelta = timedelta(minutes=10),
     ) -> None:
-        """Begin closed."""
         self._model = model
         self._clock = clock
         self._window = window
@@ -46,7 +45,6 @@ class LanguageModelBreaker(LanguageModel):
         self._era = 0
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port; AnswerFailed with ``asked`` False while it is open."""
         era, probe = self._admit()
 
         def on_probe_piece(chunk: str) -> None:

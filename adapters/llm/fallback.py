@@ -18,7 +18,6 @@ class LanguageModelFallback(LanguageModel):
     def __init__(
         self, models: Sequence[LanguageModel], *, clock: Clock, skip_for: timedelta = timedelta(minutes=10)
     ) -> None:
-        """``models``: at least one."""
         self._models = tuple(models)
         self._clock = clock
         self._skip_for = skip_for
@@ -26,7 +25,6 @@ class LanguageModelFallback(LanguageModel):
         self._missing_until: dict[int, datetime] = {}
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         ends = time.monotonic() + within.total_seconds()
         for index in self._order():
             remaining = timedelta(seconds=ends - time.monotonic())

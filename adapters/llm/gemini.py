@@ -33,7 +33,6 @@ class GeminiLanguageModel(LanguageModel):
     """
 
     def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
-        """``base_url``: another place that speaks the v1beta API; Google's own by default."""
         self.model = model
         self._calls = CallLoop("gemini")
         self._client = genai.Client(
@@ -55,7 +54,6 @@ class GeminiLanguageModel(LanguageModel):
         return other
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         return self._calls.write(
             lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
         )

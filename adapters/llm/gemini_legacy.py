@@ -38,7 +38,6 @@ class GeminiLegacyLanguageModel(LanguageModel):
     """
 
     def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
-        """The SDK knows one key and one ``base_url`` at a time; those given last are the next adapter's, too."""
         self._model = model
         options = {"api_endpoint": base_url} if base_url else {}
         genai.configure(api_key=api_key, transport="rest", client_options=options)
@@ -50,7 +49,6 @@ class GeminiLegacyLanguageModel(LanguageModel):
         session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         return write_in_thread(
             lambda delivery: self._answer(prompt, within, delivery),
             name="gemini-legacy",

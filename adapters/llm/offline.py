@@ -14,7 +14,6 @@ class OfflineLanguageModel(LanguageModel):
     """Answers at once, the same to the same prompt, so that the whole service can be tried without a key."""
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """Says what it is and what it was told, sentence by sentence."""
         words = prompt.text.split()
         chunks = (
             "I am the offline stand-in of this chat backend, not Gemini: set GEMINI_API_KEY to hear the real model. ",

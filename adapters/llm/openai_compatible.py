@@ -22,10 +22,7 @@ NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError
 
 
 class OpenAiCompatibleLanguageModel(LanguageModel):
-    """The LanguageModel port."""
-
     def __init__(self, *, base_url: str, model: str, api_key: str | None = None) -> None:
-        """``base_url``: with the version, such as http://localhost:11434/v1."""
         self._model = model
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
@@ -34,7 +31,6 @@ class OpenAiCompatibleLanguageModel(LanguageModel):
         self._calls = CallLoop("openai-compatible")
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         return self._calls.write(
             lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
         )

@@ -54,13 +54,11 @@ class RedisOtpBudget(OtpBudget):
     """The OtpBudget port. Numbers and addresses stand in Redis as keyed digests."""
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:
-        """``key``: a secret that is not in Redis."""
         self._key = key
         self._take = redis.register_script(TAKE)
         self._give_back = redis.register_script(GIVE_BACK)
 
     def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Count one more code, unless a cap is reached."""
         counters = _counters(phone, address, caps)
         if not counters:
             return
@@ -82,7 +80,6 @@ class RedisOtpBudget(OtpBudget):
         raise OtpSendsExhausted(retry_after=max(seconds, 1))
 
     def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Take back the last ``take``."""
         counters = _counters(phone, address, caps)
         if not counters:
             return

@@ -76,14 +76,12 @@ class RedisOtpStore(OtpStore):
     """The OtpStore port. Neither codes nor numbers can be read from Redis without the key."""
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:
-        """``key``: a secret that is not in Redis."""
         self._key = key
         self._put = redis.register_script(PUT)
         self._redeem = redis.register_script(REDEEM)
         self._withdraw = redis.register_script(WITHDRAW)
 
     def put(self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy) -> None:
-        """Keep a new code, unless one was put a moment ago."""
         try:
             outcome, wait = self._put(
                 keys=[*self._keys(phone, purpose), self._key_before(phone, purpose), self._failures(phone)],
@@ -102,7 +100,6 @@ class RedisOtpStore(OtpStore):
             raise OtpResendTooSoon(retry_after=_seconds(wait))
 
     def redeem(self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, policy: OtpPolicy) -> Purpose:
-        """Use up the code and say what it was sent for."""
         order: list[Purpose] = list(purposes)
         try:
             outcome, number = self._redeem(
@@ -123,7 +120,6 @@ class RedisOtpStore(OtpStore):
         raise OtpInvalid(attempts_left=number)
 
     def withdraw(self, phone: PhoneNumber, purpose: Purpose) -> None:
-        """Take back the last ``put``."""
         try:
             self._withdraw(keys=[*self._keys(phone, purpose), self._key_before(phone, purpose)])
         except RedisError as error:

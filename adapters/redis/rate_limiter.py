@@ -42,7 +42,6 @@ class RedisRateLimiter(RateLimiter):
     """
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:
-        """``key``: a secret that is not in Redis."""
         self._key = key
         self._redis = redis
         # The address is never used: the pool has one.
@@ -54,7 +53,6 @@ class RedisRateLimiter(RateLimiter):
         self._taken: OrderedDict[str, list[range]] = OrderedDict()
 
     def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
-        """Count one for each charge."""
         now = time.time()
         windows = [self._window(charge, now) for charge in charges]
         counts = {window.key: self._give_out(window.key) for window in windows}

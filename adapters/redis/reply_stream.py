@@ -41,20 +41,13 @@ log = structlog.get_logger(__name__)
 
 
 class RedisReplyPublisher(ReplyPublisher):
-    """The ReplyPublisher port."""
-
     def __init__(self, redis: Redis) -> None:
-        """Publish through ``redis``, from a thread of its own that the first chunk starts.
-
-        Not the building: a server may build the application before it forks, and threads stay behind.
-        """
         self._redis = redis
         self._waiting: dict[ReplyId, list[Chunk]] = {}
         self._some_wait = Condition()
         self._sender: Thread | None = None
 
     def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
-        """Let listeners have the chunk soon, joined with its neighbours."""
         with self._some_wait:
             chunks = self._waiting.setdefault(reply_id, [])
             if chunks and chunks[-1].end == chunk.begin and not chunks[-1].final:
@@ -67,7 +60,6 @@ class RedisReplyPublisher(ReplyPublisher):
             self._some_wait.notify()
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
-        """Keep nothing of these, nor of what a worker somewhere still publishes."""
         keys = [_stream(reply_id) for reply_id in reply_ids]
         try:
             for begin in range(0, len(keys), FORGET_AT_ONCE):
@@ -113,17 +105,13 @@ class _Listener(ReplySubscription):
         self.chunks: SimpleQueue[Chunk] = SimpleQueue()
 
     def next(self, *, within: float) -> Chunk | None:
-        """The next chunk, or None when none came ``within`` seconds."""
         with suppress(Empty):
             return self.chunks.get(timeout=within)
         return None
 
 
 class RedisReplySubscriber(ReplySubscriber):
-    """The ReplySubscriber port."""
-
     def __init__(self, redis: Redis) -> None:
-        """Listen through ``redis``, on one connection however many listeners there are; the first starts its thread."""
         self._redis = redis
         self._listeners: dict[bytes, list[_Listener]] = {}
         # What Redis has confirmed: who comes second to a reply has nothing to wait for.
@@ -133,7 +121,6 @@ class RedisReplySubscriber(ReplySubscriber):
 
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator[_Listener]:
-        """Listen to what is published from now on."""
         channel = _channel(reply_id)
         subscriber = _Listener()
         with self._changed:
@@ -154,7 +141,6 @@ class RedisReplySubscriber(ReplySubscriber):
                     del self._listeners[channel]
 
     def published(self, reply_id: ReplyId) -> list[Chunk]:
-        """What was published up to now, as far as it is still kept."""
         try:
             entries = self._redis.xrange(_stream(reply_id))
         except RedisError:

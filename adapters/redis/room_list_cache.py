@@ -33,17 +33,13 @@ log = structlog.get_logger(__name__)
 
 
 class RedisRoomListCache(RoomListCache):
-    """The RoomListCache port."""
-
     def __init__(self, redis: Redis, *, keep: timedelta) -> None:
-        """``keep``: how long a page may be shown, in whole seconds."""
         self._redis = redis
         self._seconds = int(keep.total_seconds())
         self._put = redis.register_script(PUT)
         self._drop = redis.register_script(DROP)
 
     def get(self, user_id: UserId) -> Lookup:
-        """What is cached for the user."""
         try:
             page, version = self._redis.hmget(_key(user_id), "page", "version")
         except RedisError:
@@ -51,14 +47,12 @@ class RedisRoomListCache(RoomListCache):
         return Lookup(cast("bytes | None", page), cast("bytes | None", version))
 
     def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
-        """Keep a page unless it was dropped since ``version`` was looked up."""
         try:
             self._put(keys=[_key(user_id)], args=[page, version or b"", self._seconds])
         except RedisError:
             return  # the next reader asks the database, and tries again
 
     def drop(self, user_id: UserId) -> None:
-        """Forget the user's page, and any that is being read right now."""
         try:
             self._drop(keys=[_key(user_id)], args=[secrets.token_bytes(8), self._seconds])
         except RedisError as error:

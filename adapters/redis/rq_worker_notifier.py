@@ -59,11 +59,9 @@ class RqWorkerNotifier(WorkerNotifier):
     """The WorkerNotifier port. Rings that nobody has answered yet are one ring."""
 
     def __init__(self, redis: Redis) -> None:
-        """Ring through ``redis``."""
         self._queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=AllowListedJob)
 
     def notify(self) -> None:
-        """Wake a worker, unless a ring is waiting already: whoever takes that one will see what is due by then."""
         try:
             if self._queue.count == 0:
                 self._queue.enqueue_call(ANSWER_DUE, timeout=60, result_ttl=0, failure_ttl=3600, description=ANSWER_DUE)

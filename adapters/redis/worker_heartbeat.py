@@ -13,18 +13,15 @@ class RedisWorkerHeartbeat(WorkerHeartbeat):
     """The WorkerHeartbeat port: one key that any worker keeps alive."""
 
     def __init__(self, redis: Redis) -> None:
-        """Keep it in ``redis``."""
         self._redis = redis
 
     def announce(self) -> None:
-        """A worker is there for the next ten seconds."""
         try:
             self._redis.set(KEY, b"1", ex=SECONDS)
         except RedisError:
             return  # readiness reports Redis itself
 
     def __call__(self) -> bool:
-        """Whether a worker has announced itself lately."""
         try:
             return bool(self._redis.exists(KEY))
         except RedisError:

@@ -31,14 +31,10 @@ ORDER BY id DESC LIMIT %(limit)s
 
 
 class SqlAuditTrail(AuditTrail):
-    """The AuditTrail port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, event: AuditEvent) -> None:
-        """Keep an event."""
         self._cursor.execute(
             ADD,
             {
@@ -54,22 +50,17 @@ class SqlAuditTrail(AuditTrail):
         )
 
     def purge_before(self, moment: datetime, *, limit: int) -> int:
-        """Forget the oldest, as far as they are from before ``moment``."""
         self._cursor.execute(FORGET_BEFORE, {"before": moment, "limit": limit})
         return self._cursor.rowcount
 
 
 class SqlAuditReader(AuditReader):
-    """The AuditReader port."""
-
     def __init__(self, database: Database) -> None:
-        """Read from ``database``."""
         self._database = database
 
     def __call__(
         self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
     ) -> Sequence[AuditEvent]:
-        """The newest events, newest first."""
         with self._database.read() as cursor:
             cursor.execute(
                 NEWEST,

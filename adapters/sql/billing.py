@@ -138,48 +138,36 @@ ON CONFLICT (event_id) DO NOTHING
 
 
 class SqlCustomers(Customers):
-    """The Customers port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def of(self, user_id: UserId) -> CustomerId | None:
-        """The customer that a user is."""
         self._cursor.execute(CUSTOMER_OF, {"user_id": user_id})
         row = self._cursor.fetchone()
         return CustomerId(row[0]) if row else None
 
     def owner(self, customer_id: CustomerId) -> UserId | None:
-        """The user that a customer is."""
         self._cursor.execute(OWNER_OF, {"customer_id": customer_id})
         row = self._cursor.fetchone()
         return UserId(row[0]) if row else None
 
     def add(self, user_id: UserId, customer_id: CustomerId) -> CustomerId:
-        """Keep the customer; the one that counts."""
         self._cursor.execute(ADD_CUSTOMER, {"user_id": user_id, "customer_id": customer_id})
         return self.of(user_id) or customer_id
 
     def take_unreconciled(self, *, since: datetime, limit: int) -> Sequence[Customer]:
-        """Take customers to compare."""
         self._cursor.execute(TAKE_UNRECONCILED, {"since": since, "limit": limit})
         return [Customer(UserId(user_id), CustomerId(customer_id)) for user_id, customer_id in self._cursor.fetchall()]
 
     def reconcile_again(self, user_id: UserId) -> None:
-        """Make the customer the first to compare again."""
         self._cursor.execute(RECONCILE_AGAIN, {"user_id": user_id})
 
 
 class SqlCheckouts(Checkouts):
-    """The Checkouts port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def current(self, user_id: UserId) -> KeptCheckout | None:
-        """The newest checkout of a user."""
         self._cursor.execute(CHECKOUT_OF, {"user_id": user_id})
         row = self._cursor.fetchone()
         if row is None:
@@ -188,7 +176,6 @@ class SqlCheckouts(Checkouts):
         return KeptCheckout(Order(*order), begun_at, checkout_id, closed)
 
     def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout:
-        """Keep a new order, unless somebody was faster."""
         self._cursor.execute(
             BEGIN_CHECKOUT,
             {
@@ -205,35 +192,27 @@ class SqlCheckouts(Checkouts):
         return current
 
     def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
-        """Note the checkout that an order became."""
         self._cursor.execute(CHECKOUT_OPENED, {"attempt_id": attempt_id, "checkout_id": checkout_id})
 
     def close(self, checkout_id: CheckoutId) -> None:
-        """It is paid or expired."""
         self._cursor.execute(CLOSE_CHECKOUT, {"checkout_id": checkout_id})
 
     def buyer(self, checkout_id: CheckoutId) -> UserId | None:
-        """Whose checkout it is."""
         self._cursor.execute(BUYER, {"checkout_id": checkout_id})
         row = self._cursor.fetchone()
         return UserId(row[0]) if row else None
 
 
 class SqlSubscriptions(Subscriptions):
-    """The Subscriptions port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def get(self, user_id: UserId) -> Versioned:
-        """A user's subscription, and its version."""
         self._cursor.execute(GET_SUBSCRIPTION, {"user_id": user_id})
         row = self._cursor.fetchone()
         return Versioned(record_from(row[1:]), row[0]) if row else Versioned(None, 0)
 
     def put(self, user_id: UserId, record: SubscriptionRecord, *, over: int) -> bool:
-        """Write it over a version."""
         self._cursor.execute(
             NEXT_SUBSCRIPTION if over else FIRST_SUBSCRIPTION,
             {
@@ -252,31 +231,24 @@ class SqlSubscriptions(Subscriptions):
 
 
 class SqlPaymentInbox(PaymentInbox):
-    """The PaymentInbox port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def find(self, event_id: str) -> KeptEvent | None:
-        """An event that arrived."""
         self._cursor.execute(FIND_EVENT, {"event_id": event_id})
         row = self._cursor.fetchone()
         return KeptEvent(_event(row[3:]), InboxState(row[0]), row[1], row[2]) if row else None
 
     def settle(self, event: PaymentEvent, state: InboxState, *, user_id: UserId | None) -> bool:
-        """Note what became of an event."""
         values = {"state": state.value, "failure": None, "user_id": user_id, "wait": "0 s", "settled": True}
         self._cursor.execute(SETTLE_EVENT, values | _columns(event))
         return self._cursor.rowcount == 1
 
     def postpone(self, event: PaymentEvent, *, failure: str, retry: RetryEvents) -> None:
-        """Leave an event to the sweeper."""
         values = {"state": InboxState.PENDING.value, "failure": failure, "user_id": None, "settled": False}
         self._cursor.execute(POSTPONE_EVENT, values | {"wait": retry.wait(0)} | _columns(event))
 
     def take_pending(self, *, limit: int, retry: RetryEvents) -> Sequence[PaymentEvent]:
-        """Take events that are due."""
         self._cursor.execute(
             TAKE_PENDING,
             {
@@ -289,17 +261,14 @@ class SqlPaymentInbox(PaymentInbox):
         return [_event(row[1:]) for row in self._cursor.fetchall() if row[0] == InboxState.PENDING.value]
 
     def note_failure(self, event_id: str, failure: str) -> None:
-        """Say why the last attempt failed."""
         self._cursor.execute(NOTE_FAILURE, {"event_id": event_id, "failure": failure})
 
     def reopen(self, event_id: str) -> PaymentEvent | None:
-        """Make an event pending again."""
         self._cursor.execute(REOPEN_EVENT, {"event_id": event_id})
         row = self._cursor.fetchone()
         return _event(row) if row else None
 
     def record_money(self, event: PaymentEvent, *, user_id: UserId | None) -> None:
-        """Keep it once."""
         self._cursor.execute(RECORD_MONEY, {"user_id": user_id} | _columns(event))
 
 

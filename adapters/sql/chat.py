@@ -77,14 +77,10 @@ NEWEST_REPLY = "SELECT id, state FROM replies WHERE message_id = %(message_id)s 
 
 
 class SqlChatrooms(Chatrooms):
-    """The Chatrooms port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, chatroom: Chatroom) -> None:
-        """Keep a new chatroom. TokenInvalid when its user is gone."""
         try:
             ADD_CHATROOM_PREPARED.execute(
                 self._cursor,
@@ -101,13 +97,11 @@ class SqlChatrooms(Chatrooms):
             raise TokenInvalid from None  # the driver's text would quote what the chatroom is called
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
-        """ChatroomNotFound unless it exists and is ``by``'s."""
         self._cursor.execute(OWNED_CHATROOM, {"id": chatroom_id, "user_id": by})
         if self._cursor.fetchone() is None:
             raise ChatroomNotFound
 
     def owned(self, chatroom_id: ChatroomId, *, by: UserId) -> Chatroom:
-        """The chatroom, locked; ChatroomNotFound unless it is ``by``'s."""
         self._cursor.execute(CHATROOM, {"id": chatroom_id, "user_id": by})
         row = self._cursor.fetchone()
         if row is None:
@@ -115,7 +109,6 @@ class SqlChatrooms(Chatrooms):
         return Chatroom(*row)
 
     def change(self, chatroom: Chatroom) -> None:
-        """Replace what may change of one that is there."""
         self._cursor.execute(
             CHANGE_CHATROOM,
             {
@@ -128,7 +121,6 @@ class SqlChatrooms(Chatrooms):
         )
 
     def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
-        """Take it away with its messages and replies."""
         self.owned(chatroom_id, by=of)
         # Looked up after the lock was given: who adds a reply needs a lock of the chatroom, too. Not locked themselves:
         # what is cascaded takes the locks in its order, and a worker that ends one of them changes nothing here.
@@ -139,14 +131,10 @@ class SqlChatrooms(Chatrooms):
 
 
 class SqlMessages(Messages):
-    """The Messages port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, message: Message) -> None:
-        """Keep a new message. ChatroomNotFound when there is no such chatroom."""
         try:
             self._cursor.execute(
                 ADD_MESSAGE,
@@ -161,7 +149,6 @@ class SqlMessages(Messages):
             raise ChatroomNotFound from error
 
     def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
-        """The message of an entry, locked, and its newest reply."""
         self._cursor.execute(LOCK_MESSAGE_OF, {"user_id": user_id, "entry_id": entry_id})
         row = self._cursor.fetchone()
         if row is None:
@@ -175,14 +162,10 @@ class SqlMessages(Messages):
 
 
 class SqlUsage(Usage):
-    """The Usage port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
-        """Charge one prompt to today; QuotaExhausted when nothing is left."""
         self._cursor.execute(SUBSCRIPTION_OF, {"user_id": user_id})
         plan = plan_of(subscription_from(self._cursor.fetchone()))
         limit = allowances[plan].daily_prompts
@@ -196,5 +179,4 @@ class SqlUsage(Usage):
         raise DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan).exhausted()
 
     def refund(self, charge: Charge) -> None:
-        """Give one prompt back."""
         self._cursor.execute(REFUND, {"user_id": charge.user_id, "day": charge.day})

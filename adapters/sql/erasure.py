@@ -59,14 +59,10 @@ ERASURES = {
 
 
 class SqlErasure(Erasure):
-    """The Erasure port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
-        """Take out everything that is the user's."""
         self._cursor.execute(TAKE_YOUR_TIME)
         self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
         replies = self._streams_of(user_id)

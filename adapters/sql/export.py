@@ -112,15 +112,11 @@ PARTS = (
 
 
 class SqlExport(Export):
-    """The Export port."""
-
     def __init__(self, database: Database, *, rows_per_page: int = ROWS_PER_PAGE) -> None:
-        """Read from ``database``."""
         self._database = database
         self._rows_per_page = rows_per_page
 
     def __call__(self, user_id: UserId) -> Iterator[Record]:
-        """Record by record."""
         for part in PARTS:
             count = 0
             for row in self._rows(part, user_id):

@@ -31,14 +31,10 @@ DELETE FROM idempotency_keys WHERE (user_id, key) IN (
 
 
 class SqlIdempotencyKeys(IdempotencyKeys):
-    """The IdempotencyKeys port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
-        """What the key was accepted with; None when it is new."""
         self._cursor.execute(TAKE_TURN, {"user_id": user_id, "key": key})
         turn = self._cursor.fetchone()
         if turn is None or not turn[0]:
@@ -53,7 +49,6 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         return Accepted(message_id, reply_id, DailyQuota(day, used, limit, Plan(plan)))
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
-        """Keep what was accepted. A key older than 24 hours is a new one."""
         self._cursor.execute(
             REMEMBER,
             {
@@ -70,6 +65,5 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         )
 
     def purge_expired(self, *, limit: int) -> int:
-        """Forget keys older than 24 hours."""
         self._cursor.execute(FORGET_OLD, {"limit": limit})
         return self._cursor.rowcount

@@ -42,18 +42,13 @@ USER_BY_ID = "SELECT id FROM users WHERE id = %(id)s"
 
 
 class SqlLedger(Ledger):
-    """The Ledger port."""
-
     def __init__(self, database: Database) -> None:
-        """Read from ``database``."""
         self._database = database
 
     def days(self, user_id: UserId, *, days: int) -> Sequence[DayOfUse]:
-        """The last days of use."""
         return [DayOfUse._make(row) for row in self._rows(DAYS, user_id=user_id, days=days)]
 
     def prompts(self, user_id: UserId, *, days: int) -> Sequence[ChargedPrompt]:
-        """The charged prompts, newest first."""
         return [
             ChargedPrompt(
                 reply_id, day, charged_at, ReplyState(state), FailureReason(failure) if failure else None, refunded_at
@@ -64,7 +59,6 @@ class SqlLedger(Ledger):
         ]
 
     def billing_file(self, user_id: UserId) -> BillingFile:
-        """What there is on a user."""
         rows = self._rows(BILLING_FILE, user_id=user_id)
         customer_id, version, synced_at, *record = rows[0] if rows else (None, 0, None)
         return BillingFile(
@@ -77,7 +71,6 @@ class SqlLedger(Ledger):
         )
 
     def user_of(self, phone_or_id: str) -> UserId | None:
-        """The user with this number or id."""
         rows = self._rows(USER_BY_PHONE, phone=phone_or_id)
         if not rows:
             try:

@@ -127,14 +127,10 @@ ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
 
 
 class SqlReader(Reader):
-    """The Reader port."""
-
     def __init__(self, database: Database) -> None:
-        """Read from ``database``."""
         self._database = database
 
     def principal(self, session_id: SessionId) -> Principal | None:
-        """Who a session belongs to."""
         row = self._one(ASK_PRINCIPAL, {"id": session_id})
         if row is None:
             return None
@@ -142,21 +138,18 @@ class SqlReader(Reader):
         return Principal(user_id, found_id, LoginMethod(method), started_at)
 
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
-        """A user's sessions that are going on, the newest first."""
         with self._database.read() as cursor:
             cursor.execute(SESSIONS, {"user_id": user_id})
             rows = cursor.fetchall()
         return [SessionSummary(found_id, LoginMethod(method), *rest) for found_id, method, *rest in rows]
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
-        """A user with plan and today's use."""
         row = self._one(ASK_PROFILE, {"id": user_id})
         return None if row is None else _profile(row, allowances)
 
     def principal_with_profile(
         self, session_id: SessionId, *, allowances: Allowances
     ) -> tuple[Principal, Profile] | None:
-        """Who a session belongs to, and their profile."""
         row = self._one(ASK_PRINCIPAL_WITH_PROFILE, {"id": session_id})
         if row is None:
             return None
@@ -165,7 +158,6 @@ class SqlReader(Reader):
         return Principal(profile.id, session_id, LoginMethod(method), started_at), profile
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
-        """Plan, subscription and today's use."""
         row = self._one(STANDING, {"id": user_id})
         assert row is not None  # noqa: S101 - a select from a constant row always has a row
         day, used, *columns = row
@@ -174,7 +166,6 @@ class SqlReader(Reader):
         return PlanStatus(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts, plan))
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
-        """A page of chatrooms, newest first."""
         with self._database.read() as cursor:
             # One more than asked for tells whether there is a next page.
             ASK_ROOMS.execute(cursor, {"user_id": user_id, "before": before, "limit": limit + 1})
@@ -185,7 +176,6 @@ class SqlReader(Reader):
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
-        """A chatroom and a page of its turns, oldest first."""
         with self._database.read() as cursor:
             ASK_CONVERSATION.execute(
                 cursor,
@@ -208,7 +198,6 @@ class SqlReader(Reader):
     def turns_from(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
     ) -> Sequence[Turn] | None:
-        """The turn of the entry and those after it, oldest first."""
         with self._database.read() as cursor:
             cursor.execute(
                 TURNS_FROM,
@@ -218,12 +207,10 @@ class SqlReader(Reader):
         return [_turn(row) for row in rows if row[0] is not None] if rows else None
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
-        """The turn of a message or of one of its replies."""
         row = self._one(ENTRY, {"user_id": user_id, "entry_id": entry_id})
         return None if row is None else Entry(row[0], _turn(row[2:]), row[1])
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
-        """The answered turns before a message, newest first."""
         with self._database.read() as cursor:
             cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
             return [Exchange._make(row) for row in cursor.fetchall()]

@@ -35,18 +35,13 @@ WHERE digest = %(digest)s
 
 
 class SqlRefreshChains(RefreshChains):
-    """The RefreshChains port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def start(self, session_id: SessionId, digest: bytes, *, at: datetime) -> None:
-        """Keep the first token of a session."""
         self._cursor.execute(START, {"digest": digest, "session_id": session_id, "at": at})
 
     def find(self, digest: bytes) -> KeptRefreshToken | None:
-        """The token, if its session is going on; locked."""
         self._cursor.execute(FIND, {"digest": digest})
         row = self._cursor.fetchone()
         if row is None:
@@ -56,10 +51,8 @@ class SqlRefreshChains(RefreshChains):
         return KeptRefreshToken(session, used_at, forgiven)
 
     def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
-        """Note that a token was used, and keep the one that follows it."""
         self._cursor.execute(FOLLOW, {"digest": digest, "successor": successor, "at": at})
 
     def forgive(self, digest: bytes, successor: bytes) -> bool:
-        """Note that a used token was good once more."""
         self._cursor.execute(FORGIVE, {"digest": digest, "successor": successor})
         return self._cursor.rowcount == 1

@@ -134,14 +134,10 @@ RETURNING replies.id, run, user_id, charged_on
 
 
 class SqlReplies(Replies):
-    """The Replies port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, reply: QueuedReply) -> None:
-        """Queue a new reply, due at once."""
         self._cursor.execute(
             ADD,
             {
@@ -157,7 +153,6 @@ class SqlReplies(Replies):
         )
 
     def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
-        """TooManyUnfinishedReplies or BacklogFull when a backlog is full."""
         self._cursor.execute(
             BACKLOGS,
             {"user_id": user_id, "user_backlog": policy.user_backlog, "backlog": policy.backlog},
@@ -170,7 +165,6 @@ class SqlReplies(Replies):
             raise BacklogFull
 
     def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
-        """Take up to ``limit`` due replies, each with a fresh fencing token."""
         self._cursor.execute(TAKE_TURN_TO_CLAIM)
         self._cursor.execute(
             CLAIM_DUE,
@@ -185,7 +179,6 @@ class SqlReplies(Replies):
         return [ClaimedReply(Claim(reply_id, token), *columns) for reply_id, token, *columns in self._cursor.fetchall()]
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
-        """RUNNING -> DONE."""
         return self._guarded(
             FINISH,
             claim,
@@ -197,19 +190,15 @@ class SqlReplies(Replies):
         )
 
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:
-        """RUNNING -> QUEUED, due later."""
         return self._guarded(POSTPONE, claim, delay=delay, uncounted=0 if counted else 1)
 
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
-        """RUNNING -> FAILED."""
         return self._charge() if self._guarded(FAIL, claim, failure=reason.value) else None
 
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
-        """RUNNING -> CANCELLED."""
         return self._charge() if self._guarded(STOP, claim, partial=partial) else None
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
-        """Cancel what is QUEUED, mark what is RUNNING."""
         self._cursor.execute(LOCK_STATE, {"id": reply_id})
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - whoever cancels has just found it
@@ -222,12 +211,10 @@ class SqlReplies(Replies):
         return state
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped, or are gone."""
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
 
     def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
-        """Fail what nobody may try any more."""
         self._cursor.execute(
             FAIL_EXPIRED,
             {

@@ -21,7 +21,6 @@ class SqlUnitOfWork(UnitOfWork):
     """The UnitOfWork port on a transaction: every repository works on the same one, and is made when it is used."""
 
     def __init__(self, transaction: Transaction | AutocommitCursor, everybodys_backlog: EverybodysBacklog) -> None:
-        """Work on ``transaction``, with what this process knows of everybody's backlog."""
         self._transaction = transaction
         self._everybodys_backlog = everybodys_backlog
 
@@ -74,26 +73,20 @@ class SqlUnitOfWork(UnitOfWork):
         return SqlBilling(self._transaction)
 
     def commit(self) -> None:
-        """COMMIT."""
         self._transaction.commit()
 
 
 class SqlUnitOfWorkFactory(UnitOfWorkFactory):
-    """The UnitOfWorkFactory port."""
-
     def __init__(self, database: Database) -> None:
-        """Open transactions on ``database``."""
         self._database = database
         self._everybodys_backlog = EverybodysBacklog()
 
     @contextmanager
     def __call__(self) -> Iterator[SqlUnitOfWork]:
-        """A unit of work; rolled back unless it was committed."""
         with self._database.transaction() as transaction:
             yield SqlUnitOfWork(transaction, self._everybodys_backlog)
 
     @contextmanager
     def autocommit(self) -> Iterator[SqlUnitOfWork]:
-        """A unit of work whose only statement that writes commits itself."""
         with self._database.autocommit() as cursor:
             yield SqlUnitOfWork(cursor, self._everybodys_backlog)

@@ -50,14 +50,10 @@ UPDATE sessions SET last_used_at = %(at)s, expires_at = %(expires_at)s WHERE id 
 
 
 class SqlUsers(Users):
-    """The Users port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, user: User) -> None:
-        """Keep a new user. PhoneTaken when the number has an account."""
         self._cursor.execute(
             ADD_USER,
             {
@@ -74,25 +70,20 @@ class SqlUsers(Users):
             raise PhoneTaken
 
     def by_phone(self, phone: PhoneNumber) -> User | None:
-        """The user with this number, locked."""
         self._cursor.execute(USER_BY_PHONE, {"phone": phone.e164})
         return self._fetch_user()
 
     def get(self, user_id: UserId) -> User | None:
-        """The user with this id, locked."""
         self._cursor.execute(USER_BY_ID, {"id": user_id})
         return self._fetch_user()
 
     def mark_verified(self, user_id: UserId, *, at: datetime) -> None:
-        """Note that the number was proven."""
         self._cursor.execute(MARK_VERIFIED, {"id": user_id, "at": at})
 
     def set_password(self, user_id: UserId, password_hash: str | None) -> None:
-        """Replace the password."""
         self._cursor.execute(SET_PASSWORD, {"id": user_id, "password_hash": password_hash})
 
     def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
-        """Replace what a user says of themselves."""
         self._cursor.execute(SET_PROFILE, {"id": user_id, "name": name, "email": email})
 
     def _fetch_user(self) -> User | None:
@@ -112,14 +103,10 @@ class SqlUsers(Users):
 
 
 class SqlSessions(Sessions):
-    """The Sessions port."""
-
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, session: Session) -> None:
-        """Begin a session."""
         self._cursor.execute(
             ADD_SESSION,
             {
@@ -134,14 +121,11 @@ class SqlSessions(Sessions):
         self._cursor.execute(FORGET_SESSIONS, {"user_id": session.user_id})
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
-        """End a user's sessions, except ``but``."""
         self._cursor.execute(END_SESSIONS, {"user_id": user_id, "but": but})
 
     def end(self, session_id: SessionId, *, of: UserId) -> bool:
-        """End one session of a user."""
         self._cursor.execute(END_SESSION, {"id": session_id, "user_id": of})
         return self._cursor.rowcount == 1
 
     def prolong(self, session_id: SessionId, *, at: datetime, expires_at: datetime) -> None:
-        """Note that a session was used, and when it will be over."""
         self._cursor.execute(PROLONG_SESSION, {"id": session_id, "at": at, "expires_at": expires_at})

@@ -73,10 +73,7 @@ class _InProcess(stripe.HTTPClient):
 
 
 class StripePayments(Payments):
-    """The Payments port."""
-
     def __init__(self, *, api_key: str, base_url: str | None = None, transport: Transport | None = None) -> None:
-        """Call Stripe, or what answers at ``base_url``, or ``transport``. Nothing is connected yet."""
 
         def client(timeout: tuple[float, float], retries: int) -> stripe.StripeClient:
             http = _InProcess(transport) if transport else stripe.RequestsClient(timeout=timeout)
@@ -92,7 +89,6 @@ class StripePayments(Payments):
         self._hurried = client(HURRIED, 0)
 
     def new_customer(self, user_id: UserId) -> CustomerId:
-        """A customer for a user who has none."""
         customer = self._write(
             f"customer-{user_id}",
             lambda key: self._patient.v1.customers.create(
@@ -102,7 +98,6 @@ class StripePayments(Payments):
         return CustomerId(customer.id)
 
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
-        """The checkout of an order."""
         metadata = {"user_id": str(order.user_id)}
         try:
             session = self._write(
@@ -127,14 +122,12 @@ class StripePayments(Payments):
         return _checkout(session.to_dict())
 
     def checkout(self, checkout_id: CheckoutId) -> Checkout | None:
-        """How a checkout stands now."""
         try:
             return _checkout(self._read(lambda: self._patient.v1.checkout.sessions.retrieve(checkout_id).to_dict()))
         except _Missing:
             return None
 
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
-        """Let a checkout be paid no more."""
         known = self.checkout(checkout_id)
         if known is None or known.state is not CheckoutState.OPEN:
             return
@@ -152,7 +145,6 @@ class StripePayments(Payments):
                 raise
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
-        """The address of Stripe's customer portal."""
         # Each has a life of a few minutes, so a new one each time: no key, and nothing is charged.
         try:
             session = self._read(
@@ -165,7 +157,6 @@ class StripePayments(Payments):
         return session.url
 
     def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
-        """All subscriptions of a customer."""
         client = self._hurried if hurry else self._patient
 
         def all_of_them() -> list[Json]:
@@ -178,7 +169,6 @@ class StripePayments(Payments):
             raise _unknown(customer_id) from None
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
-        """Let a subscription end with its period, or go on after all."""
         try:
             now = self._read(lambda: self._patient.v1.subscriptions.retrieve(subscription_id).to_dict())
             # An end on a day that was set otherwise is taken away otherwise.
@@ -195,7 +185,6 @@ class StripePayments(Payments):
             return  # it has ended; whoever looks sees that
 
     def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> None:
-        """End a subscription at once; before that, refund its newest invoice."""
         try:
             if refund:
                 self._refund_newest_invoice(subscription_id)
@@ -209,7 +198,6 @@ class StripePayments(Payments):
             return  # it is ended already
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
-        """Who was charged."""
         try:
             charge = self._read(lambda: self._hurried.v1.charges.retrieve(charge_id).to_dict())
         except _Missing:

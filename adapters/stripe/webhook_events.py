@@ -45,15 +45,11 @@ Json = dict[str, Any]
 
 
 class StripeEventReader(ReadPaymentEvent):
-    """The ReadPaymentEvent port."""
-
     def __init__(self, *, secrets: Sequence[str], clock: Clock) -> None:
-        """Take events signed with any of ``secrets``; an empty one proves nothing and counts as none."""
         self._secrets = [secret.encode() for secret in secrets if secret.strip()]
         self._clock = clock
 
     def __call__(self, body: bytes, signature: str | None) -> PaymentEvent:
-        """The event."""
         if not self._secrets:
             raise WebhookNotConfigured
         self._prove(body, signature or "")

@@ -32,7 +32,6 @@ class Refused(Exception):
     """An error as Stripe answers it."""
 
     def __init__(self, status: int, kind: str, code: str | None = None, param: str | None = None) -> None:
-        """Keep what the answer says."""
         super().__init__(f"{status} {kind} {code} {param}")
         self.status = status
         self.body = {"error": {"type": kind, "code": code, "param": param, "message": f"{kind}: {code} {param}"}}
@@ -81,7 +80,6 @@ class FakeStripe:
         old_shapes: bool = False,
         new_id: Callable[[], str] = lambda: secrets.token_hex(12),
     ) -> None:
-        """Answer whoever has ``api_key``; ``pages``: where checkouts and portals are shown."""
         self._new_id = new_id
         self._state = state
         self._clock = clock

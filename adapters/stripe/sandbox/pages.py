@@ -34,7 +34,6 @@ class Sandbox(PaymentSandbox):
     """The PaymentSandbox port, and a transport for the Payments adapter."""
 
     def __init__(self, stripe: FakeStripe, *, clock: Clock, deliver: Callable[[bytes, str], None], secret: str) -> None:
-        """Act on ``stripe``; ``deliver`` takes an event and its signature, made with ``secret``."""
         self._stripe = stripe
         self._clock = clock
         self._deliver = deliver
@@ -49,7 +48,6 @@ class Sandbox(PaymentSandbox):
         return answer
 
     def checkout(self, checkout_id: str) -> SandboxPage | None:
-        """The page of a checkout."""
         session = self._stripe.look().sessions.get(checkout_id)
         if session is None:
             return None
@@ -59,7 +57,6 @@ class Sandbox(PaymentSandbox):
         return SandboxPage("Checkout", lines, (PAY, FAIL, BACK))
 
     def portal(self, portal_id: str) -> SandboxPage | None:
-        """The page of a customer."""
         objects = self._stripe.look()
         portal = objects.portals.get(portal_id)
         if portal is None:
@@ -75,7 +72,6 @@ class Sandbox(PaymentSandbox):
         return SandboxPage("Your subscription", lines, tuple(buttons))
 
     def press(self, page_id: str, action: str) -> str | None:
-        """Do what a button says."""
         try:
             objects = self._stripe.look()
             if page_id in objects.sessions:
@@ -128,7 +124,6 @@ class WebhookDelivery:
     """Posts events to a webhook, in threads of its own and a few times: the webhook may be in this very process."""
 
     def __init__(self, url: str) -> None:
-        """Post to ``url``."""
         self._url = url
 
     def __call__(self, body: bytes, signature: str) -> None:

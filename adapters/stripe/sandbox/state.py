@@ -39,13 +39,11 @@ class StateInMemory(State):
     """For one process."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._objects = Objects()
         self._lock = RLock()
 
     @contextmanager
     def __call__(self) -> Iterator[Objects]:
-        """The objects, locked."""
         with self._lock:
             yield self._objects
 
@@ -54,13 +52,11 @@ class StateInFile(State):
     """For all processes on a machine: read under a lock, written back whole, and in one step."""
 
     def __init__(self, path: Path) -> None:
-        """Keep it in ``path``; nothing is there yet, or what was kept there."""
         self._path = path
         self._lock = RLock()
 
     @contextmanager
     def __call__(self) -> Iterator[Objects]:
-        """The objects, locked against all processes."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock, self._path.with_suffix(".lock").open("w") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
