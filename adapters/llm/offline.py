@@ -1,5 +1,3 @@
-"""A stand-in for the model that needs no account and says that it is one."""
-
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,7 +9,7 @@ QUOTED_CHARACTERS = 280
 
 
 class OfflineLanguageModel(LanguageModel):
-    """Answers at once, the same to the same prompt, so that the whole service can be tried without a key."""
+    """Needs no account: answers at once, always the same to the same prompt, and says that it is no real model."""
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         words = prompt.text.split()

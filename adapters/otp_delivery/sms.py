@@ -32,7 +32,7 @@ log = structlog.get_logger("otp")
 
 
 class _Post:
-    """POSTs with a timeout and a bound on concurrent requests. Built once: an HTTP client takes tens of milliseconds."""
+    """POSTs with a timeout and bounded concurrency. Built once: an HTTP client takes tens of milliseconds."""
 
     def __init__(self, provider: str, *, timeout: float) -> None:
         self._provider = provider

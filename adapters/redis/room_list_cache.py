@@ -1,4 +1,4 @@
-"""The room list cache in Redis: one hash a user, with the page and the version it belongs to."""
+"""The cached chatroom lists in Redis: one hash a user, with the page and the version it belongs to."""
 
 import secrets
 from datetime import timedelta
@@ -12,7 +12,7 @@ from application.ports.room_list_cache import Lookup, RoomListCache
 from domain.accounts import UserId
 
 # KEYS: the user's hash. ARGV: page, version it was read under, seconds to keep.
-# A page that was read before a write must not be stored after it: then the version has changed.
+# A page that was read before a write must not be stored after it. The write has changed the version.
 PUT = """
 local version = redis.call('HGET', KEYS[1], 'version') or ''
 if version ~= ARGV[2] then return 0 end
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 
 class RedisRoomListCache(RoomListCache):
+    """``keep``: how long a page may be shown, in whole seconds."""
+
     def __init__(self, redis: Redis, *, keep: timedelta) -> None:
         self._redis = redis
         self._seconds = int(keep.total_seconds())
@@ -50,13 +52,13 @@ class RedisRoomListCache(RoomListCache):
         try:
             self._put(keys=[_key(user_id)], args=[page, version or b"", self._seconds])
         except RedisError:
-            return  # the next reader asks the database, and tries again
+            return  # the next request reads the database and tries again
 
     def drop(self, user_id: UserId) -> None:
         try:
             self._drop(keys=[_key(user_id)], args=[secrets.token_bytes(8), self._seconds])
         except RedisError as error:
-            # A page that was cached before Redis went away may be shown until its time is up.
+            # A page that was cached before may be shown until it expires.
             log.warning("room_list_not_dropped", error=type(error).__name__)
 
 

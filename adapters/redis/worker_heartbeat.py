@@ -1,5 +1,3 @@
-"""The heartbeat of workers, in Redis."""
-
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -10,7 +8,7 @@ SECONDS = 10
 
 
 class RedisWorkerHeartbeat(WorkerHeartbeat):
-    """The WorkerHeartbeat port: one key that any worker keeps alive."""
+    """One key, which expires unless some worker sets it again."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
