@@ -16,8 +16,8 @@ from domain.errors import DependencyDown, OtpInvalid, OtpLocked, OtpResendTooSoo
 from domain.one_time_password import OtpPolicy, Purpose
 
 # KEYS: code, cool-down, previous code, failures. ARGV: digest, lifetime in ms, cool-down in ms, failures allowed.
-# Returns {'put', 0}, {'soon', ms to wait} or {'locked', ms to wait}. The previous code is kept until it expires, for the
-# case that the new one cannot be sent.
+# Returns {'put', 0}, {'soon', ms to wait} or {'locked', ms to wait}. The previous code is kept until it expires, for
+# the case that the new one cannot be sent.
 PUT = """
 if tonumber(redis.call('GET', KEYS[4]) or 0) >= tonumber(ARGV[4]) then
   return {'locked', redis.call('PTTL', KEYS[4])}

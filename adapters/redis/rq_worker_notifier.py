@@ -1,7 +1,7 @@
 """Wakes workers through RQ, which the list of packages for this project asks for.
 
-A job carries no work, only the notification that replies are due; which ones they are stands in the database. A blocking
-pop from a list in Redis would do the same in 25 lines.
+A job carries no work, only the notification that replies are due; which ones they are stands in the database. A
+blocking pop from a list in Redis would do the same in 25 lines.
 """
 
 import signal
@@ -76,8 +76,8 @@ class RqWorkerNotifier(WorkerNotifier):
 class _NotificationWorker(SimpleWorker):
     """RQ's worker in this process, without a fork: a notification takes milliseconds, the replies run in threads.
 
-    Nothing here waits long for Redis: a process that is told to stop has replies to hand back. RQ by default waits for a
-    silent Redis for seven minutes.
+    Nothing here waits long for Redis: a process that is told to stop has replies to hand back. RQ by default waits for
+    a silent Redis for seven minutes.
     """
 
     dequeue_timeout = 2

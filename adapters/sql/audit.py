@@ -14,8 +14,8 @@ ADD = """
 INSERT INTO audit_events (id, at, what, user_id, session_id, phone_digest, address, device)
 VALUES (%(id)s, %(at)s, %(what)s, %(user_id)s, %(session_id)s, %(phone_digest)s, %(address)s, %(device)s)
 """
-# The oldest have the smallest ids (UUIDv7), so that no index on the time is needed.
-FORGET_BEFORE = """
+# The oldest events have the smallest ids (UUIDv7), so no index on the time is needed.
+PURGE_BEFORE = """
 DELETE FROM audit_events WHERE id = ANY (ARRAY(
     SELECT id FROM audit_events
     WHERE id = ANY (ARRAY(SELECT id FROM audit_events ORDER BY id LIMIT %(limit)s)) AND at < %(before)s
@@ -50,7 +50,7 @@ class SqlAuditTrail(AuditTrail):
         )
 
     def purge_before(self, moment: datetime, *, limit: int) -> int:
-        self._cursor.execute(FORGET_BEFORE, {"before": moment, "limit": limit})
+        self._cursor.execute(PURGE_BEFORE, {"before": moment, "limit": limit})
         return self._cursor.rowcount
 
 

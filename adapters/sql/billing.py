@@ -1,4 +1,7 @@
-"""Customers, checkouts, subscriptions and payment events in PostgreSQL. All times are the database's."""
+"""Customers, checkouts, subscriptions and payment events in PostgreSQL. All times are those of the database's clock.
+
+Columns have the names of the fields they become, in the same order (tests/integration/test_rows.py).
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -41,7 +44,7 @@ ADD_CUSTOMER = """
 INSERT INTO customers (user_id, customer_id, created_at) VALUES (%(user_id)s, %(customer_id)s, now())
 ON CONFLICT (user_id) DO NOTHING
 """
-# A caller whose clock is ahead of this one must not be given the same customers for ever.
+# GREATEST: a caller whose clock is ahead of the database's would get the same customers again and again.
 TAKE_UNRECONCILED = """
 WITH due AS MATERIALIZED (
     SELECT user_id FROM customers WHERE reconciled_at IS NULL OR reconciled_at < %(since)s
@@ -54,10 +57,10 @@ RETURNING customers.user_id, customers.customer_id
 RECONCILE_AGAIN = "UPDATE customers SET reconciled_at = NULL WHERE user_id = %(user_id)s"
 
 CHECKOUT_OF = """
-SELECT attempt_id, user_id, price_id, success_url, cancel_url, begun_at, checkout_id, closed_at IS NOT NULL
+SELECT attempt_id, user_id, price_id, success_url, cancel_url, begun_at, checkout_id, closed_at IS NOT NULL AS closed
 FROM checkouts WHERE user_id = %(user_id)s
 """
-# One statement that decides: of all who would begin in place of the same attempt, the first one does.
+# Check and write are one statement: of concurrent orders in place of the same attempt only the first is written.
 BEGIN_CHECKOUT = """
 INSERT INTO checkouts (user_id, attempt_id, price_id, success_url, cancel_url, begun_at)
 VALUES (%(user_id)s, %(attempt_id)s, %(price_id)s, %(success_url)s, %(cancel_url)s, now())
@@ -76,7 +79,7 @@ RECORD_COLUMNS = """
 subscription_id, price_id, status, current_period_end, cancel_at_period_end, price_is_ours, grace_ends_at
 """
 GET_SUBSCRIPTION = f"SELECT version, {RECORD_COLUMNS} FROM subscriptions WHERE user_id = %(user_id)s"  # noqa: S608
-# Two statements, for "there is none yet" and for "it is still this version"; each writes one row or none.
+# One statement for the first version and one for later ones; each writes one row, or none after a concurrent write.
 FIRST_SUBSCRIPTION = """
 INSERT INTO subscriptions (user_id, subscription_id, price_id, status, current_period_end, cancel_at_period_end,
                            price_is_ours, grace_ends_at, version, synced_at)
@@ -106,7 +109,7 @@ VALUES (%(state)s, %(failure)s, %(user_id)s, now(), now() + %(wait)s, CASE WHEN 
         %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s)
 """  # noqa: S608
 POSTPONE_EVENT = f"{ADD_EVENT} ON CONFLICT (event_id) DO NOTHING"
-# A second delivery of the same event waits here for the first one's transaction, and then finds it settled.
+# A second delivery of the same event waits for the first one's transaction, and then finds the event settled.
 SETTLE_EVENT = f"""
 {ADD_EVENT} ON CONFLICT (event_id) DO UPDATE
 SET state = EXCLUDED.state, user_id = EXCLUDED.user_id, settled_at = now(), failure = NULL
@@ -121,7 +124,7 @@ WITH due AS MATERIALIZED (
 UPDATE payment_events
 SET state = CASE WHEN attempts >= %(max_attempts)s THEN 'failed' ELSE state END,
     attempts = LEAST(attempts + 1, %(max_attempts)s),
-    due_at = now() + LEAST(%(first_wait)s * 2 ^ LEAST(attempts + 1, 16), %(longest_wait)s)
+    due_at = now() + (%(waits)s)[LEAST(attempts + 1, %(max_attempts)s)]
 FROM due WHERE payment_events.event_id = due.id
 RETURNING state, {EVENT_COLUMNS}
 """  # noqa: S608
@@ -188,7 +191,7 @@ class SqlCheckouts(Checkouts):
             },
         )
         current = self.current(order.user_id)
-        assert current is not None  # noqa: S101 - it was there, or it was put there, and the row is locked
+        assert current is not None  # noqa: S101 - the statement has written or found it, and has locked the row
         return current
 
     def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
@@ -210,7 +213,10 @@ class SqlSubscriptions(Subscriptions):
     def get(self, user_id: UserId) -> Versioned:
         self._cursor.execute(GET_SUBSCRIPTION, {"user_id": user_id})
         row = self._cursor.fetchone()
-        return Versioned(record_from(row[1:]), row[0]) if row else Versioned(None, 0)
+        if row is None:
+            return Versioned(None, 0)
+        version, *record = row
+        return Versioned(record_from(record), version)
 
     def put(self, user_id: UserId, record: SubscriptionRecord, *, over: int) -> bool:
         self._cursor.execute(
@@ -237,7 +243,10 @@ class SqlPaymentInbox(PaymentInbox):
     def find(self, event_id: str) -> KeptEvent | None:
         self._cursor.execute(FIND_EVENT, {"event_id": event_id})
         row = self._cursor.fetchone()
-        return KeptEvent(_event(row[3:]), InboxState(row[0]), row[1], row[2]) if row else None
+        if row is None:
+            return None
+        state, attempts, failure, *event = row
+        return KeptEvent(_event(event), InboxState(state), attempts, failure)
 
     def settle(self, event: PaymentEvent, state: InboxState, *, user_id: UserId | None) -> bool:
         values = {"state": state.value, "failure": None, "user_id": user_id, "wait": "0 s", "settled": True}
@@ -254,11 +263,10 @@ class SqlPaymentInbox(PaymentInbox):
             {
                 "limit": limit,
                 "max_attempts": retry.max_attempts,
-                "first_wait": retry.first_wait,
-                "longest_wait": retry.longest_wait,
+                "waits": [retry.wait(attempt) for attempt in range(1, retry.max_attempts + 1)],
             },
         )
-        return [_event(row[1:]) for row in self._cursor.fetchall() if row[0] == InboxState.PENDING.value]
+        return [_event(event) for state, *event in self._cursor.fetchall() if state == InboxState.PENDING.value]
 
     def note_failure(self, event_id: str, failure: str) -> None:
         self._cursor.execute(NOTE_FAILURE, {"event_id": event_id, "failure": failure})
@@ -294,7 +302,7 @@ class SqlBilling(BillingWork):
 
 
 def record_from(row: Sequence[Any]) -> SubscriptionRecord:
-    """The record of a row of ``RECORD_COLUMNS``."""
+    """The record of RECORD_COLUMNS."""
     subscription_id, price_id, status, period_end, cancel, ours, grace_ends_at = row
     return SubscriptionRecord(
         subscription_id=SubscriptionId(subscription_id or ""),

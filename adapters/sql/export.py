@@ -1,4 +1,4 @@
-"""All that is a user's, out of PostgreSQL, page by page."""
+"""Exports a user's data from PostgreSQL, page by page."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ ROWS_PER_PAGE = 500
 
 
 class Part(NamedTuple):
-    """Records of one type: the statement of a page, and the names of its columns. The first column orders them."""
+    """Records of one type: the statement that reads a page of them, and what its columns are called in the export."""
 
     type: str
     statement: str
     names: tuple[str, ...]
 
 
-# The first column of each is its key: a page begins after the last key of the page before.
+# The first column of each is its key: a page begins after the last key of the previous page.
 PARTS = (
     Part(
         "account",

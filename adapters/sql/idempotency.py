@@ -1,4 +1,4 @@
-"""Idempotency keys in PostgreSQL, kept in the transaction of what they were accepted with."""
+"""Idempotency keys in PostgreSQL, written in the transaction of the message they were sent with."""
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -7,7 +7,7 @@ from domain.accounts import UserId
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from domain.plans import DailyQuota, Plan
 
-# Held until the transaction ends. Whoever does not get it at once meets a twin at work.
+# Held until the transaction ends. Not acquired: another request with the same key is in progress.
 TAKE_TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(user_id)s::text || '/' || %(key)s, 0))"
 RECALL = """
 SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys
@@ -23,7 +23,7 @@ SET fingerprint = EXCLUDED.fingerprint, message_id = EXCLUDED.message_id, reply_
     quota_plan = EXCLUDED.quota_plan, quota_day = EXCLUDED.quota_day, quota_used = EXCLUDED.quota_used,
     quota_limit = EXCLUDED.quota_limit, created_at = EXCLUDED.created_at
 """
-FORGET_OLD = """
+PURGE_EXPIRED = """
 DELETE FROM idempotency_keys WHERE (user_id, key) IN (
     SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - interval '24 hours'
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
@@ -49,6 +49,7 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         return Accepted(message_id, reply_id, DailyQuota(day, used, limit, Plan(plan)))
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
+        """Replaces a key that ``recall`` took for new because it is older than 24 hours."""
         self._cursor.execute(
             REMEMBER,
             {
@@ -65,5 +66,5 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         )
 
     def purge_expired(self, *, limit: int) -> int:
-        self._cursor.execute(FORGET_OLD, {"limit": limit})
+        self._cursor.execute(PURGE_EXPIRED, {"limit": limit})
         return self._cursor.rowcount

@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: what users and operators ask about charges, refunds and events."""
+"""Charges, refunds and payment events in PostgreSQL, for users and operators to look at."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,24 +6,25 @@ from uuid import UUID
 
 from adapters.sql.billing import RECORD_COLUMNS, record_from
 from adapters.sql.database import Database
+from adapters.sql.usage import TODAY
 from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine
 from domain.accounts import UserId
 from domain.replies import FailureReason, ReplyState
 
-DAYS = """
+DAYS = f"""
 SELECT day, used, refunded FROM daily_usage
-WHERE user_id = %(user_id)s AND day > (now() AT TIME ZONE 'utc')::date - %(days)s
+WHERE user_id = %(user_id)s AND day > {TODAY} - %(days)s
 ORDER BY day DESC
-"""
-# Through the indexes of chatrooms and messages: replies have none by user, and nobody waits for this.
-PROMPTS = """
-SELECT r.id, r.charged_on, r.created_at, r.state, r.failure, r.refunded_at
+"""  # noqa: S608
+# Uses the indexes of chatrooms and messages: replies have none by user, and this is asked too rarely to need one.
+PROMPTS = f"""
+SELECT r.id AS reply_id, r.charged_on AS day, r.created_at AS charged_at, r.state, r.failure, r.refunded_at
 FROM chatrooms c JOIN messages m ON m.chatroom_id = c.id JOIN replies r ON r.message_id = m.id
-WHERE c.user_id = %(user_id)s AND r.charged_on > (now() AT TIME ZONE 'utc')::date - %(days)s
+WHERE c.user_id = %(user_id)s AND r.charged_on > {TODAY} - %(days)s
 ORDER BY r.id DESC
-"""
+"""  # noqa: S608
 BILLING_FILE = f"""
-SELECT c.customer_id, COALESCE(s.version, 0), s.synced_at, {RECORD_COLUMNS}
+SELECT c.customer_id, COALESCE(s.version, 0) AS version, s.synced_at, {RECORD_COLUMNS}
 FROM users u
 LEFT JOIN customers c ON c.user_id = u.id
 LEFT JOIN subscriptions s ON s.user_id = u.id

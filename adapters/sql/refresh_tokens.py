@@ -10,14 +10,14 @@ from domain.accounts import LoginMethod, Session, SessionId
 START = """
 INSERT INTO refresh_tokens (digest, session_id, issued_at) VALUES (%(digest)s, %(session_id)s, %(at)s)
 """
-# Locked, so that of two who show the same token at once the second sees that it was used.
+# Locked, so that of two concurrent requests with the same token the second sees that it was used.
 FIND = """
 SELECT s.id, s.user_id, s.method, s.started_at, s.expires_at, s.device, r.used_at, r.forgiven
 FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id
 WHERE r.digest = %(digest)s AND s.ended_at IS NULL AND s.expires_at > now()
 FOR UPDATE
 """
-# What was used a week ago is forgotten: shown again it is refused like any unknown text, and the session goes on.
+# Deletes tokens that were used a week ago. Sent again they are refused like any unknown text, and the session goes on.
 FOLLOW = """
 WITH used AS (
     UPDATE refresh_tokens SET used_at = %(at)s WHERE digest = %(digest)s RETURNING session_id

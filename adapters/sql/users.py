@@ -31,8 +31,8 @@ ADD_SESSION = """
 INSERT INTO sessions (id, user_id, method, started_at, expires_at, device, last_used_at)
 VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(device)s, %(started_at)s)
 """
-# Nobody asks for what ended a month ago; its refresh tokens go with it.
-FORGET_SESSIONS = """
+# Sessions that ended a month ago; the foreign key deletes their refresh tokens, too.
+PURGE_SESSIONS = """
 DELETE FROM sessions
 WHERE user_id = %(user_id)s AND LEAST(ended_at, expires_at) < now() - interval '30 days'
 """
@@ -107,6 +107,7 @@ class SqlSessions(Sessions):
         self._cursor = cursor
 
     def add(self, session: Session) -> None:
+        """Also deletes the user's sessions that ended a month ago."""
         self._cursor.execute(
             ADD_SESSION,
             {
@@ -118,7 +119,7 @@ class SqlSessions(Sessions):
                 "device": session.device,
             },
         )
-        self._cursor.execute(FORGET_SESSIONS, {"user_id": session.user_id})
+        self._cursor.execute(PURGE_SESSIONS, {"user_id": session.user_id})
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
         self._cursor.execute(END_SESSIONS, {"user_id": user_id, "but": but})
