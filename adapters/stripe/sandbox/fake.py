@@ -294,11 +294,6 @@ class FakeStripe:
         with self._state() as objects:
             return self._complete(objects, session_id, paid=True)
 
-    def pay_later(self, session_id: str) -> str:
-        """The buyer has chosen a way to pay that takes days; the id of the subscription."""
-        with self._state() as objects:
-            return self._complete(objects, session_id, paid=False)
-
     def decline(self, session_id: str) -> None:
         """The bank says no; the checkout stays open."""
         with self._state() as objects:
@@ -307,23 +302,12 @@ class FakeStripe:
             self._tell(objects, "payment_intent.payment_failed", intent)
 
     def payment_arrives(self, subscription_id: str) -> None:
-        """What was chosen in ``pay_later`` is paid, or a renewal that had failed."""
+        """The overdue payment of a renewal is made."""
         with self._state() as objects:
             subscription = self._known(objects.subscriptions, subscription_id, "id")
-            first = subscription["status"] == "incomplete"
             subscription["status"] = "active"
             self._tell(objects, "customer.subscription.updated", subscription)
             self._invoice(objects, subscription, paid=True)
-            if first:
-                self._tell(objects, "checkout.session.async_payment_succeeded", self._session_of(objects, subscription))
-
-    def payment_never_arrives(self, subscription_id: str) -> None:
-        """What was chosen in ``pay_later`` is not paid."""
-        with self._state() as objects:
-            subscription = self._known(objects.subscriptions, subscription_id, "id")
-            subscription["status"] = "incomplete_expired"
-            self._tell(objects, "customer.subscription.updated", subscription)
-            self._tell(objects, "checkout.session.async_payment_failed", self._session_of(objects, subscription))
 
     def renew(self, subscription_id: str, *, paid: bool) -> None:
         """The period ends: the subscription with it where that is wished, else the next one begins, paid or not."""
@@ -340,51 +324,11 @@ class FakeStripe:
             self._tell(objects, "customer.subscription.updated", subscription)
             self._invoice(objects, subscription, paid=paid)
 
-    def become(self, subscription_id: str, status: str) -> None:
-        """Stripe's own rules, or somebody at the dashboard, change the status."""
-        with self._state() as objects:
-            subscription = self._known(objects.subscriptions, subscription_id, "id")
-            if subscription["status"] in ENDED:
-                return
-            if status == "canceled":
-                self._end(objects, subscription)
-                return
-            kind = "updated"
-            if "paused" in {status, subscription["status"]}:
-                kind = "paused" if status == "paused" else "resumed"
-            subscription["status"] = status
-            self._tell(objects, f"customer.subscription.{kind}", subscription)
-
     def set_renewal(self, subscription_id: str, *, renew: bool) -> None:
         """The customer uses the portal."""
         with self._state() as objects:
             call = Call({"cancel_at_period_end": "false" if renew else "true"})
             self._update_subscription(objects, call, subscription_id)
-
-    def sell(self, customer_id: str, price: str, status: str = "active") -> str:
-        """Somebody makes a subscription without a checkout; its id."""
-        with self._state() as objects:
-            self._known(objects.customers, customer_id, "customer")
-            subscription = self._new_subscription(objects, customer_id, price, status, {})
-            self._invoice(objects, subscription, paid=status in {"active", "trialing"})
-            return str(subscription["id"])
-
-    def dispute(self, subscription_id: str) -> str:
-        """The buyer tells the bank that it was not them; the id of the charge."""
-        with self._state() as objects:
-            subscription = self._known(objects.subscriptions, subscription_id, "id")
-            charge_id = objects.invoices[subscription["latest_invoice"]]["sandbox_charge"]
-            charge = objects.charges[charge_id]
-            dispute = {
-                "id": self._id("dp"),
-                "object": "dispute",
-                "charge": charge_id,
-                "payment_intent": charge["payment_intent"],
-                "amount": charge["amount"],
-                "currency": CURRENCY,
-            }
-            self._tell(objects, "charge.dispute.created", dispute)
-            return str(charge_id)
 
     def look(self) -> Objects:
         """A copy of everything."""
@@ -503,9 +447,6 @@ class FakeStripe:
         if session["status"] != "open":
             raise Refused(400, "invalid_request_error", "session_not_open", "session")
         return session
-
-    def _session_of(self, objects: Objects, subscription: Json) -> Json:
-        return next(one for one in objects.sessions.values() if one["subscription"] == subscription["id"])
 
     def _known(self, kept: dict[str, Json], wanted: str, param: str) -> Json:
         if wanted not in kept:
