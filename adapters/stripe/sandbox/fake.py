@@ -1,4 +1,4 @@
-"""Stripe's API as far as this service uses it, and the people on the other side of it: buyers, banks, time.
+"""Stripe's API as far as this service uses it, and what happens on its other side: buyers, banks, time.
 
 Stateful and strict: unknown parameters, missing objects and reused idempotency keys are refused as Stripe does. It
 answers in the shapes of API 2025-03-31 and later, or, with ``old_shapes``, in those before.
@@ -29,7 +29,7 @@ ENDED = {"canceled", "incomplete_expired"}
 
 
 class Refused(Exception):
-    """An error as Stripe answers it."""
+    """An error response of Stripe's API."""
 
     def __init__(self, status: int, kind: str, code: str | None = None, param: str | None = None) -> None:
         super().__init__(f"{status} {kind} {code} {param}")
@@ -38,24 +38,24 @@ class Refused(Exception):
 
 
 def missing(param: str) -> Refused:
-    """There is no such object."""
+    """The error for an object that does not exist."""
     return Refused(404, "invalid_request_error", "resource_missing", param)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its parameters by the names they have in a form, and the names they may have."""
+    """The parameters of a request, by their names in the form."""
 
     params: Mapping[str, str]
 
     def take(self, *names: str) -> None:
-        """Refuse parameters that are not among ``names`` (regular expressions)."""
+        """Refuse parameters whose names match none of ``names`` (regular expressions)."""
         for name in self.params:
             if not any(re.fullmatch(pattern, name) for pattern in names):
                 raise Refused(400, "invalid_request_error", "parameter_unknown", name)
 
     def need(self, name: str) -> str:
-        """A parameter that must be there."""
+        """The value of a required parameter."""
         if not self.params.get(name):
             raise Refused(400, "invalid_request_error", "parameter_missing", name)
         return self.params[name]
@@ -67,7 +67,10 @@ class Call:
 
 
 class FakeStripe:
-    """The API (``handle``) and the world beyond it (``pay``, ``renew``, …). Every change leaves an event to be sent."""
+    """The API (``handle``) and the other side of it (``pay``, ``renew``, …). Every change adds an event to the outbox.
+
+    ``pages``: the URL below which checkouts and portals are shown.
+    """
 
     def __init__(
         self,
@@ -287,7 +290,7 @@ class FakeStripe:
         self._tell(objects, "charge.refunded", charge)
         return refund
 
-    # --- The world beyond ---
+    # --- The other side ---
 
     def pay(self, session_id: str) -> str:
         """The buyer pays; the id of the subscription."""
@@ -295,7 +298,7 @@ class FakeStripe:
             return self._complete(objects, session_id, paid=True)
 
     def decline(self, session_id: str) -> None:
-        """The bank says no; the checkout stays open."""
+        """The bank declines the payment; the checkout stays open."""
         with self._state() as objects:
             session = self._open_session(objects, session_id)
             intent = {"id": self._id("pi"), "object": "payment_intent", "customer": session["customer"]}
@@ -310,7 +313,7 @@ class FakeStripe:
             self._invoice(objects, subscription, paid=True)
 
     def renew(self, subscription_id: str, *, paid: bool) -> None:
-        """The period ends: the subscription with it where that is wished, else the next one begins, paid or not."""
+        """The period ends, and the subscription with it if cancelled; otherwise the next one begins, paid or not."""
         with self._state() as objects:
             subscription = self._known(objects.subscriptions, subscription_id, "id")
             if subscription["status"] in ENDED:
@@ -325,23 +328,23 @@ class FakeStripe:
             self._invoice(objects, subscription, paid=paid)
 
     def set_renewal(self, subscription_id: str, *, renew: bool) -> None:
-        """The customer uses the portal."""
+        """The customer cancels in the portal, or takes that back."""
         with self._state() as objects:
             call = Call({"cancel_at_period_end": "false" if renew else "true"})
             self._update_subscription(objects, call, subscription_id)
 
     def look(self) -> Objects:
-        """A copy of everything."""
+        """A copy of all objects."""
         with self._state() as objects:
             return deepcopy(objects)
 
     def take_events(self) -> list[Json]:
-        """The events nobody was told of yet; nobody will be told of them again."""
+        """The events to be sent; empties the outbox."""
         with self._state() as objects:
             events, objects.outbox = objects.outbox, []
         return events
 
-    # --- Within ---
+    # --- Shared ---
 
     def _complete(self, objects: Objects, session_id: str, *, paid: bool) -> str:
         session = self._open_session(objects, session_id)
@@ -427,7 +430,7 @@ class FakeStripe:
         objects.outbox.append(event)
 
     def _shown(self, subscription: Json) -> Json:
-        """A subscription in the shape of the version."""
+        """A subscription in the shape of the API version."""
         shown = deepcopy(subscription)
         if self._old_shapes:
             start, end = _period(subscription)

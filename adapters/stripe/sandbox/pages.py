@@ -1,4 +1,4 @@
-"""The sandbox: the stand-in for Stripe, with pages to click on, that sends its signed events to our own webhook."""
+"""The stand-in for Stripe with pages to click on. It sends signed events to our own webhook."""
 
 import time
 import urllib.error
@@ -31,7 +31,10 @@ log = structlog.get_logger(__name__)
 
 
 class Sandbox(PaymentSandbox):
-    """The PaymentSandbox port, and a transport for the Payments adapter."""
+    """Also a transport for StripePayments (``handle``).
+
+    ``deliver`` sends an event with its signature, which is made with ``secret``.
+    """
 
     def __init__(self, stripe: FakeStripe, *, clock: Clock, deliver: Callable[[bytes, str], None], secret: str) -> None:
         self._stripe = stripe
@@ -42,7 +45,7 @@ class Sandbox(PaymentSandbox):
     def handle(
         self, method: str, url: str, headers: Mapping[str, str], body: str
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Answer a request to the API, and tell of what it changed."""
+        """Answer a request to the API, and send the events of what it changed."""
         answer = self._stripe.handle(method, url, headers, body)
         self._tell()
         return answer
@@ -80,7 +83,7 @@ class Sandbox(PaymentSandbox):
                 portal = objects.portals[page_id]
                 return self._press_portal(portal, _running(objects.subscriptions, portal["customer"]), action)
         except Refused:
-            return None  # somebody was faster, in another window
+            return None  # the state has changed meanwhile, in another window
         finally:
             self._tell()
         return None
@@ -121,13 +124,12 @@ class Sandbox(PaymentSandbox):
 
 
 class WebhookDelivery:
-    """Posts events to a webhook, in threads of its own and a few times: the webhook may be in this very process."""
+    """Posts events to ``url`` in threads of its own, since the webhook may be in this process; tries a few times."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def __call__(self, body: bytes, signature: str) -> None:
-        """Begin to deliver."""
         Thread(target=self._post, args=(body, signature), name="sandbox-webhook", daemon=True).start()
 
     def _post(self, body: bytes, signature: str) -> None:
@@ -140,7 +142,7 @@ class WebhookDelivery:
                     return
             except (urllib.error.URLError, OSError):
                 continue
-        log.warning("sandbox_event_not_delivered")  # as with Stripe's: reconciling will find it
+        log.warning("sandbox_event_not_delivered")  # as with Stripe's own events: reconciliation will notice
 
 
 def _running(subscriptions: dict[str, Json], customer_id: str) -> Json | None:

@@ -1,4 +1,4 @@
-"""Where the stand-in keeps its objects: in memory, or in a file that several processes share."""
+"""Where the stand-in for Stripe keeps its objects: in memory, or in a file that several processes share."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Objects:
-    """Stripe's objects by id; what was answered under an idempotency key; events nobody was told of yet."""
+    """Stripe's objects by id, ``answers`` by idempotency key, and the events to be sent (``outbox``)."""
 
     customers: dict[str, Json] = field(default_factory=dict)
     sessions: dict[str, Json] = field(default_factory=dict)
@@ -30,14 +30,12 @@ class Objects:
 
 
 class State(Protocol):
-    """Gives the objects to one at a time, and keeps what was done to them."""
+    """Locks the objects, and keeps what was changed in them."""
 
     def __call__(self) -> AbstractContextManager[Objects]: ...
 
 
 class StateInMemory(State):
-    """For one process."""
-
     def __init__(self) -> None:
         self._objects = Objects()
         self._lock = RLock()
@@ -49,7 +47,7 @@ class StateInMemory(State):
 
 
 class StateInFile(State):
-    """For all processes on a machine: read under a lock, written back whole, and in one step."""
+    """Shared by all processes on a machine through the file at ``path``: read under a lock, and replaced atomically."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -67,4 +65,4 @@ class StateInFile(State):
             if after != before:
                 draft = self._path.with_suffix(".new")
                 draft.write_bytes(after)
-                os.replace(draft, self._path)  # noqa: PTH105 - one step, whoever is killed when
+                os.replace(draft, self._path)  # noqa: PTH105 - atomic, even if the process is killed
