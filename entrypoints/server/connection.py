@@ -3,14 +3,12 @@
 import asyncio
 from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from threading import Event
+from typing import Any, NamedTuple, Protocol, cast
 
 import httptools
 
 from entrypoints.server.wsgi import BASE, Environ, body_stream, environ_name, split_target
-
-if TYPE_CHECKING:
-    from entrypoints.server.server import Exchange, Server
 
 # Requests that a client may send ahead without waiting for responses; more is no client of ours.
 MAX_PIPELINED = 32
@@ -46,6 +44,38 @@ class Request(NamedTuple):
     version: str
 
 
+class Exchange(Protocol):
+    """The request that is being answered, as far as its connection goes."""
+
+    # Cleared while the client does not read what was written; threads wait for it.
+    writable: Event
+
+    def can_write_again(self) -> None: ...
+
+    def client_has_left(self) -> None: ...
+
+
+class Server(Protocol):
+    """What a connection tells its server, and asks of it."""
+
+    limits: Limits
+    name_and_port: tuple[str, str]
+
+    def now(self) -> float: ...
+
+    def connected(self, connection: "Connection", /) -> None: ...
+
+    def disconnected(self, connection: "Connection", /) -> None: ...
+
+    def busy(self, connection: "Connection", /) -> None: ...
+
+    def idle(self, connection: "Connection", /) -> None: ...
+
+    def begin(self, connection: "Connection", request: Request, /) -> None: ...
+
+    def refuse(self, connection: "Connection", refusal: Refusal, peer: str, /) -> None: ...
+
+
 class Phase(Enum):
     IDLE = auto()
     HEADERS = auto()
@@ -75,7 +105,7 @@ class Connection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self.transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)

@@ -274,8 +274,8 @@ class Server:
             exchange.connection.write(begun)
         self._leave(exchange)
         exchange.waiting = waiting
-        waiting.begin(self, exchange)
         self._waits.add(waiting)
+        waiting.begin(WaitingHost(self, exchange, waiting))
         if exchange.gone:
             waiting.client_has_left()
         elif self.stopping:
@@ -301,24 +301,19 @@ class Server:
         framed = _frame if exchange.version == "1.1" else bytes
         exchange.connection.write(b"".join(map(framed, pieces)))
 
-    def end_stream(self, exchange: Exchange, waiting: Waiting) -> None:
-        self._waits.discard(waiting)
-        self._finish(exchange, _END if exchange.version == "1.1" else b"")
-
-    def resume(self, exchange: Exchange, waiting: Waiting, outcome: Any) -> None:
-        """Ask the application again, in the room that the request came from: what it was waiting for is there."""
+    def wait_is_over(self, exchange: Exchange, waiting: Waiting, outcome: Any) -> None:
         self._waits.discard(waiting)
         exchange.waiting = None
-        exchange.environ[RESUMED] = outcome
-        exchange.environ["wsgi.input"].seek(0)
         if exchange.gone:
             return
-        exchange.room = self.options.waiting_room
-        exchange.client = "resumed"
-        exchange.room.enter("resumed", lambda: self._answer_in_thread(exchange))
-
-    def forget(self, waiting: Waiting) -> None:
-        self._waits.discard(waiting)
+        if waiting.streams:
+            self._finish(exchange, _END if exchange.version == "1.1" else b"")
+            return
+        # The application is called again, with the same request and what it has waited for.
+        exchange.environ[RESUMED] = outcome
+        exchange.environ["wsgi.input"].seek(0)
+        exchange.room, exchange.client = self.options.waiting_room, "resumed"
+        exchange.room.enter(exchange.client, lambda: self._answer_in_thread(exchange))
 
     # Threads
 
@@ -365,6 +360,29 @@ class Server:
     def abort_all(self) -> None:
         for connection in list(self._connections):
             connection.abort()
+
+
+class WaitingHost:
+    """One exchange of a server, for the response that waits."""
+
+    def __init__(self, server: Server, exchange: Exchange, waiting: Waiting) -> None:
+        self._server = server
+        self._exchange = exchange
+        self._waiting = waiting
+        self.run_step = server.run_step
+        self.post = server.post
+        self.call_later = server.loop.call_later
+        self.when_writable = exchange.when_writable
+
+    @property
+    def gone(self) -> bool:
+        return self._exchange.gone
+
+    def send(self, pieces: list[bytes]) -> None:
+        self._server.send(self._exchange, pieces)
+
+    def end(self, outcome: Any) -> None:
+        self._server.wait_is_over(self._exchange, self._waiting, outcome)
 
 
 _END = b"0\r\n\r\n"

@@ -9,15 +9,11 @@ a thread from one ``Wait`` to the next and waits on the event loop; under any ot
 """
 
 import time
+from asyncio import TimerHandle
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from entrypoints.server.wsgi import Environ
-
-if TYPE_CHECKING:
-    from asyncio import TimerHandle
-
-    from entrypoints.server.server import Exchange, Server
 
 # Set by a server that can wait without a thread.
 SERVER_WAITS = "gemini_chat.server_waits"
@@ -63,6 +59,31 @@ class StepResult(NamedTuple):
     error: BaseException | None = None
 
 
+class Host(Protocol):
+    """The exchange that a response belongs to, as far as waiting goes."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+
+    def run_step(self, step: Callable[[], StepResult], done: Callable[[StepResult], None]) -> None:
+        """Run ``step`` in a thread, then call ``done`` on the loop."""
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called on the loop. For any thread."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> TimerHandle: ...
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` as soon as the client has read enough of what was written."""
+
+    def send(self, pieces: list[bytes]) -> None:
+        """Write pieces of a stream."""
+
+    def end(self, outcome: Any) -> None:
+        """Waiting is over: end the stream, or ask the application again for the response to a long poll."""
+
+
 class Waiting:
     """A response that waits. Methods belong to the loop's thread."""
 
@@ -70,8 +91,7 @@ class Waiting:
         self.streams = streams
         self._steps = steps
         self._release = release
-        self._server: Server
-        self._exchange: Exchange
+        self._host: Host
         self._timer: TimerHandle | None = None
         self._wait: Waits | None = None
         self._stepping = False
@@ -79,9 +99,8 @@ class Waiting:
         self._cut = False
         self._over = False
 
-    def begin(self, server: "Server", exchange: "Exchange") -> None:
-        self._server = server
-        self._exchange = exchange
+    def begin(self, host: Host) -> None:
+        self._host = host
         self._step(first=True)
 
     def give_up(self) -> None:
@@ -110,12 +129,12 @@ class Waiting:
             source = wait.source if wait is not None else None
             return run_to_next_wait(self._steps, None if first or source is None else source.next(within=0))
 
-        self._server.run_step(step, self._stepped)
+        self._host.run_step(step, self._stepped)
 
     def _stepped(self, result: StepResult) -> None:
         self._stepping = False
-        if result.pieces and not self._exchange.gone:
-            self._server.send(self._exchange, result.pieces)
+        if result.pieces and not self._host.gone:
+            self._host.send(result.pieces)
         if result.wait is None:
             self._end(result.error if result.error is not None else result.outcome)
         elif self._cut:
@@ -125,9 +144,9 @@ class Waiting:
 
     def _wait_for(self, wait: Waits) -> None:
         self._wait = wait
-        self._timer = self._server.loop.call_later(wait.seconds, self._wake, wait)
+        self._timer = self._host.call_later(wait.seconds, lambda: self._wake(wait))
         if wait.source is not None:
-            wait.source.when_ready(lambda: self._server.post(lambda: self._wake(wait)))
+            wait.source.when_ready(lambda: self._host.post(lambda: self._wake(wait)))
 
     def _wake(self, wait: Waits) -> None:
         # Time and source may both call, and a source that was asked for an earlier wait may call late.
@@ -135,7 +154,7 @@ class Waiting:
             return
         self._woken = True
         self._stop_timer()
-        self._exchange.when_writable(self._step_unless_over)
+        self._host.when_writable(self._step_unless_over)
 
     def _step_unless_over(self) -> None:
         if not self._over and not self._stepping:
@@ -150,13 +169,8 @@ class Waiting:
         if self._over:
             return
         self._over = True
-        self._server.run_step(self._close, lambda _: None)
-        if self._exchange.gone:
-            self._server.forget(self)
-        elif self.streams:
-            self._server.end_stream(self._exchange, self)
-        else:
-            self._server.resume(self._exchange, self, outcome)
+        self._host.run_step(self._close, lambda _: None)
+        self._host.end(outcome)
 
     def _close(self) -> StepResult:
         """Runs in a thread."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, NamedTuple
@@ -72,38 +72,41 @@ class App:
             return self._text(start, f"{refusal.status} Refused", b"refused")
         path = environ["PATH_INFO"]
         self.calls.append(path)
-        match path:
-            case "/hold":
-                self.held.wait(PATIENCE)
-            case "/pieces":
-                start("200 OK", [("Content-Type", "text/plain")])
-                return iter([b"one ", b"two ", b"three"])
-            case "/endless":
-                start("200 OK", [("Content-Type", "text/plain")])
-                return (b"x" * 65_536 for _ in iter(int, 1))
-            case "/stream":
-                start("200 OK", [("Content-Type", "text/event-stream")])
-                environ[WAITING] = Waiting(self._letters(), streams=True, release=lambda: self.released.put("stream"))
-                return []
-            case "/poll":
-                if RESUMED in environ:
-                    return self._text(start, "200 OK", repr(environ[RESUMED]).encode())
-                environ[WAITING] = Waiting(self._poll(), streams=False, release=lambda: self.released.put("poll"))
-                return []
-        body = json.dumps(
-            {
-                name: value
-                for name, value in environ.items()
-                if isinstance(value, str) and name not in {"HTTP_USER_AGENT"}
-            }
-            | {"body": environ["wsgi.input"].read().decode("latin-1")}
-        ).encode()
+        answer = {"/pieces": self._pieces, "/endless": self._endless, "/stream": self._stream, "/poll": self._wait}
+        if path == "/hold":
+            self.held.wait(PATIENCE)
+        return answer.get(path, self._echo)(environ, start)
+
+    @staticmethod
+    def _pieces(_environ: Environ, start: Callable[..., Any]) -> Any:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return iter([b"one ", b"two ", b"three"])
+
+    @staticmethod
+    def _endless(_environ: Environ, start: Callable[..., Any]) -> Any:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return (b"x" * 65_536 for _ in iter(int, 1))
+
+    def _stream(self, environ: Environ, start: Callable[..., Any]) -> Any:
+        start("200 OK", [("Content-Type", "text/event-stream")])
+        environ[WAITING] = Waiting(self._letters(), streams=True, release=lambda: self.released.put("stream"))
+        return []
+
+    def _wait(self, environ: Environ, start: Callable[..., Any]) -> Any:
+        if RESUMED in environ:
+            return self._text(start, "200 OK", repr(environ[RESUMED]).encode())
+        environ[WAITING] = Waiting(self._poll(), streams=False, release=lambda: self.released.put("poll"))
+        return []
+
+    def _echo(self, environ: Environ, start: Callable[..., Any]) -> Any:
+        said = {name: value for name, value in environ.items() if isinstance(value, str)}
+        body = json.dumps(said | {"body": environ["wsgi.input"].read().decode("latin-1")}).encode()
         return self._text(start, "200 OK", body)
 
-    def _letters(self) -> Iterator[Any]:
+    def _letters(self) -> Generator[Any, Any, None]:
         yield b"first;"
         while (letter := (yield Pause(self.mailbox, PATIENCE))) != b"end":
-            yield b"%b;" % (letter or b"silence")
+            yield (letter or b"silence") + b";"
 
     def _poll(self) -> Any:
         return (yield Pause(self.mailbox, 0.5))
