@@ -1,5 +1,8 @@
 """The audit command."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
 from adapters.sql.audit import SqlAuditReader
 from application.operations.audit import ReadAudit
@@ -8,11 +11,15 @@ from entrypoints.container.web import WebOutside
 from entrypoints.settings import Settings
 
 
-def build_audit(settings: Settings) -> ReadAudit:
-    """How an operator reads the audit trail."""
+@contextmanager
+def build_audit(settings: Settings) -> Iterator[ReadAudit]:
+    """How an operator reads the audit trail; the connection is closed afterwards."""
     outside = WebOutside(settings=settings, connections=1, application_name="audit")
-    return ReadAudit(
-        audit_reader=SqlAuditReader(outside.database()),
-        read_phone_number=outside.read_phone_number(),
-        phone_digests=[HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets],
-    )
+    try:
+        yield ReadAudit(
+            audit_reader=SqlAuditReader(outside.database()),
+            read_phone_number=outside.read_phone_number(),
+            phone_digests=[HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets],
+        )
+    finally:
+        outside.database().close()
