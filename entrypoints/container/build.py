@@ -4,7 +4,8 @@ Each function imports what its process needs, so that no process pays in memory 
 has no use for the use cases of requests, nor anything but a migration for Alembic's 10 MB.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,8 +91,9 @@ def build_operator_commands(settings: Settings) -> OperatorCommands:
     return OperatorCommands(billing_maintenance(adapters), adapters.database().close)
 
 
-def build_audit(settings: Settings) -> "ReadAudit":
-    """For the command that reads the audit trail."""
+@contextmanager
+def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
+    """For the command that reads the audit trail; the connection is closed afterwards."""
     from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
     from adapters.sql.audit import SqlAuditReader
     from application.operations.audit import ReadAudit
@@ -99,11 +101,14 @@ def build_audit(settings: Settings) -> "ReadAudit":
     from entrypoints.container.web_adapters import WebAdapters
 
     adapters = WebAdapters(settings=settings, connections=1, application_name="audit")
-    return ReadAudit(
-        audit_reader=SqlAuditReader(adapters.database()),
-        read_phone_number=adapters.read_phone_number(),
-        phone_digests=[HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets],
-    )
+    try:
+        yield ReadAudit(
+            audit_reader=SqlAuditReader(adapters.database()),
+            read_phone_number=adapters.read_phone_number(),
+            phone_digests=[HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets],
+        )
+    finally:
+        adapters.database().close()
 
 
 def upgrade(database_url: str) -> None:
