@@ -3,7 +3,7 @@
 from dependency_injector import containers, providers
 
 from application.billing.ledger import ShowDays
-from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
+from application.billing.manage import OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe
@@ -50,5 +50,4 @@ class BillingStories(containers.DeclarativeContainer):
             payments=outside.payments,
             sync=maintenance.sync_subscription,
         ),
-        end_billing=providers.Factory(EndBilling, unit_of_work=outside.unit_of_work, payments=outside.payments),
     )

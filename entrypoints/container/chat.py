@@ -4,8 +4,7 @@ from typing import ClassVar
 
 from dependency_injector import containers, providers
 
-from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
-from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
+from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage

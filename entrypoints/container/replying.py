@@ -2,7 +2,7 @@
 
 from dependency_injector import containers, providers
 
-from application.background_use_cases import Replying
+from application.background_use_cases import ReplyUseCases
 from application.chat.write_reply import (
     AskModel,
     ClaimReplies,
@@ -19,7 +19,7 @@ class ReplyStories(containers.DeclarativeContainer):
 
     outside = providers.DependenciesContainer()
     replying = providers.Factory(
-        Replying,
+        ReplyUseCases,
         claim=providers.Factory(ClaimReplies, unit_of_work=outside.unit_of_work, policy=outside.reply_policy),
         ask_model=providers.Factory(
             AskModel,
@@ -37,7 +37,7 @@ class ReplyStories(containers.DeclarativeContainer):
         ),
         find_stops=providers.Factory(FindStops, unit_of_work=outside.unit_of_work),
         release=providers.Factory(ReleaseReply, unit_of_work=outside.unit_of_work, publisher=outside.reply_publisher),
-        sweep=providers.Factory(
+        fail_expired=providers.Factory(
             FailExpiredReplies,
             unit_of_work=outside.unit_of_work,
             publisher=outside.reply_publisher,

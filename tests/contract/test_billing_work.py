@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.memory.billing import MemoryLedger
+from adapters.memory.ledger import MemoryLedger
 from adapters.sql.ledger import SqlLedger
 from application.ports.ledger import DayOfUse, Ledger
 from application.ports.payments import Order

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.reader import MemoryAuditReader, MemoryExport
+from adapters.memory.audit import MemoryAuditReader
+from adapters.memory.export import MemoryExport
 from adapters.memory.tables import Tables
 from adapters.sql.audit import SqlAuditReader
 from adapters.sql.erasure import ERASURES
