@@ -16,7 +16,8 @@ class MemoryErasure(Repository, Erasure):
         tables = self._tables
         replies = with_stream((row for row in tables.replies.values() if row.queued.user_id == user_id), self._now)
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
-        sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id}
+        ended = {session.id for session, _ in tables.ended_sessions.values() if session.user_id == user_id}
+        sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id} | ended
         mine: dict[str, Callable[[Any, Any], bool]] = {
             "idempotency_keys": lambda key, _: key[0] == user_id,
             "replies": lambda _, row: row.queued.user_id == user_id,
@@ -31,6 +32,8 @@ class MemoryErasure(Repository, Erasure):
             "users": lambda key, _: key == user_id,
         }
         erased = {name: delete_where(getattr(tables, name), is_mine) for name, is_mine in mine.items()}
+        erased["sessions"] += delete_where(tables.ended_sessions, lambda key, _: key in ended)
+        delete_where(tables.last_used, lambda key, _: key in sessions)
         tables.daily_refunds = {key: count for key, count in tables.daily_refunds.items() if key[0] != user_id}
         tables.subscription_records.pop(user_id, None)
         kept = {

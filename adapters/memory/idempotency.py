@@ -1,12 +1,11 @@
 """Idempotency keys. Units of work take turns, so a key is never in use by another one."""
 
-from datetime import timedelta
-
 from adapters.memory.tables import KeyRow
 from adapters.memory.transaction import Repository, writes
 from application.ports.idempotency import Accepted, IdempotencyKeys
 from domain.accounts import UserId
 from domain.errors import IdempotencyKeyReused
+from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 
 
 class MemoryIdempotencyKeys(Repository, IdempotencyKeys):
@@ -30,4 +29,4 @@ class MemoryIdempotencyKeys(Repository, IdempotencyKeys):
         return len(old)
 
     def _has_expired(self, row: KeyRow) -> bool:
-        return row.created_at <= self._now - timedelta(hours=24)
+        return row.created_at <= self._now - IDEMPOTENCY_KEYS_KEPT_FOR

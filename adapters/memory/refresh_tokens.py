@@ -34,3 +34,11 @@ class MemoryRefreshChains(Repository, RefreshChains):
             return False
         self._tables.refresh_tokens[digest] = replace(self._tables.refresh_tokens[digest], forgiven=True)
         return True
+
+    @writes
+    def purge_used_before(self, moment: datetime, *, limit: int) -> int:
+        used = ((row.used_at, digest) for digest, row in self._tables.refresh_tokens.items() if row.used_at)
+        old = sorted((used_at, digest) for used_at, digest in used if used_at < moment)[:limit]
+        for _, digest in old:
+            del self._tables.refresh_tokens[digest]
+        return len(old)

@@ -103,6 +103,7 @@ class Tables:
     replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
     daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
     last_used: dict[SessionId, datetime] = field(default_factory=dict)
+    ended_sessions: dict[SessionId, tuple[Session, datetime]] = field(default_factory=dict)
     refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
     audit_events: dict[UUID, AuditEvent] = field(default_factory=dict)
     idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
