@@ -28,6 +28,8 @@ CHECKOUT_LIFETIME = timedelta(hours=24)
 class MemoryPayments(Payments):
     """A provider that answers unless it is ``down``; what was bought and refunded can be looked at."""
 
+    name = "stripe"
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = RLock()
@@ -131,13 +133,13 @@ class MemoryPayments(Payments):
     def _answering(self, call: str) -> RLock:
         """Notes the call and gives the lock. DependencyDown while the provider is down."""
         if self.down:
-            raise DependencyDown("stripe")
+            raise DependencyDown(self.name)
         self.calls.append(call)
         return self._lock
 
     def _assert_known(self, customer_id: CustomerId) -> None:
         if customer_id not in self.customers.values():
-            raise DependencyDown("stripe", retry_after=30)
+            raise DependencyDown(self.name, retry_after=30)
 
     def _checkout(self, checkout_id: CheckoutId) -> Checkout:
         state = self._states[checkout_id]

@@ -110,7 +110,7 @@ WITH due AS MATERIALIZED (
 UPDATE payment_events
 SET state = CASE WHEN attempts >= %(max_attempts)s THEN 'failed' ELSE state END,
     attempts = LEAST(attempts + 1, %(max_attempts)s),
-    due_at = now() + LEAST(%(first_wait)s * 2 ^ LEAST(attempts + 1, 16), %(longest_wait)s)
+    due_at = now() + (%(waits)s)[LEAST(attempts + 1, %(max_attempts)s)]
 FROM due WHERE payment_events.event_id = due.id
 RETURNING state, {EVENT_COLUMNS}
 """  # noqa: S608
@@ -266,15 +266,8 @@ class SqlPaymentInbox:
 
     def take_pending(self, *, limit: int, retry: RetryEvents) -> Sequence[PaymentEvent]:
         """Take events that are due."""
-        self._cursor.execute(
-            TAKE_PENDING,
-            {
-                "limit": limit,
-                "max_attempts": retry.max_attempts,
-                "first_wait": retry.first_wait,
-                "longest_wait": retry.longest_wait,
-            },
-        )
+        values = {"limit": limit, "max_attempts": retry.max_attempts, "waits": retry.waits}
+        self._cursor.execute(TAKE_PENDING, values)
         return [_event(row[1:]) for row in self._cursor.fetchall() if row[0] == InboxState.PENDING.value]
 
     def note_failure(self, event_id: str, failure: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import stripe
 import structlog
 
-from application.ports.payments import Order
+from application.ports.payments import CHECKOUT_ID, Order
 from domain.accounts import UserId
 from domain.billing import (
     Checkout,
@@ -75,6 +75,8 @@ class _InProcess(stripe.HTTPClient):
 class StripePayments:
     """The Payments port."""
 
+    name = PROVIDER
+
     def __init__(self, *, api_key: str, base_url: str | None = None, transport: Transport | None = None) -> None:
         """Call Stripe, or what answers at ``base_url``, or ``transport``. Nothing is connected yet."""
 
@@ -116,7 +118,7 @@ class StripePayments:
                         "metadata": metadata,
                         # Stripe does not copy the session's metadata to what it makes.
                         "subscription_data": {"metadata": metadata},
-                        "success_url": order.success_url,
+                        "success_url": order.success_url.replace(CHECKOUT_ID, "{CHECKOUT_SESSION_ID}"),
                         "cancel_url": order.cancel_url,
                     },
                     {"idempotency_key": key},
