@@ -14,6 +14,8 @@ class NoPayments(Payments):
     Every method raises DependencyDown("payments").
     """
 
+    name = "payments"
+
     def new_customer(self, user_id: UserId) -> NoReturn:
         _refuse()
 
@@ -43,4 +45,4 @@ class NoPayments(Payments):
 
 
 def _refuse() -> NoReturn:
-    raise DependencyDown("payments", retry_after=3600)
+    raise DependencyDown(NoPayments.name, retry_after=3600)

@@ -258,14 +258,8 @@ class SqlPaymentInbox(PaymentInbox):
         self._cursor.execute(POSTPONE_EVENT, values | {"wait": retry.wait(0)} | _columns(event))
 
     def take_pending(self, *, limit: int, retry: RetryEvents) -> Sequence[PaymentEvent]:
-        self._cursor.execute(
-            TAKE_PENDING,
-            {
-                "limit": limit,
-                "max_attempts": retry.max_attempts,
-                "waits": [retry.wait(attempt) for attempt in range(1, retry.max_attempts + 1)],
-            },
-        )
+        values = {"limit": limit, "max_attempts": retry.max_attempts, "waits": retry.waits}
+        self._cursor.execute(TAKE_PENDING, values)
         return [_event(event) for state, *event in self._cursor.fetchall() if state == InboxState.PENDING.value]
 
     def note_failure(self, event_id: str, failure: str) -> None:

@@ -6,12 +6,13 @@ from application.ports.idempotency import Accepted, IdempotencyKeys
 from domain.accounts import UserId
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from domain.plans import DailyQuota, Plan
+from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 
 # Held until the transaction ends. Not acquired: another request with the same key is in progress.
 TAKE_TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(user_id)s::text || '/' || %(key)s, 0))"
 RECALL = """
 SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys
-WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - interval '24 hours'
+WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(kept_for)s
 """
 REMEMBER = """
 INSERT INTO idempotency_keys (user_id, key, fingerprint, message_id, reply_id, quota_plan, quota_day, quota_used,
@@ -25,7 +26,7 @@ SET fingerprint = EXCLUDED.fingerprint, message_id = EXCLUDED.message_id, reply_
 """
 PURGE_EXPIRED = """
 DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-    SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - interval '24 hours'
+    SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - %(kept_for)s
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 
@@ -39,7 +40,7 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         turn = self._cursor.fetchone()
         if turn is None or not turn[0]:
             raise IdempotencyKeyInUse
-        self._cursor.execute(RECALL, {"user_id": user_id, "key": key})
+        self._cursor.execute(RECALL, {"user_id": user_id, "key": key, "kept_for": IDEMPOTENCY_KEYS_KEPT_FOR})
         row = self._cursor.fetchone()
         if row is None:
             return None
@@ -66,5 +67,5 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         )
 
     def purge_expired(self, *, limit: int) -> int:
-        self._cursor.execute(PURGE_EXPIRED, {"limit": limit})
+        self._cursor.execute(PURGE_EXPIRED, {"limit": limit, "kept_for": IDEMPOTENCY_KEYS_KEPT_FOR})
         return self._cursor.rowcount

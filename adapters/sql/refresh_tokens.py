@@ -17,13 +17,9 @@ FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id
 WHERE r.digest = %(digest)s AND s.ended_at IS NULL AND s.expires_at > now()
 FOR UPDATE
 """
-# Deletes tokens that were used a week ago. Sent again they are refused like any unknown text, and the session goes on.
 FOLLOW = """
 WITH used AS (
     UPDATE refresh_tokens SET used_at = %(at)s WHERE digest = %(digest)s RETURNING session_id
-), forgotten AS (
-    DELETE FROM refresh_tokens old USING used
-    WHERE old.session_id = used.session_id AND old.used_at < %(at)s::timestamptz - interval '7 days'
 )
 INSERT INTO refresh_tokens (digest, session_id, issued_at) SELECT %(successor)s, session_id, %(at)s FROM used
 """
@@ -31,6 +27,11 @@ FORGIVE = """
 UPDATE refresh_tokens SET forgiven = true
 WHERE digest = %(digest)s
   AND EXISTS (SELECT 1 FROM refresh_tokens n WHERE n.digest = %(successor)s AND n.used_at IS NULL)
+"""
+PURGE_USED = """
+DELETE FROM refresh_tokens WHERE digest IN (
+    SELECT digest FROM refresh_tokens WHERE used_at < %(moment)s
+    ORDER BY used_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -56,3 +57,7 @@ class SqlRefreshChains(RefreshChains):
     def forgive(self, digest: bytes, successor: bytes) -> bool:
         self._cursor.execute(FORGIVE, {"digest": digest, "successor": successor})
         return self._cursor.rowcount == 1
+
+    def purge_used_before(self, moment: datetime, *, limit: int) -> int:
+        self._cursor.execute(PURGE_USED, {"moment": moment, "limit": limit})
+        return self._cursor.rowcount

@@ -62,6 +62,8 @@ sessions = Table(
     Column("device", Text),
     _moment("last_used_at", nullable=True),
     Index(None, "user_id"),
+    # Which ones ended long ago.
+    Index("ix_sessions_ended", text("LEAST(ended_at, expires_at)")),
 )
 
 refresh_tokens = Table(
@@ -74,6 +76,8 @@ refresh_tokens = Table(
     _moment("used_at", nullable=True),
     Column("forgiven", Boolean, nullable=False, server_default=text("false")),
     Index(None, "session_id"),
+    # Which ones were used long ago.
+    Index("ix_refresh_tokens_used", "used_at", postgresql_where=text("used_at IS NOT NULL")),
 )
 
 audit_events = Table(

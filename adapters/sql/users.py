@@ -31,10 +31,11 @@ ADD_SESSION = """
 INSERT INTO sessions (id, user_id, method, started_at, expires_at, device, last_used_at)
 VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(device)s, %(started_at)s)
 """
-# Sessions that ended a month ago; the foreign key deletes their refresh tokens, too.
+# The foreign key deletes their refresh tokens with them.
 PURGE_SESSIONS = """
-DELETE FROM sessions
-WHERE user_id = %(user_id)s AND LEAST(ended_at, expires_at) < now() - interval '30 days'
+DELETE FROM sessions WHERE id IN (
+    SELECT id FROM sessions WHERE LEAST(ended_at, expires_at) < %(moment)s
+    ORDER BY LEAST(ended_at, expires_at) LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 END_SESSIONS = """
 UPDATE sessions SET ended_at = now()
@@ -119,7 +120,6 @@ class SqlSessions(Sessions):
                 "device": session.device,
             },
         )
-        self._cursor.execute(PURGE_SESSIONS, {"user_id": session.user_id})
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
         self._cursor.execute(END_SESSIONS, {"user_id": user_id, "but": but})
@@ -130,3 +130,7 @@ class SqlSessions(Sessions):
 
     def prolong(self, session_id: SessionId, *, at: datetime, expires_at: datetime) -> None:
         self._cursor.execute(PROLONG_SESSION, {"id": session_id, "at": at, "expires_at": expires_at})
+
+    def purge_ended_before(self, moment: datetime, *, limit: int) -> int:
+        self._cursor.execute(PURGE_SESSIONS, {"moment": moment, "limit": limit})
+        return self._cursor.rowcount

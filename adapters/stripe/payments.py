@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import stripe
 import structlog
 
-from application.ports.payments import Order, Payments
+from application.ports.payments import CHECKOUT_ID, Order, Payments
 from domain.accounts import UserId
 from domain.billing import (
     Checkout,
@@ -78,6 +78,8 @@ class StripePayments(Payments):
     Nothing connects before the first call.
     """
 
+    name = PROVIDER
+
     def __init__(self, *, api_key: str, base_url: str | None = None, transport: Transport | None = None) -> None:
 
         def client(timeout: tuple[float, float], retries: int) -> stripe.StripeClient:
@@ -116,7 +118,7 @@ class StripePayments(Payments):
                         "metadata": metadata,
                         # Stripe does not copy the session's metadata to the subscription.
                         "subscription_data": {"metadata": metadata},
-                        "success_url": order.success_url,
+                        "success_url": order.success_url.replace(CHECKOUT_ID, "{CHECKOUT_SESSION_ID}"),
                         "cancel_url": order.cancel_url,
                     },
                     {"idempotency_key": key},

@@ -7,11 +7,10 @@ from typing import Any
 
 from flask import request
 
-from domain.accounts import Origin
+from domain.accounts import DEVICE_MAX_LENGTH, Origin
 
 Network = IPv4Network | IPv6Network
 
-DEVICE_MAX_LENGTH = 200
 MAX_AGENT_LENGTH = 1_000
 # A proxy that adds to a list without end is none of ours.
 MAX_HOPS = 32

@@ -8,7 +8,7 @@ import structlog
 from flask import Response
 
 from application.ports.export import Record
-from application.unset import UNCHANGED
+from application.unset import UNSET
 from application.use_cases import Auth
 from domain.accounts import NAME_MAX_LENGTH, Principal
 from domain.errors import DomainError
@@ -57,8 +57,8 @@ def own_account_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         """Change your name or email; what is not given stays."""
         profile = auth.change_profile(
             principal=principal,
-            name=body.get("name", UNCHANGED),
-            email=body.get("email", UNCHANGED),
+            name=body.get("name", UNSET),
+            email=body.get("email", UNSET),
             origin=origin(),
         )
         return json_response(profile_json(profile))

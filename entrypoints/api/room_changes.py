@@ -6,7 +6,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from application.unset import UNCHANGED
+from application.unset import UNSET
 from application.use_cases import Chat
 from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, ChatroomId
@@ -52,8 +52,8 @@ def room_changes_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
         room = chat.change_chatroom(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
-            name=body.get("name", UNCHANGED),
-            system_prompt=body.get("systemPrompt", UNCHANGED),
+            name=body.get("name", UNSET),
+            system_prompt=body.get("systemPrompt", UNSET),
         )
         return json_response(
             {

@@ -5,7 +5,7 @@ Apart from those of requests, which a worker need not import.
 
 from typing import TYPE_CHECKING
 
-from application.background_use_cases import BillingMaintenance, Replying
+from application.background_use_cases import BillingMaintenance, ReplyUseCases
 from application.billing.ledger import Explain
 from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from entrypoints.container.worker_adapters import WorkerAdapters
 
 
-def replying(adapters: "WorkerAdapters") -> Replying:
+def replying(adapters: "WorkerAdapters") -> ReplyUseCases:
     unit_of_work, publisher = adapters.unit_of_work(), adapters.reply_publisher()
     policy = adapters.reply_policy()
-    return Replying(
+    return ReplyUseCases(
         claim=ClaimReplies(unit_of_work=unit_of_work, policy=policy),
         ask_model=AskModel(
             reader=adapters.reader(),
@@ -40,7 +40,7 @@ def replying(adapters: "WorkerAdapters") -> Replying:
         store_outcome=StoreOutcome(unit_of_work=unit_of_work, publisher=publisher, policy=policy),
         find_stops=FindStops(unit_of_work=unit_of_work),
         release=ReleaseReply(unit_of_work=unit_of_work, publisher=publisher),
-        sweep=FailExpiredReplies(unit_of_work=unit_of_work, publisher=publisher, policy=policy),
+        fail_expired=FailExpiredReplies(unit_of_work=unit_of_work, publisher=publisher, policy=policy),
         purge_expired=PurgeExpired(
             unit_of_work=unit_of_work, clock=adapters.clock(), audit_retention=adapters.audit_retention()
         ),

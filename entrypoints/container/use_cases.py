@@ -15,8 +15,7 @@ from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncC
 from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe
-from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
-from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
+from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
@@ -29,11 +28,11 @@ from entrypoints.container.web_adapters import WebAdapters
 
 
 def use_cases(adapters: WebAdapters) -> UseCases:
-    billing = billing_use_cases(adapters)
+    end_billing = EndBilling(unit_of_work=adapters.unit_of_work(), payments=adapters.payments())
     return UseCases(
-        auth=auth_use_cases(adapters, before_erasure=billing.end_billing),
+        auth=auth_use_cases(adapters, before_erasure=end_billing),
         chat=chat_use_cases(adapters),
-        billing=billing,
+        billing=billing_use_cases(adapters),
         check_readiness=check_readiness(adapters),
     )
 
@@ -219,5 +218,4 @@ def billing_use_cases(adapters: WebAdapters) -> Billing:
         open_portal=OpenPortal(unit_of_work=unit_of_work, payments=payments, return_urls=adapters.return_urls()),
         set_renewal=SetRenewal(unit_of_work=unit_of_work, payments=payments, sync=sync),
         sync_checkout=SyncCheckout(unit_of_work=unit_of_work, payments=payments, sync=sync),
-        end_billing=EndBilling(unit_of_work=unit_of_work, payments=payments),
     )

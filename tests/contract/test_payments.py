@@ -13,7 +13,7 @@ from adapters.memory.payments import MemoryPayments
 from adapters.stripe.payments import API_VERSION, StripePayments
 from adapters.stripe.sandbox.pages import Sandbox
 from adapters.stripe.sandbox.state import StateInFile, StateInMemory
-from application.ports.payments import Order, Payments
+from application.ports.payments import CHECKOUT_ID, Order, Payments
 from domain.accounts import UserId
 from domain.billing import CheckoutId, CheckoutState, CustomerId, SubscriptionId, SubscriptionStatus
 from domain.errors import DependencyDown
@@ -105,9 +105,7 @@ def a_user() -> UserId:
 
 
 def an_order(user_id: UserId) -> Order:
-    return Order(
-        uuid4(), user_id, PRICE, "https://chat.example/success?session_id={CHECKOUT_SESSION_ID}", "https://x/y"
-    )
+    return Order(uuid4(), user_id, PRICE, f"https://chat.example/success?session_id={CHECKOUT_ID}", "https://x/y")
 
 
 class PaymentsContract:
@@ -326,6 +324,8 @@ class TestStripePayments(PaymentsContract):
         [session], [subscription] = objects.sessions.values(), objects.subscriptions.values()
         assert session["client_reference_id"] == str(user)
         assert session["mode"] == "subscription"
+        # Stripe's own placeholder for the id.
+        assert session["success_url"] == "https://chat.example/success?session_id={CHECKOUT_SESSION_ID}"
         assert session["metadata"] == subscription["metadata"] == {"user_id": str(user)}
 
     def test_a_lost_answer_is_asked_for_again_and_nothing_is_done_twice(

@@ -14,7 +14,6 @@ import application.ports
 
 # Ports that no class implements, and why.
 IMPLEMENTED_OTHERWISE = {
-    "Acceptance": "SqlAcceptance does not name it yet",
     "AccountErasureHook": "a use case of billing implements it",
     "Clock": "a function: adapters.system_runtime.system_clock",
     "NewCode": "a function: adapters.system_runtime.random_code",

@@ -93,6 +93,12 @@ def test_forgetting_old_events(cursor: Cursor) -> None:
     assert whole_tables_read(cursor, audit.PURGE_BEFORE, before="2026-01-01", limit=100) == set()
 
 
+def test_purging(cursor: Cursor) -> None:
+    old = {"moment": "2026-01-01", "limit": 100}
+    assert whole_tables_read(cursor, users.PURGE_SESSIONS, **old) == set()
+    assert whole_tables_read(cursor, refresh_tokens.PURGE_USED, **old) == set()
+
+
 def test_what_a_user_may_have_in_streams(cursor: Cursor) -> None:
     _, user_id, _ = somebody(cursor)
     assert whole_tables_read(cursor, STREAMS_OF_USER, user_id=user_id, stream_gone_after=STREAM_GONE_AFTER) == set()

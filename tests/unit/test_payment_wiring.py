@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
+from application.billing.manage import EndBilling
 from domain.accounts import UserId
 from domain.billing import CustomerId
 from domain.errors import DependencyDown, WebhookNotConfigured
@@ -63,4 +64,4 @@ def test_a_service_may_sell_nothing(tmp_path: Path):
 
 def test_erasing_an_account_ends_its_billing_first(tmp_path: Path):
     use_cases = built(tmp_path).use_cases
-    assert use_cases.auth.erase_account.before_erasure is use_cases.billing.end_billing
+    assert isinstance(use_cases.auth.erase_account.before_erasure, EndBilling)
