@@ -1,7 +1,6 @@
 """The system's clock, ids and random numbers."""
 
 import secrets
-import time
 from datetime import UTC, datetime
 from threading import Lock
 from uuid import UUID
@@ -27,10 +26,6 @@ class Uuid7Ids(NewId):
             # The library counts up within a millisecond; after the clock is set back it would give a smaller one.
             self._last = max(uuid7().int, self._last + 1)
             return UUID(int=self._last)
-
-
-def system_pause(seconds: float) -> None:
-    time.sleep(seconds)
 
 
 def random_code(digits: int) -> str:

@@ -12,10 +12,10 @@ Wired as the running service is; only what is outside is of memory.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from dependency_injector import containers, providers
 
@@ -51,7 +51,7 @@ from application.auth.rate_limits import RequestLimits
 from application.auth.sessions import LoggedIn
 from application.background_use_cases import BillingMaintenance, ReplyUseCases
 from application.billing.subscribe import ReturnUrls
-from application.chat.follow_reply import StreamEvent
+from application.chat.follow_reply import Stream, StreamEvent, Wait, Waiting
 from application.chat.send_message import SentMessage
 from application.ports.health import Probe
 from application.ports.language_model import Stop
@@ -59,7 +59,7 @@ from application.ports.payment_events import ReadPaymentEvent
 from application.ports.payments import Payments
 from application.ports.reader import Entry
 from application.ports.reply_stream import START, Chunk, Position, ReplySubscription
-from application.ports.runtime import Clock, NewCode, Pause
+from application.ports.runtime import Clock, NewCode
 from application.ports.unit_of_work import UnitOfWorkFactory
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.use_cases import UseCases
@@ -84,6 +84,7 @@ PUBLIC_URL = "https://chat.example"
 
 AUDIT_RETENTION = timedelta(days=400)
 
+T = TypeVar("T")
 ASHA = "+919876543210"
 RAVI = "+919876543211"
 
@@ -153,7 +154,7 @@ class CountingCodes(NewCode):
         return f"1{next(self._count):0{digits - 1}d}"
 
 
-class Meanwhile(Pause):
+class Meanwhile:
     """Runs the next step that the test has planned instead of waiting; without one, advances the clock."""
 
     def __init__(self, clock: SettableClock) -> None:
@@ -174,6 +175,8 @@ class Meanwhile(Pause):
 class MeanwhileSubscription(ReplySubscription):
     """Runs ``meanwhile`` instead of waiting."""
 
+    confirmed = True
+
     def __init__(self, subscription: ReplySubscription, meanwhile: Meanwhile) -> None:
         self._subscription = subscription
         self._meanwhile = meanwhile
@@ -184,6 +187,23 @@ class MeanwhileSubscription(ReplySubscription):
             self._meanwhile(within)
             chunk = self._subscription.next(within=0)
         return chunk
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        self._subscription.when_ready(callback)
+
+
+def events_of(stream: Stream) -> Iterator[StreamEvent]:
+    """The events of a stream, one after the other; its waits are waited for here."""
+    chunk: Chunk | None = None
+    with suppress(StopIteration):
+        while True:
+            step = stream.send(chunk)
+            chunk = None
+            if isinstance(step, Wait):
+                assert step.source is not None
+                chunk = step.source.next(within=step.seconds)
+            else:
+                yield step
 
 
 class MeanwhileStream(MemoryReplyStream):
@@ -211,7 +231,7 @@ class MemoryAdapters(containers.DeclarativeContainer):
     clock = providers.Singleton(SettableClock, now)
     new_id = providers.Singleton(CountingIds)
     new_code = providers.Singleton(CountingCodes)
-    pause = providers.Singleton(Meanwhile, clock)
+    meanwhile = providers.Singleton(Meanwhile, clock)
 
     database = providers.Singleton(MemoryDatabase, clock)
     database_probe = providers.Singleton(Switch)
@@ -223,7 +243,7 @@ class MemoryAdapters(containers.DeclarativeContainer):
     otp_store = providers.Singleton(MemoryOtpStore, clock)
     room_list_cache = providers.Singleton(MemoryRoomListCache)
     worker_notifier = providers.Singleton(MemoryWorkerNotifier)
-    reply_publisher = reply_subscriber = providers.Singleton(MeanwhileStream, pause)
+    reply_publisher = reply_subscriber = providers.Singleton(MeanwhileStream, meanwhile)
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
     access_token_lifetime = providers.Object(timedelta(minutes=15))
@@ -300,7 +320,7 @@ class House:
         self.database: MemoryDatabase = memory.database()
         self.unit_of_work: SwitchedUnitOfWorkFactory = memory.unit_of_work()
         self.worker_notifier: MemoryWorkerNotifier = memory.worker_notifier()
-        self.meanwhile: Meanwhile = memory.pause()
+        self.meanwhile: Meanwhile = memory.meanwhile()
         self.stream: MeanwhileStream = memory.reply_publisher()
         self.otp_store: MemoryOtpStore = memory.otp_store()
         self.room_list_cache: MemoryRoomListCache = memory.room_list_cache()
@@ -389,7 +409,21 @@ class House:
         self, principal: Principal, entry_id: MessageId | ReplyId, *, after: Position = START
     ) -> Iterator[StreamEvent]:
         """Watch a reply being written."""
-        return self.use_cases.chat.follow_reply(user_id=principal.user_id, entry_id=entry_id, after=after)
+        return events_of(self.use_cases.chat.follow_reply(user_id=principal.user_id, entry_id=entry_id, after=after))
+
+    def finish(self, waiting: Waiting[T]) -> T:
+        """Take the steps of a use case that waits, to its end; time passes as the test has planned."""
+        chunk: Chunk | None = None
+        while True:
+            try:
+                wait = waiting.send(chunk)
+            except StopIteration as end:
+                return cast("T", end.value)
+            if wait.source is None:
+                self.meanwhile(wait.seconds)
+                chunk = None
+            else:
+                chunk = wait.source.next(within=wait.seconds)
 
     def conversation(self, principal: Principal, room: ChatroomId) -> list[tuple[str, str]]:
         """Who said what: ``("user", text)``, then ``("bot", text)``, or the state and the failure of the reply."""

@@ -1,7 +1,7 @@
 """The ports that Redis serves, in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -184,13 +184,31 @@ class MemoryWorkerNotifier(WorkerNotifier):
 
 
 class MemoryReplySubscription(ReplySubscription):
+    confirmed = True
+
     def __init__(self) -> None:
-        self.chunks: SimpleQueue[Chunk] = SimpleQueue()
+        self._lock = Lock()
+        self._chunks: SimpleQueue[Chunk] = SimpleQueue()
+        self._callback: Callable[[], None] | None = None
 
     def next(self, *, within: float) -> Chunk | None:
         with suppress(Empty):
-            return self.chunks.get(timeout=within)
+            return self._chunks.get(timeout=within) if within else self._chunks.get_nowait()
         return None
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            if self._chunks.empty():
+                self._callback = callback
+                return
+        callback()
+
+    def put(self, chunk: Chunk) -> None:
+        with self._lock:
+            self._chunks.put(chunk)
+            callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
 
 
 class MemoryReplyStream(ReplyPublisher, ReplySubscriber):
@@ -205,7 +223,7 @@ class MemoryReplyStream(ReplyPublisher, ReplySubscriber):
             if reply_id not in self._forgotten:
                 self._published.setdefault(reply_id, []).append(chunk)
             for subscription in self._subscribers.get(reply_id, ()):
-                subscription.chunks.put(chunk)
+                subscription.put(chunk)
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
         with self._lock:

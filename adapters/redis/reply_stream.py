@@ -5,10 +5,10 @@ reads the single connection that feeds all subscribers of the process.
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from threading import Condition, Event, Thread
+from threading import Condition, Lock, Thread
 from typing import Any, cast
 
 import orjson
@@ -34,8 +34,6 @@ KEEP_CHUNKS = 5_000
 # The thread that waits for messages looks for new subscribers this often.
 LOOK_SECONDS = 0.02
 RECONNECT_SECONDS = 1.0
-# After this time a subscriber goes on without a subscription: no chunk arrives, and it reads the database.
-SUBSCRIBED_WITHIN_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -104,14 +102,36 @@ class RedisReplyPublisher(ReplyPublisher):
 class _Subscription(ReplySubscription):
     """A queue that the process's one connection fills."""
 
-    def __init__(self) -> None:
-        self.subscribed = Event()
-        self.chunks: SimpleQueue[Chunk] = SimpleQueue()
+    def __init__(self, *, confirmed: bool) -> None:
+        self.confirmed = confirmed
+        self._lock = Lock()
+        # None: the subscription was confirmed.
+        self._chunks: SimpleQueue[Chunk | None] = SimpleQueue()
+        self._callback: Callable[[], None] | None = None
 
     def next(self, *, within: float) -> Chunk | None:
         with suppress(Empty):
-            return self.chunks.get(timeout=within)
+            return self._chunks.get(timeout=within) if within else self._chunks.get_nowait()
         return None
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            if self._chunks.empty():
+                self._callback = callback
+                return
+        callback()
+
+    def confirm(self) -> None:
+        if not self.confirmed:
+            self.confirmed = True
+            self.put(None)
+
+    def put(self, chunk: Chunk | None) -> None:
+        with self._lock:
+            self._chunks.put(chunk)
+            callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
 
 
 class RedisReplySubscriber(ReplySubscriber):
@@ -128,17 +148,14 @@ class RedisReplySubscriber(ReplySubscriber):
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator[_Subscription]:
         channel = _channel(reply_id)
-        subscription = _Subscription()
         with self._changed:
+            subscription = _Subscription(confirmed=channel in self._subscribed)
             self._subscriptions.setdefault(channel, []).append(subscription)
-            if channel in self._subscribed:
-                subscription.subscribed.set()
             if self._feeder is None:
                 self._feeder = Thread(target=self._feed_for_ever, name="reply-subscriber", daemon=True)
                 self._feeder.start()
             self._changed.notify()
         try:
-            subscription.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
             yield subscription
         finally:
             with self._changed:
@@ -194,10 +211,10 @@ class RedisReplySubscriber(ReplySubscriber):
                 self._subscribed.add(channel)
         if message["type"] == "subscribe":
             for subscription in subscriptions:
-                subscription.subscribed.set()
+                subscription.confirm()
         elif message["type"] == "message" and (chunk := _decode(message["data"])) is not None:
             for subscription in subscriptions:
-                subscription.chunks.put(chunk)
+                subscription.put(chunk)
 
 
 def _stream(reply_id: ReplyId) -> str:

@@ -1,12 +1,13 @@
 """Users follow a reply while it is written, or wait until it is finished."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from application.ports.reader import Entry, Reader, Turn
-from application.ports.reply_stream import START, Chunk, Position, ReplySubscriber
-from application.ports.runtime import Clock, Pause
+from application.ports.reply_stream import START, Chunk, Position, ReplySubscriber, ReplySubscription
+from application.ports.runtime import Clock
 from domain.accounts import UserId
 from domain.chat import ChatroomId, MessageId
 from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
@@ -17,6 +18,10 @@ from domain.replies import ReplyId
 HEARTBEAT_SECONDS = 5.0
 # How often the database is asked where there is no subscription to wait for.
 POLL_SECONDS = 1.0
+# A subscription that is not confirmed by then gets no chunks; the database is asked instead.
+CONFIRMED_WITHIN_SECONDS = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,20 @@ class Heartbeat:
     """There was nothing for a while; the connection is alive."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A step of a use case that waits: it goes on when ``source`` has a chunk, or after ``seconds``.
+
+    Whoever runs the steps sends the chunk, or None, back into the generator. So a use case that waits holds no thread.
+    """
+
+    source: ReplySubscription | None
+    seconds: float
+
+
+# What a use case that waits yields, is sent, and returns.
+Waiting = Generator[Wait, Chunk | None, T]
+Stream = Generator["StreamEvent | Wait", Chunk | None, None]
 StreamEvent = Delta | Reset | Ended | Heartbeat
 
 
@@ -71,20 +90,20 @@ class FollowReply:
     read_entry: ReadEntry
     subscriber: ReplySubscriber
 
-    def __call__(
-        self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START
-    ) -> Iterator[StreamEvent]:
-        """Returns the events after position ``after``, up to the end of the reply.
+    def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Stream:
+        """Returns the events after position ``after``, up to the end of the reply, with waits between them.
 
         Raises MessageNotFound at once, not while iterating. The events stop when the reply is deleted meanwhile.
         """
         entry = self.read_entry(user_id=user_id, entry_id=entry_id)
         if entry.turn.reply_state.final:
-            return _ending(after, entry)
+            return _whole(_ending(after, entry))
         return self._events(user_id, entry.turn.reply_id, after)
 
-    def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Iterator[StreamEvent]:
+    def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Stream:
         with self.subscriber.listen(reply_id) as subscription:
+            if not subscription.confirmed:
+                yield Wait(subscription, CONFIRMED_WITHIN_SECONDS)
             # Subscribe first and read what was published afterwards: so no chunk falls between the two.
             chunks: Sequence[Chunk] = self.subscriber.published(reply_id)
             while True:
@@ -101,7 +120,7 @@ class FollowReply:
                         yield from _ending(seen, entry)
                         return
                     yield Heartbeat()
-                chunk = subscription.next(within=HEARTBEAT_SECONDS)
+                chunk = yield Wait(subscription, HEARTBEAT_SECONDS)
                 chunks = [chunk] if chunk else []
                 if chunk and _leaves_a_gap(seen, chunk):
                     chunks = [*self.subscriber.published(reply_id), chunk]
@@ -123,18 +142,20 @@ class WaitForReply:
     subscriber: ReplySubscriber
     clock: Clock
 
-    def __call__(self, *, user_id: UserId, reply_id: ReplyId, within: timedelta) -> Entry:
-        """Returns the entry, finished or not. Raises MessageNotFound."""
+    def __call__(self, *, user_id: UserId, reply_id: ReplyId, within: timedelta) -> Waiting[Entry]:
+        """Returns the entry in the end, finished or not. Raises MessageNotFound."""
         until = self.clock() + within
         with self.subscriber.listen(reply_id) as subscription:
+            if not subscription.confirmed:
+                yield Wait(subscription, min(within.total_seconds(), CONFIRMED_WITHIN_SECONDS))
             while True:
                 entry = self.read_entry(user_id=user_id, entry_id=reply_id)
                 left = (until - self.clock()).total_seconds()
                 if entry.turn.reply_state.final or left <= 0:
                     return entry
-                chunk = subscription.next(within=min(left, POLL_SECONDS))
+                chunk = yield Wait(subscription, min(left, POLL_SECONDS))
                 while chunk and not chunk.final and self.clock() < until:
-                    chunk = subscription.next(within=POLL_SECONDS)
+                    chunk = yield Wait(subscription, POLL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +168,6 @@ class PollMessages:
     reader: Reader
     wait_for_reply: WaitForReply
     clock: Clock
-    pause: Pause
 
     def __call__(
         self,
@@ -157,7 +177,7 @@ class PollMessages:
         after: MessageId | ReplyId,
         turns: int,
         within: timedelta = timedelta(),
-    ) -> Sequence[Turn]:
+    ) -> Waiting[Sequence[Turn]]:
         """Returns the turn of ``after`` and those behind it, oldest first, as soon as a new one is finished.
 
         Raises ChatroomNotFound.
@@ -173,9 +193,14 @@ class PollMessages:
             if left <= timedelta() or any(turn.reply_state.final for turn in fresh):
                 return found
             if fresh:
-                self.wait_for_reply(user_id=user_id, reply_id=fresh[0].reply_id, within=left)
+                yield from self.wait_for_reply(user_id=user_id, reply_id=fresh[0].reply_id, within=left)
             else:
-                self.pause(min(left.total_seconds(), POLL_SECONDS))
+                yield Wait(None, min(left.total_seconds(), POLL_SECONDS))
+
+
+def _whole(events: Iterator[StreamEvent]) -> Stream:
+    """A stream that has nothing to wait for."""
+    yield from events
 
 
 def _new_events(seen: Position, chunks: Sequence[Chunk]) -> Iterator[Delta | Reset]:

@@ -4,7 +4,7 @@ A position says how far a subscriber is: which generation of the reply's text, a
 id of a Server-Sent Event, so that a client that comes back, on any device, is given exactly what it missed.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import NamedTuple, Protocol, Self
@@ -59,15 +59,24 @@ class ReplyPublisher(Protocol):
 class ReplySubscription(Protocol):
     """One subscriber to one reply."""
 
+    # Whether nothing that is published from now on is missed.
+    confirmed: bool
+
     def next(self, *, within: float) -> Chunk | None:
-        """The next chunk, or None when none came ``within`` seconds. Chunks may be missing or come twice."""
+        """The next chunk, or None when none came ``within`` seconds. Chunks may be missing or come twice.
+
+        None as well, once and at once, when the subscription has just been confirmed.
+        """
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, from any thread, as soon as ``next`` would not wait: at once if so now."""
 
 
 class ReplySubscriber(Protocol):
     """The listeners' end. No method raises: without its server nothing comes."""
 
     def listen(self, reply_id: ReplyId) -> AbstractContextManager[ReplySubscription]:
-        """Listen to what is published from now on."""
+        """Subscribe to what is published; it takes effect when the subscription is ``confirmed``, soon."""
 
     def published(self, reply_id: ReplyId) -> list[Chunk]:
         """What was published up to now, as far as it is still kept, in order."""

@@ -19,13 +19,6 @@ class NewId(Protocol):
         """A UUIDv7 (RFC 9562), greater than all that this process made before."""
 
 
-class Pause(Protocol):
-    """Lets time pass."""
-
-    def __call__(self, seconds: float) -> None:
-        """Come back after ``seconds``."""
-
-
 class NewCode(Protocol):
     """Makes one-time passwords."""
 

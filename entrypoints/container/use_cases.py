@@ -188,7 +188,7 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
             policy=adapters.reply_policy(),
         ),
         read_entry=read_entry,
-        poll_messages=PollMessages(reader=reader, wait_for_reply=wait_for_reply, clock=clock, pause=adapters.pause()),
+        poll_messages=PollMessages(reader=reader, wait_for_reply=wait_for_reply, clock=clock),
         wait_for_reply=wait_for_reply,
         follow_reply=FollowReply(read_entry=read_entry, subscriber=subscriber),
     )

@@ -17,7 +17,7 @@ from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
 from adapters.sql.export import SqlExport
 from adapters.stripe.webhook_events import StripeEventReader
-from adapters.system_runtime import Uuid7Ids, random_code, system_clock, system_pause
+from adapters.system_runtime import Uuid7Ids, random_code, system_clock
 from application.billing.subscribe import ReturnUrls
 from application.ports.access_tokens import AccessTokens
 from application.ports.audit import PhoneDigest
@@ -34,7 +34,7 @@ from application.ports.rate_limiter import RateLimiter
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.reply_stream import ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
-from application.ports.runtime import NewCode, NewId, Pause
+from application.ports.runtime import NewCode, NewId
 from application.ports.served_countries import IsServed
 from entrypoints.container.adapters import SharedAdapters, singleton
 from entrypoints.container.keys import key_for
@@ -77,7 +77,6 @@ class WebAdapters(SharedAdapters):
 
     new_id: Provider[NewId] = singleton(lambda: Uuid7Ids())
     new_code: Provider[NewCode] = Object(random_code)
-    pause: Provider[Pause] = Object(system_pause)
 
     database_probe: Provider[Probe] = singleton(lambda database: database.answers, database)
     redis_probe: Provider[Probe] = singleton(lambda redis: RedisProbe(redis), redis)

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Event
 from typing import Any, cast
 
@@ -66,6 +66,15 @@ def hear(subscription: ReplySubscription, *, until: Callable[[Chunk], bool] = la
     pytest.fail(f"the end did not come; heard {heard}")
 
 
+@contextmanager
+def listening(subscriber: ReplySubscriber, reply_id: ReplyId) -> Iterator[ReplySubscription]:
+    """A subscription that has taken effect."""
+    with subscriber.listen(reply_id) as subscription:
+        if not subscription.confirmed:
+            assert subscription.next(within=PATIENCE) is None
+        yield subscription
+
+
 def text_of(chunks: list[Chunk]) -> str:
     """The text of chunks of one run that follow one another, the first from the beginning."""
     position = Position(chunks[0].end.generation, 0) if chunks else Position(0, 0)
@@ -92,7 +101,7 @@ class ReplyStreamContract:
     def test_what_is_published_is_heard_in_order(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             tell(publisher, reply_id, list(TEXT))
             heard = hear(subscription)
         assert text_of(heard) == TEXT
@@ -117,20 +126,20 @@ class ReplyStreamContract:
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, text: str, final: bool
     ) -> None:
         chunk = Chunk(Position(2**31, len(text) + 7), text, final)
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             publisher.publish(reply_id, chunk)
             assert hear(subscription, until=lambda _: True) == [chunk]
         assert eventually(lambda: subscriber.published(reply_id) == [chunk])
 
     def test_where_nothing_was_said_nothing_comes(self, subscriber: ReplySubscriber, reply_id: ReplyId) -> None:
         assert subscriber.published(reply_id) == []
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             assert subscription.next(within=0) is None
             assert subscription.next(within=0.05) is None
 
     def test_of_each_reply_only_its_own(self, publisher: ReplyPublisher, subscriber: ReplySubscriber) -> None:
         one, other = ReplyId(new_id()), ReplyId(new_id())
-        with subscriber.listen(one) as to_one, subscriber.listen(other) as to_other:
+        with listening(subscriber, one) as to_one, listening(subscriber, other) as to_other:
             tell(publisher, one, ["this ", "one"])
             tell(publisher, other, ["the ", "other"])
             assert text_of(hear(to_one)) == "this one"
@@ -142,28 +151,28 @@ class ReplyStreamContract:
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
         with ExitStack() as stack:
-            everybody = [stack.enter_context(subscriber.listen(reply_id)) for _ in range(50)]
+            everybody = [stack.enter_context(listening(subscriber, reply_id)) for _ in range(50)]
             tell(publisher, reply_id, list(TEXT))
             assert {text_of(hear(subscription)) for subscription in everybody} == {TEXT}
 
     def test_who_leaves_does_not_take_the_others_along(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with subscriber.listen(reply_id) as who_stays:
-            with subscriber.listen(reply_id) as who_leaves:
+        with listening(subscriber, reply_id) as who_stays:
+            with listening(subscriber, reply_id) as who_leaves:
                 publisher.publish(reply_id, Chunk(Position(1, 3), "One"))
                 hear(who_leaves, until=lambda _: True)
             publisher.publish(reply_id, Chunk(Position(1, 3), "", final=True))
             assert text_of(hear(who_stays)) == "One"
             assert who_leaves.next(within=0.05) is None
-        with subscriber.listen(reply_id) as who_comes_back:
+        with listening(subscriber, reply_id) as who_comes_back:
             tell(publisher, reply_id, ["Two"], generation=2)
             assert hear(who_comes_back)[-1].end == Position(2, 3)
 
     def test_runs_are_not_mixed(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             tell(publisher, reply_id, ["Half a", " text"], generation=1, final=False)
             tell(publisher, reply_id, ["A whole", " text"], generation=2)
             heard = hear(subscription)
@@ -175,7 +184,7 @@ class ReplyStreamContract:
     def test_nothing_is_joined_to_an_end(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId
     ) -> None:
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             publisher.publish(reply_id, Chunk(Position(1, 0), "", final=True))
             publisher.publish(reply_id, Chunk(Position(1, 4), "more"))
             heard = hear(subscription, until=lambda chunk: not chunk.final)
@@ -197,7 +206,7 @@ class ReplyStreamContract:
     ) -> None:
         publisher.publish(reply_id, Chunk(Position(1, 4), "Once"))
         publisher.forget([reply_id])  # while the beginning may still be on its way
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             tell(publisher, reply_id, ["Once", " upon"], generation=2)
             heard = hear(subscription)
         assert text_of([chunk for chunk in heard if chunk.end.generation == 2]) == "Once upon"
@@ -220,7 +229,7 @@ class ReplyStreamContract:
             return replies[reply_id]
 
         with ExitStack() as stack:
-            subscription = {reply_id: stack.enter_context(subscriber.listen(reply_id)) for reply_id in replies}
+            subscription = {reply_id: stack.enter_context(listening(subscriber, reply_id)) for reply_id in replies}
             together([lambda reply_id=reply_id: write(reply_id) for reply_id in replies])  # type: ignore[misc]
             assert {reply_id: text_of(hear(subscription[reply_id])) for reply_id in replies} == replies
         for reply_id, text in replies.items():
@@ -242,7 +251,7 @@ class ReplyStreamContract:
             return "".join(str(number % 10) for number in range(1, length + 1))
 
         def follow() -> str:
-            with subscriber.listen(reply_id) as subscription:
+            with listening(subscriber, reply_id) as subscription:
                 before = subscriber.published(reply_id)
                 come.append(None)
                 if len(come) == 20:
@@ -340,7 +349,7 @@ class TestRedisReplyStream(ReplyStreamContract):
         other = ReplyId(new_id())
         with connect(clean_redis) as redis, capture_logs() as logs:
             RedisReplyPublisher(redis).forget([reply_id])
-            with subscriber.listen(reply_id) as subscription:
+            with listening(subscriber, reply_id) as subscription:
                 tell(publisher, reply_id, [TEXT])
                 tell(publisher, other, [TEXT])
                 assert text_of(hear(subscription)) == TEXT
@@ -353,7 +362,7 @@ class TestRedisReplyStream(ReplyStreamContract):
     ) -> None:
         replies = [ReplyId(new_id()) for _ in range(50)]
         with ExitStack() as stack:
-            subscription = [stack.enter_context(subscriber.listen(reply_id)) for reply_id in replies * 4]
+            subscription = [stack.enter_context(listening(subscriber, reply_id)) for reply_id in replies * 4]
             assert len(channels(redis)) == 50
             assert listening_connections(redis) == 1
             for reply_id in replies:
@@ -362,15 +371,15 @@ class TestRedisReplyStream(ReplyStreamContract):
             assert heard == [str(reply_id) for reply_id in replies * 4]
         assert eventually(lambda: listening_connections(redis) == 0)
         assert channels(redis) == []
-        with subscriber.listen(replies[0]) as one:
+        with listening(subscriber, replies[0]) as one:
             assert len(channels(redis)) == 1
             tell(publisher, replies[0], ["again"], generation=2)
             assert hear(one)[-1].end == Position(2, 5)
 
     def test_what_nobody_listens_to_any_more_is_unsubscribed(self, subscriber: ReplySubscriber, redis: Redis) -> None:
         one, other = ReplyId(new_id()), ReplyId(new_id())
-        with subscriber.listen(one):
-            with subscriber.listen(other), subscriber.listen(one):
+        with listening(subscriber, one):
+            with listening(subscriber, other), listening(subscriber, one):
                 assert len(channels(redis)) == 2
             assert eventually(lambda: len(channels(redis)) == 1)
             assert str(one) in str(channels(redis))
@@ -380,16 +389,13 @@ class TestRedisReplyStream(ReplyStreamContract):
         publisher: ReplyPublisher,
         subscriber: ReplySubscriber,
         reply_id: ReplyId,
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(redis_reply_stream, "SUBSCRIBED_WITHIN_SECONDS", 3_600)
-
         def come_and_go() -> None:
-            with subscriber.listen(reply_id):
-                pass
+            with subscriber.listen(reply_id) as subscription:
+                assert subscription.confirmed
 
         with ThreadPoolExecutor(1) as thread:
-            with subscriber.listen(reply_id) as subscription:
+            with listening(subscriber, reply_id) as subscription:
                 thread.submit(come_and_go).result(PATIENCE)
                 tell(publisher, reply_id, [TEXT])
                 assert text_of(hear(subscription)) == TEXT
@@ -400,7 +406,7 @@ class TestRedisReplyStream(ReplyStreamContract):
     def test_listeners_hear_again_after_the_connection_was_cut(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             for generation in (1, 2):
                 publisher.publish(reply_id, Chunk(Position(generation, 0), ""))
                 hear(subscription, until=lambda chunk, generation=generation: chunk.end.generation == generation)  # type: ignore[misc]
@@ -430,7 +436,7 @@ class TestRedisReplyStream(ReplyStreamContract):
     def test_when_redis_forgets_everything_listeners_go_on(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             publisher.publish(reply_id, Chunk(Position(1, 4), "Once"))
             heard = hear(subscription, until=lambda _: True)
             redis.flushdb()
@@ -443,7 +449,7 @@ class TestRedisReplyStream(ReplyStreamContract):
     def test_what_is_no_piece_is_passed_over(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis, rubbish: bytes
     ) -> None:
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             publisher.publish(reply_id, Chunk(Position(1, 4), "Once"))
             hear(subscription, until=lambda _: True)
             (key,) = redis.scan_iter("reply:*")
@@ -464,7 +470,7 @@ class TestRedisReplyStream(ReplyStreamContract):
         redis.delete(key)
         redis.set(key, b"rubbish")
         assert subscriber.published(reply_id) == []
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             # It cannot be kept, and is said all the same.
             tell(publisher, reply_id, ["Twice"], generation=2)
             hear(subscription)
@@ -475,7 +481,7 @@ def test_what_is_built_before_a_fork_has_no_thread_to_lose(clean_redis: str, rep
         before = set(threading.enumerate())
         publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
         assert set(threading.enumerate()) <= before
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             tell(publisher, reply_id, [TEXT])
             assert text_of(hear(subscription)) == TEXT
 
@@ -486,7 +492,7 @@ def test_without_redis_nothing_comes_and_nothing_is_raised(
 ) -> None:
     with down() as url, connect(url) as redis:
         publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
-        with subscriber.listen(reply_id) as subscription, subscriber.listen(reply_id) as another:
+        with listening(subscriber, reply_id) as subscription, listening(subscriber, reply_id) as another:
             tell(publisher, reply_id, list(TEXT))
             publisher.forget([reply_id])
             assert subscriber.published(reply_id) == []
@@ -500,7 +506,7 @@ def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(
     with connect(clean_redis) as redis:
         redis.execute_command("CLIENT", "PAUSE", "1000")  # a black hole for a second
         publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
-        with subscriber.listen(reply_id) as subscription:
+        with listening(subscriber, reply_id) as subscription:
             publisher.publish(reply_id, Chunk(Position(1, 4), "Lost"))
             with connect(clean_redis) as other:
                 assert eventually(lambda: _channels_or_none(other) == 1)

@@ -25,7 +25,7 @@ from application.ports.reader import Entry
 from application.ports.reply_stream import START, Chunk, Position
 from domain.errors import DependencyDown, MessageNotFound
 from domain.replies import Answer, AnswerFailed, FailureReason, ReplyId, ReplyState
-from tests.builders import ASHA, House
+from tests.builders import ASHA, House, events_of
 
 TEXT = "Once upon a time"
 PIECES = ["Once ", "upon", " a time"]
@@ -432,6 +432,11 @@ class Wire:
         self.looks += 1
         return list(self.kept)
 
+    confirmed = True
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        callback()
+
     def next(self, *, within: float) -> Chunk | None:
         """What is heard next, of what is to come if need be."""
         if not self._hearing and self.to_come:
@@ -468,7 +473,7 @@ def watched() -> Watched:
     story = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
 
     def follow(after: Position = START) -> Iterator[StreamEvent]:
-        return story(user_id=STORY.asha.user_id, entry_id=STORY.sent.reply_id, after=after)
+        return events_of(story(user_id=STORY.asha.user_id, entry_id=STORY.sent.reply_id, after=after))
 
     return Watched(wire, rows, follow)
 

@@ -36,14 +36,18 @@ class Story:
 
     def wait(self, within: float) -> Entry:
         """Wait for the reply."""
-        return self.house.use_cases.chat.wait_for_reply(
-            user_id=self.asha.user_id, reply_id=self.sent.reply_id, within=within * SECONDS
+        return self.house.finish(
+            self.house.use_cases.chat.wait_for_reply(
+                user_id=self.asha.user_id, reply_id=self.sent.reply_id, within=within * SECONDS
+            )
         )
 
     def poll_messages(self, after: MessageId | ReplyId, within: float = 0, *, turns: int = 10) -> Sequence[Turn]:
         """Read on in the room."""
-        return self.house.use_cases.chat.poll_messages(
-            user_id=self.asha.user_id, chatroom_id=self.room, after=after, turns=turns, within=within * SECONDS
+        return self.house.finish(
+            self.house.use_cases.chat.poll_messages(
+                user_id=self.asha.user_id, chatroom_id=self.room, after=after, turns=turns, within=within * SECONDS
+            )
         )
 
     def said(self, turns: Sequence[Turn]) -> list[tuple[str, str]]:
@@ -117,8 +121,10 @@ def test_nobody_waits_for_the_reply_of_another():
     story = Story()
     ravi = story.house.user(RAVI)
     with pytest.raises(MessageNotFound):
-        story.house.use_cases.chat.wait_for_reply(
-            user_id=ravi.user_id, reply_id=story.sent.reply_id, within=10 * SECONDS
+        story.house.finish(
+            story.house.use_cases.chat.wait_for_reply(
+                user_id=ravi.user_id, reply_id=story.sent.reply_id, within=10 * SECONDS
+            )
         )
 
 
@@ -215,8 +221,10 @@ def test_a_foreign_room_and_a_missing_one_are_not_found_at_once():
     began = story.house.clock()
     for room in (story.room, ChatroomId(UUID(int=1 << 90))):
         with pytest.raises(ChatroomNotFound):
-            story.house.use_cases.chat.poll_messages(
-                user_id=ravi.user_id, chatroom_id=room, after=story.sent.message.id, turns=10, within=25 * SECONDS
+            story.house.finish(
+                story.house.use_cases.chat.poll_messages(
+                    user_id=ravi.user_id, chatroom_id=room, after=story.sent.message.id, turns=10, within=25 * SECONDS
+                )
             )
     assert story.house.clock() == began
 
