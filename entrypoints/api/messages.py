@@ -33,7 +33,7 @@ from entrypoints.api.waiting import RequestSlots
 # Listeners try again after so long when the connection breaks.
 RECONNECT_MILLISECONDS = 1_000
 
-STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-StreamEvent-ID`, from where the
+STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-Event-ID`, from where the
 client left off: while it is being written, on any device, and afterwards.
 
 | event | data |
@@ -125,7 +125,7 @@ def _asked_again(sent: SentMessage) -> Response:
 
 
 def _last_position() -> Position:
-    run, _, characters = request.headers.get("Last-StreamEvent-ID", "").partition("-")
+    run, _, characters = request.headers.get("Last-Event-ID", "").partition("-")
     if run.isascii() and run.isdigit() and characters.isascii() and characters.isdigit() and len(run + characters) < 20:
         return Position(int(run), int(characters))
     return START
