@@ -13,7 +13,7 @@ from domain.one_time_password import Purpose
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import MessageOnlySchema, Schema, TokensSchema, described, tokens_json
+from entrypoints.api.schemas import MessageOnlySchema, Schema, SessionTokensSchema, described, tokens_json
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
@@ -44,7 +44,7 @@ def _otp(*, required: bool) -> ma.fields.String:
 class SignUpSchema(Schema):
     """A new account."""
 
-    mobileNumber = _mobile_number()  # noqa: N815
+    mobile_number = _mobile_number()
     name = ma.fields.String(allow_none=True, validate=ma.validate.Length(1, NAME_MAX_LENGTH))
     email = ma.fields.Email(allow_none=True, validate=ma.validate.Length(max=254))
     password = _new_password(required=False)
@@ -53,36 +53,36 @@ class SignUpSchema(Schema):
 class MobileNumberSchema(Schema):
     """A mobile number."""
 
-    mobileNumber = _mobile_number()  # noqa: N815
+    mobile_number = _mobile_number()
 
 
 class VerifyOtpSchema(Schema):
     """A mobile number and the code that was sent to it."""
 
-    mobileNumber = _mobile_number()  # noqa: N815
+    mobile_number = _mobile_number()
     otp = _otp(required=True)
 
 
 class LogInSchema(Schema):
     """A mobile number and its password."""
 
-    mobileNumber = _mobile_number()  # noqa: N815
+    mobile_number = _mobile_number()
     password = ma.fields.String(required=True, validate=ma.validate.Length(1, 1000))
 
 
 class ResetPasswordSchema(Schema):
     """A password-reset code and the password to set."""
 
-    mobileNumber = _mobile_number()  # noqa: N815
+    mobile_number = _mobile_number()
     otp = _otp(required=True)
-    newPassword = _new_password(required=True)  # noqa: N815
+    new_password = _new_password(required=True)
 
 
 class ChangePasswordSchema(Schema):
     """The password to set, and proof unless the login by one-time password is at most ten minutes old."""
 
-    newPassword = _new_password(required=True)  # noqa: N815
-    currentPassword = ma.fields.String(validate=ma.validate.Length(1, 1000))  # noqa: N815
+    new_password = _new_password(required=True)
+    current_password = ma.fields.String(validate=ma.validate.Length(1, 1000))
     otp = _otp(required=False)
 
 
@@ -90,10 +90,10 @@ class AccountSchema(Schema):
     """An account."""
 
     id = ma.fields.UUID(required=True)
-    mobileNumber = ma.fields.String(required=True, metadata=described("E.164"))  # noqa: N815
+    mobile_number = ma.fields.String(required=True, metadata=described("E.164"))
     name = ma.fields.String(required=True, allow_none=True)
     email = ma.fields.String(required=True, allow_none=True)
-    createdAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
+    created_at = ma.fields.AwareDateTime(required=True)
 
 
 class SignedUpSchema(Schema):
@@ -107,12 +107,12 @@ class SentCodeSchema(Schema):
     """A code is on its way."""
 
     message = ma.fields.String(required=True)
-    expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
-    resendIn = ma.fields.Integer(required=True, metadata=described("Seconds until another can be sent"))  # noqa: N815
+    expires_in = ma.fields.Integer(required=True, metadata=described("Seconds"))
+    resend_in = ma.fields.Integer(required=True, metadata=described("Seconds until another can be sent"))
     otp = ma.fields.String(metadata=described("Only where OTP_DELIVERY is `response`, never in production"))
 
 
-class LoggedInSchema(TokensSchema):
+class LoggedInSchema(SessionTokensSchema):
     """A login."""
 
     user = ma.fields.Nested(AccountSchema, required=True)
@@ -132,7 +132,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         has an account. A password given here counts once the number has been verified within 15 minutes.
         """
         user = auth.sign_up(
-            mobile_number=body["mobileNumber"],
+            mobile_number=body["mobile_number"],
             name=body.get("name"),
             email=body.get("email"),
             password=body.get("password"),
@@ -149,7 +149,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         The same answer for numbers with and without an account. 429 `otp_resend_too_soon` within 30 seconds of the
         last one, 429 `otp_sends_exhausted` after too many a day. 503 when it could not be sent: ask again.
         """
-        return _sent(auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.LOGIN, origin=origin()))
+        return _sent(auth.request_code(mobile_number=body["mobile_number"], purpose=Purpose.LOGIN, origin=origin()))
 
     @blp.route("/forgot-password", methods=["POST"])
     @blp.arguments(MobileNumberSchema())
@@ -160,7 +160,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         Use it with `/auth/reset-password`, or log in with it (`/auth/verify-otp`) and call `/auth/change-password`.
         """
         return _sent(
-            auth.request_code(mobile_number=body["mobileNumber"], purpose=Purpose.PASSWORD_RESET, origin=origin())
+            auth.request_code(mobile_number=body["mobile_number"], purpose=Purpose.PASSWORD_RESET, origin=origin())
         )
 
     @blp.route("/verify-otp", methods=["POST"])
@@ -172,7 +172,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         401 `otp_invalid` with `attemptsLeft`; after five wrong codes 429 `otp_locked`, and the code is void. After
         twenty wrong codes a day no code of the number is taken any more.
         """
-        return _logged_in(auth.verify_code(mobile_number=body["mobileNumber"], code=body["otp"], origin=origin()))
+        return _logged_in(auth.verify_code(mobile_number=body["mobile_number"], code=body["otp"], origin=origin()))
 
     @blp.route("/login", methods=["POST"])
     @blp.arguments(LogInSchema())
@@ -182,7 +182,7 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
 
         401 `credentials_invalid`, whatever was wrong; 429 `rate_limited` after ten tries in a quarter of an hour.
         """
-        return _logged_in(auth.log_in(mobile_number=body["mobileNumber"], password=body["password"], origin=origin()))
+        return _logged_in(auth.log_in(mobile_number=body["mobile_number"], password=body["password"], origin=origin()))
 
     @blp.route("/reset-password", methods=["POST"])
     @blp.arguments(ResetPasswordSchema())
@@ -190,9 +190,9 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
     def reset_password(body: Body) -> Response:
         """Set a password with the code of `/auth/forgot-password`. Ends every session of the account."""
         auth.reset_password(
-            mobile_number=body["mobileNumber"],
+            mobile_number=body["mobile_number"],
             code=body["otp"],
-            new_password=body["newPassword"],
+            new_password=body["new_password"],
             origin=origin(),
         )
         return json_response({"message": "The password is set. Log in with it."})
@@ -209,8 +209,8 @@ def auth_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         """
         auth.change_password(
             principal=principal,
-            new_password=body["newPassword"],
-            current_password=body.get("currentPassword"),
+            new_password=body["new_password"],
+            current_password=body.get("current_password"),
             code=body.get("otp"),
             origin=origin(),
         )

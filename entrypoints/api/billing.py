@@ -37,22 +37,22 @@ def _return_url(what: str) -> ma.fields.String:
 class SubscribeSchema(Schema):
     """Where to go after the checkout. Nothing else of a body is ever passed on."""
 
-    successUrl = _return_url("Where to go after paying")  # noqa: N815
-    cancelUrl = _return_url("Where to go without paying")  # noqa: N815
+    success_url = _return_url("Where to go after paying")
+    cancel_url = _return_url("Where to go without paying")
 
 
 class CheckoutSchema(Schema):
     """A checkout to be paid."""
 
     url = ma.fields.String(required=True)
-    checkoutUrl = ma.fields.String(required=True, metadata=described("The same"))  # noqa: N815
-    sessionId = ma.fields.String(required=True)  # noqa: N815
+    checkout_url = ma.fields.String(required=True, metadata=described("The same"))
+    session_id = ma.fields.String(required=True)
 
 
 class OpenPortalSchema(Schema):
     """Where to go from the portal."""
 
-    returnUrl = _return_url("Where to go from there")  # noqa: N815
+    return_url = _return_url("Where to go from there")
 
 
 class PortalSchema(Schema):
@@ -79,7 +79,7 @@ def billing_blueprint(billing: Billing, guard: Guard) -> JsonBlueprint:
         that has not ended; 503 while the payment provider is down: ask again, and nothing is bought twice.
         """
         checkout = billing.subscribe(
-            user_id=principal.user_id, success_url=body.get("successUrl"), cancel_url=body.get("cancelUrl")
+            user_id=principal.user_id, success_url=body.get("success_url"), cancel_url=body.get("cancel_url")
         )
         return json_response({"url": checkout.url, "checkoutUrl": checkout.url, "sessionId": checkout.id})
 
@@ -121,7 +121,7 @@ def billing_blueprint(billing: Billing, guard: Guard) -> JsonBlueprint:
 
         409 `not_subscribed` for somebody who never began to subscribe.
         """
-        url = billing.open_portal(user_id=principal.user_id, return_url=body.get("returnUrl"))
+        url = billing.open_portal(user_id=principal.user_id, return_url=body.get("return_url"))
         return json_response({"url": url})
 
     @blp.route("/subscription/cancel", methods=["POST"])

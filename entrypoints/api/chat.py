@@ -53,7 +53,7 @@ class NewChatroomSchema(Schema):
     """A chatroom to open."""
 
     name = ma.fields.String(required=True, validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH))
-    systemPrompt = ma.fields.String(  # noqa: N815
+    system_prompt = ma.fields.String(
         allow_none=True,
         validate=ma.validate.Length(1, SYSTEM_PROMPT_MAX_LENGTH),
         metadata=described("Kept with the chatroom"),
@@ -65,16 +65,16 @@ class ChatroomSchema(Schema):
 
     id = ma.fields.UUID(required=True)
     name = ma.fields.String(required=True)
-    createdAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
-    updatedAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
+    created_at = ma.fields.AwareDateTime(required=True)
+    updated_at = ma.fields.AwareDateTime(required=True)
 
 
 class ConversationSchema(ChatroomSchema):
     """A chatroom with a page of its messages."""
 
-    systemPrompt = ma.fields.String(required=True, allow_none=True)  # noqa: N815
+    system_prompt = ma.fields.String(required=True, allow_none=True)
     messages = ma.fields.List(ma.fields.Nested(EntrySchema), required=True, metadata=described("Oldest first"))
-    nextCursor = ma.fields.UUID(  # noqa: N815
+    next_cursor = ma.fields.UUID(
         required=True,
         allow_none=True,
         metadata=described("Give as `cursor` to read the older ones; null: there are none"),
@@ -92,7 +92,6 @@ class MessageHeadersSchema(Schema):
 
     idempotency_key = ma.fields.String(
         data_key="Idempotency-Key",
-        attribute="Idempotency-Key",
         validate=[ma.validate.Length(1, 255), ma.validate.Regexp(r"[\x21-\x7e]+\Z")],
         metadata=described("Yours to choose, such as a UUID"),
     )
@@ -119,7 +118,7 @@ class MessagesSchema(Schema):
     """A page of messages."""
 
     messages = ma.fields.List(ma.fields.Nested(EntrySchema), required=True, metadata=described("Oldest first"))
-    nextCursor = ma.fields.UUID(  # noqa: N815
+    next_cursor = ma.fields.UUID(
         required=True, allow_none=True, metadata=described("Give as `before` to read the older ones")
     )
 
@@ -152,7 +151,7 @@ def chat_blueprint(chat: Chat, guard: Guard, places: RequestSlots) -> JsonBluepr
     @blp.response(201, ChatroomSchema)
     def open_chatroom(principal: Principal, body: Body) -> Response:
         """Open a chatroom."""
-        room = chat.open_chatroom(user_id=principal.user_id, name=body["name"], system_prompt=body.get("systemPrompt"))
+        room = chat.open_chatroom(user_id=principal.user_id, name=body["name"], system_prompt=body.get("system_prompt"))
         return json_response(
             _room(room.id, room.name, room.created_at, room.updated_at),
             201,
@@ -262,7 +261,7 @@ def chat_blueprint(chat: Chat, guard: Guard, places: RequestSlots) -> JsonBluepr
             sender=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             text=body["message"],
-            idempotency_key=headers.get("Idempotency-Key"),
+            idempotency_key=headers.get("idempotency_key"),
         )
         location = {"Location": entry_path(sent.reply_id), **quota_headers(sent.quota)}
         if sent.repeated:

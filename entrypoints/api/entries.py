@@ -33,28 +33,28 @@ class FailureSchema(Schema):
     detail = ma.fields.String(required=True)
 
 
-class TokensSchema(Schema):
+class TokenUsageSchema(Schema):
     """What the model counted."""
 
-    inputTokens = ma.fields.Integer(required=True, allow_none=True)  # noqa: N815
-    outputTokens = ma.fields.Integer(required=True, allow_none=True)  # noqa: N815
+    input_tokens = ma.fields.Integer(required=True, allow_none=True)
+    output_tokens = ma.fields.Integer(required=True, allow_none=True)
 
 
 class EntrySchema(Schema):
     """A message of the user, or the bot's reply to one."""
 
     id = ma.fields.UUID(required=True)
-    chatroomId = ma.fields.UUID(required=True)  # noqa: N815
+    chatroom_id = ma.fields.UUID(required=True)
     role = ma.fields.String(required=True, validate=ma.validate.OneOf(["user", "bot"]))
     content = ma.fields.String(required=True, allow_none=True, metadata=described("null until the reply is done"))
-    createdAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
-    replyTo = ma.fields.UUID(metadata=described("Replies only: the message this answers"))  # noqa: N815
+    created_at = ma.fields.AwareDateTime(required=True)
+    reply_to = ma.fields.UUID(metadata=described("Replies only: the message this answers"))
     status = ma.fields.Enum(ReplyState, by_value=True, metadata=described("Replies only"))
     model = ma.fields.String(metadata=described("Which model answered"))
     truncated = ma.fields.Boolean(metadata=described("The model ran into its output limit"))
-    finishedAt = ma.fields.AwareDateTime()  # noqa: N815
+    finished_at = ma.fields.AwareDateTime()
     error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
-    usage = ma.fields.Nested(TokensSchema)
+    usage = ma.fields.Nested(TokenUsageSchema)
 
 
 class OneEntrySchema(EntrySchema):

@@ -15,7 +15,7 @@ from domain.errors import DomainError
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response, to_json
-from entrypoints.api.schemas import Schema, described
+from entrypoints.api.schemas import Schema, camel_case, described
 from entrypoints.api.security import Guard
 from entrypoints.api.users import ProfileSchema, profile_json
 
@@ -76,7 +76,7 @@ def own_account_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         return json_response(
             {
                 "message": "Everything that was yours is erased.",
-                "erased": {_camel_case(table): rows for table, rows in erased.items()},
+                "erased": {camel_case(table): rows for table, rows in erased.items()},
             }
         )
 
@@ -111,8 +111,3 @@ def _lines(records: Iterator[Record]) -> Iterator[bytes]:
         log.warning("export_broken_off", error=error.code)
         return
     yield to_json({"type": "end", "records": count}) + b"\n"
-
-
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

@@ -14,7 +14,7 @@ from domain import errors
 from domain.errors import DomainError, InvalidValue
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
-from entrypoints.api.schemas import Schema
+from entrypoints.api.schemas import Schema, camel_case
 from entrypoints.api.waiting import TooManyWaiting
 
 PROBLEM_JSON = "application/problem+json"
@@ -58,7 +58,7 @@ class ProblemSchema(Schema):
     status = ma.fields.Integer(required=True)
     detail = ma.fields.String()
     code = ma.fields.String(required=True, metadata={"description": "Stable, for programs"})
-    requestId = ma.fields.String(required=True)  # noqa: N815
+    request_id = ma.fields.String(required=True)
     errors = ma.fields.Dict(
         keys=ma.fields.String(),
         values=ma.fields.List(ma.fields.String()),
@@ -113,7 +113,7 @@ def domain_problem(error: DomainError) -> Response:
     status = status_of(type(error))
     if isinstance(error, InvalidValue):
         return problem(status, error.code, error.title, errors={error.field: [error.reason]})
-    facts = {_camel_case(name): value for name, value in error.facts().items()}
+    facts = {camel_case(name): value for name, value in error.facts().items()}
     headers = {}
     wait = _seconds_to_wait(error)
     if wait is not None:
@@ -199,8 +199,3 @@ def _by_field(messages: Any) -> dict[str, list[str]]:
     for location in messages.values() if isinstance(messages, dict) else [messages]:
         walk("", location)
     return {("body" if name == "_schema" else name): lines for name, lines in found.items()}
-
-
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

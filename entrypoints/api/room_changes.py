@@ -22,7 +22,7 @@ class ChangedChatroomSchema(Schema):
     """What to change of a chatroom. What is not given stays."""
 
     name = ma.fields.String(validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH))
-    systemPrompt = ma.fields.String(  # noqa: N815
+    system_prompt = ma.fields.String(
         allow_none=True,
         validate=ma.validate.Length(1, SYSTEM_PROMPT_MAX_LENGTH),
         metadata=described("null takes it away"),
@@ -34,9 +34,9 @@ class RoomAfterChangeSchema(Schema):
 
     id = ma.fields.UUID(required=True)
     name = ma.fields.String(required=True)
-    systemPrompt = ma.fields.String(required=True, allow_none=True)  # noqa: N815
-    createdAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
-    updatedAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
+    system_prompt = ma.fields.String(required=True, allow_none=True)
+    created_at = ma.fields.AwareDateTime(required=True)
+    updated_at = ma.fields.AwareDateTime(required=True)
 
 
 def room_changes_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
@@ -53,7 +53,7 @@ def room_changes_blueprint(chat: Chat, guard: Guard) -> JsonBlueprint:
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             name=body.get("name", UNCHANGED),
-            system_prompt=body.get("systemPrompt", UNCHANGED),
+            system_prompt=body.get("system_prompt", UNCHANGED),
         )
         return json_response(
             {

@@ -16,13 +16,21 @@ def described(text: str, **more: Any) -> dict[str, Any]:
     return {"description": text, **more}
 
 
+def camel_case(name: str) -> str:
+    """The name that JSON has for a Python name."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 class Schema(ma.Schema):
-    """Ignores members it does not know, and is documented so: both sides may grow."""
+    """Base of all schemas: snake_case in Python is camelCase in JSON, and unknown members are ignored."""
 
     class Meta:
-        """marshmallow's options."""
-
         unknown = ma.EXCLUDE
+
+    def on_bind_field(self, field_name: str, field_obj: ma.fields.Field[Any]) -> None:
+        if field_obj.data_key is None:
+            field_obj.data_key = camel_case(field_name)
 
 
 # int() and UUID() also take spaces, underscores, braces, and the digits of every script.
@@ -54,15 +62,13 @@ class MessageOnlySchema(Schema):
     message = ma.fields.String(required=True)
 
 
-class TokensSchema(Schema):
+class SessionTokensSchema(Schema):
     """What to come back with."""
 
     token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
-    tokenType = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))  # noqa: N815
-    expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
-    refreshToken = ma.fields.String(  # noqa: N815
-        required=True, metadata=described("For `/auth/refresh`; good once")
-    )
+    token_type = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))
+    expires_in = ma.fields.Integer(required=True, metadata=described("Seconds"))
+    refresh_token = ma.fields.String(required=True, metadata=described("For `/auth/refresh`; good once"))
 
 
 class QuotaSchema(Schema):
@@ -71,7 +77,7 @@ class QuotaSchema(Schema):
     limit = ma.fields.Integer(required=True, allow_none=True, metadata=described("null: no daily limit"))
     used = ma.fields.Integer(required=True)
     remaining = ma.fields.Integer(required=True, allow_none=True)
-    resetsAt = ma.fields.AwareDateTime(required=True, metadata=described("The next midnight, UTC"))  # noqa: N815
+    resets_at = ma.fields.AwareDateTime(required=True, metadata=described("The next midnight, UTC"))
 
 
 class UsageSchema(QuotaSchema):
@@ -81,7 +87,7 @@ class UsageSchema(QuotaSchema):
 
 
 def tokens_json(tokens: LoggedIn | Refreshed) -> dict[str, Any]:
-    """Tokens as TokensSchema describes them."""
+    """Tokens as SessionTokensSchema describes them."""
     return {
         "token": tokens.token,
         "tokenType": "Bearer",

@@ -13,7 +13,7 @@ from domain.accounts import LoginMethod, Principal, SessionId
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import MessageOnlySchema, Schema, TokensSchema, described, tokens_json
+from entrypoints.api.schemas import MessageOnlySchema, Schema, SessionTokensSchema, described, tokens_json
 from entrypoints.api.security import Guard
 
 Body = dict[str, Any]
@@ -22,13 +22,13 @@ Body = dict[str, Any]
 class RefreshSchema(Schema):
     """A refresh token."""
 
-    refreshToken = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))  # noqa: N815
+    refresh_token = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))
 
 
-class RefreshedSchema(TokensSchema):
+class RefreshedSchema(SessionTokensSchema):
     """New tokens."""
 
-    refreshToken = ma.fields.String(  # noqa: N815
+    refresh_token = ma.fields.String(
         required=True, metadata=described("Takes the place of the one that was sent, which is used up")
     )
 
@@ -45,11 +45,9 @@ class SessionSchema(Schema):
     id = ma.fields.UUID(required=True)
     device = ma.fields.String(required=True, allow_none=True, metadata=described("What the client called itself"))
     method = ma.fields.Enum(LoginMethod, by_value=True, required=True)
-    startedAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
-    lastUsedAt = ma.fields.AwareDateTime(  # noqa: N815
-        required=True, metadata=described("When its tokens were last refreshed")
-    )
-    expiresAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
+    started_at = ma.fields.AwareDateTime(required=True)
+    last_used_at = ma.fields.AwareDateTime(required=True, metadata=described("When its tokens were last refreshed"))
+    expires_at = ma.fields.AwareDateTime(required=True)
     current = ma.fields.Boolean(required=True, metadata=described("Whether it is the one that asks"))
 
 
@@ -66,7 +64,7 @@ def sessions_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
         One that is shown again ends the session, since it may be stolen; but if an answer was lost, asking again within
         30 seconds gives the same refresh token again. 401 `refresh_token_invalid`: log in again.
         """
-        refreshed = auth.refresh_session(refresh_token=body["refreshToken"], origin=origin())
+        refreshed = auth.refresh_session(refresh_token=body["refresh_token"], origin=origin())
         return json_response(tokens_json(refreshed))
 
     @blp.route("/logout", methods=["POST"])

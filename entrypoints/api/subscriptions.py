@@ -30,8 +30,8 @@ class StandingSchema(Schema):
         allow_none=True,
         metadata=described("Of the subscription at Stripe; null: never had one"),
     )
-    currentPeriodEnd = ma.fields.AwareDateTime(required=True, allow_none=True)  # noqa: N815
-    cancelAtPeriodEnd = ma.fields.Boolean(required=True)  # noqa: N815
+    current_period_end = ma.fields.AwareDateTime(required=True, allow_none=True)
+    cancel_at_period_end = ma.fields.Boolean(required=True)
     usage = ma.fields.Nested(UsageSchema, required=True)
 
 
