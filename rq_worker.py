@@ -1,6 +1,6 @@
 """The worker process: settings -> container -> worker."""
 
-from entrypoints.container.worker import build_worker
+from entrypoints.container.build import build_worker
 from entrypoints.logs import configure_logs
 from entrypoints.settings import load_settings
 from entrypoints.worker.run import run_worker

@@ -2,7 +2,7 @@
 
 from entrypoints.api.app import create_app
 from entrypoints.api.http_options import HttpOptions
-from entrypoints.container.web import build_web
+from entrypoints.container.build import build_web
 from entrypoints.logs import configure_logs
 from entrypoints.settings import load_settings
 

@@ -1,17 +1,48 @@
 """A service that sells nothing."""
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from application.ports.payments import Order, Payments
+from domain.accounts import UserId
+from domain.billing import CheckoutId, CustomerId, SubscriptionId
 from domain.errors import DependencyDown
 
 
-class NoPayments:
-    """The Payments port where no provider is configured: nothing can be bought, and nothing was."""
+class NoPayments(Payments):
+    """For a service without a payment provider: nothing can be bought, and nothing was.
 
-    def __getattr__(self, name: str) -> Any:
-        """Whatever is asked of it."""
-        return _refuse
+    Every method raises DependencyDown("payments").
+    """
+
+    name = "payments"
+
+    def new_customer(self, user_id: UserId) -> NoReturn:
+        _refuse()
+
+    def open_checkout(self, order: Order, customer_id: CustomerId) -> NoReturn:
+        _refuse()
+
+    def checkout(self, checkout_id: CheckoutId) -> NoReturn:
+        _refuse()
+
+    def expire_checkout(self, checkout_id: CheckoutId) -> NoReturn:
+        _refuse()
+
+    def open_portal(self, customer_id: CustomerId, *, return_url: str) -> NoReturn:
+        _refuse()
+
+    def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> NoReturn:
+        _refuse()
+
+    def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> NoReturn:
+        _refuse()
+
+    def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> NoReturn:
+        _refuse()
+
+    def customer_of_charge(self, charge_id: str) -> NoReturn:
+        _refuse()
 
 
-def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
-    raise DependencyDown("payments", retry_after=3600)
+def _refuse() -> NoReturn:
+    raise DependencyDown(NoPayments.name, retry_after=3600)

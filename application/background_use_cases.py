@@ -1,6 +1,6 @@
-"""What worker and command line receive, and all that they receive.
+"""The use cases of workers and of the command line.
 
-Apart from what requests ask for: a worker need not import the stories of requests.
+In a module of their own, so that a worker need not import the use cases of the HTTP layer.
 """
 
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from application.operations.retention import PurgeExpired
 
 
 @dataclass(frozen=True, slots=True)
-class Replying:
-    """What workers do: all that their door receives."""
+class ReplyUseCases:
+    """Use cases of workers: writing replies, and cleaning up."""
 
     claim: ClaimReplies
     ask_model: AskModel
     store_outcome: StoreOutcome
     find_stops: FindStops
     release: ReleaseReply
-    sweep: FailExpiredReplies
+    fail_expired: FailExpiredReplies
     purge_expired: PurgeExpired
 
 
 @dataclass(frozen=True, slots=True)
 class BillingMaintenance:
-    """What keeps billing true without being asked, and what operators ask for: for worker and command line."""
+    """Use cases that keep billing in step with the payment provider, and that operators run."""
 
     apply_pending: ApplyPendingEvents
     reconcile: Reconcile

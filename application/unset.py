@@ -1,12 +1,12 @@
-"""What a caller of a story leaves as it is."""
+"""A sentinel for optional arguments for which None is a value."""
 
 from enum import Enum
 
 
-class Unchanged(Enum):
-    """Stands for a value that was not given: None means to take one away."""
+class Unset(Enum):
+    """The type of ``UNSET``. An enum with one member, so that type checkers can narrow it away."""
 
-    UNCHANGED = "unchanged"
+    UNSET = "unset"
 
 
-UNCHANGED = Unchanged.UNCHANGED
+UNSET = Unset.UNSET

@@ -1,4 +1,4 @@
-"""What the HTTP door receives, and all that it receives."""
+"""The use cases of the HTTP layer."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,11 @@ from application.auth.refresh import RefreshSession
 from application.auth.sessions import Authenticate
 from application.auth.sign_up import SignUp
 from application.billing.ledger import ShowDays
-from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
+from application.billing.manage import OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe
-from application.chat.change_rooms import ChangeChatroom, RemoveChatroom
-from application.chat.chatrooms import ListChatrooms, OpenChatroom, ReadChatroom
+from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
@@ -26,7 +25,7 @@ from application.operations.readiness import CheckReadiness
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Who people are."""
+    """Use cases of authentication and accounts."""
 
     sign_up: SignUp
     request_code: RequestCode
@@ -49,7 +48,7 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What people say."""
+    """Use cases of chatrooms, messages and replies."""
 
     open_chatroom: OpenChatroom
     list_chatrooms: ListChatrooms
@@ -67,7 +66,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """What people have."""
+    """Use cases of plans, quota and subscriptions."""
 
     show_plan_status: ShowPlanStatus
     show_days: ShowDays
@@ -76,13 +75,10 @@ class Billing:
     open_portal: OpenPortal
     set_renewal: SetRenewal
     sync_checkout: SyncCheckout
-    end_billing: EndBilling
 
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
-    """What requests ask for: all that the HTTP door receives."""
-
     auth: Auth
     chat: Chat
     billing: Billing

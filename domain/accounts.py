@@ -16,6 +16,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
 
 PASSWORD_LENGTH = range(8, 129)
 NAME_MAX_LENGTH = 100
+DEVICE_MAX_LENGTH = 200
 
 # A session nobody refreshes for so long is over.
 SESSION_LIFETIME = timedelta(days=30)

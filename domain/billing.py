@@ -252,16 +252,21 @@ class InboxState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetryEvents:
-    """How long a pending event waits, and how often it is tried. The attempt is counted when it is taken."""
+    """How long a pending event waits between attempts, and how many it has. An attempt counts when it begins."""
 
     first_wait: timedelta = timedelta(seconds=10)
     longest_wait: timedelta = timedelta(hours=1)
     max_attempts: int = 50
 
     def wait(self, attempt: int) -> timedelta:
-        """How long after attempt number ``attempt`` the next one is due."""
+        """How long after attempt number ``attempt`` the next one is due; 0: after the event has arrived."""
         doubled: timedelta = self.first_wait * 2 ** min(attempt, 16)
         return min(doubled, self.longest_wait)
+
+    @property
+    def waits(self) -> list[timedelta]:
+        """The waits after attempts 1 to ``max_attempts``."""
+        return [self.wait(attempt) for attempt in range(1, self.max_attempts + 1)]
 
 
 def _age(subscription: ProvidedSubscription) -> tuple[datetime, str]:

@@ -1,4 +1,4 @@
-"""The whole application on fakes, so that a test reads like a story.
+"""The whole application on fakes, so that a test reads as what users do.
 
     house = House()
     asha = house.user("+919876543210")
@@ -22,18 +22,19 @@ from dependency_injector import containers, providers
 from adapters.crypto.common_passwords import ListedCommonPasswords
 from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
 from adapters.crypto.jwt_access_tokens import JwtAccessTokens
-from adapters.memory.billing import MemoryLedger
 from adapters.memory.doubles import (
     CountingIds,
     CountingRefreshTokens,
     Outbox,
     PlainPasswordHasher,
-    RecordingLeavingHook,
+    RecordingErasureHook,
     ScriptedLanguageModel,
     SettableClock,
 )
+from adapters.memory.export import MemoryExport
+from adapters.memory.ledger import MemoryLedger
 from adapters.memory.payments import MemoryPayments
-from adapters.memory.reader import MemoryExport, MemoryReader
+from adapters.memory.reader import MemoryReader
 from adapters.memory.stores import (
     MemoryOtpBudget,
     MemoryOtpStore,
@@ -48,16 +49,19 @@ from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCoun
 from adapters.stripe.webhook_events import StripeEventReader
 from application.auth.rate_limits import RequestLimits
 from application.auth.sessions import LoggedIn
-from application.background_use_cases import BillingMaintenance, Replying
+from application.background_use_cases import BillingMaintenance, ReplyUseCases
 from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import StreamEvent
 from application.chat.send_message import SentMessage
+from application.ports.health import Probe
 from application.ports.language_model import Stop
 from application.ports.payment_events import ReadPaymentEvent
 from application.ports.payments import Payments
 from application.ports.reader import Entry
 from application.ports.reply_stream import START, Chunk, Position, ReplySubscription
-from application.ports.runtime import Clock
+from application.ports.runtime import Clock, NewCode, Pause
+from application.ports.unit_of_work import UnitOfWorkFactory
+from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.use_cases import UseCases
 from domain.accounts import PhoneNumber, Principal
 from domain.billing import BillingPolicy, RetryEvents, Subscription, SubscriptionStatus
@@ -66,9 +70,10 @@ from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState
-from entrypoints.container.inside import Inside
-from entrypoints.container.maintenance import MaintenanceStories
-from entrypoints.container.replying import ReplyStories
+from entrypoints.container.background_use_cases import billing_maintenance, replying
+from entrypoints.container.use_cases import auth_use_cases, billing_use_cases, chat_use_cases, check_readiness
+from entrypoints.container.web_adapters import WebAdapters
+from entrypoints.container.worker_adapters import WorkerAdapters
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SIGNING_KEY = b"a key that only the tests know, and everybody may"
@@ -83,131 +88,118 @@ ASHA = "+919876543210"
 RAVI = "+919876543211"
 
 
-class Switch:
-    """A Probe, and a WorkerHeartbeat: tells whether it is ``on``."""
+class Switch(Probe, WorkerHeartbeat):
+    """Says yes while it is ``on``."""
 
     def __init__(self) -> None:
-        """Begin on."""
         self.on = True
         self.announced = 0
 
     def __call__(self) -> bool:
-        """Whether it is on."""
         return self.on
 
     def announce(self) -> None:
-        """Note that a worker has shown itself."""
         self.announced += 1
 
 
-class SwitchedUnitOfWorkFactory:
-    """The UnitOfWorkFactory port; DependencyDown while the database is switched off."""
+class SwitchedUnitOfWorkFactory(UnitOfWorkFactory):
+    """Raises DependencyDown while the database is switched off."""
 
     def __init__(self, database: MemoryDatabase, switch: Switch) -> None:
-        """Open units of work on ``database`` while ``switch`` is on."""
-        self._begin = MemoryUnitOfWorkFactory(database)
+        self._unit_of_work = MemoryUnitOfWorkFactory(database)
         self._switch = switch
 
     def __call__(self) -> AbstractContextManager[MemoryUnitOfWork]:
-        """A unit of work."""
-        if not self._switch.on:
-            raise DependencyDown("database")
-        return self._begin()
+        self._raise_if_down()
+        return self._unit_of_work()
 
     def autocommit(self) -> AbstractContextManager[MemoryUnitOfWork]:
-        """A unit of work."""
-        return self()
+        self._raise_if_down()
+        return self._unit_of_work.autocommit()
+
+    def _raise_if_down(self) -> None:
+        if not self._switch.on:
+            raise DependencyDown("database")
 
 
 class SwitchedReader:
-    """The Reader port; DependencyDown while the database is switched off."""
+    """A Reader that raises DependencyDown while the database is switched off."""
 
     def __init__(self, database: MemoryDatabase, switch: Switch) -> None:
-        """Read from ``database`` while ``switch`` is on."""
         self._reader = MemoryReader(database)
         self._switch = switch
 
     def __getattr__(self, question: str) -> Any:
-        """One of the reader's questions."""
         if not self._switch.on:
             raise DependencyDown("database")
         return getattr(self._reader, question)
 
 
 class ShowingOutbox(Outbox):
-    """As OTP_DELIVERY=response: shows the code to whoever asked."""
+    """As OTP_DELIVERY=response: the answer shows the code."""
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Keep the code, and show it."""
         super().deliver(phone, code, purpose)
         return code
 
 
-class CountingCodes:
-    """The NewCode port: 100001, 100002, …, so that 000000 is always a wrong one."""
+class CountingCodes(NewCode):
+    """100001, 100002, …, so that 000000 is always a wrong code."""
 
     def __init__(self) -> None:
-        """Begin at 1."""
         self._count = count(1)
 
     def __call__(self, digits: int) -> str:
-        """The next code."""
         return f"1{next(self._count):0{digits - 1}d}"
 
 
-class Meanwhile:
-    """The Pause port: whoever waits sees the next thing happen that the test has planned, or else the time pass."""
+class Meanwhile(Pause):
+    """Runs the next step that the test has planned instead of waiting; without one, advances the clock."""
 
     def __init__(self, clock: SettableClock) -> None:
-        """Nothing is planned; time passes on ``clock``."""
         self._clock = clock
         self._plan: deque[Callable[[], object]] = deque()
 
     def plan(self, *steps: Callable[[], object]) -> None:
-        """Let one of these happen each time that somebody waits."""
+        """Adds steps; each wait runs one of them."""
         self._plan.extend(steps)
 
     def __call__(self, seconds: float) -> None:
-        """Wait."""
         if self._plan:
             self._plan.popleft()()
         else:
             self._clock.advance(timedelta(seconds=seconds))
 
 
-class ListeningMeanwhile:
-    """The ReplySubscription port: nobody really waits."""
+class MeanwhileSubscription(ReplySubscription):
+    """Runs ``meanwhile`` instead of waiting."""
 
-    def __init__(self, listening: ReplySubscription, meanwhile: Meanwhile) -> None:
-        """Listen to what ``listening`` hears."""
-        self._listening = listening
+    def __init__(self, subscription: ReplySubscription, meanwhile: Meanwhile) -> None:
+        self._subscription = subscription
         self._meanwhile = meanwhile
 
     def next(self, *, within: float) -> Chunk | None:
-        """The next chunk: one that is there, or that comes of what happens meanwhile."""
-        chunk = self._listening.next(within=0)
+        chunk = self._subscription.next(within=0)
         if chunk is None:
             self._meanwhile(within)
-            chunk = self._listening.next(within=0)
+            chunk = self._subscription.next(within=0)
         return chunk
 
 
 class MeanwhileStream(MemoryReplyStream):
-    """The ReplyPublisher and the ReplySubscriber port, for one thread."""
+    """A reply stream for tests with one thread."""
 
     def __init__(self, meanwhile: Meanwhile) -> None:
-        """Begin empty."""
         super().__init__()
         self._meanwhile = meanwhile
 
     @contextmanager
-    def listen(self, reply_id: ReplyId) -> Iterator[ReplySubscription]:  # type: ignore[override]
-        """Listen to what is published from now on."""
-        with super().listen(reply_id) as listening:
-            yield ListeningMeanwhile(listening, self._meanwhile)
+    def listen(self, reply_id: ReplyId) -> Iterator[ReplySubscription]:
+        with super().listen(reply_id) as subscription:
+            yield MeanwhileSubscription(subscription, self._meanwhile)
 
 
-class MemoryOutside(containers.DeclarativeContainer):
+class MemoryAdapters(containers.DeclarativeContainer):
     """All the adapters, in memory."""
 
     now = providers.Dependency(instance_of=datetime)
@@ -245,7 +237,6 @@ class MemoryOutside(containers.DeclarativeContainer):
     is_served = providers.Dependency(instance_of=ServedCountries)
     is_common_password = providers.Singleton(ListedCommonPasswords)
     export = providers.Singleton(MemoryExport, database)
-    before_erasure = providers.Singleton(RecordingLeavingHook)
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
@@ -287,7 +278,7 @@ class House:
         """
         self.policy = reply_policy or ReplyPolicy()
         self.outbox: Outbox = ShowingOutbox() if shows_codes else Outbox()
-        outside = MemoryOutside(
+        memory = MemoryAdapters(
             now=now,
             allowances=allowances or {Plan.BASIC: Allowance(basic_daily_prompts), Plan.PRO: Allowance(None)},
             reply_policy=self.policy,
@@ -298,29 +289,37 @@ class House:
             fixed_codes=fixed_codes,
             is_served=ServedCountries(otp_countries),
         )
-        self.clock: SettableClock = outside.clock()
+        self.clock: SettableClock = memory.clock()
         if billing_policy is not None:
-            outside.billing_policy.override(billing_policy)
+            memory.billing_policy.override(billing_policy)
         if read_event is not None:
-            outside.read_payment_event.override(providers.Object(read_event))
+            memory.read_payment_event.override(providers.Object(read_event))
         self.payments = MemoryPayments(self.clock)
-        outside.payments.override(payments(self.clock) if payments else self.payments)
-        self.model: ScriptedLanguageModel = outside.language_model()
-        self.database: MemoryDatabase = outside.database()
-        self.unit_of_work: SwitchedUnitOfWorkFactory = outside.unit_of_work()
-        self.worker_notifier: MemoryWorkerNotifier = outside.worker_notifier()
-        self.meanwhile: Meanwhile = outside.pause()
-        self.stream: MeanwhileStream = outside.reply_publisher()
-        self.otp_store: MemoryOtpStore = outside.otp_store()
-        self.room_list_cache: MemoryRoomListCache = outside.room_list_cache()
-        self.leaving: RecordingLeavingHook = outside.before_erasure()
+        memory.payments.override(payments(self.clock) if payments else self.payments)
+        self.model: ScriptedLanguageModel = memory.language_model()
+        self.database: MemoryDatabase = memory.database()
+        self.unit_of_work: SwitchedUnitOfWorkFactory = memory.unit_of_work()
+        self.worker_notifier: MemoryWorkerNotifier = memory.worker_notifier()
+        self.meanwhile: Meanwhile = memory.pause()
+        self.stream: MeanwhileStream = memory.reply_publisher()
+        self.otp_store: MemoryOtpStore = memory.otp_store()
+        self.room_list_cache: MemoryRoomListCache = memory.room_list_cache()
+        self.erasure_hook = RecordingErasureHook()
         # Switch one off, and the dependency is down; only the database's also stops what needs it.
-        self.database_probe: Switch = outside.database_probe()
-        self.redis_probe: Switch = outside.redis_probe()
-        self.worker_heartbeat: Switch = outside.worker_heartbeat()
-        self.use_cases: UseCases = Inside(outside=outside).use_cases()
-        self.replying: Replying = ReplyStories(outside=outside).replying()
-        self.maintenance: BillingMaintenance = MaintenanceStories(outside=outside).maintenance()
+        self.database_probe: Switch = memory.database_probe()
+        self.redis_probe: Switch = memory.redis_probe()
+        self.worker_heartbeat: Switch = memory.worker_heartbeat()
+        web, worker = WebAdapters(), WorkerAdapters()
+        web.override(memory)
+        worker.override(memory)
+        self.use_cases = UseCases(
+            auth=auth_use_cases(web, before_erasure=self.erasure_hook),
+            chat=chat_use_cases(web),
+            billing=billing_use_cases(web),
+            check_readiness=check_readiness(web),
+        )
+        self.replying: ReplyUseCases = replying(worker)
+        self.maintenance: BillingMaintenance = billing_maintenance(worker)
 
     # --- People ---
 
@@ -436,4 +435,4 @@ class House:
 
     def sweep(self) -> int:
         """Fail what nobody may try any more; how many that were."""
-        return self.replying.sweep()
+        return self.replying.fail_expired()

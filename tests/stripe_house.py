@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from adapters.stripe.payments import StripePayments
-from adapters.stripe.sandbox.fake import FakeStripe, signature_of
+from adapters.stripe.sandbox.fake import signature_of
 from adapters.stripe.sandbox.state import StateInMemory
 from application.billing.payment_events import Received
 from application.ports.payments import Payments
@@ -16,6 +16,7 @@ from domain.accounts import Principal
 from domain.billing import BillingPolicy, CheckoutId, CustomerId, SubscriptionRecord
 from domain.plans import Plan
 from tests.builders import ASHA, PRICE, WEBHOOK_SECRET, House
+from tests.fakes.stripe_scenarios import StripeScenarios
 
 KEY = "sk_test_of_the_tests"
 OLD_PRICE = "price_pro_2025"
@@ -36,7 +37,7 @@ class StripeHouse(House):
         super().__init__(billing_policy=self.policy_of_billing, payments=self._payments)
 
     def _payments(self, clock: Clock) -> Payments:
-        self.stripe = FakeStripe(
+        self.stripe = StripeScenarios(
             state=StateInMemory(),
             clock=clock,
             api_key=KEY,

@@ -1,5 +1,3 @@
-"""Passwords hashed with bcrypt."""
-
 import base64
 import hashlib
 import hmac
@@ -12,58 +10,57 @@ from typing import TypeVar
 
 import bcrypt
 
+from application.ports.password_hasher import PasswordHasher
 from domain.errors import DependencyDown
 
-# bcrypt keeps a core busy for a quarter of a second: more than two at once would starve every other request.
+# A hash keeps a core busy for a quarter of a second: more than two at once would starve every other request.
 AT_ONCE = 2
 
 T = TypeVar("T")
 
 
-class BcryptPasswordHasher:
-    """bcrypt over base64(HMAC-SHA-384(pepper, password)): 64 bytes, so that bcrypt's limit of 72 never matters."""
+class BcryptPasswordHasher(PasswordHasher):
+    """bcrypt over base64(HMAC-SHA-384(pepper, password)): 64 bytes, so that bcrypt's limit of 72 never matters.
+
+    ``pepper``: a secret that is not in the database. ``cost``: 2**cost rounds (OWASP: 10 or more). ``places``: how many
+    calls may run or wait at once; further ones fail at once (DependencyDown), so that logins cannot take every thread
+    of the process.
+    """
 
     def __init__(self, *, pepper: bytes, cost: int = 12, places: int = 1_000) -> None:
-        """``pepper``: a secret that is not in the database. ``cost``: 2**cost rounds (OWASP: 10 or more).
-
-        ``places``: how many may be here at once, waiting for their turn or having it. The rest are sent away rather
-        than keep all threads of the process from everybody else.
-        """
         self._pepper = pepper
         self._cost = cost
-        # What a refusal has to look like; more than the present cost only after that was lowered.
-        self._dearest_seen = cost
+        # The cost that a refusal has to match: above the present cost only after that was lowered.
+        self._costliest_seen = cost
         self._places = BoundedSemaphore(places)
-        # Threads of their own on all cores that there are now: the rest of a web process keeps to one (WEB_CORES).
+        # Threads of their own that may run on all cores: the rest of a web process is kept to one (WEB_CORES).
         cores = _cores()
         self._workers = ThreadPoolExecutor(AT_ONCE, "bcrypt", initializer=lambda: _widen_to(cores))
 
     def hash(self, password: str) -> str:
-        """A salted hash. DependencyDown when too many are waiting."""
         return self._in_turn(lambda: bcrypt.hashpw(self._digest(password), bcrypt.gensalt(self._cost)).decode())
 
     def matches(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the password of the hash. A refusal takes as many rounds without a hash as with any.
+        """A refusal costs as many rounds as the costliest hash seen, so timing does not tell whether an account exists.
 
-        Any that is no dearer than the present cost, or than one that was compared here before: what is dearer is met
-        only after the cost was lowered, and takes its time once.
+        Only the first comparison with a hash of a higher cost takes longer; that is met after the cost was lowered.
         """
         return self._in_turn(lambda: self._compare(self._digest(password), password_hash))
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash says another cost, or another version of bcrypt."""
+        """Also for a hash made by another version of bcrypt."""
         return not password_hash.startswith(f"$2b${self._cost:02d}$")
 
     def _compare(self, digest: bytes, password_hash: str | None) -> bool:
         if password_hash is None:
-            _spend(digest, self._dearest_seen)
+            _spend(digest, self._costliest_seen)
             return False
         cost = int(password_hash.split("$")[2])
-        self._dearest_seen = max(self._dearest_seen, cost)
+        self._costliest_seen = max(self._costliest_seen, cost)
         if bcrypt.checkpw(digest, password_hash.encode()):
             return True
-        # 2**cost rounds are done: with those of each cost from there on they add up to those of the dearest.
-        for more in range(cost, self._dearest_seen):
+        # 2**cost rounds are done. Together with 2**n for each n from cost on they make 2**costliest.
+        for more in range(cost, self._costliest_seen):
             _spend(digest, more)
         return False
 
@@ -82,20 +79,20 @@ class BcryptPasswordHasher:
 
 
 def _spend(digest: bytes, cost: int) -> None:
-    """Work for nothing."""
+    """Take the time of a hash and drop the result."""
     bcrypt.hashpw(digest, bcrypt.gensalt(cost))
 
 
 def _cores() -> set[int]:
-    """On which cores the thread at hand may run; none where the system does not say."""
+    """The cores the current thread may run on; empty where the system does not say."""
     with suppress(AttributeError, OSError):
         return os.sched_getaffinity(0)
     return set()
 
 
 def _widen_to(cores: set[int]) -> None:
-    """Let the thread at hand run on all of these, if it may run on some of them alone."""
+    """Let the current thread run on all of ``cores`` if it is restricted to some of them."""
     if _cores() < cores:
-        # A pool whose initializer raised is broken for good, and a password is hashed on one core as well.
+        # An initializer that raises breaks its pool for good; without the change passwords are hashed on one core.
         with suppress(OSError):
             os.sched_setaffinity(0, cores)

@@ -1,22 +1,21 @@
-"""Common passwords, from a list that is shipped.
+"""Common passwords, from a list in the package.
 
 ``common_passwords.txt.gz``: the 8,359 entries with eight or more characters of the list that Django ships (BSD
-licence), made by Royce Williams of the passwords that leaked most often; lower case, one a line. 30 KB, read once in
-six milliseconds.
+licence), which Royce Williams made of the passwords that leaked most often; lower case, one a line. 30 KB, read once,
+in six milliseconds.
 """
 
 import gzip
 from functools import cache
 from pathlib import Path
 
+from application.ports.common_passwords import IsCommonPassword
+
 LIST = Path(__file__).with_suffix(".txt.gz")
 
 
-class ListedCommonPasswords:
-    """The IsCommonPassword port."""
-
+class ListedCommonPasswords(IsCommonPassword):
     def __call__(self, password: str) -> bool:
-        """Whether it is in the list, in whatever case."""
         return password.lower() in _listed()
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import jwt
 
-from application.ports.access_tokens import TokenClaims
+from application.ports.access_tokens import AccessTokens, TokenClaims
 from domain.accounts import Session, SessionId, UserId
 from domain.errors import TokenExpired, TokenInvalid
 
@@ -15,29 +15,30 @@ ISSUER = "gemini-chat-backend"
 AUDIENCE = "gemini-chat-backend/api"
 ALGORITHM = "HS256"
 REQUIRED = ["exp", "iat", "sub", "jti", "aud", "iss", "sid"]
-# Clocks of two web machines may differ by this much.
+# Clocks of two web servers may differ by this much.
 LEEWAY = timedelta(seconds=5)
 MIN_KEY_BYTES = 32
 MAX_LENGTH = 2_000
 CACHED_TOKENS = 4_096
 
 
-class JwtAccessTokens:
-    """The AccessTokens port. The tier is not in the token: it is read where it is used."""
+class JwtAccessTokens(AccessTokens):
+    """The plan is not in the token: it is read from the database where it is used.
+
+    ``secrets``: signing keys of 32 bytes or more (RFC 7518, section 3.2). The first signs, all of them verify.
+    """
 
     def __init__(self, *secrets: bytes) -> None:
-        """``secrets``: 32 bytes or more each (RFC 7518, section 3.2). The first signs, all of them verify."""
         if not secrets or any(len(secret) < MIN_KEY_BYTES for secret in secrets):
             raise ValueError("a signing key has less than 32 bytes")
         self._secret = secrets[0]
         self._key_id = _key_id(secrets[0])
         self._keys = {_key_id(secret): secret for secret in secrets}
-        # The same few tokens come again and again. Whether one is genuine depends on nothing but itself and the key, so
-        # it is worked out once; whether it has expired is asked each time.
+        # The same few tokens are read again and again. Whether one is genuine depends only on the token and the key, so
+        # it is verified once; whether it has expired is checked each time.
         self._genuine = lru_cache(maxsize=CACHED_TOKENS)(self._verify)
 
     def issue(self, session: Session, *, at: datetime, lifetime: timedelta | None = None) -> str:
-        """A token that expires with the session, or after ``lifetime`` where that is sooner."""
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -50,7 +51,6 @@ class JwtAccessTokens:
         return jwt.encode(claims, self._secret, ALGORITHM, headers={"kid": self._key_id})
 
     def read(self, token: str, *, at: datetime) -> TokenClaims:
-        """What the token says; TokenExpired, or TokenInvalid for anything else that is not as issued."""
         if len(token) > MAX_LENGTH:
             raise TokenInvalid
         claims, expires_at = self._genuine(token)
@@ -60,7 +60,7 @@ class JwtAccessTokens:
 
     def _verify(self, token: str) -> tuple[TokenClaims, datetime]:
         try:
-            # A token without the name of its key is of the key that signs.
+            # A token without a key id was signed with the present key.
             key_id = jwt.get_unverified_header(token).get("kid", self._key_id)
             claims = jwt.decode(
                 token,
@@ -68,7 +68,7 @@ class JwtAccessTokens:
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                # The times are compared by ``read``, with the clock that it is given.
+                # ``read`` compares the times, with the clock that it is given.
                 options={"require": REQUIRED, "verify_exp": False, "verify_iat": False},
             )
             return (
@@ -80,5 +80,5 @@ class JwtAccessTokens:
 
 
 def _key_id(secret: bytes) -> str:
-    """A name of a key that tells nothing of it."""
+    """A key id that tells nothing about the key."""
     return hashlib.sha256(b"kid:" + secret).hexdigest()[:8]

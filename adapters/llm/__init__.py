@@ -1,1 +1,1 @@
-"""Language models: one module a provider, and what bounds and replaces them."""
+"""Language models: one module for each provider, a circuit breaker and a fallback around them, and what they share."""

@@ -9,17 +9,18 @@ from application.ports.language_model import LanguageModel, Prompt, Stop
 from application.ports.runtime import Clock
 from domain.replies import RETRYABLE, Answer, AnswerFailed, FailureReason
 
-# What those are told who come while a probe is out: it is about to be known.
+# The retry_after of calls that fail while a probe runs: its outcome is near.
 PROBE_PAUSE = timedelta(seconds=1)
 
 
-class LanguageModelBreaker:
-    """The LanguageModel port: spares a provider that is down, and its callers the wait.
+class LanguageModelBreaker(LanguageModel):
+    """Spares a provider that is down, and its callers the wait.
 
-    Closed, it passes every call on. Opened by ``threshold`` failures in a row within ``window``, it fails calls at
-    once, not asked, for ``open_for`` or the longer time a busy provider has asked for (at most ``open_at_most``). Then
-    one call at a time goes through as a probe: its first chunk, or any answer of the provider, closes the breaker; its
-    failure opens it again. Calls that began before the breaker last opened or closed have no say.
+    Closed, it passes every call on. After ``threshold`` failures in a row within ``window`` it opens: calls fail at
+    once (AnswerFailed with ``asked`` False) for ``open_for``, or for the longer time that a busy provider has asked
+    for, at most ``open_at_most``. Then one call at a time goes through as a probe: its first chunk, or any answer of
+    the provider, closes the breaker; its failure opens it again. The outcome of a call that began before the breaker
+    last opened or closed is ignored.
     """
 
     def __init__(
@@ -32,7 +33,6 @@ class LanguageModelBreaker:
         open_for: timedelta = timedelta(seconds=10),
         open_at_most: timedelta = timedelta(minutes=10),
     ) -> None:
-        """Begin closed."""
         self._model = model
         self._clock = clock
         self._window = window
@@ -46,20 +46,19 @@ class LanguageModelBreaker:
         self._era = 0
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port; AnswerFailed with ``asked`` False while it is open."""
         era, probe = self._admit()
 
-        def on_probe_piece(chunk: str) -> None:
+        def on_probe_chunk(chunk: str) -> None:
             self._is_up(era)
             on_chunk(chunk)
 
         try:
-            answer = self._model.write(prompt, within=within, stop=stop, on_chunk=on_probe_piece if probe else on_chunk)
+            answer = self._model.write(prompt, within=within, stop=stop, on_chunk=on_probe_chunk if probe else on_chunk)
         except AnswerFailed as failure:
             if failure.reason in RETRYABLE and failure.asked:
                 self._has_failed(era, failure)
             elif failure.asked:
-                self._is_up(era)  # it took the trouble to say no
+                self._is_up(era)  # a refusal is an answer, too
             raise
         else:
             self._is_up(era)
@@ -110,7 +109,7 @@ class LanguageModelBreaker:
         self._era += 1
 
     def _probe_is_back(self, era: int) -> None:
-        """One that says nothing, being stopped, lets the next one try."""
+        """A probe that was stopped has no outcome: the next call is the next probe."""
         with self._lock:
             if era == self._era:
                 self._probing = False

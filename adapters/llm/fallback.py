@@ -1,4 +1,4 @@
-"""Several language models in order of preference: Google retires one, the next takes its place."""
+"""Several language models in order of preference: when the provider retires one, the next takes its place."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,24 +9,23 @@ from application.ports.runtime import Clock
 from domain.replies import Answer, AnswerFailed, FailureReason
 
 
-class LanguageModelFallback:
-    """The LanguageModel port: the first of ``models`` that exists.
+class LanguageModelFallback(LanguageModel):
+    """Asks the first of ``models`` (one or more) that exists.
 
-    One that does not is skipped for a while, as long as there is another; each is asked once at most.
+    A model that the provider does not know is skipped for the time of ``skip_for``, unless none is left. Each is asked
+    at most once a call.
     """
 
     def __init__(
         self, models: Sequence[LanguageModel], *, clock: Clock, skip_for: timedelta = timedelta(minutes=10)
     ) -> None:
-        """``models``: at least one."""
         self._models = tuple(models)
         self._clock = clock
         self._skip_for = skip_for
-        # Written by one item, which is atomic; two threads that find out at once write the same.
+        # Needs no lock: setting an item is atomic, and two threads that find out at once write the same.
         self._missing_until: dict[int, datetime] = {}
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         ends = time.monotonic() + within.total_seconds()
         for index in self._order():
             remaining = timedelta(seconds=ends - time.monotonic())
@@ -42,7 +41,7 @@ class LanguageModelFallback:
     def _order(self) -> Sequence[int]:
         now = self._clock()
         there = [index for index in range(len(self._models)) if not self._is_missing(index, now)]
-        # With none left there is nothing to lose by asking: they may be back.
+        # If all are missing, all are asked: they may exist again.
         return there or range(len(self._models))
 
     def _is_missing(self, index: int, now: datetime) -> bool:
@@ -53,12 +52,12 @@ class LanguageModelFallback:
 class _Started:
     """``on_chunk``, and whether it has been called."""
 
-    __slots__ = ("_on_piece", "yes")
+    __slots__ = ("_on_chunk", "yes")
 
     def __init__(self, on_chunk: Callable[[str], None]) -> None:
-        self._on_piece = on_chunk
+        self._on_chunk = on_chunk
         self.yes = False
 
     def __call__(self, chunk: str) -> None:
         self.yes = True
-        self._on_piece(chunk)
+        self._on_chunk(chunk)

@@ -1,7 +1,7 @@
 """Google Gemini through the google-genai SDK (ai.google.dev/api/generate-content).
 
-The SDK's client carries the calls: key, address, connections, events, errors. What is said in them is read here, as the
-API documents it: the SDK's models would take three quarters of a call's CPU (docs/decisions/0014).
+The SDK's client makes the calls: key, address, connections, events, errors. Requests and responses are written and read
+here as plain JSON: the SDK's models would take three quarters of a call's CPU (docs/decisions/0014).
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -14,26 +14,28 @@ import orjson
 from google import genai
 from google.genai import errors, types
 
-from adapters.llm.calls import CallLoop, Chunks, Delivery, count_of, name_of, reason_of, retry_after, retry_info
-from application.ports.language_model import Prompt, Stop
+from adapters.llm.answer_text import Chunks, count_of, name_of
+from adapters.llm.call_loop import CallLoop, Delivery
+from adapters.llm.provider_errors import reason_of, retry_after, retry_info
+from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
-# Cut short, but an answer (ai.google.dev/api/generate-content#FinishReason). CONTINUATION would be another request's
-# worth of text, which nobody has paid for.
+# Finish reasons of an answer that was cut short (ai.google.dev/api/generate-content#FinishReason). CONTINUATION offers
+# more text for another request, which would have to be paid for.
 TRUNCATED = frozenset({"MAX_TOKENS", "CONTINUATION"})
-# What the SDK and its HTTP library raise besides APIError when there is no answer of the API's shape: no connection or
-# a cut one, no JSON, and what JSON of another shape makes of our reading.
+# Errors, besides APIError, of a response that is not as documented: no or a lost connection, no JSON, and JSON of
+# another shape, which the code below trips over.
 NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
-class GeminiLanguageModel:
-    """The LanguageModel port.
+class GeminiLanguageModel(LanguageModel):
+    """``base_url``: another server that speaks the v1beta API; Google's own by default.
 
-    The client is built once (60 ms of CPU) and kept: one that nobody refers to closes itself in the middle of a call.
+    The client is built once (60 ms of CPU) and kept: without a reference to it, it closes itself in the middle of a
+    call.
     """
 
     def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
-        """``base_url``: another place that speaks the v1beta API; Google's own by default."""
         self.model = model
         self._calls = CallLoop("gemini")
         self._client = genai.Client(
@@ -49,26 +51,25 @@ class GeminiLanguageModel:
         )
 
     def with_model(self, model: str) -> "GeminiLanguageModel":
-        """Another model by the same client and loop; to close one of them closes all."""
+        """Another model with the same client and loop; closing one of them closes all."""
         other = copy(self)
         other.model = model
         return other
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         return self._calls.write(
             lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
         )
 
     def close(self) -> None:
-        """Close the connections and end the thread. Calls still running fail."""
+        """Close the connections and end the thread. Running calls fail."""
         self._calls.close(self._client.aio.aclose)
         self._client.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
         answer = _Reading(self.model, Chunks(delivery))
         try:
-            # To its end, although the finish reason comes before: only then is the connection used again.
+            # Read to the end, although the finish reason comes before: only then is the connection reused.
             async for event in await self._events(prompt):
                 answer.read(orjson.loads(event.body or "{}"))
             return answer.finished()
@@ -78,7 +79,7 @@ class GeminiLanguageModel:
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
 
     async def _events(self, prompt: Prompt) -> AsyncIterator[types.HttpResponse]:
-        # What the SDK's own methods call, and the only way to have an answer before it is made into models.
+        # The SDK's own methods call this; there is no public way to a response that is not parsed into models.
         client = self._client._api_client  # noqa: SLF001
         events: AsyncIterator[types.HttpResponse] = await client.async_request_streamed(
             "post", f"{_path_of(self.model)}:streamGenerateContent?alt=sse", _request_for(prompt)
@@ -87,11 +88,11 @@ class GeminiLanguageModel:
 
 
 class _Reading:
-    """An answer as far as it has been read."""
+    """The answer read so far."""
 
     def __init__(self, model: str, chunks: Chunks) -> None:
         self._model = model
-        self._pieces = chunks
+        self._chunks = chunks
         self._finish: str | None = None
         self._blocked = False
         self._usage: dict[str, Any] = {}
@@ -107,19 +108,19 @@ class _Reading:
         self._finish = candidate.get("finishReason") or self._finish
         for part in (candidate.get("content") or {}).get("parts") or ():
             if part.get("text") and not part.get("thought"):
-                self._pieces.add(part["text"])
+                self._chunks.add(part["text"])
 
     def finished(self) -> Answer:
         if self._blocked:
             raise AnswerFailed(FailureReason.REFUSED)
         if self._finish is None:
-            # The last chunk of an answer says why it is the last: this one was cut.
+            # The last chunk always has a finish reason: the connection was lost before it.
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
         truncated = self._finish in TRUNCATED
         if not truncated and self._finish != "STOP":
             raise AnswerFailed(FailureReason.REFUSED)
         return Answer(
-            text=self._pieces.whole(),
+            text=self._chunks.whole(),
             model=self._model,
             input_tokens=count_of(self._usage.get("promptTokenCount")),
             output_tokens=count_of(self._usage.get("candidatesTokenCount")),
@@ -127,8 +128,8 @@ class _Reading:
         )
 
     def failure_by(self, error: errors.APIError) -> AnswerFailed:
-        # In mid-stream it says nothing about the request, which had been accepted.
-        reason = FailureReason.MODEL_UNREACHABLE if self._pieces else reason_of(error.code)
+        # An error in mid-stream is not about the request, which had been accepted.
+        reason = FailureReason.MODEL_UNREACHABLE if self._chunks else reason_of(error.code)
         headers = getattr(error.response, "headers", None) or {}
         return AnswerFailed(reason, retry_after=retry_info(error.details) or retry_after(headers))
 

@@ -1,4 +1,4 @@
-"""Google Gemini through google-generativeai, whose life ended on 2025-11-30 (github.com/google-gemini/
+"""Google Gemini through google-generativeai, unsupported since 2025-11-30 (github.com/google-gemini/
 deprecated-generative-ai-python). Needs the extra ``legacy-gemini``: 218 MB, and it holds protobuf below 6.
 """
 
@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from adapters.llm.calls import Chunks, Delivery, reason_of, retry_after, retry_info, write_in_thread
-from application.ports.language_model import AnswerStopped, Prompt, Stop
+from adapters.llm.answer_text import Chunks
+from adapters.llm.call_loop import Delivery, write_in_thread
+from adapters.llm.provider_errors import reason_of, retry_after, retry_info
+from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
 with warnings.catch_warnings():
-    # It warns that it is at its end, and what it builds upon of other things that will end.
+    # The SDK warns of its own end, and its dependencies of other deprecations.
     warnings.simplefilter("ignore")
     import google.generativeai as genai
     from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
@@ -22,35 +24,32 @@ with warnings.catch_warnings():
     from requests.adapters import HTTPAdapter
 
 FINISH = genai.protos.Candidate.FinishReason
-# What the SDK and its HTTP library (requests, whose errors are OSErrors) raise when there is no answer of the API's
-# shape.
+# Errors of a response that is not as documented. Those of requests, the SDK's HTTP library, are OSErrors.
 NO_ANSWER = (json_format.Error, GoogleAPIError, OSError, ValueError, TypeError, AttributeError, LookupError)
 CONNECTIONS = 256
 
 
-class GeminiLegacyLanguageModel:
-    """The LanguageModel port.
+class GeminiLegacyLanguageModel(LanguageModel):
+    """The SDK blocks, so each call has a thread. After a timeout or a stop the thread lives on until the next chunk, or
+    until nothing has come for as long as the call was allowed to take.
 
-    The SDK blocks, so each call has a thread. One that is over before its call is left behind: it ends with the next
-    chunk, or when nothing has come for as long as the call might have taken.
+    Uses the SDK's client directly: its ``GenerativeModel`` holds each chunk back until it has the next.
 
-    Below its ``GenerativeModel``, which gives each chunk only when it has the next, the SDK's client is used directly.
+    The SDK has one global key and ``base_url``: those given to the adapter built last hold for all.
     """
 
     def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
-        """The SDK knows one key and one ``base_url`` at a time; those given last are the next adapter's, too."""
         self._model = model
         options = {"api_endpoint": base_url} if base_url else {}
         genai.configure(api_key=api_key, transport="rest", client_options=options)
         self._client: Any = get_default_generative_client()
-        # By default ten connections are kept, and each call beyond opens one and logs a warning. The SDK has no option
-        # for it; at the end of its life, its private names will not change any more.
+        # By default ten connections are kept, and each call beyond them opens one and logs a warning. The SDK has no
+        # option for it; as it is no longer developed, its private names will not change.
         session = self._client.transport._session  # noqa: SLF001
         session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
         session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         return write_in_thread(
             lambda delivery: self._answer(prompt, within, delivery),
             name="gemini-legacy",
@@ -66,7 +65,7 @@ class GeminiLegacyLanguageModel:
     def _answer(self, prompt: Prompt, within: timedelta, delivery: Delivery) -> Answer:
         answer = _Reading(self._model, Chunks(delivery))
         try:
-            # The time is per read. By default the SDK goes on trying for ten minutes, whatever the time is.
+            # The timeout is per read. Without retry=None the SDK would retry for ten minutes.
             chunks = self._client.stream_generate_content(
                 _request_for(self._model, prompt), timeout=max(within.total_seconds(), 0.001), retry=None
             )
@@ -84,7 +83,7 @@ class GeminiLegacyLanguageModel:
 
 @contextmanager
 def _closed_unless_read(chunks: Any) -> Iterator[None]:
-    """Closes it unless the answer was read to its end, in which case it can be used again."""
+    """Closes the connection unless the answer was read to its end: then it can be reused."""
     try:
         yield
     except BaseException:
@@ -93,11 +92,11 @@ def _closed_unless_read(chunks: Any) -> Iterator[None]:
 
 
 class _Reading:
-    """An answer as far as it has been read."""
+    """The answer read so far."""
 
     def __init__(self, model: str, chunks: Chunks) -> None:
         self._model = model
-        self._pieces = chunks
+        self._chunks = chunks
         self._finish = FINISH.FINISH_REASON_UNSPECIFIED
         self._blocked = False
         self._tokens: tuple[int, int] | None = None
@@ -112,20 +111,20 @@ class _Reading:
         candidate = chunk.candidates[0]
         self._finish = candidate.finish_reason or self._finish
         for part in candidate.content.parts:
-            self._pieces.add(part.text)
+            self._chunks.add(part.text)
 
     def finished(self) -> Answer:
         if self._blocked:
             raise AnswerFailed(FailureReason.REFUSED)
         if self._finish == FINISH.FINISH_REASON_UNSPECIFIED:
-            # The last chunk of an answer says why it is the last: this one was cut. An error in the middle of the
-            # stream comes here as a chunk without anything in it.
+            # The last chunk always has a finish reason: the connection was lost before it, or an error came in the
+            # middle of the stream, which arrives here as an empty chunk.
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
         if self._finish not in {FINISH.STOP, FINISH.MAX_TOKENS}:
             raise AnswerFailed(FailureReason.REFUSED)
         input_tokens, output_tokens = self._tokens or (None, None)
         return Answer(
-            text=self._pieces.whole(),
+            text=self._chunks.whole(),
             model=self._model,
             input_tokens=input_tokens,
             output_tokens=output_tokens,

@@ -1,20 +1,17 @@
-"""A stand-in for the model that needs no account and says that it is one."""
-
 from collections.abc import Callable
 from datetime import timedelta
 
-from application.ports.language_model import AnswerStopped, Prompt, Stop
+from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer
 
 MODEL = "offline"
 QUOTED_CHARACTERS = 280
 
 
-class OfflineLanguageModel:
-    """Answers at once, the same to the same prompt, so that the whole service can be tried without a key."""
+class OfflineLanguageModel(LanguageModel):
+    """Needs no account: answers at once, always the same to the same prompt, and says that it is no real model."""
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """Says what it is and what it was told, sentence by sentence."""
         words = prompt.text.split()
         chunks = (
             "I am the offline stand-in of this chat backend, not Gemini: set GEMINI_API_KEY to hear the real model. ",

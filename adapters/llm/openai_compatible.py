@@ -1,8 +1,8 @@
 """Any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, LM Studio, OpenAI itself
 (developers.openai.com/api/reference/resources/chat, docs.ollama.com/api/openai-compatibility).
 
-Over aiohttp, which is there for Gemini: a call costs 0.6 ms of CPU, by the openai SDK 2 (on aiohttp) or 3 (on
-httpx), and the process takes 30 MB instead of 63.
+Uses aiohttp, which Gemini needs anyway: a call costs 0.6 ms of CPU and the process 30 MB. With the openai SDK it would
+be 2 ms (on aiohttp) or 3 ms (on httpx), and 63 MB.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -12,20 +12,21 @@ from typing import Any
 import aiohttp
 import orjson
 
-from adapters.llm.calls import CallLoop, Chunks, Delivery, count_of, name_of, reason_of, retry_after
-from application.ports.language_model import Prompt, Stop
+from adapters.llm.answer_text import Chunks, count_of, name_of
+from adapters.llm.call_loop import CallLoop, Delivery
+from adapters.llm.provider_errors import reason_of, retry_after
+from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
 LONGEST_LINE = 1_000_000
-# What aiohttp raises without an answer, and what an answer that is not JSON or of another shape makes of our reading.
+# Errors of a response that is not as documented: those of aiohttp, no JSON, and JSON of another shape.
 NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
-class OpenAiCompatibleLanguageModel:
-    """The LanguageModel port."""
+class OpenAiCompatibleLanguageModel(LanguageModel):
+    """``base_url``: with the version, such as http://localhost:11434/v1."""
 
     def __init__(self, *, base_url: str, model: str, api_key: str | None = None) -> None:
-        """``base_url``: with the version, such as http://localhost:11434/v1."""
         self._model = model
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
@@ -34,13 +35,12 @@ class OpenAiCompatibleLanguageModel:
         self._calls = CallLoop("openai-compatible")
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """See the port."""
         return self._calls.write(
             lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
         )
 
     def close(self) -> None:
-        """Close the connections and end the thread. Calls still running fail."""
+        """Close the connections and end the thread. Running calls fail."""
         self._calls.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
@@ -66,11 +66,11 @@ class OpenAiCompatibleLanguageModel:
 
 
 class _Reading:
-    """An answer as far as it has been read."""
+    """The answer read so far."""
 
     def __init__(self, model: str, chunks: Chunks) -> None:
         self._model = model
-        self._pieces = chunks
+        self._chunks = chunks
         self._finish: str | None = None
         self._refused = False
         self._usage: dict[str, Any] = {}
@@ -90,16 +90,16 @@ class _Reading:
         delta = choice.get("delta") or {}
         self._refused = self._refused or bool(delta.get("refusal"))
         if delta.get("content"):
-            self._pieces.add(delta["content"])
+            self._chunks.add(delta["content"])
 
     def finished(self) -> Answer:
         if self._refused or self._finish == "content_filter":
             raise AnswerFailed(FailureReason.REFUSED)
-        # Every answer says why it ends; "abort" is vLLM's word for one that it gave up.
+        # Every complete answer has a finish reason; vLLM's "abort" means that it gave up.
         if self._finish is None or self._finish == "abort":
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
         return Answer(
-            text=self._pieces.whole(),
+            text=self._chunks.whole(),
             model=self._model,
             input_tokens=count_of(self._usage.get("prompt_tokens")),
             output_tokens=count_of(self._usage.get("completion_tokens")),
@@ -107,15 +107,15 @@ class _Reading:
         )
 
     def _failure_by(self, error: Any) -> AnswerFailed:
-        # As vLLM reports what happens after it has said 200. In mid-stream it says nothing about the request.
+        # vLLM reports errors so after a status of 200. An error in mid-stream is not about the request.
         status = error.get("code") if isinstance(error, dict) else None
-        if self._pieces or not isinstance(status, int):
+        if self._chunks or not isinstance(status, int):
             return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
         return AnswerFailed(reason_of(status))
 
 
 async def _data_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The data of server-sent events, of which these servers write one line each (html.spec.whatwg.org, 9.2.6)."""
+    """The data of server-sent events (html.spec.whatwg.org, 9.2.6), one line each from these servers."""
     rest = b""
     async for received in content.iter_any():
         *lines, rest = (rest + received).split(b"\n")

@@ -1,35 +1,38 @@
-"""Stand-ins that a test scripts: model, password hasher, delivery, ids and time."""
+"""Test doubles whose behaviour a test sets: language model, password hasher, delivery, ids and time."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
-from application.ports.language_model import AnswerStopped, Prompt, Stop
+from application.ports.account_erasure_hook import AccountErasureHook
+from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
+from application.ports.otp_delivery import OtpDelivery
+from application.ports.password_hasher import PasswordHasher
+from application.ports.refresh_tokens import RefreshTokens
+from application.ports.runtime import Clock, NewId
 from domain.accounts import PhoneNumber, UserId
 from domain.one_time_password import Purpose
 from domain.replies import Answer
 
-# A chunk of an answer, something that happens between two chunks, or the end of it all.
+# A chunk of an answer, something that happens between two chunks, or the error that ends it.
 Step = str | Callable[[], object] | Exception
 
 
-class ScriptedLanguageModel:
-    """The LanguageModel port: says, or raises, what the test has told it to; echoes when it was told nothing."""
+class ScriptedLanguageModel(LanguageModel):
+    """Gives the outcomes of its script, and echoes the prompt when there are none left."""
 
     def __init__(self) -> None:
-        """Begin without a script."""
         self.prompts: list[Prompt] = []
         self._lock = Lock()
         self._script: list[Answer | Exception | Sequence[Step]] = []
 
     def will(self, *outcomes: Answer | Exception | Sequence[Step]) -> None:
-        """Answer the next calls with these, one each; a list: in chunks, one after the other."""
+        """Adds the outcomes of the next calls, one each. A list is an answer in steps."""
         with self._lock:
             self._script.extend(outcomes)
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """The next outcome of the script."""
         with self._lock:
             self.prompts.append(prompt)
             outcome = self._script.pop(0) if self._script else Answer(f"echo: {prompt.text}", "scripted")
@@ -54,107 +57,89 @@ def _play(steps: Sequence[Step], stop: Stop, on_chunk: Callable[[str], None]) ->
     return "".join(said)
 
 
-class PlainPasswordHasher:
-    """The PasswordHasher port without the work."""
+class PlainPasswordHasher(PasswordHasher):
+    """Keeps passwords as they are. ``cost`` is only written into the hash; a counter makes each one different."""
 
     def __init__(self, *, cost: int = 1) -> None:
-        """Begin counting, so that two hashes of one password differ. ``cost`` is only written into them."""
         self._cost = cost
         self._count = 0
 
     def hash(self, password: str) -> str:
-        """A "hash" that is different each time."""
         self._count += 1
         return f"plain:{self._cost}:{self._count}:{password}"
 
     def matches(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the password of the hash."""
         return password_hash is not None and password_hash.split(":", 3)[3] == password
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether it says another cost."""
         return not password_hash.startswith(f"plain:{self._cost}:")
 
 
-class Outbox:
-    """The OtpDelivery port: keeps what was sent, and shows nobody anything."""
+class Outbox(OtpDelivery):
+    """Keeps the codes that were sent."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.sent: list[tuple[PhoneNumber, str, Purpose]] = []
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Keep the code."""
         self.sent.append((phone, code, purpose))
         return None
 
     def last_code(self) -> str:
-        """The code that was sent last."""
         return self.sent[-1][1]
 
 
-class SettableClock:
-    """The Clock port: stands still until it is moved."""
+class SettableClock(Clock):
+    """Stands still until it is advanced."""
 
     def __init__(self, now: datetime) -> None:
-        """Stand at ``now``."""
         self.now = now
 
     def __call__(self) -> datetime:
-        """The time it was set to."""
         return self.now
 
     def advance(self, by: timedelta) -> None:
-        """Move on."""
         self.now += by
 
 
-class CountingIds:
-    """The NewId port: ascending, the same in every run."""
+class CountingIds(NewId):
+    """1, 2, 3, …: ascending, and the same in every run."""
 
     def __init__(self) -> None:
-        """Begin at 1."""
         self._lock = Lock()
         self._last = 0
 
     def __call__(self) -> UUID:
-        """The next id."""
         with self._lock:
             self._last += 1
             return UUID(int=self._last)
 
 
-class CountingRefreshTokens:
-    """The RefreshTokens port: readable, and not secret at all."""
+class CountingRefreshTokens(RefreshTokens):
+    """Readable tokens: ``refresh-<family>.<number>``. The digest is the token itself."""
 
     def __init__(self) -> None:
-        """Begin at 1."""
         self._ids = CountingIds()
 
     def first(self) -> str:
-        """A token that is different each time."""
         return f"refresh-{self._ids().int}.0"
 
     def after(self, token: str) -> str:
-        """The token with the next number."""
         family, _, number = token.rpartition(".")
         return f"{family}.{int(number) + 1 if number.isdecimal() and number.isascii() else 1}"
 
     def digest(self, token: str) -> bytes:
-        """The token itself."""
         return token.encode("utf-8", "surrogatepass")
 
 
-class RecordingLeavingHook:
-    """The AccountErasureHook port: notes who left, or raises what the test has told it to."""
+class RecordingErasureHook(AccountErasureHook):
+    """Records the users it was called for, or raises ``failure``."""
 
     def __init__(self) -> None:
-        """Begin with nobody gone."""
-        self.left: list[UserId] = []
+        self.called_for: list[UserId] = []
         self.failure: Exception | None = None
 
     def __call__(self, *, user_id: UserId) -> None:
-        """Note it."""
         if self.failure is not None:
             raise self.failure
-        self.left.append(user_id)
+        self.called_for.append(user_id)

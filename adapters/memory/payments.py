@@ -1,4 +1,4 @@
-"""The payment provider in memory, with the hands of buyers, bank and time."""
+"""A payment provider in memory, and what its buyers do."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from threading import RLock
 
-from application.ports.payments import Order
+from application.ports.payments import Order, Payments
 from application.ports.runtime import Clock
 from domain.accounts import UserId
 from domain.billing import (
@@ -25,11 +25,12 @@ MONTH = timedelta(days=30)
 CHECKOUT_LIFETIME = timedelta(hours=24)
 
 
-class MemoryPayments:
-    """The Payments port. ``down``: it does not answer. What is bought and refunded can be looked at."""
+class MemoryPayments(Payments):
+    """A provider that answers unless it is ``down``; what was bought and refunded can be looked at."""
+
+    name = "stripe"
 
     def __init__(self, clock: Clock) -> None:
-        """Begin without customers."""
         self._clock = clock
         self._lock = RLock()
         self._count = count(1)
@@ -43,15 +44,11 @@ class MemoryPayments:
         self._states: dict[CheckoutId, CheckoutState] = {}
         self._wishes: set[str] = set()
 
-    # --- The port ---
-
     def new_customer(self, user_id: UserId) -> CustomerId:
-        """A customer for a user who has none."""
         with self._answering("new_customer"):
             return self.customers.setdefault(user_id, CustomerId(f"cus_{len(self.customers) + 1}"))
 
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
-        """The checkout of an order."""
         with self._answering("open_checkout"):
             self._assert_known(customer_id)
             for checkout_id, (known, _, _) in self.orders.items():
@@ -63,30 +60,25 @@ class MemoryPayments:
             return self._checkout(checkout_id)
 
     def checkout(self, checkout_id: CheckoutId) -> Checkout | None:
-        """How a checkout stands now."""
         with self._answering("checkout"):
             return self._checkout(checkout_id) if checkout_id in self.orders else None
 
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
-        """Let a checkout be paid no more."""
         with self._answering("expire_checkout"):
             if self._states.get(checkout_id) is CheckoutState.OPEN:
                 self._states[checkout_id] = CheckoutState.EXPIRED
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
-        """The address of a portal."""
         with self._answering("open_portal"):
             self._assert_known(customer_id)
             return f"https://portal.example/{customer_id}/{next(self._count)}"
 
     def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
-        """All subscriptions of a customer."""
         with self._answering("subscriptions_of"):
             self._assert_known(customer_id)
             return [one for one in self.subscriptions.values() if one.customer_id == customer_id]
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
-        """Let a subscription end with its period, or go on after all."""
         with self._answering("renew"):
             one = self.subscriptions.get(subscription_id)
             if one is not None and one.status not in ENDED and key not in self._wishes:
@@ -94,21 +86,19 @@ class MemoryPayments:
                 self.subscriptions[subscription_id] = replace(one, cancel_at_period_end=not renew)
 
     def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> None:
-        """End a subscription at once."""
         with self._answering("cancel"):
             if refund and subscription_id in self.subscriptions and subscription_id not in self.refunded:
                 self.refunded.append(subscription_id)
             self._end(subscription_id)
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
-        """Who was charged."""
         with self._answering("customer_of_charge"):
             return self.charges.get(charge_id)
 
-    # --- The world beyond ---
+    # --- What happens at the provider ---
 
     def pay(self, checkout_id: CheckoutId) -> SubscriptionId:
-        """The buyer pays."""
+        """The buyer pays: the checkout becomes a subscription."""
         with self._lock:
             order, customer_id, _ = self.orders[checkout_id]
             assert self._checkout(checkout_id).state is CheckoutState.OPEN  # noqa: S101 - the test's own mistake
@@ -118,7 +108,7 @@ class MemoryPayments:
     def sell(
         self, customer_id: CustomerId, price_id: str, status: SubscriptionStatus = SubscriptionStatus.ACTIVE
     ) -> SubscriptionId:
-        """Somebody makes a subscription."""
+        """A subscription of a customer, made without a checkout."""
         with self._lock:
             now = self._clock()
             subscription_id = SubscriptionId(f"sub_{next(self._count):06d}")
@@ -136,23 +126,20 @@ class MemoryPayments:
             return subscription_id
 
     def become(self, subscription_id: SubscriptionId, status: SubscriptionStatus) -> None:
-        """The status changes."""
         with self._lock:
             one = self.subscriptions[subscription_id]
             self.subscriptions[subscription_id] = replace(one, status=status)
 
-    # --- Within ---
-
     def _answering(self, call: str) -> RLock:
-        """The lock; DependencyDown while the provider is down."""
+        """Notes the call and gives the lock. DependencyDown while the provider is down."""
         if self.down:
-            raise DependencyDown("stripe")
+            raise DependencyDown(self.name)
         self.calls.append(call)
         return self._lock
 
     def _assert_known(self, customer_id: CustomerId) -> None:
         if customer_id not in self.customers.values():
-            raise DependencyDown("stripe", retry_after=30)
+            raise DependencyDown(self.name, retry_after=30)
 
     def _checkout(self, checkout_id: CheckoutId) -> Checkout:
         state = self._states[checkout_id]

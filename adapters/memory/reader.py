@@ -1,13 +1,11 @@
-"""The Reader port in memory."""
+"""Queries of what was committed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC
-from typing import Any, cast
+from typing import cast
 
 from adapters.memory.billing import subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
-from application.ports.audit import AuditEvent, AuditEventType
-from application.ports.export import Record
 from application.ports.language_model import Exchange
 from application.ports.reader import (
     ChatroomSummary,
@@ -15,6 +13,7 @@ from application.ports.reader import (
     Entry,
     PlanStatus,
     Profile,
+    Reader,
     RoomPage,
     SessionSummary,
     Turn,
@@ -27,22 +26,17 @@ from domain.replies import ReplyId, ReplyState
 MAX_SESSIONS = 100
 
 
-class MemoryReader:
-    """Reads what was committed."""
-
+class MemoryReader(Reader):
     def __init__(self, database: MemoryDatabase) -> None:
-        """Read from ``database``."""
         self._database = database
 
     def principal(self, session_id: SessionId) -> Principal | None:
-        """Who a session belongs to."""
         session = self._database.tables.sessions.get(session_id)
         if session is None or session.expires_at <= self._database.clock():
             return None
         return Principal(session.user_id, session.id, session.method, session.started_at)
 
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
-        """A user's sessions that are going on, the newest first."""
         tables = self._database.tables
         mine = [
             SessionSummary(
@@ -59,7 +53,6 @@ class MemoryReader:
         return sorted(mine, key=lambda line: line.id, reverse=True)[:MAX_SESSIONS]
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
-        """A user with plan and today's use."""
         user = self._database.tables.users.get(user_id)
         if user is None:
             return None
@@ -77,13 +70,11 @@ class MemoryReader:
     def principal_with_profile(
         self, session_id: SessionId, *, allowances: Allowances
     ) -> tuple[Principal, Profile] | None:
-        """Who a session belongs to, and their profile."""
         principal = self.principal(session_id)
         profile = self.profile(principal.user_id, allowances=allowances) if principal else None
         return (principal, profile) if principal and profile else None
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
-        """Plan, subscription and today's use."""
         tables = self._database.tables
         subscription = subscription_at(tables, user_id, self._database.clock())
         plan = subscription.plan if subscription else Plan.BASIC
@@ -92,7 +83,6 @@ class MemoryReader:
         return PlanStatus(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts, plan))
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
-        """A page of chatrooms, newest first."""
         rooms = sorted(
             (
                 ChatroomSummary(room.id, room.name, room.created_at, room.updated_at)
@@ -108,7 +98,6 @@ class MemoryReader:
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
-        """A chatroom and a page of its turns, oldest first."""
         tables = self._database.tables
         room = tables.chatrooms.get(chatroom_id)
         if room is None or room.user_id != user_id:
@@ -128,7 +117,6 @@ class MemoryReader:
     def turns_from(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
     ) -> Sequence[Turn] | None:
-        """The turn of the entry and those after it, oldest first."""
         room = self._database.tables.chatrooms.get(chatroom_id)
         if room is None or room.user_id != user_id:
             return None
@@ -137,7 +125,6 @@ class MemoryReader:
         return [_turn(message, self._replies(message.id)[-1]) for message in page]
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
-        """The turn of a message or of one of its replies."""
         message = self._database.tables.messages.get(self._message_id_of(entry_id))
         if message is None or message.user_id != user_id:
             return None
@@ -146,7 +133,6 @@ class MemoryReader:
         return Entry(message.chatroom_id, _turn(message, shown), [row.queued.id for row in replies])
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
-        """The answered turns before a message, newest first."""
         earlier = [message for message in self._messages(chatroom_id) if message.id < before]
         newest = [(message, self._replies(message.id)[-1]) for message in reversed(earlier)]
         answered = [
@@ -186,147 +172,3 @@ def _turn(message: Message, reply: ReplyRow) -> Turn:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
     )
-
-
-class MemoryAuditReader:
-    """The AuditReader port."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        """Read from ``database``."""
-        self._database = database
-
-    def __call__(
-        self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
-    ) -> Sequence[AuditEvent]:
-        """The newest events, newest first."""
-        events = [
-            event
-            for event in self._database.tables.audit_events.values()
-            if (user_id is None or event.user_id == user_id)
-            and (not phone_digests or event.phone_digest in phone_digests)
-            and (what is None or event.what is what)
-        ]
-        return sorted(events, key=lambda event: event.id, reverse=True)[:limit]
-
-
-class MemoryExport:
-    """The Export port."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        """Read from ``database``."""
-        self._database = database
-
-    def __call__(self, user_id: UserId) -> Iterator[Record]:
-        """Record by record."""
-        tables = self._database.tables
-        user = tables.users.get(user_id)
-        if user is None:
-            return
-        yield {
-            "type": "account",
-            "id": user.id,
-            "mobileNumber": user.phone.e164,
-            "name": user.name,
-            "email": user.email,
-            "createdAt": user.created_at,
-            "verifiedAt": user.verified_at,
-        }
-        subscription = tables.subscriptions.get(user_id)
-        if subscription is not None:
-            yield {
-                "type": "subscription",
-                "status": subscription.status.value,
-                "currentPeriodEnd": subscription.current_period_end,
-                "cancelAtPeriodEnd": subscription.cancel_at_period_end,
-            }
-        yield from self._payments(user_id)
-        for (owner, day), used in sorted(tables.daily_usage.items()):
-            if owner == user_id:
-                yield {"type": "usage", "day": day, "used": used}
-        yield from self._sessions(user_id)
-        yield from self._events(user_id)
-        yield from self._conversations(user_id)
-
-    def _payments(self, user_id: UserId) -> Iterator[Record]:
-        tables = self._database.tables
-        if (customer := tables.customers.get(user_id)) is not None:
-            yield {"type": "customer", "customerId": customer.customer_id}
-        for event, whose in sorted(tables.payment_entries.values(), key=lambda entry: entry[0].id):
-            if whose == user_id and event.money is not None:
-                yield {
-                    "type": "payment",
-                    "id": event.id,
-                    "kind": event.money.kind.value,
-                    "amount": event.money.amount,
-                    "currency": event.money.currency,
-                    "at": event.created_at,
-                }
-
-    def _sessions(self, user_id: UserId) -> Iterator[Record]:
-        tables = self._database.tables
-        for session in sorted(tables.sessions.values(), key=lambda session: session.id):
-            if session.user_id == user_id:
-                yield {
-                    "type": "session",
-                    "id": session.id,
-                    "method": session.method.value,
-                    "device": session.device,
-                    "startedAt": session.started_at,
-                    "lastUsedAt": tables.last_used.get(session.id, session.started_at),
-                    "expiresAt": session.expires_at,
-                    "endedAt": None,
-                }
-
-    def _events(self, user_id: UserId) -> Iterator[Record]:
-        for event in sorted(self._database.tables.audit_events.values(), key=lambda event: event.id):
-            if event.user_id == user_id:
-                yield {
-                    "type": "securityEvent",
-                    "id": event.id,
-                    "at": event.at,
-                    "what": event.what.value,
-                    "address": event.origin.address,
-                    "device": event.origin.device,
-                }
-
-    def _conversations(self, user_id: UserId) -> Iterator[Record]:
-        tables = self._database.tables
-        rooms = sorted(
-            (room for room in tables.chatrooms.values() if room.user_id == user_id), key=lambda room: room.id
-        )
-        for room in rooms:
-            yield {
-                "type": "chatroom",
-                "id": room.id,
-                "name": room.name,
-                "systemPrompt": room.system_prompt,
-                "createdAt": room.created_at,
-                "updatedAt": room.updated_at,
-            }
-        mine = {room.id for room in rooms}
-        for message in sorted(tables.messages.values(), key=lambda message: message.id):
-            if message.chatroom_id in mine:
-                yield {
-                    "type": "message",
-                    "id": message.id,
-                    "chatroomId": message.chatroom_id,
-                    "content": message.content,
-                    "createdAt": message.created_at,
-                }
-        for row in sorted(tables.replies.values(), key=lambda row: row.queued.id):
-            if row.queued.chatroom_id in mine:
-                yield _exported_reply(row)
-
-
-def _exported_reply(row: ReplyRow) -> dict[str, Any]:
-    return {
-        "type": "reply",
-        "id": row.queued.id,
-        "replyTo": row.queued.message_id,
-        "status": row.state.value,
-        "content": row.content,
-        "model": row.model,
-        "failure": row.failure.value if row.failure else None,
-        "createdAt": row.queued.created_at,
-        "finishedAt": row.finished_at,
-    }

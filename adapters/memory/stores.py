@@ -10,10 +10,13 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from uuid import uuid4
 
-from application.ports.rate_limiter import Hit, WindowStatus
-from application.ports.reply_stream import Chunk
-from application.ports.room_list_cache import Lookup
+from application.ports.otp_budget import OtpBudget
+from application.ports.otp_store import OtpStore
+from application.ports.rate_limiter import Hit, RateLimiter, WindowStatus
+from application.ports.reply_stream import Chunk, ReplyPublisher, ReplySubscriber, ReplySubscription
+from application.ports.room_list_cache import Lookup, RoomListCache
 from application.ports.runtime import Clock
+from application.ports.worker_notifier import WorkerNotifier
 from domain.accounts import PhoneNumber, UserId
 from domain.errors import OtpInvalid, OtpLocked, OtpResendTooSoon, OtpSendsExhausted
 from domain.one_time_password import OtpPolicy, Purpose, SendCaps
@@ -30,11 +33,8 @@ class _SentCode:
     used: bool = False
 
 
-class MemoryOtpStore:
-    """The OtpStore port."""
-
+class MemoryOtpStore(OtpStore):
     def __init__(self, clock: Clock) -> None:
-        """Begin empty."""
         self._clock = clock
         self._lock = Lock()
         self._codes: dict[tuple[PhoneNumber, Purpose], _SentCode] = {}
@@ -42,7 +42,6 @@ class MemoryOtpStore:
         self._failures: dict[PhoneNumber, tuple[int, datetime]] = {}
 
     def put(self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy) -> None:
-        """Keep a new code, unless one was put a moment ago."""
         now = self._clock()
         with self._lock:
             self._refuse_guessed(phone, now, policy)
@@ -53,7 +52,6 @@ class MemoryOtpStore:
             self._codes[(phone, purpose)] = _SentCode(code, now, now + policy.lifetime, now + policy.resend_after)
 
     def redeem(self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, policy: OtpPolicy) -> Purpose:
-        """Use up the code and say what it was sent for."""
         now = self._clock()
         attempts_left = 0
         locked_until: datetime | None = None
@@ -80,7 +78,6 @@ class MemoryOtpStore:
         raise OtpInvalid(attempts_left=attempts_left)
 
     def withdraw(self, phone: PhoneNumber, purpose: Purpose) -> None:
-        """Take back the last ``put``."""
         with self._lock:
             before = self._before.pop((phone, purpose), None)
             del self._codes[(phone, purpose)]
@@ -99,17 +96,13 @@ class MemoryOtpStore:
         self._failures[phone] = (failures + 1, forgotten_at)
 
 
-class MemoryOtpBudget:
-    """The OtpBudget port."""
-
+class MemoryOtpBudget(OtpBudget):
     def __init__(self, clock: Clock) -> None:
-        """Begin with nothing sent."""
         self._clock = clock
         self._lock = Lock()
         self._counts: dict[str, tuple[int, datetime]] = {}
 
     def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Count one more code, unless a cap is reached."""
         now = self._clock()
         with self._lock:
             counters = {
@@ -122,7 +115,6 @@ class MemoryOtpBudget:
                 self._counts[subject] = (sent + 1, forgotten_at)
 
     def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Take back the last ``take``."""
         with self._lock:
             for subject in _capped(phone, address, caps):
                 sent, forgotten_at = self._counts[subject]
@@ -143,17 +135,13 @@ def _capped(phone: PhoneNumber, address: str | None, caps: SendCaps) -> dict[str
     return {subject: cap for subject, cap in capped.items() if cap is not None}
 
 
-class MemoryRateLimiter:
-    """The RateLimiter port: windows are counted from the epoch, as everywhere."""
-
+class MemoryRateLimiter(RateLimiter):
     def __init__(self, clock: Clock) -> None:
-        """Begin with nothing counted."""
         self._clock = clock
         self._lock = Lock()
         self._counts: Counter[tuple[str, str, int]] = Counter()
 
     def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
-        """Count one for each charge."""
         now = self._clock().timestamp()
         with self._lock:
             return [self._charge(charge, now) for charge in charges]
@@ -166,97 +154,77 @@ class MemoryRateLimiter:
         return WindowStatus(charge.limit, self._counts[key], max(ceil((window + 1) * seconds - now), 1))
 
 
-class MemoryRoomListCache:
-    """The RoomListCache port."""
-
+class MemoryRoomListCache(RoomListCache):
     def __init__(self) -> None:
-        """Begin empty."""
         self._lock = Lock()
         self._pages: dict[UserId, bytes] = {}
         self._versions: dict[UserId, bytes] = {}
 
     def get(self, user_id: UserId) -> Lookup:
-        """What is cached for the user."""
         with self._lock:
             return Lookup(self._pages.get(user_id), self._versions.get(user_id))
 
     def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
-        """Keep a page unless it was dropped since ``version`` was looked up."""
         with self._lock:
             if self._versions.get(user_id) == version:
                 self._pages[user_id] = page
 
     def drop(self, user_id: UserId) -> None:
-        """Forget the user's page, and any that is being read right now."""
         with self._lock:
             self._pages.pop(user_id, None)
             self._versions[user_id] = uuid4().bytes
 
 
-class MemoryWorkerNotifier:
-    """The WorkerNotifier port: counts the rings."""
-
+class MemoryWorkerNotifier(WorkerNotifier):
     def __init__(self) -> None:
-        """Begin silent."""
-        self.rings = 0
+        self.notified = 0
 
     def notify(self) -> None:
-        """Note that a worker was wanted."""
-        self.rings += 1
+        self.notified += 1
 
 
-class _MemoryListening:
-    """The ReplySubscription port."""
-
+class MemoryReplySubscription(ReplySubscription):
     def __init__(self) -> None:
         self.chunks: SimpleQueue[Chunk] = SimpleQueue()
 
     def next(self, *, within: float) -> Chunk | None:
-        """The next chunk, or None when none came ``within`` seconds."""
         with suppress(Empty):
             return self.chunks.get(timeout=within)
         return None
 
 
-class MemoryReplyStream:
-    """The ReplyPublisher and the ReplySubscriber port."""
-
+class MemoryReplyStream(ReplyPublisher, ReplySubscriber):
     def __init__(self) -> None:
-        """Begin empty."""
         self._lock = Lock()
         self._published: dict[ReplyId, list[Chunk]] = {}
         self._forgotten: set[ReplyId] = set()
-        self._listeners: dict[ReplyId, list[_MemoryListening]] = {}
+        self._subscribers: dict[ReplyId, list[MemoryReplySubscription]] = {}
 
     def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
-        """Let listeners have the chunk."""
         with self._lock:
             if reply_id not in self._forgotten:
                 self._published.setdefault(reply_id, []).append(chunk)
-            for subscriber in self._listeners.get(reply_id, ()):
-                subscriber.chunks.put(chunk)
+            for subscription in self._subscribers.get(reply_id, ()):
+                subscription.chunks.put(chunk)
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
-        """Keep nothing of these, nor of what comes of them."""
         with self._lock:
             self._forgotten.update(reply_ids)
             for reply_id in reply_ids:
                 self._published.pop(reply_id, None)
 
     @contextmanager
-    def listen(self, reply_id: ReplyId) -> Iterator[_MemoryListening]:
-        """Listen to what is published from now on."""
-        subscriber = _MemoryListening()
+    def listen(self, reply_id: ReplyId) -> Iterator[ReplySubscription]:
+        subscription = MemoryReplySubscription()
         with self._lock:
-            self._listeners.setdefault(reply_id, []).append(subscriber)
+            self._subscribers.setdefault(reply_id, []).append(subscription)
         try:
-            yield subscriber
+            yield subscription
         finally:
             with self._lock:
-                self._listeners[reply_id].remove(subscriber)
+                self._subscribers[reply_id].remove(subscription)
 
     def published(self, reply_id: ReplyId) -> list[Chunk]:
-        """What was published up to now."""
         with self._lock:
             return list(self._published.get(reply_id, ()))
 

@@ -1,10 +1,10 @@
 """Tables in memory, with transactions that really roll back."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from threading import RLock
+from typing import Any
 from uuid import UUID
 
 from application.ports.audit import AuditEvent
@@ -103,6 +103,7 @@ class Tables:
     replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
     daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
     last_used: dict[SessionId, datetime] = field(default_factory=dict)
+    ended_sessions: dict[SessionId, tuple[Session, datetime]] = field(default_factory=dict)
     refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
     audit_events: dict[UUID, AuditEvent] = field(default_factory=dict)
     idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
@@ -119,20 +120,26 @@ class Tables:
 
 
 class MemoryDatabase:
-    """One transaction at a time works on a copy that takes the place of the tables when it commits."""
+    """Transactions take turns: each works on a copy of the tables that replaces them when it commits."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin empty; ``clock`` is the database's clock."""
         self.clock = clock
         self.tables = Tables()
-        self._one_at_a_time = RLock()
-
-    @contextmanager
-    def transaction(self) -> Iterator[Tables]:
-        """A copy to work on; give it to ``commit`` to make it true."""
-        with self._one_at_a_time:
-            yield self.tables.copy()
+        self.one_at_a_time = RLock()
 
     def commit(self, tables: Tables) -> None:
-        """Make a copy the truth. What is done to it afterwards is not part of it."""
+        """Replaces the tables by a copy of ``tables``: what is done to those afterwards is not part of it."""
         self.tables = tables.copy()
+
+
+def with_stream(rows: Iterable[ReplyRow], now: datetime) -> list[ReplyId]:
+    """The replies among these that may still have a stream."""
+    return [row.queued.id for row in rows if row.may_have_stream(now)]
+
+
+def delete_where(table: dict[Any, Any], matches: Callable[[Any, Any], bool]) -> int:
+    """Deletes the rows that ``matches(key, row)``; how many they were."""
+    matching = [key for key, row in table.items() if matches(key, row)]
+    for key in matching:
+        del table[key]
+    return len(matching)

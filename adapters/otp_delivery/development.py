@@ -1,23 +1,25 @@
-"""Ways for a one-time password to reach its owner. SMS comes behind the same port."""
+"""Deliveries that need no SMS provider: for development, and for an operator at the console."""
 
 import structlog
 
+from application.ports.otp_delivery import OtpDelivery
 from domain.accounts import PhoneNumber
 from domain.one_time_password import Purpose
 
 
-class ResponseOtpDelivery:
-    """Shows the code to whoever asked: for development, where anybody may log in as anybody. Refused in production."""
+class ResponseOtpDelivery(OtpDelivery):
+    """Returns the code in the response: for development, since any client may then log in as any user.
+
+    The settings refuse it in production.
+    """
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """The code itself."""
         return code
 
 
-class ConsoleOtpDelivery:
-    """Prints the code where the operator reads it; the one place where a code may be printed."""
+class ConsoleOtpDelivery(OtpDelivery):
+    """Logs the code, for an operator to read. The only place where a code may be logged."""
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Nothing to show to whoever asked."""
         structlog.get_logger("otp").warning("one_time_password", phone=repr(phone), code=code, purpose=purpose.value)
         return None

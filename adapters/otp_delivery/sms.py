@@ -1,4 +1,4 @@
-"""One-time passwords by SMS: through Twilio, or through a sender of the operator's own."""
+"""One-time passwords by SMS, through Twilio or through the operator's own sender."""
 
 import hashlib
 import hmac
@@ -12,15 +12,15 @@ import httpx
 import orjson
 import structlog
 
-from application.ports.otp_delivery import NotDelivered
+from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from domain.accounts import PhoneNumber
 from domain.one_time_password import Purpose
 
 TIMEOUT_SECONDS = 5.0
-# A provider that hangs keeps this many threads of a web process at the most; the rest go on serving.
+# A provider that hangs blocks at most this many threads of a web process.
 AT_ONCE = 4
 SENT = range(200, 300)
-# What ends before the request has left.
+# Errors raised before the request was sent.
 NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 TEXTS = {
@@ -32,27 +32,27 @@ log = structlog.get_logger("otp")
 
 
 class _Post:
-    """Posts, within a time and a number of threads. Built once: an HTTP client takes tens of milliseconds."""
+    """POSTs with a timeout and bounded concurrency. Built once: an HTTP client takes tens of milliseconds."""
 
     def __init__(self, provider: str, *, timeout: float) -> None:
         self._provider = provider
         # No proxies or netrc from the environment, and no redirects: the request holds a code and a secret.
         self._client = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
-        self._turn = BoundedSemaphore(AT_ONCE)
+        self._slots = BoundedSemaphore(AT_ONCE)
 
     def __call__(self, url: str, **request: Any) -> None:
-        """Sent, or NotDelivered."""
-        if not self._turn.acquire(blocking=False):
+        """NotDelivered unless the provider answers with a 2xx status."""
+        if not self._slots.acquire(blocking=False):
             raise self._failed("busy", surely=True)
         try:
-            # The body of the answer is not waited for: the status says all.
+            # The body is not read: the status is all that counts.
             with self._client.stream("POST", url, **request) as response:
                 status = response.status_code
         except httpx.HTTPError as error:
-            # Its text and its cause may name the address; the request holds the code.
+            # `from None`: the error's text and cause may contain the URL, and the request contains the code.
             raise self._failed(type(error).__name__, surely=isinstance(error, NEVER_ARRIVED)) from None
         finally:
-            self._turn.release()
+            self._slots.release()
         if status not in SENT:
             raise self._failed(f"status {status}", surely=True)
 
@@ -61,40 +61,39 @@ class _Post:
         return NotDelivered(surely=surely)
 
 
-class TwilioOtpDelivery:
-    """The OtpDelivery port over Twilio's Messages resource (twilio.com/docs/messaging/api/message-resource)."""
+class TwilioOtpDelivery(OtpDelivery):
+    """Through Twilio's Messages resource (twilio.com/docs/messaging/api/message-resource).
+
+    ``sender``: a Twilio number, or the id of a messaging service (MG…).
+    """
 
     def __init__(
         self, *, account_sid: str, auth_token: str, sender: str, base_url: str, timeout: float = TIMEOUT_SECONDS
     ) -> None:
-        """``sender``: a number of Twilio's, or the id of a messaging service (MG…)."""
         self._url = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Messages.json"
         self._auth = (account_sid, auth_token)
         self._from = {"MessagingServiceSid" if sender.startswith("MG") else "From": sender}
         self._post = _Post("twilio", timeout=timeout)
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Nothing to show to whoever asked."""
         text = TEXTS[purpose].format(code=code)
         self._post(self._url, data={"To": phone.e164, "Body": text, **self._from}, auth=self._auth)
         return None
 
 
-class WebhookOtpDelivery:
-    """The OtpDelivery port over a signed POST to the operator's own sender.
+class WebhookOtpDelivery(OtpDelivery):
+    """Through a signed POST to the operator's own sender.
 
     JSON ``{"id", "mobileNumber", "code", "purpose", "text"}``, with ``X-Timestamp`` (seconds since the epoch) and
-    ``X-Signature: sha256=<hex of HMAC-SHA-256(secret, timestamp + "." + body)>``. Any 2xx: it is on its way.
+    ``X-Signature: sha256=<hex of HMAC-SHA-256(secret, timestamp + "." + body)>``. Any 2xx status means accepted.
     """
 
     def __init__(self, *, url: str, secret: bytes, timeout: float = TIMEOUT_SECONDS) -> None:
-        """``secret``: what the sender verifies the signature with."""
         self._url = url
         self._secret = secret
         self._post = _Post("webhook", timeout=timeout)
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Nothing to show to whoever asked."""
         body = orjson.dumps(
             {
                 "id": str(uuid4()),

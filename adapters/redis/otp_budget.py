@@ -1,4 +1,4 @@
-"""How many one-time passwords were sent today, in Redis: all counters of a send are asked and counted in one script."""
+"""The budget of one-time passwords in Redis: one script checks and counts all counters of a send."""
 
 import hashlib
 import hmac
@@ -8,16 +8,17 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from application.ports.otp_budget import OtpBudget
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpSendsExhausted
 from domain.one_time_password import SendCaps
 
 SECONDS_PER_DAY = 86_400
-# Numbers that differ in their last digits only are one block.
+# Numbers that differ only in this many last digits are one block.
 BLOCK_DIGITS = 3
 
-# KEYS: the counters. ARGV: seconds that a counter lives, then the cap of each. Returns {0, 0} when all were counted,
-# else which cap is reached and the seconds until its counter is gone: then nothing was counted.
+# KEYS: the counters. ARGV: seconds that a counter lives, then the cap of each. Returns {0, 0} when all were counted.
+# Otherwise nothing was counted, and it returns which cap is reached and the seconds until its counter expires.
 TAKE = """
 for i = 1, #KEYS do
   if tonumber(redis.call('GET', KEYS[i]) or 0) >= tonumber(ARGV[1 + i]) then
@@ -42,24 +43,22 @@ log = structlog.get_logger(__name__)
 
 
 class Counter(NamedTuple):
-    """One cap: its name, whom it is about, and how many a day."""
+    """What a cap of so many sends a day applies to, such as one number or one address."""
 
     name: str
     subject: str
     cap: int
 
 
-class RedisOtpBudget:
-    """The OtpBudget port. Numbers and addresses stand in Redis as keyed digests."""
+class RedisOtpBudget(OtpBudget):
+    """Numbers and addresses are stored as keyed digests. ``key``: a secret that is not in Redis."""
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:
-        """``key``: a secret that is not in Redis."""
         self._key = key
         self._take = redis.register_script(TAKE)
         self._give_back = redis.register_script(GIVE_BACK)
 
     def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Count one more code, unless a cap is reached."""
         counters = _counters(phone, address, caps)
         if not counters:
             return
@@ -74,14 +73,13 @@ class RedisOtpBudget:
             return
         counter = counters[reached - 1]
         if counter.name == "total":
-            # Somebody is being robbed, or business is very good: either way an operator has to look now.
+            # An attack, or very good business: either way an operator has to look now.
             log.critical("otp_spend_ceiling_reached", sent_a_day=counter.cap, seconds_left=seconds)
         else:
             log.warning("otp_cap_reached", cap=counter.name, sent_a_day=counter.cap)
         raise OtpSendsExhausted(retry_after=max(seconds, 1))
 
     def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Take back the last ``take``."""
         counters = _counters(phone, address, caps)
         if not counters:
             return
@@ -98,7 +96,7 @@ class RedisOtpBudget:
 
 
 def _counters(phone: PhoneNumber, address: str | None, caps: SendCaps) -> list[Counter]:
-    """The total last: it is the one that shouts, and only when nothing narrower has refused."""
+    """The counters of a send. The total comes last, so that it alarms the operator only if no narrower cap refuses."""
     capped = [
         ("number", phone.e164, caps.per_number),
         ("prefix", phone.e164[:-BLOCK_DIGITS], caps.per_prefix),

@@ -1,4 +1,4 @@
-"""One-time passwords in Redis: as keyed digests, counted and used up by Lua scripts, each one atomic."""
+"""One-time passwords in Redis, as keyed digests. Lua scripts, each of them atomic, count attempts and use up codes."""
 
 import hashlib
 import hmac
@@ -10,13 +10,14 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from application.ports.otp_store import OtpStore
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpInvalid, OtpLocked, OtpResendTooSoon
 from domain.one_time_password import OtpPolicy, Purpose
 
-# KEYS: code, cool-down, code before, failures. ARGV: digest, lifetime in ms, cool-down in ms, failures allowed.
-# Returns {'put', 0}, {'soon', ms to wait} or {'locked', ms to wait}. The code before is kept until it expires, in case
-# this one cannot be sent.
+# KEYS: code, cool-down, previous code, failures. ARGV: digest, lifetime in ms, cool-down in ms, failures allowed.
+# Returns {'put', 0}, {'soon', ms to wait} or {'locked', ms to wait}. The previous code is kept until it expires, for
+# the case that the new one cannot be sent.
 PUT = """
 if tonumber(redis.call('GET', KEYS[4]) or 0) >= tonumber(ARGV[4]) then
   return {'locked', redis.call('PTTL', KEYS[4])}
@@ -31,7 +32,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return {'put', 0}
 """
 
-# KEYS: code, cool-down, code before.
+# KEYS: code, cool-down, previous code.
 WITHDRAW = """
 redis.call('DEL', KEYS[1], KEYS[2])
 if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RENAME', KEYS[3], KEYS[1]) end
@@ -41,8 +42,8 @@ return 1
 # KEYS: failures of the number, then code and cool-down of each purpose. ARGV: attempts allowed, failures allowed, ms
 # until failures are forgotten, then the digest for each purpose.
 # Returns {'ok', which}, {'invalid', attempts left} or {'locked', ms until a new code can be asked for}.
-# The attempt is counted before the comparison. The comparison need not take constant time: who can measure it learns
-# of a keyed digest, not of the code.
+# The attempt is counted before the comparison. The comparison need not take constant time: its duration tells something
+# about a keyed digest, not about the code.
 REDEEM = """
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[2]) then
   return {'locked', redis.call('PTTL', KEYS[1])}
@@ -71,18 +72,16 @@ return {'invalid', left}
 log = structlog.get_logger(__name__)
 
 
-class RedisOtpStore:
-    """The OtpStore port. Neither codes nor numbers can be read from Redis without the key."""
+class RedisOtpStore(OtpStore):
+    """Neither codes nor numbers can be read from Redis without ``key``, a secret that is stored elsewhere."""
 
     def __init__(self, redis: Redis, *, key: bytes) -> None:
-        """``key``: a secret that is not in Redis."""
         self._key = key
         self._put = redis.register_script(PUT)
         self._redeem = redis.register_script(REDEEM)
         self._withdraw = redis.register_script(WITHDRAW)
 
     def put(self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy) -> None:
-        """Keep a new code, unless one was put a moment ago."""
         try:
             outcome, wait = self._put(
                 keys=[*self._keys(phone, purpose), self._key_before(phone, purpose), self._failures(phone)],
@@ -101,7 +100,6 @@ class RedisOtpStore:
             raise OtpResendTooSoon(retry_after=_seconds(wait))
 
     def redeem(self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, policy: OtpPolicy) -> Purpose:
-        """Use up the code and say what it was sent for."""
         order: list[Purpose] = list(purposes)
         try:
             outcome, number = self._redeem(
@@ -122,7 +120,6 @@ class RedisOtpStore:
         raise OtpInvalid(attempts_left=number)
 
     def withdraw(self, phone: PhoneNumber, purpose: Purpose) -> None:
-        """Take back the last ``put``."""
         try:
             self._withdraw(keys=[*self._keys(phone, purpose), self._key_before(phone, purpose)])
         except RedisError as error:

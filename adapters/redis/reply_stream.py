@@ -1,7 +1,7 @@
-"""Replies while they are being written, through Redis: a capped stream a reply to catch up from, a channel to follow.
+"""Replies while they are being written, through Redis: a capped stream each to catch up from, a channel each to follow.
 
-One thread a process gathers what is published for some milliseconds and sends it in one pipeline; one thread a process
-holds the one connection that feeds all its listeners.
+In each process one thread gathers what is published for some milliseconds and sends it in one pipeline, and one thread
+reads the single connection that feeds all subscribers of the process.
 """
 
 import time
@@ -17,37 +17,41 @@ from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
-from application.ports.reply_stream import STREAM_KEPT_FOR, Chunk, Position
+from application.ports.reply_stream import (
+    STREAM_KEPT_FOR,
+    Chunk,
+    Position,
+    ReplyPublisher,
+    ReplySubscriber,
+    ReplySubscription,
+)
 from domain.replies import ReplyId
 
 GATHER_SECONDS = 0.02
-# How many are forgotten in one pipeline.
+# The number of streams that are emptied in one pipeline.
 FORGET_AT_ONCE = 1_000
-KEEP_PIECES = 5_000
-# How soon a new subscriber is heard of by the thread that waits for messages.
+KEEP_CHUNKS = 5_000
+# The thread that waits for messages looks for new subscribers this often.
 LOOK_SECONDS = 0.02
 RECONNECT_SECONDS = 1.0
-# A subscriber who could not be subscribed by then is told nothing, and asks the database.
+# After this time a subscriber goes on without a subscription: no chunk arrives, and it reads the database.
 SUBSCRIBED_WITHIN_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
 
-class RedisReplyPublisher:
-    """The ReplyPublisher port."""
+class RedisReplyPublisher(ReplyPublisher):
+    """The first chunk starts the thread that sends: a server may build the application and then fork, which threads do
+    not survive.
+    """
 
     def __init__(self, redis: Redis) -> None:
-        """Publish through ``redis``, from a thread of its own that the first chunk starts.
-
-        Not the building: a server may build the application before it forks, and threads stay behind.
-        """
         self._redis = redis
         self._waiting: dict[ReplyId, list[Chunk]] = {}
         self._some_wait = Condition()
         self._sender: Thread | None = None
 
     def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
-        """Let listeners have the chunk soon, joined with its neighbours."""
         with self._some_wait:
             chunks = self._waiting.setdefault(reply_id, [])
             if chunks and chunks[-1].end == chunk.begin and not chunks[-1].final:
@@ -60,37 +64,36 @@ class RedisReplyPublisher:
             self._some_wait.notify()
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
-        """Keep nothing of these, nor of what a worker somewhere still publishes."""
         keys = [_stream(reply_id) for reply_id in reply_ids]
         try:
             for begin in range(0, len(keys), FORGET_AT_ONCE):
                 with self._redis.pipeline(transaction=False) as pipeline:
                     for key in keys[begin : begin + FORGET_AT_ONCE]:
-                        # An empty key rather than none: a worker's next chunk would begin a new stream.
+                        # A plain key in place of the stream: a worker's next chunk would start a new stream otherwise.
                         pipeline.set(key, b"", ex=STREAM_KEPT_FOR)
                     pipeline.execute()
         except RedisError as error:
-            # What could not be reached is kept until its time is up.
+            # The streams that are left expire by themselves.
             log.warning("streams_not_forgotten", replies=len(keys), error=type(error).__name__)
 
     def _send_for_ever(self) -> None:
         while True:
             with self._some_wait:
                 self._some_wait.wait_for(lambda: self._waiting)
-            # What comes meanwhile goes along: a third of the work for the same text.
+            # Chunks that arrive meanwhile are sent along: a third of the work for the same text.
             time.sleep(GATHER_SECONDS)
             with self._some_wait:
                 waiting, self._waiting = self._waiting, {}
             try:
                 self._send(waiting)
             except RedisError as error:
-                log.warning("pieces_not_published", replies=len(waiting), error=type(error).__name__)
+                log.warning("chunks_not_published", replies=len(waiting), error=type(error).__name__)
 
     def _send(self, waiting: dict[ReplyId, list[Chunk]]) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
             for reply_id, chunks in waiting.items():
                 for encoded in map(_encode, chunks):
-                    pipeline.xadd(_stream(reply_id), {"chunk": encoded}, maxlen=KEEP_PIECES)
+                    pipeline.xadd(_stream(reply_id), {"chunk": encoded}, maxlen=KEEP_CHUNKS)
                     pipeline.publish(_channel(reply_id), encoded)
                 pipeline.expire(_stream(reply_id), STREAM_KEPT_FOR)
             for answer in pipeline.execute(raise_on_error=False):
@@ -98,56 +101,52 @@ class RedisReplyPublisher:
                     raise answer
 
 
-class _Listener:
-    """The ReplySubscription port: a queue that the process's one connection fills."""
+class _Subscription(ReplySubscription):
+    """A queue that the process's one connection fills."""
 
     def __init__(self) -> None:
         self.subscribed = Event()
         self.chunks: SimpleQueue[Chunk] = SimpleQueue()
 
     def next(self, *, within: float) -> Chunk | None:
-        """The next chunk, or None when none came ``within`` seconds."""
         with suppress(Empty):
             return self.chunks.get(timeout=within)
         return None
 
 
-class RedisReplySubscriber:
-    """The ReplySubscriber port."""
+class RedisReplySubscriber(ReplySubscriber):
+    """Uses one connection for all subscriptions of the process; the first one starts the thread that reads it."""
 
     def __init__(self, redis: Redis) -> None:
-        """Listen through ``redis``, on one connection however many listeners there are; the first starts its thread."""
         self._redis = redis
-        self._listeners: dict[bytes, list[_Listener]] = {}
-        # What Redis has confirmed: who comes second to a reply has nothing to wait for.
+        self._subscriptions: dict[bytes, list[_Subscription]] = {}
+        # The channels that Redis has confirmed: a second subscription to one of them need not wait.
         self._subscribed: set[bytes] = set()
         self._changed = Condition()
         self._feeder: Thread | None = None
 
     @contextmanager
-    def listen(self, reply_id: ReplyId) -> Iterator[_Listener]:
-        """Listen to what is published from now on."""
+    def listen(self, reply_id: ReplyId) -> Iterator[_Subscription]:
         channel = _channel(reply_id)
-        subscriber = _Listener()
+        subscription = _Subscription()
         with self._changed:
-            self._listeners.setdefault(channel, []).append(subscriber)
+            self._subscriptions.setdefault(channel, []).append(subscription)
             if channel in self._subscribed:
-                subscriber.subscribed.set()
+                subscription.subscribed.set()
             if self._feeder is None:
                 self._feeder = Thread(target=self._feed_for_ever, name="reply-subscriber", daemon=True)
                 self._feeder.start()
             self._changed.notify()
         try:
-            subscriber.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
-            yield subscriber
+            subscription.subscribed.wait(SUBSCRIBED_WITHIN_SECONDS)
+            yield subscription
         finally:
             with self._changed:
-                self._listeners[channel].remove(subscriber)
-                if not self._listeners[channel]:
-                    del self._listeners[channel]
+                self._subscriptions[channel].remove(subscription)
+                if not self._subscriptions[channel]:
+                    del self._subscriptions[channel]
 
     def published(self, reply_id: ReplyId) -> list[Chunk]:
-        """What was published up to now, as far as it is still kept."""
         try:
             entries = self._redis.xrange(_stream(reply_id))
         except RedisError:
@@ -159,22 +158,22 @@ class RedisReplySubscriber:
     def _feed_for_ever(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._listeners)
+                self._changed.wait_for(lambda: self._subscriptions)
             try:
                 with self._redis.pubsub() as pubsub:  # type: ignore[no-untyped-call]
                     self._feed(pubsub)
             except RedisError as error:
-                log.warning("listeners_cut_off", error=type(error).__name__)
+                log.warning("reply_subscriptions_lost", error=type(error).__name__)
                 with self._changed:
                     self._subscribed.clear()
                 time.sleep(RECONNECT_SECONDS)
 
     def _feed(self, pubsub: PubSub) -> None:
-        """Pass messages on until there are no listeners left."""
+        """Pass messages on until there are no subscriptions left."""
         asked_for: set[bytes] = set()
         while True:
             with self._changed:
-                wanted = set(self._listeners)
+                wanted = set(self._subscriptions)
                 self._subscribed &= wanted
             if new := wanted - asked_for:
                 pubsub.subscribe(*new)
@@ -190,15 +189,15 @@ class RedisReplySubscriber:
     def _pass_on(self, message: dict[str, Any]) -> None:
         channel = message["channel"]
         with self._changed:
-            listeners = list(self._listeners.get(channel, ()))
-            if listeners and message["type"] == "subscribe":
+            subscriptions = list(self._subscriptions.get(channel, ()))
+            if subscriptions and message["type"] == "subscribe":
                 self._subscribed.add(channel)
         if message["type"] == "subscribe":
-            for subscriber in listeners:
-                subscriber.subscribed.set()
+            for subscription in subscriptions:
+                subscription.subscribed.set()
         elif message["type"] == "message" and (chunk := _decode(message["data"])) is not None:
-            for subscriber in listeners:
-                subscriber.chunks.put(chunk)
+            for subscription in subscriptions:
+                subscription.chunks.put(chunk)
 
 
 def _stream(reply_id: ReplyId) -> str:
@@ -206,7 +205,7 @@ def _stream(reply_id: ReplyId) -> str:
 
 
 def _says_forgotten(error: RedisError) -> bool:
-    """Whether Redis would not add to a stream because there is a key of another kind in its place."""
+    """Whether Redis refused to add to a stream because ``forget`` has put a plain key in its place."""
     return str(error).startswith("WRONGTYPE")
 
 
@@ -219,7 +218,7 @@ def _encode(chunk: Chunk) -> bytes:
 
 
 def _decode(data: bytes) -> Chunk | None:
-    """None for what is no chunk of ours: it must not end the thread that feeds everybody."""
+    """None for anything else than a chunk: it must not end the thread that feeds all subscriptions."""
     try:
         generation, characters, text, final = orjson.loads(data)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""The room list cache in Redis: one hash a user, with the page and the version it belongs to."""
+"""The cached chatroom lists in Redis: one hash a user, with the page and the version it belongs to."""
 
 import secrets
 from datetime import timedelta
@@ -8,11 +8,11 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from application.ports.room_list_cache import Lookup
+from application.ports.room_list_cache import Lookup, RoomListCache
 from domain.accounts import UserId
 
 # KEYS: the user's hash. ARGV: page, version it was read under, seconds to keep.
-# A page that was read before a write must not be stored after it: then the version has changed.
+# A page that was read before a write must not be stored after it. The write has changed the version.
 PUT = """
 local version = redis.call('HGET', KEYS[1], 'version') or ''
 if version ~= ARGV[2] then return 0 end
@@ -32,18 +32,16 @@ return 1
 log = structlog.get_logger(__name__)
 
 
-class RedisRoomListCache:
-    """The RoomListCache port."""
+class RedisRoomListCache(RoomListCache):
+    """``keep``: how long a page may be shown, in whole seconds."""
 
     def __init__(self, redis: Redis, *, keep: timedelta) -> None:
-        """``keep``: how long a page may be shown, in whole seconds."""
         self._redis = redis
         self._seconds = int(keep.total_seconds())
         self._put = redis.register_script(PUT)
         self._drop = redis.register_script(DROP)
 
     def get(self, user_id: UserId) -> Lookup:
-        """What is cached for the user."""
         try:
             page, version = self._redis.hmget(_key(user_id), "page", "version")
         except RedisError:
@@ -51,18 +49,16 @@ class RedisRoomListCache:
         return Lookup(cast("bytes | None", page), cast("bytes | None", version))
 
     def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
-        """Keep a page unless it was dropped since ``version`` was looked up."""
         try:
             self._put(keys=[_key(user_id)], args=[page, version or b"", self._seconds])
         except RedisError:
-            return  # the next reader asks the database, and tries again
+            return  # the next request reads the database and tries again
 
     def drop(self, user_id: UserId) -> None:
-        """Forget the user's page, and any that is being read right now."""
         try:
             self._drop(keys=[_key(user_id)], args=[secrets.token_bytes(8), self._seconds])
         except RedisError as error:
-            # A page that was cached before Redis went away may be shown until its time is up.
+            # A page that was cached before may be shown until it expires.
             log.warning("room_list_not_dropped", error=type(error).__name__)
 
 

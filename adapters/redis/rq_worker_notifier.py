@@ -1,4 +1,8 @@
-"""The doorbell: an RQ job that says "answer what is due", and nothing else."""
+"""Wakes workers through RQ, which the list of packages for this project asks for.
+
+A job carries no work, only the notification that replies are due; which ones they are stands in the database. A
+blocking pop from a list in Redis would do the same in 25 lines.
+"""
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +20,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
+from application.ports.worker_notifier import WorkerNotifier
+
 QUEUE = "replies"
 ANSWER_DUE = "answer_due_replies"
 SIGN_OFF_SECONDS = 0.25
@@ -24,13 +30,13 @@ log = structlog.get_logger(__name__)
 
 
 def answered() -> None:
-    """What RQ runs of a ring: nothing, it was answered before."""
+    """Job body: a no-op; ``execute_job`` has already woken the claim loop."""
 
 
 class AllowListedJob(Job):
-    """A job whose function is looked up among those that were registered.
+    """A job whose function is looked up in ``registered``.
 
-    RQ's own Job imports and calls whatever path it finds in Redis: who can write there could run ``os.system``.
+    RQ's own Job imports and calls any dotted path that it finds in Redis: write access there could run ``os.system``.
     """
 
     registered: Mapping[str, Callable[[], None]] = {ANSWER_DUE: answered}
@@ -53,15 +59,13 @@ class AllowListedJob(Job):
         """None: RQ would import and call this one too."""
 
 
-class RqWorkerNotifier:
-    """The WorkerNotifier port. Rings that nobody has answered yet are one ring."""
+class RqWorkerNotifier(WorkerNotifier):
+    """Enqueues a job unless one is waiting: the worker that takes it will find all replies due by then."""
 
     def __init__(self, redis: Redis) -> None:
-        """Ring through ``redis``."""
         self._queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=AllowListedJob)
 
     def notify(self) -> None:
-        """Wake a worker, unless a ring is waiting already: whoever takes that one will see what is due by then."""
         try:
             if self._queue.count == 0:
                 self._queue.enqueue_call(ANSWER_DUE, timeout=60, result_ttl=0, failure_ttl=3600, description=ANSWER_DUE)
@@ -70,23 +74,23 @@ class RqWorkerNotifier:
 
 
 class _NotificationWorker(SimpleWorker):
-    """RQ's worker in this process, without a fork: a ring takes milliseconds, the replies run elsewhere.
+    """RQ's worker in this process, without a fork: a notification takes milliseconds, the replies run in threads.
 
-    Nothing here waits long for Redis: a process that is told to stop has replies to hand back. RQ's own patience with a
-    Redis that went silent is seven minutes.
+    Nothing here waits long for Redis: a process that is told to stop has replies to hand back. RQ by default waits for
+    a silent Redis for seven minutes.
     """
 
     dequeue_timeout = 2
     connection_timeout = 3
-    # After an outage the sweeper does the work until the bell is heard again.
+    # Until the connection is back, the worker's regular look for due replies does the work.
     max_connection_wait_time = 2.0
 
     answer_due: Callable[[], None]
     told_to_stop = False
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Answer what is due before RQ writes down that it will: its round trips delay nobody's reply."""
-        # Known here alone; RQ writes it down in a moment. A signal that finds a worker at rest drops what it does.
+        """Wake the claim loop before RQ's round trips for the job, so that they delay no reply."""
+        # Set BUSY in memory only (RQ persists it next): RQ's signal handler raises StopRequested in an idle worker.
         self.set_state(WorkerStatus.BUSY, pipeline=self.connection.pipeline())
         self._answer(job)
         super().execute_job(job, queue)
@@ -99,27 +103,27 @@ class _NotificationWorker(SimpleWorker):
             log.exception("notification_failed")
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
-        """Register in Redis; a signal that comes meanwhile is not missed."""
+        """Register in Redis, with the signal handlers installed before, so that no signal is missed meanwhile."""
         self._install_signal_handlers()  # type: ignore[no-untyped-call]
         super().bootstrap(*args, **kwargs)
 
     def request_stop(self, signum: Any, frame: Any) -> None:
-        """SIGINT or SIGTERM: finish the ring at hand, then return from ``work``."""
+        """On SIGINT or SIGTERM: finish the current job, then return from ``work``."""
         # RQ's ``work`` returns in the same way when Redis goes away: this tells the two apart.
         self.told_to_stop = True
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def set_shutdown_requested_date(self) -> None:
-        """Not kept: a signal handler does not wait for Redis."""
+        """Does nothing: a signal handler must not wait for Redis."""
 
     def subscribe(self) -> None:
-        """Not to remote commands: nobody sends them, and with Redis away RQ leaves the thread behind that listens."""
+        """Does nothing: remote commands are not used, and RQ leaks their thread when Redis goes away."""
 
     def procline(self, message: str) -> None:
-        """Not shown: the command line goes on saying which of our processes this is."""
+        """Does nothing: the process title goes on saying which of our processes this is."""
 
     def teardown(self) -> None:
-        """Sign off, if Redis takes that at once; if not, the registration expires by itself."""
+        """Sign off if Redis answers at once; otherwise the registration expires by itself."""
         pool = self.connection.connection_pool
         brief = {"socket_timeout": SIGN_OFF_SECONDS, "socket_connect_timeout": SIGN_OFF_SECONDS}
         with Redis.from_pool(
@@ -129,16 +133,16 @@ class _NotificationWorker(SimpleWorker):
 
 
 def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
-    """Call ``answer_due`` for each ring until the process is told to stop (True) or Redis goes away (False).
+    """Call ``answer_due`` for each notification until the process is told to stop (True) or Redis goes away (False).
 
     Takes over SIGINT and SIGTERM while it runs, so it belongs in the main thread.
     """
     worker: _NotificationWorker | None = None
-    # One attempt; RQ makes the next one itself.
+    # One attempt for each command: RQ itself retries.
     redis.set_retry(Retry(NoBackoff(), 0))
     try:
         with _handlers_kept():
-            # Only one queue: with several, RQ takes a job in a way that loses it if the worker dies at that moment.
+            # Only one queue: from several, RQ takes a job in a way that loses it if the worker dies at that moment.
             queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=AllowListedJob)
             worker = _NotificationWorker(
                 [queue],
@@ -152,7 +156,7 @@ def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
     except RedisError as error:
         log.warning("notifications_lost", error=type(error).__name__)
     except StopRequested:
-        pass  # the signal came while RQ's ``work`` was being entered or left
+        pass  # the signal came just as RQ's ``work`` began or ended
     finally:
         redis.close()
     return worker is not None and worker.told_to_stop
@@ -160,7 +164,7 @@ def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Puts the signal handlers back: RQ's own, left in place, would raise in whatever runs after it."""
+    """Restores the signal handlers: RQ's own would raise in the code that runs after the worker."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = [signal.getsignal(number) for number in numbers]
     try:

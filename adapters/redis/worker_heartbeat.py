@@ -1,28 +1,25 @@
-"""The heartbeat of workers, in Redis."""
-
 from redis import Redis
 from redis.exceptions import RedisError
+
+from application.ports.worker_heartbeat import WorkerHeartbeat
 
 KEY = "workers:present"
 SECONDS = 10
 
 
-class RedisWorkerHeartbeat:
-    """The WorkerHeartbeat port: one key that any worker keeps alive."""
+class RedisWorkerHeartbeat(WorkerHeartbeat):
+    """One key, which expires unless some worker sets it again."""
 
     def __init__(self, redis: Redis) -> None:
-        """Keep it in ``redis``."""
         self._redis = redis
 
     def announce(self) -> None:
-        """A worker is there for the next ten seconds."""
         try:
             self._redis.set(KEY, b"1", ex=SECONDS)
         except RedisError:
             return  # readiness reports Redis itself
 
     def __call__(self) -> bool:
-        """Whether a worker has announced itself lately."""
         try:
             return bool(self._redis.exists(KEY))
         except RedisError:

@@ -1,4 +1,7 @@
-"""Accepting messages in PostgreSQL, in one statement: a round trip each costs more than what is done in it."""
+"""``application.chat.acceptance.accept_message`` in one statement: its round trips would cost more than its work.
+
+The rule stands there; change it there first. ``tests/contract/test_acceptance.py`` holds this twin to it.
+"""
 
 import time
 from datetime import date
@@ -9,14 +12,15 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
 from adapters.sql.subscriptions import IS_PRO
+from application.ports.acceptance import Acceptance
 from domain.accounts import UserId
 from domain.chat import Message
 from domain.errors import BacklogFull, ChatroomNotFound, TooManyUnfinishedReplies
 from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy
 
-# Each part asks the ones before: where one of them says no, nothing is written. The chatroom cannot vanish meanwhile,
-# and however many spend at once, the row of the day lets them pass one after the other.
+# Each part depends on the ones before it, so nothing is written once one of them refuses. FOR KEY SHARE keeps the
+# chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns.
 ACCEPT = f"""
 WITH room AS MATERIALIZED (
     SELECT id, user_id FROM chatrooms WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
@@ -54,48 +58,43 @@ COUNT_AGAIN_AFTER_SECONDS = 0.25
 
 
 class EverybodysBacklog:
-    """What this process knows of everybody's backlog. Counting it takes the longer, the longer it is.
+    """An estimate, shared by the threads of a process, of how many replies are unfinished: counting takes long.
 
-    Counted anew each quarter of a second, and as soon as what was accepted here since then could have filled it. So one
-    process accepts too much by no more than what it works on at the same moment, as if it counted each time; several by
-    what the others accept in that time.
+    They are counted again every quarter of a second, and whenever the messages accepted here since the last count
+    could have filled the backlog. So a process exceeds the limit by no more than the messages it accepts at the same
+    moment, and several processes by what the others accept within that quarter of a second.
     """
 
     def __init__(self) -> None:
-        """Nothing is known: everybody counts."""
         self._lock = Lock()
         self._expected: int | None = None
         self._count_again_at = 0.0
 
     def must_be_counted(self, *, limit: int) -> bool:
-        """Whether the next one has to count. If not, one more is expected."""
+        """Whether the next message has to count. If not, it is added to the estimate."""
         with self._lock:
             if self._expected is None or self._expected >= limit:
                 return True
             if time.monotonic() > self._count_again_at:
-                # One who counts is enough: the others go by the last count meanwhile.
+                # One thread counts; the others use the last count meanwhile.
                 self._count_again_at = time.monotonic() + COUNT_AGAIN_AFTER_SECONDS
                 return True
             self._expected += 1
             return False
 
     def was_counted(self, count: int) -> None:
-        """Take note of what was found, and expect the one who looked."""
+        """Sets the estimate to ``count`` and the message that was accepted with it."""
         with self._lock:
             self._expected = count + 1
             self._count_again_at = time.monotonic() + COUNT_AGAIN_AFTER_SECONDS
 
 
-class SqlAcceptance:
-    """The Acceptance port."""
-
+class SqlAcceptance(Acceptance):
     def __init__(self, cursor: Cursor, everybodys: EverybodysBacklog) -> None:
-        """Work on the transaction of ``cursor``; ``everybodys`` backlog is known to all of a process together."""
         self._cursor = cursor
         self._everybodys = everybodys
 
     def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
-        """Charge a prompt, keep the message, promise the reply."""
         limits = {plan: allowances[plan].daily_prompts for plan in Plan}
         count_all = self._everybodys.must_be_counted(limit=policy.backlog)
         ACCEPT_PREPARED.execute(
@@ -136,7 +135,7 @@ class SqlAcceptance:
         return quota
 
     def _used_on(self, day: date, user_id: UserId) -> int:
-        # Asked anew: the statement that was refused began before the last charge it lost to was there to be seen.
+        # A new statement: the refused one has a snapshot from before the charges that it lost to.
         self._cursor.execute(USED_ON, {"user_id": user_id, "day": day})
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - a select without FROM always has a row

@@ -7,15 +7,15 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import Database
-from application.ports.audit import AuditEvent, AuditEventType
+from application.ports.audit import AuditEvent, AuditEventType, AuditReader, AuditTrail
 from domain.accounts import Origin, UserId
 
 ADD = """
 INSERT INTO audit_events (id, at, what, user_id, session_id, phone_digest, address, device)
 VALUES (%(id)s, %(at)s, %(what)s, %(user_id)s, %(session_id)s, %(phone_digest)s, %(address)s, %(device)s)
 """
-# The oldest have the smallest ids (UUIDv7), so that no index on the time is needed.
-FORGET_BEFORE = """
+# The oldest events have the smallest ids (UUIDv7), so no index on the time is needed.
+PURGE_BEFORE = """
 DELETE FROM audit_events WHERE id = ANY (ARRAY(
     SELECT id FROM audit_events
     WHERE id = ANY (ARRAY(SELECT id FROM audit_events ORDER BY id LIMIT %(limit)s)) AND at < %(before)s
@@ -30,15 +30,11 @@ ORDER BY id DESC LIMIT %(limit)s
 """
 
 
-class SqlAuditTrail:
-    """The AuditTrail port."""
-
+class SqlAuditTrail(AuditTrail):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, event: AuditEvent) -> None:
-        """Keep an event."""
         self._cursor.execute(
             ADD,
             {
@@ -54,22 +50,17 @@ class SqlAuditTrail:
         )
 
     def purge_before(self, moment: datetime, *, limit: int) -> int:
-        """Forget the oldest, as far as they are from before ``moment``."""
-        self._cursor.execute(FORGET_BEFORE, {"before": moment, "limit": limit})
+        self._cursor.execute(PURGE_BEFORE, {"before": moment, "limit": limit})
         return self._cursor.rowcount
 
 
-class SqlAuditReader:
-    """The AuditReader port."""
-
+class SqlAuditReader(AuditReader):
     def __init__(self, database: Database) -> None:
-        """Read from ``database``."""
         self._database = database
 
     def __call__(
         self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
     ) -> Sequence[AuditEvent]:
-        """The newest events, newest first."""
         with self._database.read() as cursor:
             cursor.execute(
                 NEWEST,

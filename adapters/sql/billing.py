@@ -1,13 +1,27 @@
-"""Customers, checkouts, subscriptions and payment events in PostgreSQL. All times are the database's."""
+"""Customers, checkouts, subscriptions and payment events in PostgreSQL. All times are those of the database's clock.
+
+Columns have the names of the fields they become, in the same order (tests/integration/test_rows.py).
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from application.ports.billing_work import Customer, KeptCheckout, KeptEvent, Versioned
+from application.ports.billing_work import (
+    BillingWork,
+    Checkouts,
+    Customer,
+    Customers,
+    KeptCheckout,
+    KeptEvent,
+    PaymentInbox,
+    Subscriptions,
+    Versioned,
+)
 from application.ports.payments import Order
 from domain.accounts import UserId
 from domain.billing import (
@@ -30,7 +44,7 @@ ADD_CUSTOMER = """
 INSERT INTO customers (user_id, customer_id, created_at) VALUES (%(user_id)s, %(customer_id)s, now())
 ON CONFLICT (user_id) DO NOTHING
 """
-# A caller whose clock is ahead of this one must not be given the same customers for ever.
+# GREATEST: a caller whose clock is ahead of the database's would get the same customers again and again.
 TAKE_UNRECONCILED = """
 WITH due AS MATERIALIZED (
     SELECT user_id FROM customers WHERE reconciled_at IS NULL OR reconciled_at < %(since)s
@@ -43,10 +57,10 @@ RETURNING customers.user_id, customers.customer_id
 RECONCILE_AGAIN = "UPDATE customers SET reconciled_at = NULL WHERE user_id = %(user_id)s"
 
 CHECKOUT_OF = """
-SELECT attempt_id, user_id, price_id, success_url, cancel_url, begun_at, checkout_id, closed_at IS NOT NULL
+SELECT attempt_id, user_id, price_id, success_url, cancel_url, begun_at, checkout_id, closed_at IS NOT NULL AS closed
 FROM checkouts WHERE user_id = %(user_id)s
 """
-# One statement that decides: of all who would begin in place of the same attempt, the first one does.
+# Check and write are one statement: of concurrent orders in place of the same attempt only the first is written.
 BEGIN_CHECKOUT = """
 INSERT INTO checkouts (user_id, attempt_id, price_id, success_url, cancel_url, begun_at)
 VALUES (%(user_id)s, %(attempt_id)s, %(price_id)s, %(success_url)s, %(cancel_url)s, now())
@@ -65,7 +79,7 @@ RECORD_COLUMNS = """
 subscription_id, price_id, status, current_period_end, cancel_at_period_end, price_is_ours, grace_ends_at
 """
 GET_SUBSCRIPTION = f"SELECT version, {RECORD_COLUMNS} FROM subscriptions WHERE user_id = %(user_id)s"  # noqa: S608
-# Two statements, for "there is none yet" and for "it is still this version"; each writes one row or none.
+# One statement for the first version and one for later ones; each writes one row, or none after a concurrent write.
 FIRST_SUBSCRIPTION = """
 INSERT INTO subscriptions (user_id, subscription_id, price_id, status, current_period_end, cancel_at_period_end,
                            price_is_ours, grace_ends_at, version, synced_at)
@@ -95,7 +109,7 @@ VALUES (%(state)s, %(failure)s, %(user_id)s, now(), now() + %(wait)s, CASE WHEN 
         %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s)
 """  # noqa: S608
 POSTPONE_EVENT = f"{ADD_EVENT} ON CONFLICT (event_id) DO NOTHING"
-# A second delivery of the same event waits here for the first one's transaction, and then finds it settled.
+# A second delivery of the same event waits for the first one's transaction, and then finds the event settled.
 SETTLE_EVENT = f"""
 {ADD_EVENT} ON CONFLICT (event_id) DO UPDATE
 SET state = EXCLUDED.state, user_id = EXCLUDED.user_id, settled_at = now(), failure = NULL
@@ -110,7 +124,7 @@ WITH due AS MATERIALIZED (
 UPDATE payment_events
 SET state = CASE WHEN attempts >= %(max_attempts)s THEN 'failed' ELSE state END,
     attempts = LEAST(attempts + 1, %(max_attempts)s),
-    due_at = now() + LEAST(%(first_wait)s * 2 ^ LEAST(attempts + 1, 16), %(longest_wait)s)
+    due_at = now() + (%(waits)s)[LEAST(attempts + 1, %(max_attempts)s)]
 FROM due WHERE payment_events.event_id = due.id
 RETURNING state, {EVENT_COLUMNS}
 """  # noqa: S608
@@ -126,49 +140,37 @@ ON CONFLICT (event_id) DO NOTHING
 """
 
 
-class SqlCustomers:
-    """The Customers port."""
-
+class SqlCustomers(Customers):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def of(self, user_id: UserId) -> CustomerId | None:
-        """The customer that a user is."""
         self._cursor.execute(CUSTOMER_OF, {"user_id": user_id})
         row = self._cursor.fetchone()
         return CustomerId(row[0]) if row else None
 
     def owner(self, customer_id: CustomerId) -> UserId | None:
-        """The user that a customer is."""
         self._cursor.execute(OWNER_OF, {"customer_id": customer_id})
         row = self._cursor.fetchone()
         return UserId(row[0]) if row else None
 
     def add(self, user_id: UserId, customer_id: CustomerId) -> CustomerId:
-        """Keep the customer; the one that counts."""
         self._cursor.execute(ADD_CUSTOMER, {"user_id": user_id, "customer_id": customer_id})
         return self.of(user_id) or customer_id
 
     def take_unreconciled(self, *, since: datetime, limit: int) -> Sequence[Customer]:
-        """Take customers to compare."""
         self._cursor.execute(TAKE_UNRECONCILED, {"since": since, "limit": limit})
         return [Customer(UserId(user_id), CustomerId(customer_id)) for user_id, customer_id in self._cursor.fetchall()]
 
     def reconcile_again(self, user_id: UserId) -> None:
-        """Make the customer the first to compare again."""
         self._cursor.execute(RECONCILE_AGAIN, {"user_id": user_id})
 
 
-class SqlCheckouts:
-    """The Checkouts port."""
-
+class SqlCheckouts(Checkouts):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def current(self, user_id: UserId) -> KeptCheckout | None:
-        """The newest checkout of a user."""
         self._cursor.execute(CHECKOUT_OF, {"user_id": user_id})
         row = self._cursor.fetchone()
         if row is None:
@@ -177,7 +179,6 @@ class SqlCheckouts:
         return KeptCheckout(Order(*order), begun_at, checkout_id, closed)
 
     def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout:
-        """Keep a new order, unless somebody was faster."""
         self._cursor.execute(
             BEGIN_CHECKOUT,
             {
@@ -190,39 +191,34 @@ class SqlCheckouts:
             },
         )
         current = self.current(order.user_id)
-        assert current is not None  # noqa: S101 - it was there, or it was put there, and the row is locked
+        assert current is not None  # noqa: S101 - the statement has written or found it, and has locked the row
         return current
 
     def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
-        """Note the checkout that an order became."""
         self._cursor.execute(CHECKOUT_OPENED, {"attempt_id": attempt_id, "checkout_id": checkout_id})
 
     def close(self, checkout_id: CheckoutId) -> None:
-        """It is paid or expired."""
         self._cursor.execute(CLOSE_CHECKOUT, {"checkout_id": checkout_id})
 
     def buyer(self, checkout_id: CheckoutId) -> UserId | None:
-        """Whose checkout it is."""
         self._cursor.execute(BUYER, {"checkout_id": checkout_id})
         row = self._cursor.fetchone()
         return UserId(row[0]) if row else None
 
 
-class SqlSubscriptions:
-    """The Subscriptions port."""
-
+class SqlSubscriptions(Subscriptions):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def get(self, user_id: UserId) -> Versioned:
-        """A user's subscription, and its version."""
         self._cursor.execute(GET_SUBSCRIPTION, {"user_id": user_id})
         row = self._cursor.fetchone()
-        return Versioned(record_from(row[1:]), row[0]) if row else Versioned(None, 0)
+        if row is None:
+            return Versioned(None, 0)
+        version, *record = row
+        return Versioned(record_from(record), version)
 
     def put(self, user_id: UserId, record: SubscriptionRecord, *, over: int) -> bool:
-        """Write it over a version."""
         self._cursor.execute(
             NEXT_SUBSCRIPTION if over else FIRST_SUBSCRIPTION,
             {
@@ -240,71 +236,67 @@ class SqlSubscriptions:
         return self._cursor.rowcount == 1
 
 
-class SqlPaymentInbox:
-    """The PaymentInbox port."""
-
+class SqlPaymentInbox(PaymentInbox):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def find(self, event_id: str) -> KeptEvent | None:
-        """An event that arrived."""
         self._cursor.execute(FIND_EVENT, {"event_id": event_id})
         row = self._cursor.fetchone()
-        return KeptEvent(_event(row[3:]), InboxState(row[0]), row[1], row[2]) if row else None
+        if row is None:
+            return None
+        state, attempts, failure, *event = row
+        return KeptEvent(_event(event), InboxState(state), attempts, failure)
 
     def settle(self, event: PaymentEvent, state: InboxState, *, user_id: UserId | None) -> bool:
-        """Note what became of an event."""
         values = {"state": state.value, "failure": None, "user_id": user_id, "wait": "0 s", "settled": True}
         self._cursor.execute(SETTLE_EVENT, values | _columns(event))
         return self._cursor.rowcount == 1
 
     def postpone(self, event: PaymentEvent, *, failure: str, retry: RetryEvents) -> None:
-        """Leave an event to the sweeper."""
         values = {"state": InboxState.PENDING.value, "failure": failure, "user_id": None, "settled": False}
         self._cursor.execute(POSTPONE_EVENT, values | {"wait": retry.wait(0)} | _columns(event))
 
     def take_pending(self, *, limit: int, retry: RetryEvents) -> Sequence[PaymentEvent]:
-        """Take events that are due."""
-        self._cursor.execute(
-            TAKE_PENDING,
-            {
-                "limit": limit,
-                "max_attempts": retry.max_attempts,
-                "first_wait": retry.first_wait,
-                "longest_wait": retry.longest_wait,
-            },
-        )
-        return [_event(row[1:]) for row in self._cursor.fetchall() if row[0] == InboxState.PENDING.value]
+        values = {"limit": limit, "max_attempts": retry.max_attempts, "waits": retry.waits}
+        self._cursor.execute(TAKE_PENDING, values)
+        return [_event(event) for state, *event in self._cursor.fetchall() if state == InboxState.PENDING.value]
 
     def note_failure(self, event_id: str, failure: str) -> None:
-        """Say why the last attempt failed."""
         self._cursor.execute(NOTE_FAILURE, {"event_id": event_id, "failure": failure})
 
     def reopen(self, event_id: str) -> PaymentEvent | None:
-        """Make an event pending again."""
         self._cursor.execute(REOPEN_EVENT, {"event_id": event_id})
         row = self._cursor.fetchone()
         return _event(row) if row else None
 
     def record_money(self, event: PaymentEvent, *, user_id: UserId | None) -> None:
-        """Keep it once."""
         self._cursor.execute(RECORD_MONEY, {"user_id": user_id} | _columns(event))
 
 
-class SqlBilling:
-    """The BillingWork port."""
-
+class SqlBilling(BillingWork):
     def __init__(self, cursor: Cursor) -> None:
-        """Let every repository work on the same transaction."""
-        self.customers = SqlCustomers(cursor)
-        self.checkouts = SqlCheckouts(cursor)
-        self.subscriptions = SqlSubscriptions(cursor)
-        self.inbox = SqlPaymentInbox(cursor)
+        self._cursor = cursor
+
+    @cached_property
+    def customers(self) -> SqlCustomers:
+        return SqlCustomers(self._cursor)
+
+    @cached_property
+    def checkouts(self) -> SqlCheckouts:
+        return SqlCheckouts(self._cursor)
+
+    @cached_property
+    def subscriptions(self) -> SqlSubscriptions:
+        return SqlSubscriptions(self._cursor)
+
+    @cached_property
+    def inbox(self) -> SqlPaymentInbox:
+        return SqlPaymentInbox(self._cursor)
 
 
 def record_from(row: Sequence[Any]) -> SubscriptionRecord:
-    """The record of a row of ``RECORD_COLUMNS``."""
+    """The record of RECORD_COLUMNS."""
     subscription_id, price_id, status, period_end, cancel, ours, grace_ends_at = row
     return SubscriptionRecord(
         subscription_id=SubscriptionId(subscription_id or ""),

@@ -1,4 +1,4 @@
-"""Chatrooms, messages and the daily use in PostgreSQL."""
+"""Chatrooms and messages in PostgreSQL."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import MAY_HAVE_STREAM
-from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from application.ports.chatrooms import Chatrooms
+from application.ports.messages import Messages
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid
-from domain.plans import Allowances, DailyQuota
-from domain.replies import Charge, ReplyId, ReplyState
+from domain.replies import ReplyId, ReplyState
 
 ADD_CHATROOM = """
 INSERT INTO chatrooms (id, user_id, name, system_prompt, created_at, updated_at)
@@ -35,34 +35,14 @@ STREAMS_OF_CHATROOM = f"""
 SELECT replies.id FROM replies JOIN messages ON messages.id = replies.message_id
 WHERE messages.chatroom_id = %(id)s AND {MAY_HAVE_STREAM}
 """  # noqa: S608 - parts of statements, no values
-# Messages and replies go with it, by their foreign keys.
+# The foreign keys delete its messages and replies, too.
 REMOVE_CHATROOM = "DELETE FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s"
 ADD_MESSAGE = """
 INSERT INTO messages (id, chatroom_id, content, created_at)
 VALUES (%(id)s, %(chatroom_id)s, %(content)s, %(created_at)s)
 """
-SUBSCRIPTION_OF = f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE user_id = %(user_id)s"  # noqa: S608
-# One statement that decides: it adds one only while there is something left, however many do so at once.
-SPEND = """
-INSERT INTO daily_usage (user_id, day, used)
-SELECT %(user_id)s, (now() AT TIME ZONE 'utc')::date, 1 WHERE %(limit)s::integer IS NULL OR %(limit)s > 0
-ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
-WHERE %(limit)s::integer IS NULL OR daily_usage.used < %(limit)s
-RETURNING day, used
-"""
-USED_TODAY = """
-SELECT today.day, COALESCE(u.used, 0)
-FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
-LEFT JOIN daily_usage u ON u.user_id = %(user_id)s AND u.day = today.day
-"""
-REFUND = """
-UPDATE daily_usage SET used = used - 1, refunded = refunded + 1
-WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
-"""
-
-
-# The chatroom first, then the message, as the clauses are in order: whoever takes a chatroom away locks it first, too,
-# then what is cascaded. So no reply is added to what goes, and who adds or cancels one holds no message of it.
+# Lock order: chatroom, then message (the locking clauses apply in their order), as DELETE of a chatroom does; otherwise
+# the two deadlock. The lock of the chatroom also keeps replies from being added to one that is being deleted.
 LOCK_MESSAGE_OF = """
 SELECT m.id, m.chatroom_id, m.content, m.created_at
 FROM messages m
@@ -73,15 +53,11 @@ FOR KEY SHARE OF c FOR UPDATE OF m
 NEWEST_REPLY = "SELECT id, state FROM replies WHERE message_id = %(message_id)s ORDER BY id DESC LIMIT 1"
 
 
-class SqlChatrooms:
-    """The Chatrooms port."""
-
+class SqlChatrooms(Chatrooms):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, chatroom: Chatroom) -> None:
-        """Keep a new chatroom. TokenInvalid when its user is gone."""
         try:
             ADD_CHATROOM_PREPARED.execute(
                 self._cursor,
@@ -95,16 +71,14 @@ class SqlChatrooms:
                 },
             )
         except ForeignKeyViolation:
-            raise TokenInvalid from None  # the driver's text would quote what the chatroom is called
+            raise TokenInvalid from None  # the driver's text would quote the chatroom's name
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
-        """ChatroomNotFound unless it exists and is ``by``'s."""
         self._cursor.execute(OWNED_CHATROOM, {"id": chatroom_id, "user_id": by})
         if self._cursor.fetchone() is None:
             raise ChatroomNotFound
 
     def owned(self, chatroom_id: ChatroomId, *, by: UserId) -> Chatroom:
-        """The chatroom, locked; ChatroomNotFound unless it is ``by``'s."""
         self._cursor.execute(CHATROOM, {"id": chatroom_id, "user_id": by})
         row = self._cursor.fetchone()
         if row is None:
@@ -112,7 +86,6 @@ class SqlChatrooms:
         return Chatroom(*row)
 
     def change(self, chatroom: Chatroom) -> None:
-        """Replace what may change of one that is there."""
         self._cursor.execute(
             CHANGE_CHATROOM,
             {
@@ -125,25 +98,20 @@ class SqlChatrooms:
         )
 
     def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
-        """Take it away with its messages and replies."""
         self.owned(chatroom_id, by=of)
-        # Looked up after the lock was given: who adds a reply needs a lock of the chatroom, too. Not locked themselves:
-        # what is cascaded takes the locks in its order, and a worker that ends one of them changes nothing here.
+        # Read after the chatroom was locked: adding a reply needs a lock of the chatroom, too. The replies need no lock
+        # here: the cascade locks them in its own order, and a worker that ends one of them meanwhile changes nothing.
         self._cursor.execute(STREAMS_OF_CHATROOM, {"id": chatroom_id, "stream_gone_after": STREAM_GONE_AFTER})
         replies = [row[0] for row in self._cursor.fetchall()]
         self._cursor.execute(REMOVE_CHATROOM, {"id": chatroom_id, "user_id": of})
         return replies
 
 
-class SqlMessages:
-    """The Messages port."""
-
+class SqlMessages(Messages):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, message: Message) -> None:
-        """Keep a new message. ChatroomNotFound when there is no such chatroom."""
         try:
             self._cursor.execute(
                 ADD_MESSAGE,
@@ -158,40 +126,13 @@ class SqlMessages:
             raise ChatroomNotFound from error
 
     def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
-        """The message of an entry, locked, and its newest reply."""
         self._cursor.execute(LOCK_MESSAGE_OF, {"user_id": user_id, "entry_id": entry_id})
         row = self._cursor.fetchone()
         if row is None:
             return None
         message_id, chatroom_id, content, created_at = row
-        # Looked up after the lock was given: another unit of work may have added a reply meanwhile.
+        # Read after the lock was acquired: another unit of work may have added a reply before.
         self._cursor.execute(NEWEST_REPLY, {"message_id": message_id})
         newest = self._cursor.fetchone()
         assert newest is not None  # noqa: S101 - a message is never without a reply
         return Message(message_id, chatroom_id, user_id, content, created_at), newest[0], ReplyState(newest[1])
-
-
-class SqlUsage:
-    """The Usage port."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
-        self._cursor = cursor
-
-    def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
-        """Charge one prompt to today; QuotaExhausted when nothing is left."""
-        self._cursor.execute(SUBSCRIPTION_OF, {"user_id": user_id})
-        plan = plan_of(subscription_from(self._cursor.fetchone()))
-        limit = allowances[plan].daily_prompts
-        self._cursor.execute(SPEND, {"user_id": user_id, "limit": limit})
-        row = self._cursor.fetchone()
-        if row is not None:
-            return DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan)
-        self._cursor.execute(USED_TODAY, {"user_id": user_id})
-        row = self._cursor.fetchone()
-        assert row is not None  # noqa: S101 - a select without FROM a table always has a row
-        raise DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan).exhausted()
-
-    def refund(self, charge: Charge) -> None:
-        """Give one prompt back."""
-        self._cursor.execute(REFUND, {"user_id": charge.user_id, "day": charge.day})

@@ -2,14 +2,21 @@
 
 Statements are written as SQL and run on the driver's cursor: SQLAlchemy's Connection costs 80 microseconds of CPU a
 statement more, which is most of what a hot request may cost (docs/decisions/0002).
+
+Every wait has an end on our side, too: a server that was stopped, or a network that drops packets, never sends the
+error that ``statement_timeout`` promises (docs/decisions/0016).
 """
 
+import os
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Lock, Thread
 from typing import Any
 from uuid import UUID, SafeUUID
+from weakref import WeakSet
 
 import psycopg2
 import psycopg2.extras
@@ -22,11 +29,18 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool
 
+from adapters.outage import Outage
 from domain.errors import DependencyDown
 
 UUID_OID = 2950
 # A connection that rested longer than this is asked whether it still lives before it is used.
 PING_AFTER_SECONDS = 1.0
+# The server ends a statement after five seconds. One that has said nothing for seven is not there any more.
+STATEMENT_DEADLINE_SECONDS = 7.0
+# To SELECT 1, before a connection that rested is used.
+PING_DEADLINE_SECONDS = 1.0
+# How often the deadlines are looked at: a statement may take that much longer.
+WATCH_EVERY_SECONDS = 0.25
 
 
 def _uuid(text: Any, _cursor: Cursor) -> UUID | None:
@@ -49,12 +63,76 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 class Connection(BaseConnection):
-    """A connection that knows what it has planned already."""
+    """A connection that remembers which statements are PREPAREd on it, and that can be cut off by another thread."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing is."""
         super().__init__(*args, **kwargs)
         self.prepared: set[str] = set()
+        # When the statement that runs now must have ended (``time.monotonic``); None while none runs.
+        self.deadline: float | None = None
+        self.was_cut_off = False
+        # A second descriptor of the same socket: libpq closes and reuses its own while another thread looks at it.
+        self._socket = socket.socket(fileno=os.dup(self.fileno()))
+
+    def cut_off(self) -> None:
+        """End the statement that runs in another thread, with an error: libpq waits for the socket without a limit."""
+        self.was_cut_off = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        super().close()
+        self._socket.close()
+
+
+class BoundedCursor(Cursor):
+    """A cursor whose statements end, at the latest, when their deadline has passed."""
+
+    seconds = STATEMENT_DEADLINE_SECONDS
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        connection: Any = self.connection
+        connection.deadline = time.monotonic() + self.seconds
+        try:
+            super().execute(query, vars)
+        finally:
+            connection.deadline = None
+
+
+class PingCursor(BoundedCursor):
+    """A cursor for the question whether a connection still lives."""
+
+    seconds = PING_DEADLINE_SECONDS
+
+
+class Watchdog:
+    """A thread that cuts off connections whose statement is past its deadline. It starts with the first connection."""
+
+    def __init__(self) -> None:
+        self._connections: WeakSet[Connection] = WeakSet()
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def watch(self, connection: Connection) -> None:
+        with self._lock:
+            self._connections.add(connection)
+            if self._thread is None:
+                self._thread = Thread(target=self._watch_for_ever, name="statement-deadlines", daemon=True)
+                self._thread.start()
+
+    def _watch_for_ever(self) -> None:
+        while True:
+            time.sleep(WATCH_EVERY_SECONDS)
+            with self._lock:
+                connections = list(self._connections)
+            now = time.monotonic()
+            for connection in connections:
+                deadline = connection.deadline
+                if deadline is not None and deadline < now and not connection.was_cut_off:
+                    connection.cut_off()
+
+
+WATCHDOG = Watchdog()
 
 
 class PreparedStatement:
@@ -80,7 +158,7 @@ class PreparedStatement:
         cursor.execute(self._execute, values)
 
 
-class Transaction(Cursor):
+class Transaction(BoundedCursor):
     """A cursor whose first statement takes BEGIN with it, which then costs no round trip."""
 
     begun = False
@@ -106,7 +184,7 @@ class Transaction(Cursor):
             self.begun = False
 
 
-class AutocommitCursor(Cursor):
+class AutocommitCursor(BoundedCursor):
     """A cursor for one statement that is a transaction of its own: committed as soon as it succeeds."""
 
     written = False
@@ -137,6 +215,23 @@ def connection_arguments(database_url: str) -> dict[str, Any]:
     return url.translate_connect_args(username="user", database="dbname") | dict(url.query)
 
 
+# What the service relies on, whatever the server's or the role's defaults are.
+SESSION_SETTINGS = {
+    "statement_timeout": "5000",
+    "lock_timeout": "3000",
+    "idle_in_transaction_session_timeout": "10000",
+    "default_transaction_isolation": "read\\ committed",
+    "timezone": "UTC",
+}
+# PostgreSQL quotes statements that fail in its own log, prompts and phone numbers among their values. Roles that may
+# turn that off do so for their sessions: superusers, and those with GRANT SET ON PARAMETER (PostgreSQL 15).
+QUOTE_NO_STATEMENTS = """
+SELECT set_config(name, value, false)
+FROM (VALUES ('log_min_error_statement', 'panic'), ('log_error_verbosity', 'terse')) AS wanted (name, value)
+WHERE has_parameter_privilege(name, 'SET')
+"""
+
+
 def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
     """A pool whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s.
 
@@ -146,8 +241,8 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
     arguments = connection_arguments(database_url) | {
         "connect_timeout": 3,
         "application_name": application_name,
-        "options": "-c statement_timeout=5000 -c lock_timeout=3000"
-        " -c idle_in_transaction_session_timeout=10000 -c timezone=UTC",
+        "client_encoding": "UTF8",
+        "options": " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items()),
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -155,7 +250,12 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
     }
 
     def connect() -> Any:  # a BaseConnection, whose stubs are not the ones that the pool asks for
-        return psycopg2.connect(**arguments, connection_factory=Connection)
+        connection = psycopg2.connect(**arguments, connection_factory=Connection)
+        WATCHDOG.watch(connection)
+        connection.autocommit = True
+        with connection.cursor(cursor_factory=BoundedCursor) as cursor:
+            cursor.execute(QUOTE_NO_STATEMENTS)
+        return connection
 
     return QueuePool(
         connect,
@@ -182,12 +282,18 @@ class StatementFailed(Exception):
         super().__init__(f"{type(error).__name__} {error.pgcode} {error.diag.constraint_name or ''}".rstrip())
 
 
+# The server answers and refuses to do what it should be able to do: it was demoted to a replica or set read-only
+# (25006), it is short of memory, disk or connections (class 53), it is starting or stopping (57P01-57P03), the role
+# lacks a grant (42501), or the schema is another one than this code's (42P01, 42703).
+REFUSALS = frozenset({"25006", "42501", "42P01", "42703"})
+
+
 class Database:
-    """Hands out cursors. Whatever shows that the server is not there becomes DependencyDown("database")."""
+    """Hands out cursors. Whatever shows that the server cannot work now becomes DependencyDown("database")."""
 
     def __init__(self, pool: Pool) -> None:
-        """Use ``pool``; nothing is connected yet."""
         self._pool = pool
+        self._outage = Outage("database", enough=1)
         self._broke_at = time.monotonic()
         event.listen(pool, "checkout", self._ping_if_in_doubt)
         event.listen(pool, "checkin", _note_the_time)
@@ -197,7 +303,7 @@ class Database:
         """A cursor on which each statement stands alone (autocommit): for reads, without a round trip for BEGIN."""
         with self._connection() as connection:
             connection.autocommit = True
-            with connection.cursor() as cursor:
+            with connection.cursor(cursor_factory=BoundedCursor) as cursor:
                 yield cursor
 
     @contextmanager
@@ -239,25 +345,39 @@ class Database:
         try:
             yield pooled.driver_connection
         except psycopg2.Error as error:
-            self._leave_out_if_useless(pooled, error)
-            if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-                raise DependencyDown("database") from None
-            raise StatementFailed(error) from None
+            raise self._explained(pooled, error) from None
+        else:
+            self._outage.answered()
         finally:
             pooled.close()
 
-    def _leave_out_if_useless(self, pooled: PoolProxiedConnection, error: psycopg2.Error) -> None:
+    def _explained(self, pooled: PoolProxiedConnection, error: psycopg2.Error) -> Exception:
+        connection = pooled.driver_connection
         # A statement that was cancelled or lost a deadlock leaves a connection that is as good as before.
-        broken = pooled.driver_connection is not None and pooled.driver_connection.closed
-        if broken:
+        broken = connection is not None and bool(connection.closed)
+        if connection is not None and broken:
             self._broke_at = time.monotonic()
-        if broken or isinstance(error, PLAN_IS_STALE):
+            self._outage.unreachable(error, code=error.pgcode, silent=connection.was_cut_off)
+        refused = error.pgcode in REFUSALS
+        if refused:
+            self._outage.refused(error, code=error.pgcode)
+        # A read-only session may be one with a server that is a replica now: the next connection finds the new primary.
+        if broken or refused or isinstance(error, PLAN_IS_STALE):
             pooled.invalidate(error)
+        if refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            return DependencyDown("database")
+        return StatementFailed(error)
 
     def _checkout(self) -> PoolProxiedConnection:
+        if not self._outage.may_try():
+            raise DependencyDown("database")
         try:
             return self._pool.connect()
-        except (psycopg2.Error, PoolTimeout):
+        except psycopg2.Error as error:
+            self._outage.unreachable(error, code=error.pgcode, silent="timeout" in str(error))
+            raise DependencyDown("database") from None
+        except PoolTimeout as error:
+            self._outage.refused(error)
             raise DependencyDown("database") from None
 
     def _ping_if_in_doubt(self, connection: Any, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
@@ -270,7 +390,7 @@ class Database:
             return
         try:
             connection.autocommit = True
-            with connection.cursor() as cursor:
+            with connection.cursor(cursor_factory=PingCursor) as cursor:
                 cursor.execute("SELECT 1")
         except psycopg2.Error as error:
             raise DisconnectionError from error  # the pool then makes a new connection

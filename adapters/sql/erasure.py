@@ -1,22 +1,22 @@
 """Erasing a user from PostgreSQL.
 
-Every table that holds anything of a user's stands here, children before their parents; a test fails when a table is
-added and this file is not (tests/contract/test_erasure.py).
+ERASURES names every table with data of users, children before their parents; a test fails when a new table is missing
+(tests/contract/test_leaving.py).
 """
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.replies import MAY_HAVE_STREAM
-from application.ports.erasure import Erased
+from application.ports.erasure import Erased, Erasure
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.replies import ReplyId
 
-# Whoever has written very much must be able to leave, too. Until the end of the transaction.
-TAKE_YOUR_TIME = "SET LOCAL statement_timeout = '60s'"
+# Erasing a user with very many messages takes longer than other statements may. Until the end of the transaction.
+LONGER_TIMEOUT = "SET LOCAL statement_timeout = '60s'"
 
-# Before all else: whoever sends, asks again or cancels needs a lock of the chatroom first, then of the message, of the
-# reply, of the day's use. So nothing is added that would be cascaded uncounted, and everybody goes in the same order.
+# Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
+# no deadlock, and nothing can be added that a cascade would then delete uncounted.
 LOCK_CHATROOMS = "SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id FOR UPDATE"
 STREAMS_OF_USER = f"""
 SELECT replies.id FROM replies
@@ -24,7 +24,7 @@ JOIN messages ON messages.id = replies.message_id JOIN chatrooms ON chatrooms.id
 WHERE chatrooms.user_id = %(user_id)s AND {MAY_HAVE_STREAM}
 """  # noqa: S608 - parts of statements, no values
 
-# What is cascaded would not be counted: so each table is asked for itself.
+# A statement for each table, since rows that a cascade deletes are not counted.
 ERASURES = {
     "idempotency_keys": "DELETE FROM idempotency_keys WHERE user_id = %(user_id)s",
     "replies": """
@@ -46,10 +46,10 @@ ERASURES = {
         WHERE refresh_tokens.session_id = sessions.id AND sessions.user_id = %(user_id)s
     """,
     "sessions": "DELETE FROM sessions WHERE user_id = %(user_id)s",
-    # What was paid stays in the books; for whom does not.
+    # Payments stay in the books, without the user.
     "payment_events": "UPDATE payment_events SET user_id = NULL WHERE user_id = %(user_id)s",
     "payment_entries": "UPDATE payment_entries SET user_id = NULL WHERE user_id = %(user_id)s",
-    # That something happened stays; to whom and from where does not, also where only the number was known.
+    # Events stay in the audit trail, without user, address and device; also those that name only the number.
     "audit_events": """
         UPDATE audit_events SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL
         WHERE user_id = %(user_id)s OR phone_digest = %(phone_digest)s
@@ -58,16 +58,12 @@ ERASURES = {
 }
 
 
-class SqlErasure:
-    """The Erasure port."""
-
+class SqlErasure(Erasure):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
-        """Take out everything that is the user's."""
-        self._cursor.execute(TAKE_YOUR_TIME)
+        self._cursor.execute(LONGER_TIMEOUT)
         self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
         replies = self._streams_of(user_id)
         rows: dict[str, int] = {}

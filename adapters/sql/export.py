@@ -1,24 +1,24 @@
-"""All that is a user's, out of PostgreSQL, page by page."""
+"""Exports a user's data from PostgreSQL, page by page."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from adapters.sql.database import Database
-from application.ports.export import Record
+from application.ports.export import Export, Record
 from domain.accounts import UserId
 
 ROWS_PER_PAGE = 500
 
 
 class Part(NamedTuple):
-    """Records of one type: the statement of a page, and the names of its columns. The first column orders them."""
+    """Records of one type: the statement that reads a page of them, and what its columns are called in the export."""
 
     type: str
     statement: str
     names: tuple[str, ...]
 
 
-# The first column of each is its key: a page begins after the last key of the page before.
+# The first column of each is its key: a page begins after the last key of the previous page.
 PARTS = (
     Part(
         "account",
@@ -111,16 +111,12 @@ PARTS = (
 )
 
 
-class SqlExport:
-    """The Export port."""
-
+class SqlExport(Export):
     def __init__(self, database: Database, *, rows_per_page: int = ROWS_PER_PAGE) -> None:
-        """Read from ``database``."""
         self._database = database
         self._rows_per_page = rows_per_page
 
     def __call__(self, user_id: UserId) -> Iterator[Record]:
-        """Record by record."""
         for part in PARTS:
             count = 0
             for row in self._rows(part, user_id):

@@ -1,17 +1,18 @@
-"""Idempotency keys in PostgreSQL, kept in the transaction of what they were accepted with."""
+"""Idempotency keys in PostgreSQL, written in the transaction of the message they were sent with."""
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from application.ports.idempotency import Accepted
+from application.ports.idempotency import Accepted, IdempotencyKeys
 from domain.accounts import UserId
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from domain.plans import DailyQuota, Plan
+from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 
-# Held until the transaction ends. Whoever does not get it at once meets a twin at work.
+# Held until the transaction ends. Not acquired: another request with the same key is in progress.
 TAKE_TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(user_id)s::text || '/' || %(key)s, 0))"
 RECALL = """
 SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys
-WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - interval '24 hours'
+WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(kept_for)s
 """
 REMEMBER = """
 INSERT INTO idempotency_keys (user_id, key, fingerprint, message_id, reply_id, quota_plan, quota_day, quota_used,
@@ -23,27 +24,23 @@ SET fingerprint = EXCLUDED.fingerprint, message_id = EXCLUDED.message_id, reply_
     quota_plan = EXCLUDED.quota_plan, quota_day = EXCLUDED.quota_day, quota_used = EXCLUDED.quota_used,
     quota_limit = EXCLUDED.quota_limit, created_at = EXCLUDED.created_at
 """
-FORGET_OLD = """
+PURGE_EXPIRED = """
 DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-    SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - interval '24 hours'
+    SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - %(kept_for)s
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 
 
-class SqlIdempotencyKeys:
-    """The IdempotencyKeys port."""
-
+class SqlIdempotencyKeys(IdempotencyKeys):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
-        """What the key was accepted with; None when it is new."""
         self._cursor.execute(TAKE_TURN, {"user_id": user_id, "key": key})
         turn = self._cursor.fetchone()
         if turn is None or not turn[0]:
             raise IdempotencyKeyInUse
-        self._cursor.execute(RECALL, {"user_id": user_id, "key": key})
+        self._cursor.execute(RECALL, {"user_id": user_id, "key": key, "kept_for": IDEMPOTENCY_KEYS_KEPT_FOR})
         row = self._cursor.fetchone()
         if row is None:
             return None
@@ -53,7 +50,7 @@ class SqlIdempotencyKeys:
         return Accepted(message_id, reply_id, DailyQuota(day, used, limit, Plan(plan)))
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
-        """Keep what was accepted. A key older than 24 hours is a new one."""
+        """Replaces a key that ``recall`` took for new because it is older than 24 hours."""
         self._cursor.execute(
             REMEMBER,
             {
@@ -70,6 +67,5 @@ class SqlIdempotencyKeys:
         )
 
     def purge_expired(self, *, limit: int) -> int:
-        """Forget keys older than 24 hours."""
-        self._cursor.execute(FORGET_OLD, {"limit": limit})
+        self._cursor.execute(PURGE_EXPIRED, {"limit": limit, "kept_for": IDEMPOTENCY_KEYS_KEPT_FOR})
         return self._cursor.rowcount

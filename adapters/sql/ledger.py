@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: what users and operators ask about charges, refunds and events."""
+"""Charges, refunds and payment events in PostgreSQL, for users and operators to look at."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,24 +6,25 @@ from uuid import UUID
 
 from adapters.sql.billing import RECORD_COLUMNS, record_from
 from adapters.sql.database import Database
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, MoneyLine
+from adapters.sql.usage import TODAY
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine
 from domain.accounts import UserId
 from domain.replies import FailureReason, ReplyState
 
-DAYS = """
+DAYS = f"""
 SELECT day, used, refunded FROM daily_usage
-WHERE user_id = %(user_id)s AND day > (now() AT TIME ZONE 'utc')::date - %(days)s
+WHERE user_id = %(user_id)s AND day > {TODAY} - %(days)s
 ORDER BY day DESC
-"""
-# Through the indexes of chatrooms and messages: replies have none by user, and nobody waits for this.
-PROMPTS = """
-SELECT r.id, r.charged_on, r.created_at, r.state, r.failure, r.refunded_at
+"""  # noqa: S608
+# Uses the indexes of chatrooms and messages: replies have none by user, and this is asked too rarely to need one.
+PROMPTS = f"""
+SELECT r.id AS reply_id, r.charged_on AS day, r.created_at AS charged_at, r.state, r.failure, r.refunded_at
 FROM chatrooms c JOIN messages m ON m.chatroom_id = c.id JOIN replies r ON r.message_id = m.id
-WHERE c.user_id = %(user_id)s AND r.charged_on > (now() AT TIME ZONE 'utc')::date - %(days)s
+WHERE c.user_id = %(user_id)s AND r.charged_on > {TODAY} - %(days)s
 ORDER BY r.id DESC
-"""
+"""  # noqa: S608
 BILLING_FILE = f"""
-SELECT c.customer_id, COALESCE(s.version, 0), s.synced_at, {RECORD_COLUMNS}
+SELECT c.customer_id, COALESCE(s.version, 0) AS version, s.synced_at, {RECORD_COLUMNS}
 FROM users u
 LEFT JOIN customers c ON c.user_id = u.id
 LEFT JOIN subscriptions s ON s.user_id = u.id
@@ -41,19 +42,14 @@ USER_BY_PHONE = "SELECT id FROM users WHERE phone = %(phone)s"
 USER_BY_ID = "SELECT id FROM users WHERE id = %(id)s"
 
 
-class SqlLedger:
-    """The Ledger port."""
-
+class SqlLedger(Ledger):
     def __init__(self, database: Database) -> None:
-        """Read from ``database``."""
         self._database = database
 
     def days(self, user_id: UserId, *, days: int) -> Sequence[DayOfUse]:
-        """The last days of use."""
         return [DayOfUse._make(row) for row in self._rows(DAYS, user_id=user_id, days=days)]
 
     def prompts(self, user_id: UserId, *, days: int) -> Sequence[ChargedPrompt]:
-        """The charged prompts, newest first."""
         return [
             ChargedPrompt(
                 reply_id, day, charged_at, ReplyState(state), FailureReason(failure) if failure else None, refunded_at
@@ -64,7 +60,6 @@ class SqlLedger:
         ]
 
     def billing_file(self, user_id: UserId) -> BillingFile:
-        """What there is on a user."""
         rows = self._rows(BILLING_FILE, user_id=user_id)
         customer_id, version, synced_at, *record = rows[0] if rows else (None, 0, None)
         return BillingFile(
@@ -77,7 +72,6 @@ class SqlLedger:
         )
 
     def user_of(self, phone_or_id: str) -> UserId | None:
-        """The user with this number or id."""
         rows = self._rows(USER_BY_PHONE, phone=phone_or_id)
         if not rows:
             try:

@@ -1,4 +1,4 @@
-"""Brings a database to a schema, one process at a time."""
+"""Migrates a database, one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,24 +15,24 @@ from adapters.sql.database import sqlalchemy_url
 _INSIDE = Path(__file__).parent / "migrations"
 SCRIPTS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[2] / "migrations"
 
-# Any number that is ours: whoever holds this advisory lock migrates, the others wait for it.
+# An arbitrary number of our own: the process that holds this advisory lock migrates, the others wait for it.
 LOCK = 7_364_202_601
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Go up to ``revision``. Several processes may call this at once: one does it, the others find it done."""
+    """Upgrade to ``revision``. Several processes may call this at once: one does it, the others find it done."""
     with _config(database_url) as config:
         command.upgrade(config, revision)
 
 
 def downgrade(database_url: str, revision: str) -> None:
-    """Go down to ``revision``; ``base`` leaves nothing."""
+    """Downgrade to ``revision``; ``base`` drops everything."""
     with _config(database_url) as config:
         command.downgrade(config, revision)
 
 
 def new_migration(database_url: str, message: str) -> None:
-    """Write a migration from the newest one to what the tables have become."""
+    """Write a migration from the newest revision to adapters.sql.tables."""
     with _config(database_url) as config:
         command.revision(config, message, autogenerate=True)
 
@@ -42,7 +42,7 @@ def _config(database_url: str) -> Iterator[Config]:
     engine = create_engine(
         sqlalchemy_url(database_url),
         poolclass=NullPool,
-        # A migration that cannot get a lock gives up rather than stopping all writes behind it.
+        # A migration that waits for a lock blocks all writes that come after it, so it gives up soon.
         connect_args={"connect_timeout": 5, "options": "-c lock_timeout=5000 -c timezone=UTC"},
     )
     config = Config()
@@ -55,7 +55,7 @@ def _config(database_url: str) -> Iterator[Config]:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    # Held until the connection closes; waiting for another migration is not a lock worth giving up on.
+    # Held until the connection closes. Waiting for another process's migration may take as long as it takes.
     connection.exec_driver_sql("SET lock_timeout = 0")
     connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
     connection.exec_driver_sql("SET lock_timeout = 5000")

@@ -1,10 +1,14 @@
-"""The questions of the doors, each one statement on its own connection."""
+"""Reads PostgreSQL for the entry points, with one statement for each question, outside of transactions.
+
+Columns have the names of the fields they become, in the same order (tests/integration/test_rows.py).
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from adapters.sql.database import Database, PreparedStatement
-from adapters.sql.subscriptions import plan_of, subscription_from
+from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from adapters.sql.usage import TODAY
 from application.ports.language_model import Exchange
 from application.ports.reader import (
     ChatroomSummary,
@@ -12,6 +16,7 @@ from application.ports.reader import (
     Entry,
     PlanStatus,
     Profile,
+    Reader,
     RoomPage,
     SessionSummary,
     Turn,
@@ -21,22 +26,21 @@ from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
 from domain.replies import FailureReason, ReplyId, ReplyState
 
-# Where a page begins that nothing comes before. No NULL: a plan that serves both could not begin in the index.
+# Stands for NULL, from where the first page begins: with an OR for NULL the plan could not start in the index.
 AFTER_ALL = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
 
 PRINCIPAL = """
-SELECT user_id, id, method, started_at FROM sessions
+SELECT user_id, id AS session_id, method, started_at FROM sessions
 WHERE id = %(id)s AND ended_at IS NULL AND expires_at > now()
 """
 SESSIONS = """
-SELECT id, method, device, started_at, COALESCE(last_used_at, started_at), expires_at FROM sessions
+SELECT id, method, device, started_at, COALESCE(last_used_at, started_at) AS last_used_at, expires_at FROM sessions
 WHERE user_id = %(user_id)s AND ended_at IS NULL AND expires_at > now()
 ORDER BY id DESC LIMIT 100
 """
-PROFILE_COLUMNS = """u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0),
-       s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours,
-       COALESCE(now() < s.grace_ends_at, false)"""
-USE_AND_SUBSCRIPTION = """CROSS JOIN (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
+PROFILE_COLUMNS = f"""u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0) AS used,
+       {SUBSCRIPTION_COLUMNS}"""
+USE_AND_SUBSCRIPTION = f"""CROSS JOIN (SELECT {TODAY} AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = u.id"""
 PROFILE = f"""
@@ -52,23 +56,23 @@ JOIN users u ON u.id = login.user_id
 {USE_AND_SUBSCRIPTION}
 WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
 """  # noqa: S608 - columns, no values
-STANDING = """
-SELECT today.day, COALESCE(d.used, 0), s.status, s.current_period_end, s.cancel_at_period_end, s.price_is_ours,
-       COALESCE(now() < s.grace_ends_at, false)
-FROM (SELECT (now() AT TIME ZONE 'utc')::date AS day) AS today
+PLAN_STATUS = f"""
+SELECT today.day, COALESCE(d.used, 0) AS used, {SUBSCRIPTION_COLUMNS}
+FROM (SELECT {TODAY} AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = %(id)s AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = %(id)s
-"""
+"""  # noqa: S608 - columns, no values
 ROOMS = f"""
 SELECT id, name, created_at, updated_at FROM chatrooms
 WHERE user_id = %(user_id)s AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
 ORDER BY id DESC LIMIT %(limit)s
 """  # noqa: S608 - a constant, no values
-TURN_COLUMNS = """t.id, t.content, t.created_at,
-       r.id, r.state, r.run, r.content, r.created_at, r.finished_at, r.model, r.failure, r.truncated,
+TURN_COLUMNS = """t.id AS message_id, t.content, t.created_at AS sent_at,
+       r.id AS reply_id, r.state AS reply_state, r.run AS generation, r.content AS reply_content,
+       r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
        r.input_tokens, r.output_tokens"""
 NEWEST_REPLY = "(SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY replies.id DESC LIMIT 1) r"
-# The chatroom's columns come with every turn: one round trip, and a chatroom without turns still has its row.
+# The chatroom's columns come with every turn. This saves a round trip, and a chatroom without turns still has a row.
 CONVERSATION = f"""
 SELECT c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
 FROM chatrooms c
@@ -94,9 +98,9 @@ LEFT JOIN LATERAL {NEWEST_REPLY} ON true
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
 ORDER BY t.id
 """  # noqa: S608 - columns, no values
-# A reply's own id names that reply, a message's id names its newest.
+# With the id of a reply, that reply; with the id of a message, its newest reply.
 ENTRY = f"""
-SELECT t.chatroom_id, ARRAY(SELECT id FROM replies WHERE message_id = t.id ORDER BY id), {TURN_COLUMNS}
+SELECT t.chatroom_id, ARRAY(SELECT id FROM replies WHERE message_id = t.id ORDER BY id) AS replies, {TURN_COLUMNS}
 FROM messages t
 JOIN chatrooms c ON c.id = t.chatroom_id AND c.user_id = %(user_id)s
 JOIN LATERAL (
@@ -106,7 +110,7 @@ JOIN LATERAL (
 WHERE t.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
 """  # noqa: S608 - columns, no values
 HISTORY = """
-SELECT m.content, r.content FROM messages m
+SELECT m.content AS prompt, r.content AS answer FROM messages m
 JOIN LATERAL (
     SELECT state, content FROM replies WHERE replies.message_id = m.id ORDER BY replies.id DESC LIMIT 1
 ) r ON r.state = 'done'
@@ -114,9 +118,10 @@ WHERE m.chatroom_id = %(chatroom_id)s AND m.id < %(before)s
 ORDER BY m.id DESC LIMIT %(limit)s
 """
 
-# A look into a dictionary costs a fifth of asking the enumeration.
+# Looking a value up here costs a fifth of a call of the enumeration.
 STATES = {state.value: state for state in ReplyState}
 FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value: reason for reason in FailureReason}}
+REPLY_STATE, FAILURE = Turn._fields.index("reply_state"), Turn._fields.index("failure")
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
@@ -125,15 +130,11 @@ ASK_ROOMS = PreparedStatement("rooms", ROOMS)
 ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
 
 
-class SqlReader:
-    """The Reader port."""
-
+class SqlReader(Reader):
     def __init__(self, database: Database) -> None:
-        """Read from ``database``."""
         self._database = database
 
     def principal(self, session_id: SessionId) -> Principal | None:
-        """Who a session belongs to."""
         row = self._one(ASK_PRINCIPAL, {"id": session_id})
         if row is None:
             return None
@@ -141,21 +142,18 @@ class SqlReader:
         return Principal(user_id, found_id, LoginMethod(method), started_at)
 
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
-        """A user's sessions that are going on, the newest first."""
         with self._database.read() as cursor:
             cursor.execute(SESSIONS, {"user_id": user_id})
             rows = cursor.fetchall()
         return [SessionSummary(found_id, LoginMethod(method), *rest) for found_id, method, *rest in rows]
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
-        """A user with plan and today's use."""
         row = self._one(ASK_PROFILE, {"id": user_id})
         return None if row is None else _profile(row, allowances)
 
     def principal_with_profile(
         self, session_id: SessionId, *, allowances: Allowances
     ) -> tuple[Principal, Profile] | None:
-        """Who a session belongs to, and their profile."""
         row = self._one(ASK_PRINCIPAL_WITH_PROFILE, {"id": session_id})
         if row is None:
             return None
@@ -164,8 +162,7 @@ class SqlReader:
         return Principal(profile.id, session_id, LoginMethod(method), started_at), profile
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
-        """Plan, subscription and today's use."""
-        row = self._one(STANDING, {"id": user_id})
+        row = self._one(PLAN_STATUS, {"id": user_id})
         assert row is not None  # noqa: S101 - a select from a constant row always has a row
         day, used, *columns = row
         subscription = subscription_from(columns)
@@ -173,9 +170,8 @@ class SqlReader:
         return PlanStatus(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts, plan))
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
-        """A page of chatrooms, newest first."""
         with self._database.read() as cursor:
-            # One more than asked for tells whether there is a next page.
+            # One more than asked for shows whether there is a next page.
             ASK_ROOMS.execute(cursor, {"user_id": user_id, "before": before, "limit": limit + 1})
             rows = cursor.fetchall()
         rooms = [ChatroomSummary._make(row) for row in rows[:limit]]
@@ -184,7 +180,6 @@ class SqlReader:
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
-        """A chatroom and a page of its turns, oldest first."""
         with self._database.read() as cursor:
             ASK_CONVERSATION.execute(
                 cursor,
@@ -198,31 +193,31 @@ class SqlReader:
             rows = cursor.fetchall()
         if not rows:
             return None
-        page = [_turn(row[4:]) for row in rows[:turns] if row[4] is not None]
+        name, system_prompt, created_at, updated_at, *first = rows[0]
+        page = [_turn(columns) for _, _, _, _, *columns in rows[:turns]] if first[0] is not None else []
         next_before = page[-1].message_id if len(rows) > turns else None
         page.reverse()
-        name, system_prompt, created_at, updated_at = rows[0][:4]
         return Conversation(chatroom_id, name, system_prompt, created_at, updated_at, page, next_before)
 
     def turns_from(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
     ) -> Sequence[Turn] | None:
-        """The turn of the entry and those after it, oldest first."""
         with self._database.read() as cursor:
             cursor.execute(
                 TURNS_FROM,
                 {"user_id": user_id, "chatroom_id": chatroom_id, "entry_id": entry_id, "limit": turns},
             )
             rows = cursor.fetchall()
-        return [_turn(row) for row in rows if row[0] is not None] if rows else None
+        return [_turn([*row]) for row in rows if row[0] is not None] if rows else None
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
-        """The turn of a message or of one of its replies."""
         row = self._one(ENTRY, {"user_id": user_id, "entry_id": entry_id})
-        return None if row is None else Entry(row[0], _turn(row[2:]), row[1])
+        if row is None:
+            return None
+        chatroom_id, replies, *columns = row
+        return Entry(chatroom_id, _turn(columns), replies)
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
-        """The answered turns before a message, newest first."""
         with self._database.read() as cursor:
             cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
             return [Exchange._make(row) for row in cursor.fetchall()]
@@ -243,6 +238,8 @@ def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
     return Profile(user_id, phone, name, email, created_at, plan, quota)
 
 
-def _turn(row: tuple[Any, ...]) -> Turn:
-    """A turn of the columns TURN_COLUMNS, whose fifth is a state and whose eleventh says why a reply failed."""
-    return Turn._make((*row[:4], STATES[row[4]], *row[5:10], FAILURES[row[10]], *row[11:]))
+def _turn(columns: list[Any]) -> Turn:
+    """The turn of TURN_COLUMNS."""
+    columns[REPLY_STATE] = STATES[columns[REPLY_STATE]]
+    columns[FAILURE] = FAILURES[columns[FAILURE]]
+    return Turn._make(columns)

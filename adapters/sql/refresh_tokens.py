@@ -4,26 +4,22 @@ from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from application.ports.refresh_tokens import KeptRefreshToken
+from application.ports.refresh_tokens import KeptRefreshToken, RefreshChains
 from domain.accounts import LoginMethod, Session, SessionId
 
 START = """
 INSERT INTO refresh_tokens (digest, session_id, issued_at) VALUES (%(digest)s, %(session_id)s, %(at)s)
 """
-# Locked, so that of two who show the same token at once the second sees that it was used.
+# Locked, so that of two concurrent requests with the same token the second sees that it was used.
 FIND = """
 SELECT s.id, s.user_id, s.method, s.started_at, s.expires_at, s.device, r.used_at, r.forgiven
 FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id
 WHERE r.digest = %(digest)s AND s.ended_at IS NULL AND s.expires_at > now()
 FOR UPDATE
 """
-# What was used a week ago is forgotten: shown again it is refused like any unknown text, and the session goes on.
 FOLLOW = """
 WITH used AS (
     UPDATE refresh_tokens SET used_at = %(at)s WHERE digest = %(digest)s RETURNING session_id
-), forgotten AS (
-    DELETE FROM refresh_tokens old USING used
-    WHERE old.session_id = used.session_id AND old.used_at < %(at)s::timestamptz - interval '7 days'
 )
 INSERT INTO refresh_tokens (digest, session_id, issued_at) SELECT %(successor)s, session_id, %(at)s FROM used
 """
@@ -32,21 +28,21 @@ UPDATE refresh_tokens SET forgiven = true
 WHERE digest = %(digest)s
   AND EXISTS (SELECT 1 FROM refresh_tokens n WHERE n.digest = %(successor)s AND n.used_at IS NULL)
 """
+PURGE_USED = """
+DELETE FROM refresh_tokens WHERE digest IN (
+    SELECT digest FROM refresh_tokens WHERE used_at < %(moment)s
+    ORDER BY used_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
 
 
-class SqlRefreshChains:
-    """The RefreshChains port."""
-
+class SqlRefreshChains(RefreshChains):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def start(self, session_id: SessionId, digest: bytes, *, at: datetime) -> None:
-        """Keep the first token of a session."""
         self._cursor.execute(START, {"digest": digest, "session_id": session_id, "at": at})
 
     def find(self, digest: bytes) -> KeptRefreshToken | None:
-        """The token, if its session is going on; locked."""
         self._cursor.execute(FIND, {"digest": digest})
         row = self._cursor.fetchone()
         if row is None:
@@ -56,10 +52,12 @@ class SqlRefreshChains:
         return KeptRefreshToken(session, used_at, forgiven)
 
     def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
-        """Note that a token was used, and keep the one that follows it."""
         self._cursor.execute(FOLLOW, {"digest": digest, "successor": successor, "at": at})
 
     def forgive(self, digest: bytes, successor: bytes) -> bool:
-        """Note that a used token was good once more."""
         self._cursor.execute(FORGIVE, {"digest": digest, "successor": successor})
         return self._cursor.rowcount == 1
+
+    def purge_used_before(self, moment: datetime, *, limit: int) -> int:
+        self._cursor.execute(PURGE_USED, {"moment": moment, "limit": limit})
+        return self._cursor.rowcount

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from application.ports.replies import Replies
 from domain.accounts import UserId
 from domain.errors import BacklogFull, TooManyUnfinishedReplies
 from domain.replies import (
@@ -21,7 +22,8 @@ from domain.replies import (
     ReplyState,
 )
 
-# Runs go on from those of the message's earlier replies: a position in one of them is never one in this.
+# Generations go on from those of the message's earlier replies, so that no position in one of their texts is taken for
+# one in this reply's text.
 ADD = """
 INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, run, available_at, deadline, charged_on,
                      created_at)
@@ -29,18 +31,18 @@ VALUES (%(id)s, %(message_id)s, %(chatroom_id)s, %(user_id)s, 'queued', %(priori
         COALESCE((SELECT max(run) FROM replies WHERE message_id = %(message_id)s), 0), now(),
         now() + %(answer_within)s, %(charged_on)s, %(created_at)s)
 """
-# Counted no further than the limits: a full backlog costs no more than that to see.
+# Counts up to the limits only, which bounds the cost of a full backlog.
 BACKLOG_OF_USER = """SELECT count(*) FROM (
     SELECT 1 FROM replies WHERE user_id = %(user_id)s AND state IN ('queued', 'running')
     LIMIT %(user_backlog)s) AS mine"""
 BACKLOG_OF_ALL = """SELECT count(*) FROM (
-    SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT %(backlog)s) AS everybodys"""
+    SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT %(backlog)s) AS of_all"""
 BACKLOGS = f"SELECT ({BACKLOG_OF_USER}), ({BACKLOG_OF_ALL})"
-# Claims are made one after the other, so that what one sees is what the last one did. Held until the commit.
-TAKE_TURN_TO_CLAIM = "SELECT pg_advisory_xact_lock(7364202602)"
-# The window keeps the cost of a claim from growing with the backlog. Users who are at their limit are left out before
-# it is cut, so that one who floods does not fill it. The conditions stand again in the UPDATE: at this moment a worker
-# may be finishing a reply whose lease has run out.
+# Serializes claims, so that each sees what the previous one has claimed. Held until the commit.
+LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(7364202602)"
+# Bounded candidate window: claim cost is independent of the backlog. Users at their limit are excluded before LIMIT, so
+# one user cannot fill it. The UPDATE repeats the conditions: at this moment a worker may be finishing a reply whose
+# lease has expired.
 CLAIM_DUE = """
 WITH busy AS MATERIALIZED (
     SELECT user_id, count(*) AS running FROM replies
@@ -71,8 +73,9 @@ FROM chosen, messages, chatrooms
 WHERE replies.id = chosen.id AND messages.id = replies.message_id AND chatrooms.id = replies.chatroom_id
   AND replies.state IN ('queued', 'running') AND COALESCE(replies.lease_until, replies.available_at) <= now()
   AND replies.stop_requested_at IS NULL
-RETURNING replies.id, lease_token, replies.message_id, replies.chatroom_id, attempt, run, messages.content,
-          chatrooms.system_prompt, EXTRACT(EPOCH FROM deadline - now())::float8
+RETURNING replies.id AS reply_id, lease_token, replies.message_id, replies.chatroom_id, attempt, run AS generation,
+          messages.content AS prompt, chatrooms.system_prompt,
+          EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left
 """
 FINISH = """
 UPDATE replies
@@ -92,21 +95,21 @@ UPDATE replies
 SET state = 'failed', failure = %(failure)s, finished_at = now(), refunded_at = now(),
     lease_token = NULL, lease_until = NULL
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
-RETURNING user_id, charged_on
+RETURNING user_id, charged_on AS day
 """
 STOP = """
 UPDATE replies
 SET state = 'cancelled', content = NULLIF(%(partial)s, ''), finished_at = now(),
     refunded_at = CASE WHEN %(partial)s = '' THEN now() END, lease_token = NULL, lease_until = NULL
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
-RETURNING user_id, charged_on
+RETURNING user_id, charged_on AS day
 """
-# The others have been in no stream for a while: a user may have very many.
+# Leaves out the replies that ended too long ago to have a stream: a user may have very many of them.
 MAY_HAVE_STREAM = "(replies.finished_at IS NULL OR replies.finished_at > now() - %(stream_gone_after)s)"
 LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
 CANCEL_QUEUED = """
 UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s
-RETURNING id, run, user_id, charged_on
+RETURNING id AS reply_id, run AS generation, user_id, charged_on AS day
 """
 REQUEST_STOP = "UPDATE replies SET stop_requested_at = COALESCE(stop_requested_at, now()) WHERE id = %(id)s"
 TO_BE_STOPPED = """
@@ -128,19 +131,15 @@ SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' E
                    WHEN deadline <= now() THEN %(deadline_exceeded)s ELSE %(attempts_exhausted)s END,
     finished_at = now(), refunded_at = now(), lease_token = NULL, lease_until = NULL
 FROM expired WHERE replies.id = expired.id
-RETURNING replies.id, run, user_id, charged_on
+RETURNING replies.id AS reply_id, run AS generation, user_id, charged_on AS day
 """
 
 
-class SqlReplies:
-    """The Replies port."""
-
+class SqlReplies(Replies):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, reply: QueuedReply) -> None:
-        """Queue a new reply, due at once."""
         self._cursor.execute(
             ADD,
             {
@@ -156,7 +155,6 @@ class SqlReplies:
         )
 
     def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
-        """TooManyUnfinishedReplies or BacklogFull when a backlog is full."""
         self._cursor.execute(
             BACKLOGS,
             {"user_id": user_id, "user_backlog": policy.user_backlog, "backlog": policy.backlog},
@@ -169,8 +167,7 @@ class SqlReplies:
             raise BacklogFull
 
     def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
-        """Take up to ``limit`` due replies, each with a fresh fencing token."""
-        self._cursor.execute(TAKE_TURN_TO_CLAIM)
+        self._cursor.execute(LOCK_CLAIMS)
         self._cursor.execute(
             CLAIM_DUE,
             {
@@ -181,10 +178,9 @@ class SqlReplies:
                 "lease": policy.lease,
             },
         )
-        return [ClaimedReply(Claim(reply_id, token), *columns) for reply_id, token, *columns in self._cursor.fetchall()]
+        return [_claimed(row) for row in self._cursor.fetchall()]
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
-        """RUNNING -> DONE."""
         return self._guarded(
             FINISH,
             claim,
@@ -196,22 +192,18 @@ class SqlReplies:
         )
 
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:
-        """RUNNING -> QUEUED, due later."""
         return self._guarded(POSTPONE, claim, delay=delay, uncounted=0 if counted else 1)
 
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
-        """RUNNING -> FAILED."""
         return self._charge() if self._guarded(FAIL, claim, failure=reason.value) else None
 
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
-        """RUNNING -> CANCELLED."""
         return self._charge() if self._guarded(STOP, claim, partial=partial) else None
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
-        """Cancel what is QUEUED, mark what is RUNNING."""
         self._cursor.execute(LOCK_STATE, {"id": reply_id})
         row = self._cursor.fetchone()
-        assert row is not None  # noqa: S101 - whoever cancels has just found it
+        assert row is not None  # noqa: S101 - the caller has locked its message
         state = ReplyState(row[0])
         if state is ReplyState.QUEUED:
             self._cursor.execute(CANCEL_QUEUED, {"id": reply_id})
@@ -221,12 +213,10 @@ class SqlReplies:
         return state
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped, or are gone."""
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
 
     def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
-        """Fail what nobody may try any more."""
         self._cursor.execute(
             FAIL_EXPIRED,
             {
@@ -240,7 +230,7 @@ class SqlReplies:
         return sorted(self._ended(), key=lambda ended: (ended.charge.user_id, ended.charge.day))
 
     def _guarded(self, statement: str, claim: Claim, **values: Any) -> bool:
-        """Run a statement that writes only while the claim holds its lease; whether it did."""
+        """Execute a statement that writes only while the claim holds the lease; whether it wrote."""
         self._cursor.execute(statement, {"id": claim.reply_id, "lease_token": claim.lease_token, **values})
         return self._cursor.rowcount == 1
 
@@ -249,7 +239,17 @@ class SqlReplies:
         return Charge(user_id, day)
 
     def _ended(self) -> list[EndedReply]:
-        return [
-            EndedReply(reply_id, generation, Charge(*charge))
-            for reply_id, generation, *charge in self._cursor.fetchall()
-        ]
+        return [_ended(row) for row in self._cursor.fetchall()]
+
+
+# The columns have the names of the fields they become, in the same order (tests/integration/test_rows.py).
+
+
+def _claimed(row: tuple[Any, ...]) -> ClaimedReply:
+    reply_id, lease_token, *others = row
+    return ClaimedReply(Claim(reply_id, lease_token), *others)
+
+
+def _ended(row: tuple[Any, ...]) -> EndedReply:
+    reply_id, generation, *charge = row
+    return EndedReply(reply_id, generation, Charge(*charge))

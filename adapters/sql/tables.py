@@ -1,4 +1,4 @@
-"""The tables. Migrations make them; a test holds the two together."""
+"""The tables. Migrations create them; a test compares the two."""
 
 from sqlalchemy import (
     BigInteger,
@@ -62,18 +62,22 @@ sessions = Table(
     Column("device", Text),
     _moment("last_used_at", nullable=True),
     Index(None, "user_id"),
+    # Which ones ended long ago.
+    Index("ix_sessions_ended", text("LEAST(ended_at, expires_at)")),
 )
 
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
-    # The user is the session's, and so is the end of it.
+    # The user and the expiry are those of the session.
     Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     _moment("issued_at"),
     _moment("used_at", nullable=True),
     Column("forgiven", Boolean, nullable=False, server_default=text("false")),
     Index(None, "session_id"),
+    # Which ones were used long ago.
+    Index("ix_refresh_tokens_used", "used_at", postgresql_where=text("used_at IS NOT NULL")),
 )
 
 audit_events = Table(
@@ -82,7 +86,7 @@ audit_events = Table(
     Column("id", Uuid, primary_key=True),
     _moment("at"),
     Column("what", Text, nullable=False),
-    # No foreign keys: an event outlives its user, who is then taken out of it, and writing one waits for no lock.
+    # No foreign keys: an event outlives its user, and inserting one waits for no lock. Erasure sets these to NULL.
     Column("user_id", Uuid),
     Column("session_id", Uuid),
     Column("phone_digest", Text),
@@ -99,12 +103,12 @@ subscriptions = Table(
     Column("status", Text, nullable=False),
     _moment("current_period_end", nullable=True),
     Column("cancel_at_period_end", Boolean, nullable=False, server_default=text("false")),
-    # What the payment provider calls it, and what our policy made of it when it was written.
+    # The payment provider's ids, and what our billing policy made of them at the time of writing.
     Column("subscription_id", Text),
     Column("price_id", Text),
     Column("price_is_ours", Boolean, nullable=False, server_default=text("true")),
     _moment("grace_ends_at", nullable=True),
-    # Counted up by every write: a write over an older version is refused.
+    # Optimistic locking: each write increments it, and a write over an older version is refused.
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     _moment("synced_at", nullable=True),
 )
@@ -126,7 +130,7 @@ messages = Table(
     "messages",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # The user is the chatroom's.
+    # The user is that of the chatroom.
     Column("chatroom_id", Uuid, ForeignKey("chatrooms.id", ondelete="CASCADE"), nullable=False),
     Column("content", Text, nullable=False),
     _moment("created_at"),
@@ -140,15 +144,15 @@ replies = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("message_id", Uuid, ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
-    # Of the message; repeated here so that claiming and refunding need no join. No foreign keys of their own, and so no
-    # indexes for them: what goes with the chatroom or the user goes through the message.
+    # Those of the message, repeated so that claiming and refunding need no join. Without foreign keys, which would need
+    # indexes: deleting a chatroom or a user reaches the replies through the messages.
     Column("chatroom_id", Uuid, nullable=False),
     Column("user_id", Uuid, nullable=False),
     Column("state", Text, nullable=False),
     # Pro before Basic: 0 goes first.
     Column("priority", SmallInteger, nullable=False, server_default=text("1")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
-    # Counts every claim, an attempt that was handed back too: tells listeners one text from the next.
+    # The generation of the text: counts every claim, also those whose attempt was handed back and does not count.
     Column("run", Integer, nullable=False, server_default=text("0")),
     _moment("available_at"),
     _moment("deadline"),
@@ -174,11 +178,11 @@ replies = Table(
     CheckConstraint("state <> 'done' OR content IS NOT NULL", name="done_has_content"),
     CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="failed_says_why"),
     Index(None, "message_id", "id"),
-    # What is due, oldest first. A running reply is due when its lease runs out, a queued one when it is available.
+    # Due replies, oldest first. A running reply is due when its lease expires, a queued one when it is available.
     Index("ix_replies_due", "priority", text("COALESCE(lease_until, available_at)"), postgresql_where=UNFINISHED),
     # Whether an earlier reply of the chatroom is unfinished.
     Index("ix_replies_unfinished", "chatroom_id", "id", postgresql_where=UNFINISHED),
-    # How many of a user's are unfinished, and how many of them running.
+    # How many replies of a user are unfinished, and how many of them are running.
     Index("ix_replies_unfinished_of_user", "user_id", "state", postgresql_where=UNFINISHED),
 )
 
@@ -217,7 +221,7 @@ customers = Table(
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("customer_id", Text, nullable=False, unique=True),
     _moment("created_at"),
-    # When it was last taken to be compared with the payment provider.
+    # When it was last taken for reconciliation with the payment provider.
     _moment("reconciled_at", nullable=True),
     Index(None, "reconciled_at"),
 )
@@ -225,7 +229,7 @@ customers = Table(
 checkouts = Table(
     "checkouts",
     metadata,
-    # One a user: the next takes its place.
+    # One for each user: the next checkout replaces it.
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("attempt_id", Uuid, nullable=False, unique=True),
     Column("price_id", Text, nullable=False),
@@ -245,7 +249,7 @@ payment_events = Table(
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("failure", Text),
-    # Of what was sent only what is needed: whom to ask the provider about, and an amount.
+    # Only the needed part of the event: the objects to ask the provider about, and an amount.
     Column("concern", Text, nullable=False),
     Column("customer_id", Text),
     Column("checkout_id", Text),

@@ -1,5 +1,3 @@
-"""One transaction of PostgreSQL."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -7,22 +5,23 @@ from functools import cached_property
 from adapters.sql.acceptance import EverybodysBacklog, SqlAcceptance
 from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.billing import SqlBilling
-from adapters.sql.chat import SqlChatrooms, SqlMessages, SqlUsage
+from adapters.sql.chat import SqlChatrooms, SqlMessages
 from adapters.sql.database import AutocommitCursor, Database, Transaction
 from adapters.sql.erasure import SqlErasure
 from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.refresh_tokens import SqlRefreshChains
 from adapters.sql.replies import SqlReplies
+from adapters.sql.usage import SqlUsage
 from adapters.sql.users import SqlSessions, SqlUsers
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
-class SqlUnitOfWork:
-    """The UnitOfWork port on a transaction: every repository works on the same one, and is made when it is used."""
+class SqlUnitOfWork(UnitOfWork):
+    """A transaction. All repositories share its cursor; each is built when it is first used."""
 
-    def __init__(self, transaction: Transaction | AutocommitCursor, everybodys_backlog: EverybodysBacklog) -> None:
-        """Work on ``transaction``, with what this process knows of everybody's backlog."""
+    def __init__(self, transaction: Transaction | AutocommitCursor, backlog_of_all: EverybodysBacklog) -> None:
         self._transaction = transaction
-        self._everybodys_backlog = everybodys_backlog
+        self._backlog_of_all = backlog_of_all
 
     @cached_property
     def users(self) -> SqlUsers:
@@ -50,7 +49,7 @@ class SqlUnitOfWork:
 
     @cached_property
     def acceptance(self) -> SqlAcceptance:
-        return SqlAcceptance(self._transaction, self._everybodys_backlog)
+        return SqlAcceptance(self._transaction, self._backlog_of_all)
 
     @cached_property
     def refresh_chains(self) -> SqlRefreshChains:
@@ -73,26 +72,21 @@ class SqlUnitOfWork:
         return SqlBilling(self._transaction)
 
     def commit(self) -> None:
-        """COMMIT."""
         self._transaction.commit()
 
 
-class SqlUnitOfWorkFactory:
-    """The UnitOfWorkFactory port."""
-
+class SqlUnitOfWorkFactory(UnitOfWorkFactory):
     def __init__(self, database: Database) -> None:
-        """Open transactions on ``database``."""
         self._database = database
-        self._everybodys_backlog = EverybodysBacklog()
+        # What the units of work of this process know of it together.
+        self._backlog_of_all = EverybodysBacklog()
 
     @contextmanager
     def __call__(self) -> Iterator[SqlUnitOfWork]:
-        """A unit of work; rolled back unless it was committed."""
         with self._database.transaction() as transaction:
-            yield SqlUnitOfWork(transaction, self._everybodys_backlog)
+            yield SqlUnitOfWork(transaction, self._backlog_of_all)
 
     @contextmanager
     def autocommit(self) -> Iterator[SqlUnitOfWork]:
-        """A unit of work whose only statement that writes commits itself."""
         with self._database.autocommit() as cursor:
-            yield SqlUnitOfWork(cursor, self._everybodys_backlog)
+            yield SqlUnitOfWork(cursor, self._backlog_of_all)

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from application.ports.sessions import Sessions
+from application.ports.users import Users
 from domain.accounts import PhoneNumber, Session, SessionId, User, UserId
 from domain.errors import PhoneTaken
 
@@ -29,10 +31,11 @@ ADD_SESSION = """
 INSERT INTO sessions (id, user_id, method, started_at, expires_at, device, last_used_at)
 VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(device)s, %(started_at)s)
 """
-# Nobody asks for what ended a month ago; its refresh tokens go with it.
-FORGET_SESSIONS = """
-DELETE FROM sessions
-WHERE user_id = %(user_id)s AND LEAST(ended_at, expires_at) < now() - interval '30 days'
+# The foreign key deletes their refresh tokens with them.
+PURGE_SESSIONS = """
+DELETE FROM sessions WHERE id IN (
+    SELECT id FROM sessions WHERE LEAST(ended_at, expires_at) < %(moment)s
+    ORDER BY LEAST(ended_at, expires_at) LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 END_SESSIONS = """
 UPDATE sessions SET ended_at = now()
@@ -47,15 +50,11 @@ UPDATE sessions SET last_used_at = %(at)s, expires_at = %(expires_at)s WHERE id 
 """
 
 
-class SqlUsers:
-    """The Users port."""
-
+class SqlUsers(Users):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, user: User) -> None:
-        """Keep a new user. PhoneTaken when the number has an account."""
         self._cursor.execute(
             ADD_USER,
             {
@@ -72,25 +71,20 @@ class SqlUsers:
             raise PhoneTaken
 
     def by_phone(self, phone: PhoneNumber) -> User | None:
-        """The user with this number, locked."""
         self._cursor.execute(USER_BY_PHONE, {"phone": phone.e164})
         return self._fetch_user()
 
     def get(self, user_id: UserId) -> User | None:
-        """The user with this id, locked."""
         self._cursor.execute(USER_BY_ID, {"id": user_id})
         return self._fetch_user()
 
     def mark_verified(self, user_id: UserId, *, at: datetime) -> None:
-        """Note that the number was proven."""
         self._cursor.execute(MARK_VERIFIED, {"id": user_id, "at": at})
 
     def set_password(self, user_id: UserId, password_hash: str | None) -> None:
-        """Replace the password."""
         self._cursor.execute(SET_PASSWORD, {"id": user_id, "password_hash": password_hash})
 
     def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
-        """Replace what a user says of themselves."""
         self._cursor.execute(SET_PROFILE, {"id": user_id, "name": name, "email": email})
 
     def _fetch_user(self) -> User | None:
@@ -109,15 +103,12 @@ class SqlUsers:
         )
 
 
-class SqlSessions:
-    """The Sessions port."""
-
+class SqlSessions(Sessions):
     def __init__(self, cursor: Cursor) -> None:
-        """Work on the transaction of ``cursor``."""
         self._cursor = cursor
 
     def add(self, session: Session) -> None:
-        """Begin a session."""
+        """Also deletes the user's sessions that ended a month ago."""
         self._cursor.execute(
             ADD_SESSION,
             {
@@ -129,17 +120,17 @@ class SqlSessions:
                 "device": session.device,
             },
         )
-        self._cursor.execute(FORGET_SESSIONS, {"user_id": session.user_id})
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
-        """End a user's sessions, except ``but``."""
         self._cursor.execute(END_SESSIONS, {"user_id": user_id, "but": but})
 
     def end(self, session_id: SessionId, *, of: UserId) -> bool:
-        """End one session of a user."""
         self._cursor.execute(END_SESSION, {"id": session_id, "user_id": of})
         return self._cursor.rowcount == 1
 
     def prolong(self, session_id: SessionId, *, at: datetime, expires_at: datetime) -> None:
-        """Note that a session was used, and when it will be over."""
         self._cursor.execute(PROLONG_SESSION, {"id": session_id, "at": at, "expires_at": expires_at})
+
+    def purge_ended_before(self, moment: datetime, *, limit: int) -> int:
+        self._cursor.execute(PURGE_SESSIONS, {"moment": moment, "limit": limit})
+        return self._cursor.rowcount

@@ -1,21 +1,45 @@
 """Payments that are built when there is something to pay."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from application.ports.payments import Payments
+from application.ports.payments import Order, Payments
+from domain.accounts import UserId
+from domain.billing import Checkout, CheckoutId, CustomerId, ProvidedSubscription, SubscriptionId
 
 
-class PaymentsOnDemand:
-    """The Payments port by an adapter that the first call builds.
+class LazyPayments(Payments):
+    """Builds the adapter it stands for at the first call.
 
     For workers: most of them never call the payment provider, whose library takes 6 MB.
     """
 
     def __init__(self, payments: Callable[[], Payments]) -> None:
-        """``payments`` gives the same adapter each time."""
+        # Gives the same adapter each time.
         self._payments = payments
 
-    def __getattr__(self, name: str) -> Any:
-        """The adapter's."""
-        return getattr(self._payments(), name)
+    def new_customer(self, user_id: UserId) -> CustomerId:
+        return self._payments().new_customer(user_id)
+
+    def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
+        return self._payments().open_checkout(order, customer_id)
+
+    def checkout(self, checkout_id: CheckoutId) -> Checkout | None:
+        return self._payments().checkout(checkout_id)
+
+    def expire_checkout(self, checkout_id: CheckoutId) -> None:
+        self._payments().expire_checkout(checkout_id)
+
+    def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
+        return self._payments().open_portal(customer_id, return_url=return_url)
+
+    def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
+        return self._payments().subscriptions_of(customer_id, hurry=hurry)
+
+    def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
+        self._payments().renew(subscription_id, renew=renew, key=key)
+
+    def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> None:
+        self._payments().cancel(subscription_id, refund=refund)
+
+    def customer_of_charge(self, charge_id: str) -> CustomerId | None:
+        return self._payments().customer_of_charge(charge_id)

@@ -1,8 +1,8 @@
-"""Stripe. The only place that knows its library, and the shapes of its objects.
+"""Payments through Stripe's library. No other module knows the library, or the shapes of Stripe's API objects.
 
-The API version is pinned: what Stripe changes later changes nothing here. Shapes are read as they are since 2025-03-31
-(periods on subscription items, payments of an invoice as a list) and as they were before, for accounts and stand-ins
-that still answer so.
+The API version is pinned, so that later versions change nothing here. Objects are read in the shape of 2025-03-31 and
+later (periods on subscription items, payments of an invoice as a list) and in the one before, for servers that still
+answer so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import stripe
 import structlog
 
-from application.ports.payments import Order
+from application.ports.payments import CHECKOUT_ID, Order, Payments
 from domain.accounts import UserId
 from domain.billing import (
     Checkout,
@@ -27,12 +27,12 @@ from domain.errors import DependencyDown
 
 API_VERSION = "2026-10-28.endive"
 
-# Seconds to connect, and between two chunks of an answer; the library's own are 80.
+# Seconds to connect, and between two chunks of a response. The library's defaults are 80.
 PATIENT = (3.0, 10.0)
 HURRIED = (1.0, 2.0)
 RETRIES = 2
 
-# Stripe keeps a failure of its own under the key it happened with, for a day. Then the next key is tried.
+# Stripe stores an internal error under the idempotency key it happened with, for a day: so the next key is tried.
 KEYS_PER_WRITE = 3
 
 PROVIDER = "stripe"
@@ -40,22 +40,22 @@ LONG = 30
 
 T = TypeVar("T")
 Json = dict[str, Any]
-# Method, URL, headers and body; the answer's body, status and headers.
+# From method, URL, headers and body to the response's body, status and headers.
 Transport = Callable[[str, str, Mapping[str, str], str], tuple[bytes, int, Mapping[str, str]]]
 
 log = structlog.get_logger(__name__)
 
 
 class _Missing(Exception):
-    """There is no such object."""
+    """Stripe has no such object."""
 
 
-class _KeyIsBurnt(Exception):
-    """Under this key there will be a failure whenever it is tried."""
+class _StoredFailure(Exception):
+    """Stripe has stored an internal error under this idempotency key and will replay it."""
 
 
 class _InProcess(stripe.HTTPClient):
-    """A Stripe in this process, in place of the network."""
+    """Calls a function in place of the network."""
 
     name = "in-process"
 
@@ -72,11 +72,15 @@ class _InProcess(stripe.HTTPClient):
         pass
 
 
-class StripePayments:
-    """The Payments port."""
+class StripePayments(Payments):
+    """``base_url``: another server with Stripe's API. ``transport``: a function in place of HTTP.
+
+    Nothing connects before the first call.
+    """
+
+    name = PROVIDER
 
     def __init__(self, *, api_key: str, base_url: str | None = None, transport: Transport | None = None) -> None:
-        """Call Stripe, or what answers at ``base_url``, or ``transport``. Nothing is connected yet."""
 
         def client(timeout: tuple[float, float], retries: int) -> stripe.StripeClient:
             http = _InProcess(transport) if transport else stripe.RequestsClient(timeout=timeout)
@@ -92,7 +96,6 @@ class StripePayments:
         self._hurried = client(HURRIED, 0)
 
     def new_customer(self, user_id: UserId) -> CustomerId:
-        """A customer for a user who has none."""
         customer = self._write(
             f"customer-{user_id}",
             lambda key: self._patient.v1.customers.create(
@@ -102,7 +105,6 @@ class StripePayments:
         return CustomerId(customer.id)
 
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
-        """The checkout of an order."""
         metadata = {"user_id": str(order.user_id)}
         try:
             session = self._write(
@@ -114,9 +116,9 @@ class StripePayments:
                         "client_reference_id": str(order.user_id),
                         "line_items": [{"price": order.price_id, "quantity": 1}],
                         "metadata": metadata,
-                        # Stripe does not copy the session's metadata to what it makes.
+                        # Stripe does not copy the session's metadata to the subscription.
                         "subscription_data": {"metadata": metadata},
-                        "success_url": order.success_url,
+                        "success_url": order.success_url.replace(CHECKOUT_ID, "{CHECKOUT_SESSION_ID}"),
                         "cancel_url": order.cancel_url,
                     },
                     {"idempotency_key": key},
@@ -127,14 +129,12 @@ class StripePayments:
         return _checkout(session.to_dict())
 
     def checkout(self, checkout_id: CheckoutId) -> Checkout | None:
-        """How a checkout stands now."""
         try:
             return _checkout(self._read(lambda: self._patient.v1.checkout.sessions.retrieve(checkout_id).to_dict()))
         except _Missing:
             return None
 
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
-        """Let a checkout be paid no more."""
         known = self.checkout(checkout_id)
         if known is None or known.state is not CheckoutState.OPEN:
             return
@@ -146,14 +146,13 @@ class StripePayments:
         except _Missing:
             return
         except DependencyDown:
-            # Stripe also refuses when it was paid in this moment, and then there is nothing to do.
+            # Stripe also refuses when the checkout was paid in this moment: then there is nothing to do.
             now = self.checkout(checkout_id)
             if now is not None and now.state is CheckoutState.OPEN:
                 raise
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
-        """The address of Stripe's customer portal."""
-        # Each has a life of a few minutes, so a new one each time: no key, and nothing is charged.
+        # A portal session lives for a few minutes and costs nothing, so no key is needed: each call opens a new one.
         try:
             session = self._read(
                 lambda: self._patient.v1.billing_portal.sessions.create(
@@ -165,7 +164,6 @@ class StripePayments:
         return session.url
 
     def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
-        """All subscriptions of a customer."""
         client = self._hurried if hurry else self._patient
 
         def all_of_them() -> list[Json]:
@@ -178,10 +176,9 @@ class StripePayments:
             raise _unknown(customer_id) from None
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
-        """Let a subscription end with its period, or go on after all."""
         try:
             now = self._read(lambda: self._patient.v1.subscriptions.retrieve(subscription_id).to_dict())
-            # An end on a day that was set otherwise is taken away otherwise.
+            # An end that was set as a day (cancel_at) is removed as such, not by the flag.
             set_otherwise = renew and now.get("cancel_at") and not now.get("cancel_at_period_end")
             self._write(
                 key,
@@ -192,10 +189,9 @@ class StripePayments:
                 ),
             )
         except _Missing:
-            return  # it has ended; whoever looks sees that
+            return  # it has ended
 
     def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> None:
-        """End a subscription at once; before that, refund its newest invoice."""
         try:
             if refund:
                 self._refund_newest_invoice(subscription_id)
@@ -206,10 +202,9 @@ class StripePayments:
                 ),
             )
         except _Missing:
-            return  # it is ended already
+            return  # it has ended
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
-        """Who was charged."""
         try:
             charge = self._read(lambda: self._hurried.v1.charges.retrieve(charge_id).to_dict())
         except _Missing:
@@ -243,7 +238,7 @@ class StripePayments:
         self._write(f"refund-{paid_with}", refund)
 
     def _write(self, key: str, write: Callable[[str], T]) -> T:
-        """Write under a key; under the next one where Stripe has kept a failure of its own under this one."""
+        """Write under a key, or under the next one where Stripe has stored an internal error under the first."""
         for number in range(KEYS_PER_WRITE):
             numbered = f"{key}-{number}" if number else key
 
@@ -252,12 +247,12 @@ class StripePayments:
 
             try:
                 return self._read(under_this_key)
-            except _KeyIsBurnt:
+            except _StoredFailure:
                 continue
         raise DependencyDown(PROVIDER, retry_after=LONG)
 
     def _read(self, call: Callable[[], T]) -> T:
-        """Call Stripe; what goes wrong in our words. No text of Stripe's: it may quote what was sent."""
+        """Call Stripe and translate its errors, without their texts: those may quote the request."""
         try:
             return call()
         except stripe.InvalidRequestError as error:
@@ -270,13 +265,13 @@ class StripePayments:
             raise DependencyDown(PROVIDER, retry_after=LONG) from None
         except stripe.StripeError as error:
             if (error.headers or {}).get("idempotent-replayed") == "true" and (error.http_status or 0) >= 500:
-                raise _KeyIsBurnt from None
+                raise _StoredFailure from None
             log.warning("stripe_unavailable", error=type(error).__name__, status=error.http_status)
             raise DependencyDown(PROVIDER) from None
 
 
 def _unknown(customer_id: CustomerId) -> DependencyDown:
-    """The key of another account, most likely: no reason to take away what people have paid for."""
+    """Most likely the API key is one of another account: no reason to end subscriptions that users have paid for."""
     log.error("stripe_customer_unknown", customer_id=customer_id)
     return DependencyDown(PROVIDER, retry_after=LONG)
 
@@ -291,7 +286,7 @@ def _subscription(one: Json) -> ProvidedSubscription:
     ends = [item["current_period_end"] for item in items if item.get("current_period_end")]
     starts = [item["current_period_start"] for item in items if item.get("current_period_start")]
     period_end = max(ends, default=one.get("current_period_end"))
-    # The portal may set a day on which it ends in place of the flag.
+    # The portal may set the day of the end in place of the flag.
     cancel_at = one.get("cancel_at")
     return ProvidedSubscription(
         id=SubscriptionId(one["id"]),
@@ -306,7 +301,7 @@ def _subscription(one: Json) -> ProvidedSubscription:
 
 
 def _payments_of(invoice: Json) -> list[dict[str, str]]:
-    """What an invoice was paid with, each as the parameter of a refund."""
+    """The payments of an invoice, each as the parameter of a refund."""
     if invoice.get("payments"):
         paid = [one["payment"] for one in invoice["payments"]["data"] if one.get("status") == "paid"]
     else:

@@ -1,6 +1,7 @@
-"""Stripe's events: proven to be Stripe's (docs.stripe.com/webhooks/signature), then read.
+"""Verifies the signature of Stripe's events (docs.stripe.com/webhooks/signature) and reads them.
 
-Not with Stripe's library: it takes an empty secret, and raises a dozen errors of Python's at what strangers may send.
+Without Stripe's library: it accepts an empty secret, and malformed requests make it raise a dozen kinds of built-in
+errors.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from application.ports.payment_events import EventRejected
+from application.ports.payment_events import EventRejected, ReadPaymentEvent
 from application.ports.runtime import Clock
 from domain.billing import CheckoutId, Concern, CustomerId, Money, MoneyKind, PaymentEvent
 from domain.errors import WebhookNotConfigured
@@ -24,7 +25,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9_.]{1,255}", re.ASCII)
 AMOUNT_MAX = 2**62
 
-# Whatever is new about a subscription, an invoice or a checkout: the customer's state is then asked for.
+# Events after which the customer's subscriptions are read from Stripe.
 ABOUT_SUBSCRIPTIONS = (
     "customer.subscription.",
     "checkout.session.",
@@ -44,26 +45,24 @@ MONEY_KINDS = {
 Json = dict[str, Any]
 
 
-class StripeEventReader:
-    """The ReadPaymentEvent port."""
+class StripeEventReader(ReadPaymentEvent):
+    """Accepts a signature by any of ``secrets``. Empty secrets are ignored: they would prove nothing."""
 
     def __init__(self, *, secrets: Sequence[str], clock: Clock) -> None:
-        """Take events signed with any of ``secrets``; an empty one proves nothing and counts as none."""
         self._secrets = [secret.encode() for secret in secrets if secret.strip()]
         self._clock = clock
 
     def __call__(self, body: bytes, signature: str | None) -> PaymentEvent:
-        """The event."""
         if not self._secrets:
             raise WebhookNotConfigured
-        self._prove(body, signature or "")
+        self._verify(body, signature or "")
         try:
             event = json.loads(body)
         except (ValueError, RecursionError):
             raise EventRejected("malformed") from None
         return _event(event)
 
-    def _prove(self, body: bytes, signature: str) -> None:
+    def _verify(self, body: bytes, signature: str) -> None:
         if len(signature) > HEADER_MAX_LENGTH or not signature.isascii():
             raise EventRejected("signature")
         pairs = [pair.strip().partition("=") for pair in signature.split(",")]
@@ -75,7 +74,7 @@ class StripeEventReader:
         right = [hmac.new(secret, signed, hashlib.sha256).hexdigest() for secret in self._secrets]
         if not any(hmac.compare_digest(one, digest) for one in right for digest in digests):
             raise EventRejected("signature")
-        # Only now: how old it says it is means nothing before it is proven.
+        # Checked last: the timestamp means nothing before the signature is verified.
         age = self._clock().timestamp() - int(timestamps[0])
         if abs(age) > TOLERANCE.total_seconds():
             raise EventRejected("stale")
@@ -114,7 +113,7 @@ def _money(about: Json, kind: MoneyKind) -> Money:
 
 
 def _reference(about: Json, name: str) -> str | None:
-    """The id of another object, which may have been expanded."""
+    """The id of another object, whether Stripe has expanded it or not."""
     value = about.get(name)
     if isinstance(value, dict):
         value = value.get("id")
@@ -122,7 +121,7 @@ def _reference(about: Json, name: str) -> str | None:
 
 
 def _word(value: Any) -> str:
-    """A text that may go into our table as it is."""
+    """A text that is safe to store; EventRejected for any other value."""
     if not isinstance(value, str) or not WORD.fullmatch(value):
         raise EventRejected("malformed")
     return value

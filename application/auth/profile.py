@@ -8,7 +8,7 @@ from application.ports.audit import AuditEventType
 from application.ports.reader import Profile, Reader
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
-from application.unset import UNCHANGED, Unchanged
+from application.unset import UNSET, Unset
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
 from domain.errors import TokenInvalid
 from domain.plans import Allowances
@@ -59,8 +59,8 @@ class ChangeProfile:
         self,
         *,
         principal: Principal,
-        name: str | Unchanged | None = UNCHANGED,
-        email: str | Unchanged | None = UNCHANGED,
+        name: str | Unset | None = UNSET,
+        email: str | Unset | None = UNSET,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Profile:
         """The profile after it. TokenInvalid when the account was erased since the token was checked."""
@@ -70,8 +70,8 @@ class ChangeProfile:
                 raise TokenInvalid
             work.users.set_profile(
                 user.id,
-                name=user.name if isinstance(name, Unchanged) else name,
-                email=user.email if isinstance(email, Unchanged) else email,
+                name=user.name if isinstance(name, Unset) else name,
+                email=user.email if isinstance(email, Unset) else email,
             )
             self.recorder.note(
                 work,

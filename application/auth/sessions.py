@@ -10,11 +10,18 @@ from application.ports.reader import Reader
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork
-from domain.accounts import SESSION_LIFETIME, UNKNOWN_ORIGIN, LoginMethod, Origin, Principal, Session, SessionId, User
+from domain.accounts import (
+    DEVICE_MAX_LENGTH,
+    SESSION_LIFETIME,
+    UNKNOWN_ORIGIN,
+    LoginMethod,
+    Origin,
+    Principal,
+    Session,
+    SessionId,
+    User,
+)
 from domain.errors import TokenInvalid
-
-# The longest name of a device that is kept.
-DEVICE_MAX_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)

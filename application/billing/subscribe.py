@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from application.billing.sync import PROVIDER, SyncSubscription
+from application.billing.sync import SyncSubscription
 from application.ports.billing_work import KeptCheckout
-from application.ports.payments import Order, Payments
+from application.ports.payments import CHECKOUT_ID, Order, Payments
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
@@ -29,7 +29,7 @@ class ReturnUrls:
     def success(self, wanted: str | None) -> str:
         """Where to go after paying; the provider puts the checkout's id in."""
         if wanted is None:
-            return f"{self.public_url}/success?session_id={{CHECKOUT_SESSION_ID}}"
+            return f"{self.public_url}/success?session_id={CHECKOUT_ID}"
         return self._checked(wanted, field="successUrl")
 
     def cancel(self, wanted: str | None) -> str:
@@ -87,7 +87,7 @@ class Subscribe:
             # Paid or expired since we heard of it: look again whether there is a subscription now.
             if checkout is not None:
                 self._close(user_id, checkout)
-        raise DependencyDown(PROVIDER)
+        raise DependencyDown(self.payments.name)
 
     def _refuse_if_subscribed(self, user_id: UserId) -> None:
         """Ask the provider, not our table: the news of a payment may be on its way still."""

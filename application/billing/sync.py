@@ -17,7 +17,6 @@ from domain.billing import (
 )
 from domain.errors import DependencyDown
 
-PROVIDER = "stripe"
 ENOUGH_TRIES = 5
 
 log = logging.getLogger(__name__)
@@ -92,7 +91,7 @@ class SyncSubscription:
                 if after is None or work.billing.subscriptions.put(user_id, after, over=version):
                     work.commit()
                     return Synced(before, after, ended)
-        raise DependencyDown(PROVIDER, retry_after=1)
+        raise DependencyDown(self.payments.name, retry_after=1)
 
     def _end(self, duplicates: DuplicateSubscription, customer_id: CustomerId) -> bool:
         subscription_id = duplicates.subscription.id

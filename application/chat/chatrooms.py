@@ -1,12 +1,14 @@
-"""Users open chatrooms, list them and read them."""
+"""Users open, list, read, change and delete chatrooms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.ports.reader import Conversation, Reader, RoomPage
+from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
+from application.unset import UNSET, Unset
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.errors import ChatroomNotFound
@@ -17,15 +19,13 @@ DEFAULT_TURNS_PER_PAGE = 25
 
 @dataclass(frozen=True, slots=True)
 class OpenChatroom:
-    """Makes a chatroom."""
-
     unit_of_work: UnitOfWorkFactory
     room_list_cache: RoomListCache
     clock: Clock
     new_id: NewId
 
     def __call__(self, *, user_id: UserId, name: str, system_prompt: str | None = None) -> Chatroom:
-        """The new chatroom; InvalidValue when a text breaks a rule."""
+        """Raises InvalidValue when the name is blank or a text is too long."""
         chatroom = Chatroom.opened(
             id=ChatroomId(self.new_id()),
             by=user_id,
@@ -35,15 +35,14 @@ class OpenChatroom:
         )
         with self.unit_of_work.autocommit() as work:
             work.chatrooms.add(chatroom)
-            work.commit()
-        # After the commit: dropped before it, the page could be filled again without the new chatroom.
+        # After the commit: an earlier drop could be followed by a page that was read without the new chatroom.
         self.room_list_cache.drop(user_id)
         return chatroom
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRooms:
-    """A page as the caller rendered it, now or earlier."""
+    """A page as ``render`` made it, for this request or for an earlier one."""
 
     page: bytes
     from_cache: bool
@@ -51,7 +50,7 @@ class ListedRooms:
 
 @dataclass(frozen=True, slots=True)
 class ListChatrooms:
-    """A user's chatrooms, newest first. The first page of the usual size is cached as it was rendered."""
+    """Lists a user's chatrooms, newest first. The rendered first page of the default size is cached."""
 
     reader: Reader
     room_list_cache: RoomListCache
@@ -64,7 +63,7 @@ class ListChatrooms:
         limit: int = DEFAULT_ROOMS_PER_PAGE,
         before: ChatroomId | None = None,
     ) -> ListedRooms:
-        """The page of at most ``limit`` chatrooms older than ``before``. A user reads their own writes."""
+        """Returns at most ``limit`` chatrooms older than ``before``. Users read their own writes."""
         if limit != DEFAULT_ROOMS_PER_PAGE or before is not None:
             rooms = self.reader.rooms(user_id, limit=limit, before=before)
             return ListedRooms(render(rooms), from_cache=False)
@@ -78,7 +77,7 @@ class ListChatrooms:
 
 @dataclass(frozen=True, slots=True)
 class ReadChatroom:
-    """A chatroom with a page of its conversation. Never cached, so that a reply shows as soon as it is stored."""
+    """Reads a chatroom with a page of its conversation. Not cached: a reply shows as soon as it is stored."""
 
     reader: Reader
 
@@ -90,8 +89,56 @@ class ReadChatroom:
         turns: int = DEFAULT_TURNS_PER_PAGE,
         before: MessageId | None = None,
     ) -> Conversation:
-        """The newest turns older than ``before``; ChatroomNotFound unless the chatroom is the user's own."""
+        """Returns the newest ``turns`` older than ``before``. Raises ChatroomNotFound unless it is the user's own."""
         conversation = self.reader.conversation(user_id, chatroom_id, turns=turns, before=before)
         if conversation is None:
             raise ChatroomNotFound
         return conversation
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeChatroom:
+    """Replaces a chatroom's name or system prompt. A value that is not given stays as it is."""
+
+    unit_of_work: UnitOfWorkFactory
+    room_list_cache: RoomListCache
+    clock: Clock
+
+    def __call__(
+        self,
+        *,
+        user_id: UserId,
+        chatroom_id: ChatroomId,
+        name: str | Unset = UNSET,
+        system_prompt: str | Unset | None = UNSET,
+    ) -> Chatroom:
+        """Returns the new state. Raises ChatroomNotFound unless it is the user's own, and InvalidValue."""
+        now = self.clock()
+        with self.unit_of_work() as work:
+            room = work.chatrooms.owned(chatroom_id, by=user_id)
+            changed = room.changed(
+                name=room.name if isinstance(name, Unset) else name,
+                system_prompt=room.system_prompt if isinstance(system_prompt, Unset) else system_prompt,
+                at=now,
+            )
+            work.chatrooms.change(changed)
+            work.commit()
+        self.room_list_cache.drop(user_id)
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveChatroom:
+    """Deletes a chatroom with its messages and replies. A reply that is being written is discarded."""
+
+    unit_of_work: UnitOfWorkFactory
+    room_list_cache: RoomListCache
+    publisher: ReplyPublisher
+
+    def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
+        """Raises ChatroomNotFound unless it is the user's own."""
+        with self.unit_of_work() as work:
+            replies = work.chatrooms.remove(chatroom_id, of=user_id)
+            work.commit()
+        self.room_list_cache.drop(user_id)
+        self.publisher.forget(replies)

@@ -1,4 +1,4 @@
-"""Users watch a reply being written, or wait until it is there."""
+"""Users follow a reply while it is written, or wait until it is finished."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from domain.chat import ChatroomId, MessageId
 from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.replies import ReplyId
 
-# How long nothing may come before the database is asked whether the reply has ended without a word. It is what keeps a
-# subscriber from hanging when its worker died, or Redis did.
+# After so long without a chunk the database is asked whether the reply has ended. It keeps subscribers from hanging
+# when the worker or Redis has died.
 HEARTBEAT_SECONDS = 5.0
-# While waiting without subscription: how often the database is asked.
+# How often the database is asked where there is no subscription to wait for.
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """More text, and the position after it."""
+    """More text; ``position`` is the one after it."""
 
     position: Position
     text: str
@@ -29,14 +29,14 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """What came before is void: another run of the reply has begun, or nothing of it was kept."""
+    """The text before this is void: another generation has begun, or nothing was kept of it."""
 
     position: Position
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The reply is finished, as it stands in the database."""
+    """The reply is finished; ``entry`` is what the database has of it."""
 
     position: Position
     entry: Entry
@@ -44,7 +44,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing for a while: a sign of life for the client."""
+    """There was nothing for a while; the connection is alive."""
 
 
 StreamEvent = Delta | Reset | Ended | Heartbeat
@@ -52,12 +52,12 @@ StreamEvent = Delta | Reset | Ended | Heartbeat
 
 @dataclass(frozen=True, slots=True)
 class ReadEntry:
-    """One message or one reply."""
+    """Reads the turn that a message or a reply belongs to."""
 
     reader: Reader
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry:
-        """The turn it belongs to; MessageNotFound unless it is the user's own."""
+        """Raises MessageNotFound unless it is the user's own."""
         entry = self.reader.entry(user_id, entry_id)
         if entry is None:
             raise MessageNotFound
@@ -66,7 +66,7 @@ class ReadEntry:
 
 @dataclass(frozen=True, slots=True)
 class FollowReply:
-    """Tells a reply as it is being written, from any position, in any process, while it runs and after."""
+    """Streams a reply from any position, while it is being written by any process, and after that."""
 
     read_entry: ReadEntry
     subscriber: ReplySubscriber
@@ -74,9 +74,9 @@ class FollowReply:
     def __call__(
         self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START
     ) -> Iterator[StreamEvent]:
-        """Everything after ``after``, to the end. MessageNotFound is raised here, not while iterating.
+        """Returns the events after position ``after``, up to the end of the reply.
 
-        Of a reply that is taken away meanwhile nothing more comes.
+        Raises MessageNotFound at once, not while iterating. The events stop when the reply is deleted meanwhile.
         """
         entry = self.read_entry(user_id=user_id, entry_id=entry_id)
         if entry.turn.reply_state.final:
@@ -85,7 +85,7 @@ class FollowReply:
 
     def _events(self, user_id: UserId, reply_id: ReplyId, seen: Position) -> Iterator[StreamEvent]:
         with self.subscriber.listen(reply_id) as subscription:
-            # ReplySubscription first, then looking at what was there before: nothing falls between the two.
+            # Subscribe first and read what was published afterwards: so no chunk falls between the two.
             chunks: Sequence[Chunk] = self.subscriber.published(reply_id)
             while True:
                 ended = any(chunk.final for chunk in chunks)
@@ -96,7 +96,7 @@ class FollowReply:
                     try:
                         entry = self._finished(user_id, reply_id)
                     except MessageNotFound:
-                        return  # it was taken away meanwhile: who comes back is told so
+                        return  # deleted meanwhile: a client that comes back gets MessageNotFound
                     if entry is not None:
                         yield from _ending(seen, entry)
                         return
@@ -107,7 +107,7 @@ class FollowReply:
                     chunks = [*self.subscriber.published(reply_id), chunk]
 
     def _finished(self, user_id: UserId, reply_id: ReplyId) -> Entry | None:
-        """The reply if it has ended. A database that is down for a moment cuts nobody off: it is asked again."""
+        """The reply if it has ended. While the database is down it counts as unfinished, and is looked up again."""
         try:
             entry = self.read_entry(user_id=user_id, entry_id=reply_id)
         except DependencyDown:
@@ -117,14 +117,14 @@ class FollowReply:
 
 @dataclass(frozen=True, slots=True)
 class WaitForReply:
-    """Waits until a reply is finished, but not for ever."""
+    """Waits until a reply is finished, for a limited time."""
 
     read_entry: ReadEntry
     subscriber: ReplySubscriber
     clock: Clock
 
     def __call__(self, *, user_id: UserId, reply_id: ReplyId, within: timedelta) -> Entry:
-        """The entry, finished or not. MessageNotFound."""
+        """Returns the entry, finished or not. Raises MessageNotFound."""
         until = self.clock() + within
         with self.subscriber.listen(reply_id) as subscription:
             while True:
@@ -139,9 +139,9 @@ class WaitForReply:
 
 @dataclass(frozen=True, slots=True)
 class PollMessages:
-    """The entries of a chatroom after one the client has; waits for the next finished one where asked to.
+    """Reads the turns of a chatroom from a known entry on; with ``within`` it is a long poll.
 
-    After: later in the conversation, not later in time. Another reply to an older message stands with that message.
+    The order is that of the conversation, not of time: another reply to an older message is in that message's turn.
     """
 
     reader: Reader
@@ -158,7 +158,10 @@ class PollMessages:
         turns: int,
         within: timedelta = timedelta(),
     ) -> Sequence[Turn]:
-        """The turn of ``after`` and the later ones, oldest first. ChatroomNotFound."""
+        """Returns the turn of ``after`` and those behind it, oldest first, as soon as a new one is finished.
+
+        Raises ChatroomNotFound.
+        """
         until = self.clock() + within
         while True:
             found = self.reader.turns_from(user_id, chatroom_id, entry_id=after, turns=turns)
@@ -176,7 +179,7 @@ class PollMessages:
 
 
 def _new_events(seen: Position, chunks: Sequence[Chunk]) -> Iterator[Delta | Reset]:
-    """What the chunks say that a subscriber at ``seen`` has not heard; chunks after a gap are left for the end."""
+    """The events in ``chunks`` after position ``seen``. Chunks behind a gap are left out: the end brings their text."""
     for chunk in chunks:
         if chunk.end.generation < seen.generation:
             continue
@@ -197,7 +200,7 @@ def _leaves_a_gap(seen: Position, chunk: Chunk) -> bool:
 
 
 def _ending(seen: Position, entry: Entry) -> Iterator[StreamEvent]:
-    """What is left of a finished reply after ``seen``: all of it, if what was sent is not what is kept."""
+    """The rest of a finished reply after ``seen``; all of it when the text that was sent was not kept."""
     turn = entry.turn
     text = turn.reply_content or ""
     end = Position(turn.generation, len(text))

@@ -1,7 +1,8 @@
-"""A user stops a reply, or asks for another one to the same message."""
+"""A user cancels a reply, or asks for another one to the same message."""
 
 from dataclasses import dataclass
 
+from application.chat.acceptance import promise_reply
 from application.chat.send_message import SentMessage
 from application.ports.reply_stream import Chunk, ReplyPublisher
 from application.ports.runtime import Clock, NewId
@@ -11,20 +12,20 @@ from domain.accounts import UserId
 from domain.chat import Message, MessageId
 from domain.errors import MessageNotFound, ReplyFinished, ReplyNotDone, ReplyNotFailed
 from domain.plans import Allowances
-from domain.replies import EndedReply, QueuedReply, ReplyId, ReplyPolicy, ReplyState
+from domain.replies import EndedReply, ReplyId, ReplyPolicy, ReplyState
 
 UNANSWERED = frozenset({ReplyState.FAILED, ReplyState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """Stops a reply. One that has not begun costs nothing; one that is running keeps what there is of it."""
+    """Cancels a reply. A queued one is refunded; a running one keeps the text it has so far."""
 
     unit_of_work: UnitOfWorkFactory
     publisher: ReplyPublisher
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[ReplyId, ReplyState]:
-        """CANCELLED at once, or RUNNING until its worker has stopped. MessageNotFound, ReplyFinished."""
+        """Returns CANCELLED, or RUNNING until the worker has stopped. Raises MessageNotFound or ReplyFinished."""
         with self.unit_of_work() as work:
             _, reply_id, _ = _newest_reply(work, user_id, entry_id)
             outcome = work.replies.cancel(reply_id)
@@ -41,10 +42,9 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class AskAgain:
-    """Asks for one more reply to a message: RETRY after one that failed, REGENERATE after one that is done.
+    """Asks for one more reply to a message: a retry of one that failed, or a regeneration of one that is done.
 
-    Either way it is charged like a prompt: a failed reply has given its charge back, so that a message that is answered
-    after a retry has cost one prompt in all.
+    Either is charged like a prompt. A failed reply was refunded, so a message answered after a retry costs one prompt.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -55,11 +55,14 @@ class AskAgain:
     policy: ReplyPolicy
 
     def retry(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
-        """MessageNotFound; ReplyNotFailed unless the newest reply failed or was cancelled; else as SendMessage."""
+        """Raises MessageNotFound, ReplyNotFailed unless the newest reply failed or was cancelled, or as SendMessage."""
         return self._again(user_id, entry_id, after=UNANSWERED, otherwise=ReplyNotFailed)
 
     def regenerate(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
-        """MessageNotFound; ReplyNotDone unless the newest reply is done; else as SendMessage. The newest shows."""
+        """Raises MessageNotFound, ReplyNotDone unless the newest reply is done, or as SendMessage.
+
+        The conversation shows the newest reply of each message.
+        """
         return self._again(user_id, entry_id, after=frozenset({ReplyState.DONE}), otherwise=ReplyNotDone)
 
     def _again(
@@ -70,17 +73,17 @@ class AskAgain:
         after: frozenset[ReplyState],
         otherwise: type[ReplyNotFailed | ReplyNotDone],
     ) -> SentMessage:
+        reply_id = ReplyId(self.new_id())
         with self.unit_of_work() as work:
             message, _, state = _newest_reply(work, user_id, entry_id)
             if state not in after:
                 raise otherwise
-            work.replies.check_backlog(user_id, policy=self.policy)
-            quota = work.usage.spend(user_id, allowances=self.allowances)
-            reply = QueuedReply.to(message, id=ReplyId(self.new_id()), quota=quota, at=self.clock(), policy=self.policy)
-            work.replies.add(reply)
+            quota = promise_reply(
+                work, message, reply_id, at=self.clock(), allowances=self.allowances, policy=self.policy
+            )
             work.commit()
         self.worker_notifier.notify()
-        return SentMessage(message, reply.id, quota)
+        return SentMessage(message, reply_id, quota)
 
 
 def _newest_reply(

@@ -1,4 +1,4 @@
-"""A user sends a message, and is promised a reply."""
+"""A user sends a message and is promised a reply."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ from domain.replies import ReplyId, ReplyPolicy
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """An accepted message, the reply it will get, and the quota after it. ``repeated``: accepted earlier."""
+    """An accepted message, the id of its reply, and the quota after it.
+
+    ``repeated``: an earlier request with the same Idempotency-Key was accepted, and this is its answer.
+    """
 
     message: Message
     reply_id: ReplyId
@@ -26,7 +29,10 @@ class SentMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendMessage:
-    """Accepts a message: from the commit on it gets exactly one reply, or one clear failure that costs nothing."""
+    """Accepts a message, which then gets exactly one reply or fails once, visibly and free of charge.
+
+    ``application.chat.acceptance`` has the rule of what is accepted.
+    """
 
     unit_of_work: UnitOfWorkFactory
     worker_notifier: WorkerNotifier
@@ -38,32 +44,46 @@ class SendMessage:
     def __call__(
         self, *, sender: UserId, chatroom_id: ChatroomId, text: str, idempotency_key: str | None = None
     ) -> SentMessage:
-        """What was accepted; with the key of an earlier request, what that one was answered.
+        """Returns what was accepted, now or by an earlier request with the same key.
 
-        ChatroomNotFound, QuotaExhausted, TooManyUnfinishedReplies, BacklogFull, InvalidValue, IdempotencyKeyReused,
-        IdempotencyKeyInUse: nothing was accepted or charged.
+        Raises ChatroomNotFound, QuotaExhausted, TooManyUnfinishedReplies, BacklogFull, InvalidValue,
+        IdempotencyKeyReused or IdempotencyKeyInUse; then nothing was accepted or charged.
         """
         message = Message.from_user(
             id=MessageId(self.new_id()), sender=sender, chatroom_id=chatroom_id, text=text, at=self.clock()
         )
-        fingerprint = hashlib.sha256(f"{chatroom_id}\n{text}".encode()).digest()
-        with self.unit_of_work.autocommit() if idempotency_key is None else self.unit_of_work() as work:
-            if idempotency_key is not None:
-                earlier = work.idempotency_keys.recall(sender, idempotency_key, fingerprint=fingerprint)
-                if earlier is not None:
-                    return _repeated(work, sender, earlier)
-            reply_id = ReplyId(self.new_id())
-            quota = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
-            if idempotency_key is not None:
-                accepted = Accepted(message.id, reply_id, quota)
-                work.idempotency_keys.remember(sender, idempotency_key, fingerprint=fingerprint, accepted=accepted)
+        sent = self._accept(message) if idempotency_key is None else self._accept_once(message, idempotency_key)
+        if not sent.repeated:
+            self.worker_notifier.notify()
+        return sent
+
+    def _accept(self, message: Message) -> SentMessage:
+        # Acceptance is one write, and so atomic by itself.
+        with self.unit_of_work.autocommit() as work:
+            return self._accept_in(work, message)
+
+    def _accept_once(self, message: Message, key: str) -> SentMessage:
+        # The key is stored with the message or not at all.
+        sender = message.user_id
+        fingerprint = hashlib.sha256(f"{message.chatroom_id}\n{message.content}".encode()).digest()
+        with self.unit_of_work() as work:
+            earlier = work.idempotency_keys.recall(sender, key, fingerprint=fingerprint)
+            if earlier is not None:
+                return _repeated(work, sender, earlier)
+            sent = self._accept_in(work, message)
+            accepted = Accepted(message.id, sent.reply_id, sent.quota)
+            work.idempotency_keys.remember(sender, key, fingerprint=fingerprint, accepted=accepted)
             work.commit()
-        self.worker_notifier.notify()
+        return sent
+
+    def _accept_in(self, work: UnitOfWork, message: Message) -> SentMessage:
+        reply_id = ReplyId(self.new_id())
+        quota = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
         return SentMessage(message, reply_id, quota)
 
 
 def _repeated(work: UnitOfWork, sender: UserId, earlier: Accepted) -> SentMessage:
     found = work.messages.of(sender, earlier.message_id)
-    if found is None:  # deleted together with its chatroom, and the key with it, since it was recalled
+    if found is None:  # the chatroom was deleted since the key was recalled, and message and key with it
         raise ChatroomNotFound
     return SentMessage(found[0], earlier.reply_id, earlier.quota, repeated=True)

@@ -1,4 +1,4 @@
-"""A worker takes replies that are due, asks the model, and stores what came of it."""
+"""A worker claims due replies, asks the language model for them and stores the outcomes."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from domain.replies import (
     TryAgain,
 )
 
-# As the providers count for planning: four characters of English are about a token.
+# The providers' rule of thumb: a token is about four characters of English.
 CHARACTERS_PER_TOKEN = 4
 MAX_HISTORY_TURNS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The answer was stopped; ``partial`` is what there was of it."""
+    """The answer was stopped after the text ``partial``."""
 
     partial: str
 
@@ -36,13 +36,13 @@ Outcome = Answer | AnswerFailed | Stopped
 
 @dataclass(frozen=True, slots=True)
 class ClaimReplies:
-    """Takes replies that are due. Safe to call from any number of workers at once."""
+    """Claims due replies. Any number of workers may do so at once."""
 
     unit_of_work: UnitOfWorkFactory
     policy: ReplyPolicy
 
     def __call__(self, *, limit: int) -> Sequence[ClaimedReply]:
-        """Up to ``limit`` replies, each now this caller's until its lease runs out."""
+        """Returns up to ``limit`` replies, each leased to this caller."""
         with self.unit_of_work() as work:
             replies = work.replies.claim_due(limit=limit, policy=self.policy)
             work.commit()
@@ -51,7 +51,7 @@ class ClaimReplies:
 
 @dataclass(frozen=True, slots=True)
 class AskModel:
-    """Asks the model for a reply, with no transaction open, and lets listeners have the chunks."""
+    """Asks the language model for a reply, outside of any transaction, and publishes the chunks as they come."""
 
     reader: Reader
     language_model: LanguageModel
@@ -60,11 +60,11 @@ class AskModel:
     history_tokens: int
 
     def __call__(self, reply: ClaimedReply, *, stop: Stop) -> Outcome:
-        """What came of it; DependencyDown when the history cannot be read."""
+        """Returns the outcome. Raises DependencyDown when the history cannot be read; the model was not asked then."""
         prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt)
         position = Position(reply.generation, 0)
         chunks: list[str] = []
-        # Listeners of an earlier run learn at once that another has begun.
+        # Subscribers that follow an earlier generation learn at once that a new one has begun.
         self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))
 
         def on_chunk(text: str) -> None:
@@ -83,7 +83,7 @@ class AskModel:
             return Stopped("".join(chunks))
 
     def _history(self, reply: ClaimedReply) -> Sequence[Exchange]:
-        """The newest turns that fit into the budget, whole ones only, oldest first."""
+        """The newest whole turns that fit into ``history_tokens``, oldest first."""
         budget = self.history_tokens * CHARACTERS_PER_TOKEN
         if budget == 0:
             return ()
@@ -98,47 +98,52 @@ class AskModel:
 
 @dataclass(frozen=True, slots=True)
 class StoreOutcome:
-    """Stores what came of asking the model. It may be repeated when the database did not answer."""
+    """Stores the outcome of ``AskModel``. Safe to repeat when the database did not answer."""
 
     unit_of_work: UnitOfWorkFactory
     publisher: ReplyPublisher
     policy: ReplyPolicy
 
     def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
-        """The state this leaves the reply in; None when another worker had been given it meanwhile, or it is gone."""
-        # An answer is stored in one step, as nearly all replies end.
-        with self.unit_of_work.autocommit() if isinstance(outcome, Answer) else self.unit_of_work() as work:
-            state = self._store(work, reply, outcome)
-            if state is None:
-                return None
-            work.commit()
-        if state is not ReplyState.QUEUED:
+        """Returns the new state; None when the lease is lost or the reply is gone, and then nothing was stored."""
+        state = self._finish(reply, outcome) if isinstance(outcome, Answer) else self._end_or_postpone(reply, outcome)
+        if state is not None and state is not ReplyState.QUEUED:
             characters = len(outcome.text) if isinstance(outcome, Answer) else 0
             self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.generation, characters))
         return state
 
-    def _store(self, work: UnitOfWork, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
-        if isinstance(outcome, Answer):
-            return ReplyState.DONE if work.replies.finish(reply.claim, outcome) else None
+    def _finish(self, reply: ClaimedReply, answer: Answer) -> ReplyState | None:
+        # Nothing is refunded, so this is one write, and atomic by itself.
+        with self.unit_of_work.autocommit() as work:
+            return ReplyState.DONE if work.replies.finish(reply.claim, answer) else None
+
+    def _end_or_postpone(self, reply: ClaimedReply, outcome: AnswerFailed | Stopped) -> ReplyState | None:
+        with self.unit_of_work() as work:
+            state = self._store(work, reply, outcome)
+            if state is not None:
+                work.commit()
+        return state
+
+    def _store(self, work: UnitOfWork, reply: ClaimedReply, outcome: AnswerFailed | Stopped) -> ReplyState | None:
         if isinstance(outcome, Stopped):
             return self._stop(work, reply, outcome.partial)
         step = self.policy.after_failure(outcome, reply)
         if isinstance(step, TryAgain):
             if work.replies.postpone(reply.claim, delay=step.delay, counted=step.counted):
                 return ReplyState.QUEUED
-            # Fenced, or the user wants no other attempt.
+            # The lease is lost, or the user has cancelled the reply.
             return self._stop(work, reply, "")
-        return self._give_back(work, work.replies.fail(reply.claim, step.reason), ReplyState.FAILED)
+        return self._refund(work, work.replies.fail(reply.claim, step.reason), ReplyState.FAILED)
 
     def _stop(self, work: UnitOfWork, reply: ClaimedReply, partial: str) -> ReplyState | None:
         charge = work.replies.stop(reply.claim, partial=partial)
         if partial and charge is not None:
             return ReplyState.CANCELLED
-        return self._give_back(work, charge, ReplyState.CANCELLED)
+        return self._refund(work, charge, ReplyState.CANCELLED)
 
     @staticmethod
-    def _give_back(work: UnitOfWork, charge: Charge | None, state: ReplyState) -> ReplyState | None:
-        """In the transaction of the state, so that it happens once or not at all."""
+    def _refund(work: UnitOfWork, charge: Charge | None, state: ReplyState) -> ReplyState | None:
+        # In the transaction that ends the reply: both happen, or neither.
         if charge is None:
             return None
         work.usage.refund(charge)
@@ -147,30 +152,29 @@ class StoreOutcome:
 
 @dataclass(frozen=True, slots=True)
 class FindStops:
-    """Says which of the replies that a worker is writing nobody wants any more: stopped, or gone with their user."""
+    """Finds the replies that a worker is writing and should stop: cancelled ones, and deleted ones."""
 
     unit_of_work: UnitOfWorkFactory
 
     def __call__(self, running: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Those among ``running``."""
         with self.unit_of_work() as work:
             return work.replies.to_be_stopped(running)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseReply:
-    """Hands a reply back that a worker cannot finish because it is being stopped."""
+    """Hands back a reply that a worker cannot finish because the worker is shutting down."""
 
     unit_of_work: UnitOfWorkFactory
     publisher: ReplyPublisher
 
     def __call__(self, reply: ClaimedReply) -> None:
-        """The reply is due again at once, and this attempt does not count; one that is to be stopped ends here."""
+        """Makes the reply due again, without counting the attempt. One that is to be cancelled ends here."""
         with self.unit_of_work() as work:
             postponed = work.replies.postpone(reply.claim, delay=timedelta(), counted=False)
             if not postponed:
                 charge = work.replies.stop(reply.claim, partial="")
-                if charge is None:  # fenced
+                if charge is None:  # the lease is lost
                     return
                 work.usage.refund(charge)
             work.commit()
@@ -180,7 +184,7 @@ class ReleaseReply:
 
 @dataclass(frozen=True, slots=True)
 class FailExpiredReplies:
-    """What no worker is at work on any more: expired replies fail clearly and cost nothing."""
+    """Fails replies past their deadline or out of attempts whose lease has expired, and refunds them."""
 
     unit_of_work: UnitOfWorkFactory
     publisher: ReplyPublisher
@@ -188,7 +192,7 @@ class FailExpiredReplies:
     batch: int = 100
 
     def __call__(self) -> int:
-        """How many replies have failed now; call again while it is a full batch."""
+        """Returns how many have failed, at most ``batch``: call again until it is 0."""
         with self.unit_of_work() as work:
             expired = work.replies.fail_expired(limit=self.batch, policy=self.policy)
             for ended in expired:

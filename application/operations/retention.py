@@ -1,15 +1,19 @@
-"""What has been kept long enough is forgotten."""
+"""Deletes what has been kept long enough. ``domain.retention`` says how long that is."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
+from domain.retention import ENDED_SESSIONS_KEPT_FOR, USED_REFRESH_TOKENS_KEPT_FOR
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeExpired:
-    """Forgets idempotency keys after their day, and events of the audit trail after ``audit_retention``."""
+    """Deletes old idempotency keys, refresh tokens, sessions and audit events, in batches.
+
+    ``audit_retention``: how long audit events are kept, which the operator sets.
+    """
 
     unit_of_work: UnitOfWorkFactory
     clock: Clock
@@ -17,9 +21,14 @@ class PurgeExpired:
     batch: int = 1_000
 
     def __call__(self) -> int:
-        """How many it has forgotten now; what is left is for the next call."""
+        """Returns how many rows were deleted, at most ``batch`` of each kind. The next call deletes more."""
+        now = self.clock()
         with self.unit_of_work() as work:
-            keys = work.idempotency_keys.purge_expired(limit=self.batch)
-            events = work.audit.purge_before(self.clock() - self.audit_retention, limit=self.batch)
+            purged = (
+                work.idempotency_keys.purge_expired(limit=self.batch)
+                + work.refresh_chains.purge_used_before(now - USED_REFRESH_TOKENS_KEPT_FOR, limit=self.batch)
+                + work.sessions.purge_ended_before(now - ENDED_SESSIONS_KEPT_FOR, limit=self.batch)
+                + work.audit.purge_before(now - self.audit_retention, limit=self.batch)
+            )
             work.commit()
-        return keys + events
+        return purged

@@ -8,10 +8,14 @@ from uuid import UUID
 from domain.accounts import UserId
 from domain.billing import Checkout, CheckoutId, CustomerId, ProvidedSubscription, SubscriptionId
 
+# The provider puts the checkout's id in the place of this in a success URL: before it has made the checkout, nobody
+# knows the id.
+CHECKOUT_ID = "{CHECKOUT_ID}"
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All that a checkout is made of; the same for everybody who asks for the same checkout."""
+    """What a checkout is made from. ``success_url`` may contain ``CHECKOUT_ID``."""
 
     attempt_id: UUID
     user_id: UserId
@@ -21,11 +25,15 @@ class Order:
 
 
 class Payments(Protocol):
-    """Sells subscriptions. Nothing here is ever called inside a unit of work.
+    """Sells subscriptions. Must not be called inside a unit of work: it waits for the network.
 
-    Every method raises DependencyDown("stripe") when the provider does not answer or cannot be used. Each write
-    carries a key, so that doing it again, here or in another process, does it once.
+    Every method raises DependencyDown(``name``) when the provider does not answer or cannot be used. Each write has an
+    idempotency key: a repeated call, from this process or another one, has one effect.
     """
+
+    @property
+    def name(self) -> str:
+        """The provider's name as a dependency."""
 
     def new_customer(self, user_id: UserId) -> CustomerId:
         """A customer for a user who has none; the same one when asked again soon."""

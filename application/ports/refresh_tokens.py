@@ -41,3 +41,6 @@ class RefreshChains(Protocol):
 
     def forgive(self, digest: bytes, successor: bytes) -> bool:
         """Note that a used token was good once more. False, and nothing noted, when ``successor`` was used itself."""
+
+    def purge_used_before(self, moment: datetime, *, limit: int) -> int:
+        """Deletes up to ``limit`` tokens that were used before ``moment``; returns how many."""

@@ -20,3 +20,6 @@ class Sessions(Protocol):
 
     def prolong(self, session_id: SessionId, *, at: datetime, expires_at: datetime) -> None:
         """Note that a session was used, and when it will be over."""
+
+    def purge_ended_before(self, moment: datetime, *, limit: int) -> int:
+        """Deletes up to ``limit`` sessions that ended or expired before ``moment``, with their refresh tokens."""

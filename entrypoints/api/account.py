@@ -9,7 +9,7 @@ from flask import Response
 
 from application.ports.export import Record
 from application.ports.reader import Profile
-from application.unset import UNCHANGED
+from application.unset import UNSET
 from application.use_cases import Auth, Billing
 from domain.accounts import NAME_MAX_LENGTH, Principal, User
 from domain.errors import DomainError
@@ -89,8 +89,8 @@ def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated
         """Change your name or email. Members that are not given stay unchanged; null removes the value."""
         profile = auth.change_profile(
             principal=principal,
-            name=body.get("name", UNCHANGED),
-            email=body.get("email", UNCHANGED),
+            name=body.get("name", UNSET),
+            email=body.get("email", UNSET),
             origin=origin(),
         )
         return json_response(_profile_json(profile))

@@ -9,7 +9,7 @@ from flask import Response
 
 from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
 from application.ports.reader import Conversation, RoomPage
-from application.unset import UNCHANGED
+from application.unset import UNSET
 from application.use_cases import Chat
 from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, Chatroom, ChatroomId
@@ -144,8 +144,8 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         room = chat.change_chatroom(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
-            name=body.get("name", UNCHANGED),
-            system_prompt=body.get("system_prompt", UNCHANGED),
+            name=body.get("name", UNSET),
+            system_prompt=body.get("system_prompt", UNSET),
         )
         return json_response(_chatroom_json(room))
 

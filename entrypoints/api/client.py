@@ -7,8 +7,7 @@ from typing import Any
 
 from flask import request
 
-from application.auth.sessions import DEVICE_MAX_LENGTH
-from domain.accounts import Origin
+from domain.accounts import DEVICE_MAX_LENGTH, Origin
 
 Network = IPv4Network | IPv6Network
 

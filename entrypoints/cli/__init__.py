@@ -1,1 +1,1 @@
-"""The operator's door: ``python -m entrypoints.cli COMMAND``."""
+"""The command line: ``python -m entrypoints.cli COMMAND``, or ``gemini-chat COMMAND`` where the wheel is installed."""

@@ -1,6 +1,5 @@
 """``audit``: what happened to accounts, for the operator."""
 
-import argparse
 import sys
 from uuid import UUID
 
@@ -9,36 +8,19 @@ import orjson
 from application.ports.audit import AuditEvent, AuditEventType
 from domain.accounts import UserId
 from domain.errors import DomainError
+from entrypoints.container.build import build_audit
 from entrypoints.settings import Settings
 
 EXIT_FAILED = 1
-EXIT_MISUSE = 2
 
 
-def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
-    parser.add_argument("--user", type=UUID, help="of the user with this id")
-    parser.add_argument("--phone", help="of this mobile number, with or without an account")
-    parser.add_argument(
-        "--what", type=AuditEventType, choices=list(AuditEventType), metavar="EVENT", help="of this kind"
-    )
-    parser.add_argument("--limit", type=int, default=100, help="at most so many, the newest (default: 100)")
-
-
-def print_audit(options: argparse.Namespace, settings: Settings) -> int:
-    """Print the newest events, newest first."""
-    if settings.database_url is None:
-        print("DATABASE_URL must be set: it says whose audit trail is meant.", file=sys.stderr)
-        return EXIT_MISUSE
-    from entrypoints.container.audit import build_audit
-
+def print_audit(
+    settings: Settings, *, user: UUID | None, phone: str | None, what: AuditEventType | None, limit: int
+) -> int:
+    """Print the newest events, newest first; the exit status."""
     try:
-        events = build_audit(settings)(
-            user_id=UserId(options.user) if options.user else None,
-            mobile_number=options.phone,
-            what=options.what,
-            limit=max(options.limit, 1),
-        )
+        with build_audit(settings) as read_audit:
+            events = read_audit(user_id=UserId(user) if user else None, mobile_number=phone, what=what, limit=limit)
     except DomainError as error:
         print(f"{error.title}: {error.facts()}", file=sys.stderr)
         return EXIT_FAILED

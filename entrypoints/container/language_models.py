@@ -18,7 +18,7 @@ def language_model_of(settings: Settings) -> LanguageModel:
 def _provider(settings: Settings) -> LanguageModel:
     # Imported here: an SDK takes half a second and 50 MB, which no other process should pay.
     if settings.llm_provider == "openai-compatible":
-        from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel  # noqa: PLC0415
+        from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel
 
         return OpenAiCompatibleLanguageModel(
             base_url=settings.openai_base_url or "",
@@ -27,14 +27,14 @@ def _provider(settings: Settings) -> LanguageModel:
         )
     key, url = settings.gemini_api_key.reveal(), settings.gemini_base_url
     if settings.llm_provider == "gemini-legacy":
-        from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel  # noqa: PLC0415
+        from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel
 
         names = (settings.gemini_model, *settings.gemini_fallback_models)
         models: list[LanguageModel] = [
             GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url) for name in names
         ]
         return LanguageModelFallback(models, clock=system_clock)
-    from adapters.llm.gemini import GeminiLanguageModel  # noqa: PLC0415
+    from adapters.llm.gemini import GeminiLanguageModel
 
     first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url)
     others = map(first.with_model, settings.gemini_fallback_models)

@@ -31,9 +31,9 @@ def sandbox_of(settings: Settings) -> "Sandbox | None":
     if settings.payment_provider != "sandbox":
         return None
     # Imported here: in production nobody has a use for it.
-    from adapters.stripe.sandbox.fake import FakeStripe  # noqa: PLC0415
-    from adapters.stripe.sandbox.pages import Sandbox, WebhookDelivery  # noqa: PLC0415
-    from adapters.stripe.sandbox.state import StateInFile  # noqa: PLC0415
+    from adapters.stripe.sandbox.fake import FakeStripe
+    from adapters.stripe.sandbox.pages import Sandbox, WebhookDelivery
+    from adapters.stripe.sandbox.state import StateInFile
 
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - everywhere is also here
     stripe = FakeStripe(
@@ -56,7 +56,7 @@ def payments_of(settings: Settings, sandbox: "Sandbox | None") -> Payments:
     if settings.payment_provider == "none":
         return NoPayments()
     # Imported here: a service that sells nothing need not carry the library.
-    from adapters.stripe.payments import StripePayments  # noqa: PLC0415
+    from adapters.stripe.payments import StripePayments
 
     if sandbox is not None:
         return StripePayments(api_key=SANDBOX_KEY, transport=sandbox.handle)

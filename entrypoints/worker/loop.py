@@ -11,7 +11,7 @@ from threading import Condition, Event, Thread
 
 import structlog
 
-from application.background_use_cases import Replying
+from application.background_use_cases import ReplyUseCases
 from application.chat.write_reply import Outcome
 from application.ports.language_model import Stop
 from application.ports.worker_heartbeat import WorkerHeartbeat
@@ -43,7 +43,7 @@ class ReplyLoop:
     """Writes replies until it is stopped."""
 
     def __init__(
-        self, replying: Replying, heartbeat: WorkerHeartbeat, worker_notifier: WorkerNotifier, *, concurrency: int
+        self, replying: ReplyUseCases, heartbeat: WorkerHeartbeat, worker_notifier: WorkerNotifier, *, concurrency: int
     ) -> None:
         """At most ``concurrency`` replies are being written at any moment."""
         self._replying = replying
@@ -183,7 +183,7 @@ class ReplyLoop:
 
     def _sweep(self) -> None:
         self._heartbeat.announce()
-        while failed := self._replying.sweep():
+        while failed := self._replying.fail_expired():
             log.info("replies_failed_by_sweeper", count=failed)
             self._look.set()
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import structlog
 
-from application.background_use_cases import BillingMaintenance, Replying
+from application.background_use_cases import BillingMaintenance, ReplyUseCases
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from entrypoints.worker.billing import BillingTask
@@ -33,7 +33,7 @@ class WorkerParts:
     when Redis went away.
     """
 
-    replying: Replying
+    replying: ReplyUseCases
     billing: BillingMaintenance
     heartbeat: WorkerHeartbeat
     worker_notifier: WorkerNotifier

@@ -43,7 +43,7 @@ class World:
         return (
             but_for_the_audit(self.house.database.tables) != but_for_the_audit(self.before)
             or len(self.house.outbox.sent) != self.codes_before
-            or self.house.worker_notifier.rings != 1
+            or self.house.worker_notifier.notified != 1
         )
 
 

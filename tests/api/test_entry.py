@@ -149,7 +149,7 @@ class TestAskingAgain:
         assert answer.headers["Location"] == f"/message/{reply['id']}"
         assert answer.headers["RateLimit-Policy"] == '"daily";q=5;w=86400'
         assert re.fullmatch(rf'"daily";r={5 - used};t=\d+', answer.headers["RateLimit"])
-        assert house.worker_notifier.rings == 2
+        assert house.worker_notifier.notified == 2
         house.work()
         shown = body_of(asha.get(sent["links"]["chatroom"]))["messages"]
         assert [(entry["id"], entry["content"]) for entry in shown] == [

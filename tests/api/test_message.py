@@ -36,7 +36,7 @@ def test_a_message_is_accepted(asha: Caller, house: House):
     }
     assert answer.headers["Location"] == f"/message/{reply['id']}"
     assert "Idempotent-Replayed" not in answer.headers
-    assert house.worker_notifier.rings == 1
+    assert house.worker_notifier.notified == 1
     assert [entry["id"] for entry in body_of(asha.get(room))["messages"]] == [message["id"], reply["id"]]
 
 
@@ -77,7 +77,8 @@ def test_the_sixth_prompt_of_the_day_is_refused(asha: Caller, house: House):
     assert (problem["limit"], problem["used"], problem["resetsAt"]) == (5, 5, "2026-03-03T00:00:00Z")
     assert answer.headers["RateLimit-Policy"] == '"daily";q=5;w=86400'
     assert answer.headers["RateLimit"].startswith('"daily";r=0;t=')
-    assert len(house.database.tables.messages) == len(house.database.tables.replies) == house.worker_notifier.rings == 5
+    assert len(house.database.tables.messages) == len(house.database.tables.replies) == 5
+    assert house.worker_notifier.notified == 5
 
 
 def test_the_refusal_says_when_to_come_back():
@@ -147,4 +148,4 @@ def test_without_the_database_nothing_is_accepted(asha: Caller, house: House):
     house.database_probe.on = False
     problem_of(asha.say(room), 503, "dependency_unavailable")
     assert not house.database.tables.messages
-    assert house.worker_notifier.rings == 0
+    assert house.worker_notifier.notified == 0

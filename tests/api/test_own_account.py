@@ -63,7 +63,7 @@ class TestLeaving:
         assert body_of(door.log_in(ASHA).get("/chatroom")) == []
 
     def test_without_the_payment_provider_one_has_to_wait(self, asha: Caller, house: House):
-        house.leaving.failure = DependencyDown("stripe")
+        house.erasure_hook.failure = DependencyDown("stripe")
         answer = asha.send("DELETE", "/user/me")
         assert problem_of(answer, 503, "dependency_unavailable")["dependency"] == "stripe"
         body_of(asha.get("/user/me"))

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.memory.unit_of_work import MemoryIdempotencyKeys
+from adapters.memory.idempotency import MemoryIdempotencyKeys
 from domain.errors import IdempotencyKeyInUse
 from domain.replies import AnswerFailed, FailureReason, ReplyPolicy
 from tests.api.door import Caller, Door, body_of, faulty_fields, problem_of

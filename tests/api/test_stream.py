@@ -246,7 +246,7 @@ class TestPlaces:
         stream = client.get(f"{path}/stream", headers={"Authorization": f"Bearer {asha.token}"})
         body = stream.iter_encoded()
         next(body), next(body)
-        [listeners] = house.stream._listeners.values()
+        [listeners] = house.stream._subscribers.values()
         assert len(listeners) == 1
         stream.close()
         assert not listeners

@@ -1,4 +1,4 @@
-"""The contract of accepting messages: all that belongs to it, or the first reason against it."""
+"""The contract of accepting messages: it holds the statement in SQL to the rule in ``application.chat.acceptance``."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,16 +7,17 @@ from functools import partial
 import pytest
 
 from adapters.sql.acceptance import EverybodysBacklog
+from application.chat.acceptance import accept_message
 from domain.billing import SubscriptionId, SubscriptionRecord, SubscriptionStatus
-from domain.chat import Chatroom
+from domain.chat import Chatroom, Message
 from domain.errors import BacklogFull, ChatroomNotFound, QuotaExhausted, TooManyUnfinishedReplies
-from domain.plans import Allowance, DailyQuota, Plan
-from domain.replies import ReplyId, ReplyState
+from domain.plans import Allowance, Allowances, DailyQuota, Plan
+from domain.replies import ReplyId, ReplyPolicy, ReplyState
 from tests.concurrency import at_once
 from tests.contract.world import POLICY, THREADS, MemoryWorld, SqlWorld, World, a_message, new_id
 
-FIVE = {Plan.BASIC: Allowance(5), Plan.PRO: Allowance(None)}
-NONE = {Plan.BASIC: Allowance(0), Plan.PRO: Allowance(7)}
+FIVE: Allowances = {Plan.BASIC: Allowance(5), Plan.PRO: Allowance(None)}
+NONE: Allowances = {Plan.BASIC: Allowance(0), Plan.PRO: Allowance(7)}
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 RECORD = SubscriptionRecord(
@@ -30,22 +31,32 @@ RECORD = SubscriptionRecord(
 )
 
 
-def accept(world: World, room: Chatroom, text: str = "Why?", **changes: object) -> tuple[DailyQuota, ReplyId]:
-    """Accept a message into a chatroom of its owner."""
-    reply_id = ReplyId(new_id())
-    options = {"allowances": FIVE, "policy": POLICY} | changes
-    with world.unit_of_work.autocommit() as work:
-        quota = work.acceptance.accept(a_message(room, text), reply_id, **options)  # type: ignore[arg-type]
-        work.commit()
-    return quota, reply_id
-
-
 class AcceptanceContract:
-    """What every implementation of Acceptance does."""
+    """What every implementation of Acceptance does, and the rule that it implements."""
+
+    def accept(
+        self, world: World, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
+    ) -> DailyQuota:
+        with world.unit_of_work.autocommit() as work:
+            return work.acceptance.accept(message, reply_id, allowances=allowances, policy=policy)
+
+    def send(
+        self,
+        world: World,
+        room: Chatroom,
+        text: str = "Why?",
+        *,
+        allowances: Allowances = FIVE,
+        policy: ReplyPolicy = POLICY,
+    ) -> tuple[DailyQuota, ReplyId]:
+        """A message of the chatroom's owner."""
+        reply_id = ReplyId(new_id())
+        quota = self.accept(world, a_message(room, text), reply_id, allowances=allowances, policy=policy)
+        return quota, reply_id
 
     def test_the_message_is_there_with_a_queued_reply_and_was_charged(self, world: World) -> None:
         room = world.room()
-        quota, reply_id = accept(world, room, "'; DROP TABLE messages; -- %s %(id)s 🌤")
+        quota, reply_id = self.send(world, room, "'; DROP TABLE messages; -- %s %(id)s 🌤")
         assert quota == DailyQuota(world.today(), 1, 5, Plan.BASIC)
         found = world.reader.conversation(room.user_id, room.id, turns=2, before=None)
         assert found is not None
@@ -76,7 +87,7 @@ class AcceptanceContract:
         with world.unit_of_work() as work:
             work.billing.subscriptions.put(room.user_id, record, over=0)
             work.commit()
-        quota, _ = accept(world, room)
+        quota, _ = self.send(world, room)
         plan = record.at(datetime.now(UTC)).plan
         assert (quota.plan, quota.limit) == (plan, FIVE[plan].daily_prompts)
 
@@ -85,16 +96,16 @@ class AcceptanceContract:
         with world.unit_of_work() as work:
             work.billing.subscriptions.put(pro.user_id, RECORD, over=0)
             work.commit()
-        accept(world, basic)
-        _, of_pro = accept(world, pro)
+        self.send(world, basic)
+        _, of_pro = self.send(world, pro)
         (first,) = world.claim(limit=1)
         assert first.claim.reply_id == of_pro
 
     def test_nothing_is_done_in_a_foreign_chatroom(self, world: World) -> None:
         room, stranger = world.room(), world.user()
         message = replace(a_message(room), user_id=stranger.id)
-        with pytest.raises(ChatroomNotFound), world.unit_of_work.autocommit() as work:
-            work.acceptance.accept(message, ReplyId(new_id()), allowances=NONE, policy=POLICY)
+        with pytest.raises(ChatroomNotFound):
+            self.accept(world, message, ReplyId(new_id()), allowances=NONE, policy=POLICY)
         assert world.used(stranger.id) == 0
         assert world.claim() == []
 
@@ -102,32 +113,51 @@ class AcceptanceContract:
         room = world.room()
         policy = replace(POLICY, user_backlog=2)
         for _ in range(2):
-            accept(world, room, policy=policy)
+            self.send(world, room, policy=policy)
         with pytest.raises(TooManyUnfinishedReplies):
-            accept(world, room, policy=policy, allowances=NONE)
+            self.send(world, room, policy=policy, allowances=NONE)
         assert world.used(room.user_id) == 2
-        accept(world, world.room(), policy=policy)
+        self.send(world, world.room(), policy=policy)
 
     def test_nothing_is_done_when_everybodys_backlog_is_full(self, world: World) -> None:
         policy = replace(POLICY, backlog=3)
         for _ in range(3):
-            accept(world, world.room(), policy=policy)
+            self.send(world, world.room(), policy=policy)
         room = world.room()
         with pytest.raises(BacklogFull):
-            accept(world, room, policy=policy, allowances=NONE)
+            self.send(world, room, policy=policy, allowances=NONE)
         assert world.used(room.user_id) == 0
         assert len(world.claim()) == 3
 
     def test_nothing_is_done_when_nothing_is_left(self, world: World) -> None:
         room = world.room()
         for _ in range(5):
-            accept(world, room)
+            self.send(world, room)
         with pytest.raises(QuotaExhausted) as refused:
-            accept(world, room)
+            self.send(world, room)
         assert (refused.value.limit, refused.value.used) == (5, 5)
         with pytest.raises(QuotaExhausted):
-            accept(world, world.room(), allowances=NONE)
+            self.send(world, world.room(), allowances=NONE)
         assert world.used(room.user_id) == 5
+
+    def test_the_first_reason_in_order_is_the_one_that_is_given(self, world: World) -> None:
+        policy = replace(POLICY, user_backlog=1, backlog=1)
+        mine, other = world.room(), world.room()
+        self.send(world, mine, policy=policy)
+        foreign = replace(a_message(other), user_id=mine.user_id)
+        with pytest.raises(ChatroomNotFound):
+            self.accept(world, foreign, ReplyId(new_id()), allowances=NONE, policy=policy)
+        with pytest.raises(TooManyUnfinishedReplies):
+            self.send(world, mine, allowances=NONE, policy=policy)
+        with pytest.raises(BacklogFull):
+            self.send(world, other, allowances=NONE, policy=policy)
+        assert world.finish(world.claim_one().claim)
+        with pytest.raises(QuotaExhausted):
+            self.send(world, mine, allowances=NONE, policy=policy)
+        assert (world.used(mine.user_id), world.used(other.user_id)) == (1, 0)
+        conversation = world.reader.conversation(mine.user_id, mine.id, turns=2, before=None)
+        assert conversation is not None
+        assert len(conversation.turns) == 1
 
 
 class TestInMemory(AcceptanceContract):
@@ -152,11 +182,23 @@ class TestInSql(AcceptanceContract):
         user = world.user()
         rooms_of_user = [world.room(user) for _ in range(rooms)]
 
-        outcomes = at_once(partial(accept, world, rooms_of_user[number % rooms]) for number in range(THREADS))
+        outcomes = at_once(partial(self.send, world, rooms_of_user[number % rooms]) for number in range(THREADS))
         refused = [outcome for outcome in outcomes if isinstance(outcome, QuotaExhausted)]
         assert len(outcomes) - len(refused) == 5
         assert all(one.used == one.limit == 5 for one in refused)
         assert world.used(user.id) == 5
+
+
+class TestTheRuleInSql(TestInSql):
+    """``accept_message`` on the repositories of PostgreSQL: what the one statement has to agree with."""
+
+    def accept(
+        self, world: World, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
+    ) -> DailyQuota:
+        with world.unit_of_work() as work:
+            quota = accept_message(work, message, reply_id, allowances=allowances, policy=policy)
+            work.commit()
+        return quota
 
 
 def test_the_backlog_is_counted_before_it_could_be_full() -> None:

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.memory.billing import MemoryLedger
+from adapters.memory.ledger import MemoryLedger
+from adapters.sql.billing import SqlBilling
 from adapters.sql.ledger import SqlLedger
 from application.ports.ledger import DayOfUse, Ledger
 from application.ports.payments import Order
@@ -387,3 +388,19 @@ class TestSqlBilling(BillingWorkContract):
     @pytest.fixture
     def ledger(self, real_world: SqlWorld) -> Ledger:
         return SqlLedger(real_world.database)
+
+    def test_each_attempt_puts_the_next_one_off_as_the_policy_says(self, real_world: SqlWorld) -> None:
+        retry = RetryEvents(timedelta(seconds=10), longest_wait=timedelta(seconds=50), max_attempts=4)
+        event = an_event()
+        write(real_world, lambda work: work.billing.inbox.settle(event, InboxState.FAILED, user_id=None))
+        write(real_world, lambda work: work.billing.inbox.reopen(event.id))
+        waits: list[timedelta] = []
+        for _ in range(4):
+            with real_world.database.transaction() as transaction:
+                assert list(SqlBilling(transaction).inbox.take_pending(limit=1, retry=retry)) == [event]
+                transaction.execute("SELECT due_at - now() FROM payment_events")
+                waits += transaction.fetchone() or ()
+                transaction.execute("UPDATE payment_events SET due_at = now()")
+                transaction.commit()
+        assert waits == [retry.wait(attempt) for attempt in (1, 2, 3, 4)]
+        assert waits == retry.waits

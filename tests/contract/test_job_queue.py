@@ -38,7 +38,7 @@ class TestMemoryJobQueue(JobQueueContract):
 
     @pytest.fixture
     def rings(self, worker_notifier: MemoryWorkerNotifier) -> Callable[[], int]:
-        return lambda: worker_notifier.rings
+        return lambda: worker_notifier.notified
 
 
 class Listener:

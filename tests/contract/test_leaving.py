@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.reader import MemoryAuditReader, MemoryExport
+from adapters.memory.audit import MemoryAuditReader
+from adapters.memory.export import MemoryExport
 from adapters.memory.tables import Tables
 from adapters.sql.audit import SqlAuditReader
 from adapters.sql.erasure import ERASURES
@@ -331,7 +332,7 @@ def test_no_table_with_a_users_id_is_forgotten() -> None:
 
 def test_memory_forgets_no_table_either() -> None:
     # Columns of the sessions, of the daily usage and of the subscriptions.
-    ours = set(Tables.__dataclass_fields__) - {"last_used", "daily_refunds", "subscription_records"}
+    ours = set(Tables.__dataclass_fields__) - {"last_used", "ended_sessions", "daily_refunds", "subscription_records"}
     assert ours == set(ERASURES)
 
 

@@ -11,15 +11,15 @@ import pytest
 from adapters.memory.doubles import SettableClock
 from adapters.memory.payments import MemoryPayments
 from adapters.stripe.payments import API_VERSION, StripePayments
-from adapters.stripe.sandbox.fake import FakeStripe
 from adapters.stripe.sandbox.pages import Sandbox
 from adapters.stripe.sandbox.state import StateInFile, StateInMemory
-from application.ports.payments import Order, Payments
+from application.ports.payments import CHECKOUT_ID, Order, Payments
 from domain.accounts import UserId
 from domain.billing import CheckoutId, CheckoutState, CustomerId, SubscriptionId, SubscriptionStatus
 from domain.errors import DependencyDown
 from tests.concurrency import together
 from tests.contract.world import new_id
+from tests.fakes.stripe_scenarios import StripeScenarios
 from tests.fakes.stripe_server import StripeServer, serving
 
 KEY = "sk_test_of_the_tests"
@@ -75,7 +75,9 @@ class MemoryShop(Shop):
 class FakeShop(Shop):
     """Stripe's library in front of the stand-in."""
 
-    def __init__(self, stripe: FakeStripe, clock: SettableClock, payments: Payments, down: Callable[[], None]) -> None:
+    def __init__(
+        self, stripe: StripeScenarios, clock: SettableClock, payments: Payments, down: Callable[[], None]
+    ) -> None:
         self.stripe, self.clock, self.payments, self._down = stripe, clock, payments, down
 
     def pay(self, checkout_id: CheckoutId) -> None:
@@ -94,8 +96,8 @@ class FakeShop(Shop):
         self._down()
 
 
-def a_fake(clock: SettableClock, **options: bool) -> FakeStripe:
-    return FakeStripe(state=StateInMemory(), clock=clock, api_key=KEY, prices=frozenset({PRICE}), **options)  # type: ignore[arg-type]
+def a_fake(clock: SettableClock, **options: bool) -> StripeScenarios:
+    return StripeScenarios(state=StateInMemory(), clock=clock, api_key=KEY, prices=frozenset({PRICE}), **options)  # type: ignore[arg-type]
 
 
 def a_user() -> UserId:
@@ -103,9 +105,7 @@ def a_user() -> UserId:
 
 
 def an_order(user_id: UserId) -> Order:
-    return Order(
-        uuid4(), user_id, PRICE, "https://chat.example/success?session_id={CHECKOUT_SESSION_ID}", "https://x/y"
-    )
+    return Order(uuid4(), user_id, PRICE, f"https://chat.example/success?session_id={CHECKOUT_ID}", "https://x/y")
 
 
 class PaymentsContract:
@@ -271,7 +271,7 @@ class TestSandbox(PaymentsContract):
     def shop(self, tmp_path) -> Shop:
         clock = SettableClock(NOW)
         state = StateInFile(tmp_path / "data" / "sandbox.json")
-        stripe = FakeStripe(state=state, clock=clock, api_key=KEY, prices=frozenset({PRICE}))
+        stripe = StripeScenarios(state=state, clock=clock, api_key=KEY, prices=frozenset({PRICE}))
         sandbox = Sandbox(stripe, clock=clock, deliver=lambda _body, _signature: None, secret="whsec_1")
         payments = StripePayments(api_key=KEY, transport=sandbox.handle)
 
@@ -286,16 +286,16 @@ class TestStripePayments(PaymentsContract):
     """Stripe's library, over HTTP."""
 
     @pytest.fixture
-    def fake(self) -> FakeStripe:
+    def fake(self) -> StripeScenarios:
         return a_fake(SettableClock(NOW))
 
     @pytest.fixture
-    def server(self, fake: FakeStripe) -> Iterator[StripeServer]:
+    def server(self, fake: StripeScenarios) -> Iterator[StripeServer]:
         with serving(fake) as server:
             yield server
 
     @pytest.fixture
-    def shop(self, fake: FakeStripe, server: StripeServer) -> Shop:
+    def shop(self, fake: StripeScenarios, server: StripeServer) -> Shop:
         def go_down() -> None:
             server.faults.down = True
 
@@ -316,7 +316,7 @@ class TestStripePayments(PaymentsContract):
         assert len(writes) == 6
         assert all(asked.headers["idempotency-key"] for asked in writes)
 
-    def test_who_it_is_stands_on_the_session_and_on_the_subscription(self, shop: Shop, fake: FakeStripe) -> None:
+    def test_who_it_is_stands_on_the_session_and_on_the_subscription(self, shop: Shop, fake: StripeScenarios) -> None:
         user = a_user()
         checkout = shop.payments.open_checkout(an_order(user), shop.payments.new_customer(user))
         shop.pay(checkout.id)
@@ -324,10 +324,12 @@ class TestStripePayments(PaymentsContract):
         [session], [subscription] = objects.sessions.values(), objects.subscriptions.values()
         assert session["client_reference_id"] == str(user)
         assert session["mode"] == "subscription"
+        # Stripe's own placeholder for the id.
+        assert session["success_url"] == "https://chat.example/success?session_id={CHECKOUT_SESSION_ID}"
         assert session["metadata"] == subscription["metadata"] == {"user_id": str(user)}
 
     def test_a_lost_answer_is_asked_for_again_and_nothing_is_done_twice(
-        self, shop: Shop, server: StripeServer, fake: FakeStripe
+        self, shop: Shop, server: StripeServer, fake: StripeScenarios
     ) -> None:
         user = a_user()
         server.faults.lost = 1
@@ -365,7 +367,7 @@ class TestStripePayments(PaymentsContract):
                 replace(an_order(user), price_id="price_gone"), shop.payments.new_customer(user)
             )
 
-    def test_an_end_that_was_set_as_a_day_is_an_end_too(self, shop: Shop, fake: FakeStripe) -> None:
+    def test_an_end_that_was_set_as_a_day_is_an_end_too(self, shop: Shop, fake: StripeScenarios) -> None:
         customer = shop.payments.new_customer(a_user())
         subscription_id = shop.sell(customer)
         day = NOW + timedelta(days=3)

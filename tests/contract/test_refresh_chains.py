@@ -34,6 +34,25 @@ def forgive(world: World, digest: bytes, successor: bytes) -> bool:
     return forgiven
 
 
+def found(world: World, *digests: bytes) -> list[bool]:
+    with world.unit_of_work() as work:
+        return [work.refresh_chains.find(digest) is not None for digest in digests]
+
+
+def purge_tokens(world: World, moment: datetime, limit: int = 10) -> int:
+    with world.unit_of_work() as work:
+        purged = work.refresh_chains.purge_used_before(moment, limit=limit)
+        work.commit()
+    return purged
+
+
+def purge_sessions(world: World, moment: datetime, limit: int = 10) -> int:
+    with world.unit_of_work() as work:
+        purged = work.sessions.purge_ended_before(moment, limit=limit)
+        work.commit()
+    return purged
+
+
 class RefreshChainsContract:
     """What every implementation of RefreshChains does."""
 
@@ -183,6 +202,37 @@ class RefreshChainsContract:
     def test_who_has_none_has_an_empty_list(self, world: World) -> None:
         assert list(world.reader.sessions(UserId(new_id()))) == []
 
+    # --- Retention ---
+
+    def test_tokens_that_were_used_long_ago_are_purged_some_at_a_time(self, world: World) -> None:
+        begun(world)
+        tokens = [b"first", b"second", b"third", b"fourth"]
+        for day, (used, successor) in enumerate(pairwise(tokens)):
+            with world.unit_of_work() as work:
+                work.refresh_chains.follow(used, successor, at=MOMENT + timedelta(days=day))
+                work.commit()
+        assert purge_tokens(world, MOMENT) == 0
+        assert purge_tokens(world, MOMENT + timedelta(days=2), limit=1) == 1
+        assert found(world, *tokens) == [False, True, True, True]
+        assert [purge_tokens(world, MOMENT + timedelta(days=2), limit=1) for _ in range(2)] == [1, 0]
+        assert found(world, *tokens) == [False, False, True, True]
+
+    def test_sessions_that_ended_long_ago_are_purged_some_at_a_time(self, world: World) -> None:
+        user, now = world.user(), datetime.now(UTC)
+        alive = begun(world, user)
+        ended = begun(world, user, b"ended")
+        for number in range(2):
+            begun(world, user, b"over %d" % number, expires_at=MOMENT + timedelta(days=number))
+        with world.unit_of_work() as work:
+            work.sessions.end(ended.id, of=user.id)
+            work.commit()
+        assert purge_sessions(world, MOMENT) == 0
+        assert [purge_sessions(world, MOMENT + timedelta(days=2), limit=1) for _ in range(3)] == [1, 1, 0]
+        assert purge_sessions(world, now - timedelta(minutes=1)) == 0
+        assert purge_sessions(world, now + timedelta(minutes=1)) == 1
+        assert [line.id for line in world.reader.sessions(user.id)] == [alive.id]
+        assert found(world, b"first", b"ended", b"over 0") == [True, False, False]
+
 
 class TestMemoryRefreshChains(RefreshChainsContract):
     @pytest.fixture
@@ -195,30 +245,23 @@ class TestSqlRefreshChains(RefreshChainsContract):
     def world(self, real_world: SqlWorld) -> World:
         return real_world
 
-    def test_what_was_used_long_ago_is_forgotten(self, real_world: SqlWorld) -> None:
-        begun(real_world)
-        tokens = [b"first", b"second", b"third", b"fourth"]
-        for day, (used, successor) in enumerate(pairwise(tokens)):
-            with real_world.unit_of_work() as work:
-                work.refresh_chains.follow(used, successor, at=MOMENT + timedelta(days=4 * day))
-                work.commit()
-        with real_world.unit_of_work() as work:
-            found = [work.refresh_chains.find(token) is not None for token in tokens]
-        assert found == [False, True, True, True]
-
-    def test_what_ended_long_ago_goes_with_its_tokens_at_the_next_login(self, real_world: SqlWorld) -> None:
+    def test_purged_sessions_take_their_tokens_with_them(self, real_world: SqlWorld) -> None:
         user = real_world.user()
         begun(real_world, user)
-        over = begun(real_world, user, b"over")
-        ended = begun(real_world, user, b"ended")
+        begun(real_world, user, b"over", expires_at=MOMENT)
+        assert purge_sessions(real_world, MOMENT + timedelta(seconds=1)) == 1
         with real_world.database.read() as cursor:
-            cursor.execute("UPDATE sessions SET expires_at = now() - interval '31 days' WHERE id = %s", (over.id,))
-            cursor.execute("UPDATE sessions SET ended_at = now() - interval '31 days' WHERE id = %s", (ended.id,))
-        begun(real_world, None, b"of somebody else")
-        with real_world.database.read() as cursor:
-            cursor.execute("SELECT count(*) FROM sessions WHERE user_id = %s", (user.id,))
-            assert cursor.fetchone() == (3,)
-        begun(real_world, user, b"new")
-        with real_world.database.read() as cursor:
-            cursor.execute("SELECT convert_from(digest, 'utf8') FROM refresh_tokens ORDER BY 1")
-            assert [digest for (digest,) in cursor.fetchall()] == ["first", "new", "of somebody else"]
+            cursor.execute("SELECT convert_from(digest, 'utf8') FROM refresh_tokens")
+            assert cursor.fetchall() == [("first",)]
+
+    def test_what_another_one_purges_is_passed_over_and_not_waited_for(self, real_world: SqlWorld) -> None:
+        for number in range(2):
+            begun(real_world, None, b"over %d" % number, expires_at=MOMENT)
+            follow(real_world, b"over %d" % number, b"next %d" % number)
+        later = MOMENT + timedelta(seconds=1)
+        with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
+            assert one.refresh_chains.purge_used_before(later, limit=1) == 1
+            assert other.refresh_chains.purge_used_before(later, limit=9) == 1
+        with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
+            assert one.sessions.purge_ended_before(later, limit=1) == 1
+            assert other.sessions.purge_ended_before(later, limit=9) == 1

@@ -314,7 +314,7 @@ class TestRedisReplyStream(ReplyStreamContract):
         redis: Redis,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(redis_reply_stream, "KEEP_PIECES", 10)
+        monkeypatch.setattr(redis_reply_stream, "KEEP_CHUNKS", 10)
         for generation in range(1, 201):
             publisher.publish(reply_id, Chunk(Position(generation, 0), "", final=generation == 200))
         assert eventually(lambda: subscriber.published(reply_id)[-1:] == [Chunk(Position(200, 0), "", final=True)])
@@ -491,7 +491,7 @@ def test_without_redis_nothing_comes_and_nothing_is_raised(
             publisher.forget([reply_id])
             assert subscriber.published(reply_id) == []
             assert subscription.next(within=0.05) is another.next(within=0) is None
-        assert not subscriber._listeners
+        assert not subscriber._subscriptions
 
 
 def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(

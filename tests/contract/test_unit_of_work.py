@@ -2,8 +2,20 @@
 
 import pytest
 
-from domain.errors import DependencyDown, PhoneTaken
-from tests.contract.world import ALLOWANCES, MemoryWorld, SqlWorld, World, a_message, a_room, a_session, a_user
+from domain.errors import ChatroomNotFound, DependencyDown, PhoneTaken
+from domain.replies import ReplyId
+from tests.contract.world import (
+    ALLOWANCES,
+    POLICY,
+    MemoryWorld,
+    SqlWorld,
+    World,
+    a_message,
+    a_room,
+    a_session,
+    a_user,
+    new_id,
+)
 
 
 class UnitOfWorkContract:
@@ -49,13 +61,13 @@ class UnitOfWorkContract:
     def test_an_exception_rolls_back_and_goes_on(self, world: World) -> None:
         newcomer = a_user()
 
-        def story() -> None:
+        def write() -> None:
             with world.unit_of_work() as work:
                 work.users.add(newcomer)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            story()
+            write()
         with world.unit_of_work() as work:
             assert work.users.by_phone(newcomer.phone) is None
 
@@ -63,14 +75,14 @@ class UnitOfWorkContract:
         taken = world.user()
         newcomer = a_user()
 
-        def story() -> None:
+        def write() -> None:
             with world.unit_of_work() as work:
                 work.users.add(newcomer)
                 work.users.add(a_user(phone=taken.phone))
                 work.commit()
 
         with pytest.raises(PhoneTaken):
-            story()
+            write()
         with world.unit_of_work() as work:
             assert work.users.get(newcomer.id) is None
 
@@ -97,7 +109,7 @@ class UnitOfWorkContract:
         user = world.user()
         newcomer = a_user()
 
-        def story() -> None:
+        def write() -> None:
             with world.unit_of_work() as work:
                 work.users.add(newcomer)
                 work.usage.spend(user.id, allowances=ALLOWANCES)
@@ -105,7 +117,7 @@ class UnitOfWorkContract:
                 work.commit()
 
         with pytest.raises(DependencyDown) as down:
-            story()
+            write()
         assert down.value.dependency == "database"
         assert world.used(user.id) == 0
         with world.unit_of_work() as work:
@@ -121,6 +133,38 @@ class UnitOfWorkContract:
         with world.unit_of_work() as work:
             assert work.users.get(first.id) is None
             assert work.users.get(second.id) == second
+
+    # --- Autocommit ---
+
+    def test_what_is_written_in_autocommit_is_there_without_a_commit(self, world: World) -> None:
+        user = a_user()
+        with world.unit_of_work.autocommit() as work:
+            work.users.add(user)
+            assert world.reader.profile(user.id, allowances=ALLOWANCES) is not None
+            assert work.users.get(user.id) == user
+
+    def test_autocommit_refuses_a_second_write_and_keeps_the_first(self, world: World) -> None:
+        first, second = a_user(), a_user()
+
+        def write_twice() -> None:
+            with world.unit_of_work.autocommit() as work:
+                assert work.users.by_phone(first.phone) is None
+                work.users.add(first)
+                work.users.add(second)
+
+        with pytest.raises(RuntimeError):
+            write_twice()
+        with world.unit_of_work() as work:
+            assert work.users.get(first.id) == first
+            assert work.users.get(second.id) is None
+
+    def test_a_write_that_is_refused_in_autocommit_leaves_nothing(self, world: World) -> None:
+        room, stranger = world.room(), world.user()
+        message = a_message(room, user_id=stranger.id)
+        with pytest.raises(ChatroomNotFound), world.unit_of_work.autocommit() as work:
+            work.acceptance.accept(message, ReplyId(new_id()), allowances=ALLOWANCES, policy=POLICY)
+        assert world.used(stranger.id) == 0
+        assert world.claim() == []
 
 
 class TestMemoryUnitOfWork(UnitOfWorkContract):

@@ -312,7 +312,7 @@ class MemoryWorld(World):
     def break_commit(self, work: UnitOfWork) -> None:
         """Give it a database that fails."""
         assert isinstance(work, MemoryUnitOfWork)
-        work._database = _BrokenDatabase(self._clock)
+        work._transaction._database = _BrokenDatabase(self._clock)
 
 
 class _BrokenDatabase(MemoryDatabase):

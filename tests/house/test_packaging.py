@@ -15,6 +15,7 @@ from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 
+import click
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -124,6 +125,17 @@ def test_the_wheel_can_migrate(wheel: zipfile.ZipFile) -> None:
 
     assert "adapters/sql/migrations/env.py" in names
     assert any(re.match(r"adapters/sql/migrations/versions/\w+\.py$", name) for name in names)
+
+
+def test_the_wheel_brings_the_command_line(wheel: zipfile.ZipFile) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt"))
+    parser = configparser.ConfigParser()
+    parser.read_string(wheel.read(name).decode())
+    scripts = dict(parser["console_scripts"])
+
+    assert [*scripts] == ["gemini-chat"]
+    entry_point = metadata.EntryPoint("gemini-chat", scripts["gemini-chat"], "console_scripts")
+    assert isinstance(entry_point.load(), click.Group)
 
 
 def test_the_wheel_must_not_be_uploaded(wheel: zipfile.ZipFile) -> None:

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 BUILD_A_WORKER = """
 import sys
-from entrypoints.container.worker import build_worker
+from entrypoints.container.build import build_worker
 from entrypoints.settings import read_settings
 
 build_worker(read_settings({
@@ -20,7 +20,7 @@ print(*sys.modules)
 
 OF_REQUESTS = {"alembic", "bcrypt", "flask", "jwt", "limits", "phonenumbers"}
 ON_DEMAND = {"stripe"}
-OUR_OWN_OF_REQUESTS = {"adapters.stripe.sandbox", "application.use_cases", "entrypoints.container.web"}
+OUR_OWN_OF_REQUESTS = {"adapters.stripe.sandbox", "application.use_cases", "entrypoints.container.web_adapters"}
 
 
 def test_a_worker_leaves_at_home_what_it_does_not_need_at_once(tmp_path: Path):
@@ -28,5 +28,5 @@ def test_a_worker_leaves_at_home_what_it_does_not_need_at_once(tmp_path: Path):
         [sys.executable, "-c", BUILD_A_WORKER, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     imported = set(built.stdout.split())
-    assert "entrypoints.container.worker" in imported
+    assert "entrypoints.container.worker_adapters" in imported
     assert not imported & (OF_REQUESTS | ON_DEMAND | OUR_OWN_OF_REQUESTS)

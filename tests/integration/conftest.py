@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from application.use_cases import UseCases
-from entrypoints.container.web import build_web
+from entrypoints.container.build import build_web
 from entrypoints.settings import Settings, read_settings
 
 BuildUseCases = Callable[..., UseCases]

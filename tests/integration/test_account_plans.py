@@ -90,7 +90,13 @@ def test_the_trail(cursor: Cursor) -> None:
 
 
 def test_forgetting_old_events(cursor: Cursor) -> None:
-    assert whole_tables_read(cursor, audit.FORGET_BEFORE, before="2026-01-01", limit=100) == set()
+    assert whole_tables_read(cursor, audit.PURGE_BEFORE, before="2026-01-01", limit=100) == set()
+
+
+def test_purging(cursor: Cursor) -> None:
+    old = {"moment": "2026-01-01", "limit": 100}
+    assert whole_tables_read(cursor, users.PURGE_SESSIONS, **old) == set()
+    assert whole_tables_read(cursor, refresh_tokens.PURGE_USED, **old) == set()
 
 
 def test_what_a_user_may_have_in_streams(cursor: Cursor) -> None:

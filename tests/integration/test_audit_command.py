@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from domain.one_time_password import Purpose
-from entrypoints.cli.__main__ import main
-from entrypoints.container.web import build_web
+from entrypoints.cli.commands import cli
+from entrypoints.container.build import build_web
 from entrypoints.settings import Settings, read_settings
 from tests.builders import ASHA
 
@@ -21,11 +22,11 @@ def settings(clean_database: str, clean_redis: str, tmp_path: Path, monkeypatch:
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     # Loggers that have once written keep what they wrote to: the output of this test, which ends with it.
-    monkeypatch.setattr("entrypoints.cli.__main__.configure_logs", lambda _level: None)
+    monkeypatch.setattr("entrypoints.cli.commands.configure_logs", lambda _level: None)
     return read_settings(given)
 
 
-def test_an_operator_reads_what_happened(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_operator_reads_what_happened(settings: Settings) -> None:
     web = build_web(replace(settings, web_threads=2))
     auth = web.use_cases.auth
     sent = auth.request_code(mobile_number=ASHA, purpose=Purpose.LOGIN)
@@ -33,8 +34,9 @@ def test_an_operator_reads_what_happened(settings: Settings, capsys: pytest.Capt
     web.close()
 
     def audit(*arguments: str) -> list[dict[str, object]]:
-        assert main(["audit", *arguments]) == 0
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        done = CliRunner().invoke(cli, ["audit", *arguments])
+        assert done.exit_code == 0
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     assert [event["what"] for event in audit()] == ["logged_in", "code_sent"]
     assert [event["what"] for event in audit("--phone", "98765 43210")] == ["code_sent"]
@@ -43,13 +45,13 @@ def test_an_operator_reads_what_happened(settings: Settings, capsys: pytest.Capt
     assert len(audit("--limit", "1")) == 1
     told = json.dumps(audit())
     assert not any(secret in told for secret in ("9876543210", sent.shown or "", login.token, login.refresh_token))
-    assert main(["audit", "--phone", "nobody"]) == 1
-    assert "not a phone number" in capsys.readouterr().err
+    refused = CliRunner().invoke(cli, ["audit", "--phone", "nobody"])
+    assert refused.exit_code == 1
+    assert "not a phone number" in refused.stderr
 
 
 @pytest.mark.parametrize("wrong", [["--what", "party"], ["--user", "asha"], ["--limit", "many"]])
-def test_what_is_no_question_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as refused:
-        main(["audit", *wrong])
-    assert refused.value.code == 2
-    assert capsys.readouterr().err
+def test_what_is_no_question_is_refused(wrong: list[str]) -> None:
+    refused = CliRunner().invoke(cli, ["audit", *wrong])
+    assert refused.exit_code == 2
+    assert refused.stderr

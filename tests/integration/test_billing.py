@@ -9,7 +9,7 @@ import orjson
 import psycopg2
 import pytest
 
-from adapters.stripe.sandbox.fake import FakeStripe, signature_of
+from adapters.stripe.sandbox.fake import signature_of
 from adapters.stripe.sandbox.state import StateInMemory
 from adapters.system_runtime import system_clock
 from application.billing.payment_events import Received
@@ -18,8 +18,9 @@ from domain.accounts import UserId
 from domain.billing import Checkout
 from domain.errors import AlreadySubscribed
 from domain.plans import Plan
-from entrypoints.container.commands import Operator, build_operator
+from entrypoints.container.build import OperatorCommands, build_operator_commands
 from tests.concurrency import at_once, together
+from tests.fakes.stripe_scenarios import StripeScenarios
 from tests.fakes.stripe_server import StripeServer, serving
 from tests.integration.conftest import BuildUseCases, settings_of
 from tests.integration.people import somebody
@@ -31,12 +32,12 @@ DELIVERIES = 12
 
 
 @pytest.fixture
-def stripe() -> FakeStripe:
-    return FakeStripe(state=StateInMemory(), clock=system_clock, api_key=KEY, prices=frozenset({PRICE}))
+def stripe() -> StripeScenarios:
+    return StripeScenarios(state=StateInMemory(), clock=system_clock, api_key=KEY, prices=frozenset({PRICE}))
 
 
 @pytest.fixture
-def server(stripe: FakeStripe) -> Iterator[StripeServer]:
+def server(stripe: StripeScenarios) -> Iterator[StripeServer]:
     with serving(stripe) as server:
         yield server
 
@@ -61,10 +62,10 @@ def shop(
 @pytest.fixture
 def operators(
     tmp_path: Path, clean_database: str, redis_url: str, stripe_settings: dict[str, str]
-) -> Iterator[list[Operator]]:
+) -> Iterator[list[OperatorCommands]]:
     """Two processes that look after billing, as workers and operators do."""
     settings = settings_of(tmp_path, database_url=clean_database, redis_url=redis_url, **stripe_settings)
-    built = [build_operator(settings) for _ in range(2)]
+    built = [build_operator_commands(settings) for _ in range(2)]
     yield built
     for operator in built:
         operator.close()
@@ -91,7 +92,7 @@ def rows(database_url: str, statement: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
-def test_twenty_parallel_subscribes_are_one_customer_and_one_session(shop: UseCases, stripe: FakeStripe) -> None:
+def test_twenty_parallel_subscribes_are_one_customer_and_one_session(shop: UseCases, stripe: StripeScenarios) -> None:
     user_id = somebody(shop)
     checkouts = together([lambda: shop.billing.subscribe(user_id=user_id)] * 20)
     assert len(set(checkouts)) == 1
@@ -107,7 +108,7 @@ def test_twenty_parallel_subscribes_are_one_customer_and_one_session(shop: UseCa
 
 
 def test_parallel_deliveries_of_an_event_have_one_effect(
-    shop: UseCases, stripe: FakeStripe, clean_database: str
+    shop: UseCases, stripe: StripeScenarios, clean_database: str
 ) -> None:
     user_id = somebody(shop)
     stripe.pay(shop.billing.subscribe(user_id=user_id).id)
@@ -120,7 +121,7 @@ def test_parallel_deliveries_of_an_event_have_one_effect(
 
 
 def test_all_events_of_a_life_at_once_end_in_stripes_state(
-    shop: UseCases, stripe: FakeStripe, operators: list[Operator], clean_database: str
+    shop: UseCases, stripe: StripeScenarios, operators: list[OperatorCommands], clean_database: str
 ) -> None:
     user_id = somebody(shop)
     subscription_id = stripe.pay(shop.billing.subscribe(user_id=user_id).id)
@@ -138,7 +139,11 @@ def test_all_events_of_a_life_at_once_end_in_stripes_state(
 
 
 def test_what_was_taken_by_a_process_that_died_is_applied_once_by_two_that_live(
-    shop: UseCases, stripe: FakeStripe, server: StripeServer, operators: list[Operator], clean_database: str
+    shop: UseCases,
+    stripe: StripeScenarios,
+    server: StripeServer,
+    operators: list[OperatorCommands],
+    clean_database: str,
 ) -> None:
     user_id = somebody(shop)
     stripe.pay(shop.billing.subscribe(user_id=user_id).id)
@@ -159,7 +164,7 @@ def test_what_was_taken_by_a_process_that_died_is_applied_once_by_two_that_live(
 
 
 def test_each_customer_is_compared_by_one_of_two_processes(
-    shop: UseCases, stripe: FakeStripe, operators: list[Operator]
+    shop: UseCases, stripe: StripeScenarios, operators: list[OperatorCommands]
 ) -> None:
     users = [somebody(shop) for _ in range(6)]
     for user_id in users:
@@ -173,7 +178,7 @@ def test_each_customer_is_compared_by_one_of_two_processes(
     assert {plan_of(shop, user_id) for user_id in users} == {Plan.PRO}
 
 
-def test_stripe_down_and_up_again(shop: UseCases, stripe: FakeStripe, server: StripeServer) -> None:
+def test_stripe_down_and_up_again(shop: UseCases, stripe: StripeScenarios, server: StripeServer) -> None:
     user_id = somebody(shop)
     server.faults.lost = 1
     first = shop.billing.subscribe(user_id=user_id)  # the answer was lost, and asked for again

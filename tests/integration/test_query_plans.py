@@ -139,7 +139,7 @@ def test_looking_for_stops_reads_only_what_is_asked_for(plan: Plan, cursor: Curs
 
 
 def test_forgetting_old_keys_reads_only_those(plan: Plan) -> None:
-    nodes = plan(idempotency.FORGET_OLD, {"limit": 100})
+    nodes = plan(idempotency.PURGE_EXPIRED, {"limit": 100, "kept_for": timedelta(hours=24)})
     assert whole_tables_read(nodes) == set()
 
 

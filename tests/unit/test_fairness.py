@@ -206,11 +206,11 @@ def test_so_many_unfinished_replies_of_a_user_are_accepted_and_no_more():
     for _ in range(3):
         house.say(asha, room, "hi")
     running = house.claim_one()  # counts as much as what waits
-    rings = house.worker_notifier.rings
+    rings = house.worker_notifier.notified
     with pytest.raises(TooManyUnfinishedReplies) as refused:
         house.say(asha, house.room(asha), "one more")
     assert refused.value.facts() == {"limit": 3, "retry_after": 5}
-    assert (len(house.database.tables.messages), house.used(asha), house.worker_notifier.rings) == (3, 3, rings)
+    assert (len(house.database.tables.messages), house.used(asha), house.worker_notifier.notified) == (3, 3, rings)
     house.say(ravi, house.room(ravi), "it is nothing to me")
     house.write(running)
     house.say(asha, room, "one more")

@@ -193,7 +193,7 @@ def test_who_goes_is_not_waited_for():
     events = story.follow()
     next(events)
     events.close()  # type: ignore[attr-defined]
-    assert not story.house.stream._listeners[story.sent.reply_id]
+    assert not story.house.stream._subscribers[story.sent.reply_id]
 
 
 # --- Where one left off ---
@@ -207,7 +207,7 @@ def test_one_goes_on_at_any_position_when_it_is_done(characters: int, kept: bool
         story.house.stream._published.clear()
     rest = [Delta(Position(1, len(TEXT)), TEXT[characters:])] if characters < len(TEXT) else []
     assert list(story.follow(Position(1, characters))) == [*rest, story.ended]
-    assert not story.house.stream._listeners  # what has ended is not listened to
+    assert not story.house.stream._subscribers  # what has ended is not listened to
 
 
 @pytest.mark.parametrize("characters", range(10))

@@ -49,7 +49,7 @@ def test_what_is_sent_again_with_its_key_is_answered_as_the_first_time():
             story.sent.quota,
         )
     assert story.accepted == (1, 1, 1)
-    assert story.house.worker_notifier.rings == 1
+    assert story.house.worker_notifier.notified == 1
 
 
 @pytest.mark.parametrize("outcome", [Answer("hello", "scripted"), AnswerFailed(FailureReason.REFUSED)])

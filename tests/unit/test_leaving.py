@@ -51,7 +51,7 @@ def test_who_leaves_is_gone_at_once_and_may_come_back_as_somebody_new():
     erased = house.use_cases.auth.erase_account(principal=asha)
     assert (erased["users"], erased["chatrooms"], erased["messages"], erased["replies"]) == (1, 1, 1, 1)
     assert erased["subscriptions"] == erased["sessions"] == erased["daily_usage"] == 1
-    assert house.leaving.left == [asha.user_id]
+    assert house.erasure_hook.called_for == [asha.user_id]
     with pytest.raises(TokenInvalid):
         house.use_cases.auth.authenticate(token)
     again = house.user(ASHA)
@@ -72,12 +72,12 @@ def test_nothing_of_anybody_else_goes():
 def test_where_the_subscription_cannot_be_cancelled_nothing_is_erased():
     house = House()
     asha = house.user(ASHA)
-    house.leaving.failure = DependencyDown("stripe")
+    house.erasure_hook.failure = DependencyDown("stripe")
     before = house.database.tables.copy()
     with pytest.raises(DependencyDown):
         house.use_cases.auth.erase_account(principal=asha)
     assert house.database.tables == before
-    house.leaving.failure = None
+    house.erasure_hook.failure = None
     house.use_cases.auth.erase_account(principal=asha)
 
 
@@ -185,7 +185,7 @@ def test_an_operator_finds_what_happened_to_a_number():
     request_code = house.use_cases.auth.request_code
 
     def read(*, user_id, phone_digests, what, limit):
-        from adapters.memory.reader import MemoryAuditReader  # noqa: PLC0415
+        from adapters.memory.audit import MemoryAuditReader  # noqa: PLC0415
 
         return MemoryAuditReader(house.database)(user_id=user_id, phone_digests=phone_digests, what=what, limit=limit)
 
@@ -202,6 +202,7 @@ def test_events_are_forgotten_when_they_have_been_kept_long_enough():
     house.user(ASHA)
     house.clock.advance(AUDIT_RETENTION)
     house.user(RAVI)
+    assert house.replying.purge_expired() == 1  # the session, which ended long before
     assert house.replying.purge_expired() == 0
     house.clock.advance(timedelta(seconds=1))
     assert house.replying.purge_expired() == 2

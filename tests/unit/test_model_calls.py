@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.llm.calls import CallLoop, Delivery, reason_of, retry_info, storable, write_in_thread
+from adapters.llm.answer_text import storable
+from adapters.llm.call_loop import CallLoop, Delivery, write_in_thread
+from adapters.llm.provider_errors import reason_of, retry_info
 from application.ports.language_model import AnswerStopped, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 

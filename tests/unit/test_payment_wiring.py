@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
+from application.billing.manage import EndBilling
 from domain.accounts import UserId
 from domain.billing import CustomerId
 from domain.errors import DependencyDown, WebhookNotConfigured
-from entrypoints.container.web import Web, build_web
-from entrypoints.container.worker import build_worker
+from entrypoints.container.build import Web, build_web, build_worker
 from entrypoints.settings import read_settings
 
 NOWHERE = {"DATABASE_URL": "postgresql://nowhere/none", "REDIS_URL": "redis://nowhere"}
@@ -60,3 +60,8 @@ def test_a_service_may_sell_nothing(tmp_path: Path):
     with pytest.raises(DependencyDown) as down:
         web.use_cases.billing.subscribe.payments.new_customer(UserId(uuid4()))
     assert down.value.dependency == "payments"
+
+
+def test_erasing_an_account_ends_its_billing_first(tmp_path: Path):
+    use_cases = built(tmp_path).use_cases
+    assert isinstance(use_cases.auth.erase_account.before_erasure, EndBilling)

@@ -18,7 +18,7 @@ def test_an_accepted_message_has_a_reply_underway_and_rings():
     assert (sent.message.content, sent.message.user_id, sent.message.chatroom_id) == ("hi", asha.user_id, room)
     assert house.reply(sent).queued.message_id == sent.message.id
     assert (sent.quota.used, sent.quota.remaining) == (1, 4)
-    assert house.worker_notifier.rings == 1
+    assert house.worker_notifier.notified == 1
 
 
 def test_the_deadline_counts_from_the_acceptance():
@@ -38,7 +38,7 @@ def test_a_text_that_breaks_a_rule_costs_nothing(text: str):
     assert refused.value.field == "message"
     assert house.conversation(asha, room) == []
     assert house.used(asha) == 0
-    assert house.worker_notifier.rings == 0
+    assert house.worker_notifier.notified == 0
 
 
 @pytest.mark.parametrize("text", ["x" * 16_000, "  indented\n\tas it was  ", "नमस्ते 🙏🏽", "a\u202eb"])
@@ -59,7 +59,7 @@ def test_with_the_quota_used_up_nothing_is_kept():
     with pytest.raises(QuotaExhausted):
         house.say(asha, room, "one more")
     assert house.conversation(asha, room) == [("user", "the only one"), ("queued", "")]
-    assert house.worker_notifier.rings == 1
+    assert house.worker_notifier.notified == 1
     assert house.work() == [ReplyState.DONE]
 
 

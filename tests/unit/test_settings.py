@@ -56,6 +56,8 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "one_core": True,
         "database_url": None,
         "redis_url": None,
+        "redis_host": None,
+        "redis_port": 6379,
         "data_dir": tmp_path / ".data",
         "log_level": "info",
         "access_token": timedelta(minutes=15),
@@ -236,6 +238,21 @@ def test_addresses_are_origins():
     for wrong in ("chat.example.org", "https://chat.example.org/", "ftp://chat.example.org", "https://", "*"):
         assert len(faults(PUBLIC_URL=wrong)) == 1
         assert len(faults(RETURN_URL_ORIGINS=wrong)) == 1
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[2001:db8::7]", "[::ffff:10.0.0.1]"])
+def test_an_origin_may_be_an_ipv6_address(host: str):
+    given = f"http://{host}:3000"
+    settings = read_settings({"PUBLIC_URL": given, "RETURN_URL_ORIGINS": given, "CORS_ORIGINS": given})
+    assert settings.public_url == given
+    assert settings.return_url_origins == settings.cors_origins == {given}
+
+
+def test_of_several_values_each_wrong_one_is_told():
+    told = faults(TRUSTED_PROXIES="10.0.0.1,proxy.internal,10.0.0.0/33", CORS_ORIGINS="*,null,https://app.example.com")
+    assert len(told) == 4
+    for wrong in ("proxy.internal", "10.0.0.0/33", "'*'", "null"):
+        assert sum(wrong in fault for fault in told) == 1
 
 
 def test_old_prices():

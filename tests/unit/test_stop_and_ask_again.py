@@ -234,7 +234,7 @@ def test_a_failed_reply_is_retried_for_the_prompt_that_it_gave_back():
     again = story.house.retry(story.asha, story.sent.reply_id)
     assert (again.message, again.quota.used, again.repeated) == (story.sent.message, 1, False)
     assert again.reply_id != story.sent.reply_id
-    assert story.house.worker_notifier.rings == 2
+    assert story.house.worker_notifier.notified == 2
     assert story.house.conversation(story.asha, story.room) == [("user", "hi"), ("queued", "")]
     assert story.house.work() == [ReplyState.DONE]
     assert story.house.conversation(story.asha, story.room) == [("user", "hi"), ("bot", "echo: hi")]

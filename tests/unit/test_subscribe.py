@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from application.billing.manage import EndBilling
 from application.billing.subscribe import ReturnUrls
+from application.ports.payments import CHECKOUT_ID
 from domain.accounts import Principal
 from domain.billing import BillingPolicy, Checkout, CheckoutId, CheckoutState, SubscriptionStatus
 from domain.errors import AlreadySubscribed, DependencyDown, InvalidValue, NotSubscribed
@@ -53,7 +55,7 @@ def test_an_open_checkout_is_handed_out_again(house: House, asha: Principal):
 def test_what_is_ordered_is_ours_to_say(house: House, asha: Principal):
     order, customer_id, _ = house.payments.orders[subscribe(house, asha).id]
     assert (order.user_id, order.price_id) == (asha.user_id, PRICE)
-    assert order.success_url == f"{PUBLIC_URL}/success?session_id={{CHECKOUT_SESSION_ID}}"
+    assert order.success_url == f"{PUBLIC_URL}/success?session_id={CHECKOUT_ID}"
     assert order.cancel_url == f"{PUBLIC_URL}/cancel"
     assert house.payments.customers[asha.user_id] == customer_id
 
@@ -267,7 +269,7 @@ def test_the_portal_is_for_customers(house: House, asha: Principal):
 
 
 def test_who_leaves_is_charged_no_more(house: House, asha: Principal):
-    end = house.use_cases.billing.end_billing
+    end = EndBilling(house.unit_of_work, house.payments)
     end(user_id=asha.user_id)
     house.use_cases.billing.sync_checkout(checkout_id=_bought(house, asha))
     end(user_id=asha.user_id)

@@ -319,24 +319,24 @@ def test_a_full_worker_rings_for_another_one():
     with shop(concurrency=2) as here:
         here.look()
         here.say("a")
-        rings = here.house.worker_notifier.rings
+        rings = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.rings == rings
+        assert here.house.worker_notifier.notified == rings
         here.say("b", "c")
-        rings = here.house.worker_notifier.rings
+        rings = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.rings == rings + 1
+        assert here.house.worker_notifier.notified == rings + 1
 
 
 def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_NOTIFICATIONS_SECONDS", PATIENCE)
     with shop(concurrency=1) as here:
         here.say("a", "b", "c", "d")
-        rings = here.house.worker_notifier.rings
+        rings = here.house.worker_notifier.notified
         here.model.answers.release(4)
         here.loop.notify()
         here.wait_for(here.written, 4)
-        assert here.house.worker_notifier.rings == rings + 1
+        assert here.house.worker_notifier.notified == rings + 1
 
 
 def test_nobody_is_asked_about_stops_while_nothing_runs():

@@ -1,4 +1,4 @@
-"""Stripe's API as far as this service uses it, and the people on the other side of it: buyers, banks, time.
+"""Stripe's API as far as this service uses it, and what happens on its other side: buyers, banks, time.
 
 Stateful and strict: unknown parameters, missing objects and reused idempotency keys are refused as Stripe does. It
 answers in the shapes of API 2025-03-31 and later, or, with ``old_shapes``, in those before.
@@ -29,34 +29,33 @@ ENDED = {"canceled", "incomplete_expired"}
 
 
 class Refused(Exception):
-    """An error as Stripe answers it."""
+    """An error response of Stripe's API."""
 
     def __init__(self, status: int, kind: str, code: str | None = None, param: str | None = None) -> None:
-        """Keep what the answer says."""
         super().__init__(f"{status} {kind} {code} {param}")
         self.status = status
         self.body = {"error": {"type": kind, "code": code, "param": param, "message": f"{kind}: {code} {param}"}}
 
 
 def missing(param: str) -> Refused:
-    """There is no such object."""
+    """The error for an object that does not exist."""
     return Refused(404, "invalid_request_error", "resource_missing", param)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its parameters by the names they have in a form, and the names they may have."""
+    """The parameters of a request, by their names in the form."""
 
     params: Mapping[str, str]
 
     def take(self, *names: str) -> None:
-        """Refuse parameters that are not among ``names`` (regular expressions)."""
+        """Refuse parameters whose names match none of ``names`` (regular expressions)."""
         for name in self.params:
             if not any(re.fullmatch(pattern, name) for pattern in names):
                 raise Refused(400, "invalid_request_error", "parameter_unknown", name)
 
     def need(self, name: str) -> str:
-        """A parameter that must be there."""
+        """The value of a required parameter."""
         if not self.params.get(name):
             raise Refused(400, "invalid_request_error", "parameter_missing", name)
         return self.params[name]
@@ -68,7 +67,10 @@ class Call:
 
 
 class FakeStripe:
-    """The API (``handle``) and the world beyond it (``pay``, ``renew``, …). Every change leaves an event to be sent."""
+    """The API (``handle``) and the other side of it (``pay``, ``renew``, …). Every change adds an event to the outbox.
+
+    ``pages``: the URL below which checkouts and portals are shown.
+    """
 
     def __init__(
         self,
@@ -81,7 +83,6 @@ class FakeStripe:
         old_shapes: bool = False,
         new_id: Callable[[], str] = lambda: secrets.token_hex(12),
     ) -> None:
-        """Answer whoever has ``api_key``; ``pages``: where checkouts and portals are shown."""
         self._new_id = new_id
         self._state = state
         self._clock = clock
@@ -289,46 +290,30 @@ class FakeStripe:
         self._tell(objects, "charge.refunded", charge)
         return refund
 
-    # --- The world beyond ---
+    # --- The other side ---
 
     def pay(self, session_id: str) -> str:
         """The buyer pays; the id of the subscription."""
         with self._state() as objects:
             return self._complete(objects, session_id, paid=True)
 
-    def pay_later(self, session_id: str) -> str:
-        """The buyer has chosen a way to pay that takes days; the id of the subscription."""
-        with self._state() as objects:
-            return self._complete(objects, session_id, paid=False)
-
     def decline(self, session_id: str) -> None:
-        """The bank says no; the checkout stays open."""
+        """The bank declines the payment; the checkout stays open."""
         with self._state() as objects:
             session = self._open_session(objects, session_id)
             intent = {"id": self._id("pi"), "object": "payment_intent", "customer": session["customer"]}
             self._tell(objects, "payment_intent.payment_failed", intent)
 
     def payment_arrives(self, subscription_id: str) -> None:
-        """What was chosen in ``pay_later`` is paid, or a renewal that had failed."""
+        """The overdue payment of a renewal is made."""
         with self._state() as objects:
             subscription = self._known(objects.subscriptions, subscription_id, "id")
-            first = subscription["status"] == "incomplete"
             subscription["status"] = "active"
             self._tell(objects, "customer.subscription.updated", subscription)
             self._invoice(objects, subscription, paid=True)
-            if first:
-                self._tell(objects, "checkout.session.async_payment_succeeded", self._session_of(objects, subscription))
-
-    def payment_never_arrives(self, subscription_id: str) -> None:
-        """What was chosen in ``pay_later`` is not paid."""
-        with self._state() as objects:
-            subscription = self._known(objects.subscriptions, subscription_id, "id")
-            subscription["status"] = "incomplete_expired"
-            self._tell(objects, "customer.subscription.updated", subscription)
-            self._tell(objects, "checkout.session.async_payment_failed", self._session_of(objects, subscription))
 
     def renew(self, subscription_id: str, *, paid: bool) -> None:
-        """The period ends: the subscription with it where that is wished, else the next one begins, paid or not."""
+        """The period ends, and the subscription with it if cancelled; otherwise the next one begins, paid or not."""
         with self._state() as objects:
             subscription = self._known(objects.subscriptions, subscription_id, "id")
             if subscription["status"] in ENDED:
@@ -342,64 +327,24 @@ class FakeStripe:
             self._tell(objects, "customer.subscription.updated", subscription)
             self._invoice(objects, subscription, paid=paid)
 
-    def become(self, subscription_id: str, status: str) -> None:
-        """Stripe's own rules, or somebody at the dashboard, change the status."""
-        with self._state() as objects:
-            subscription = self._known(objects.subscriptions, subscription_id, "id")
-            if subscription["status"] in ENDED:
-                return
-            if status == "canceled":
-                self._end(objects, subscription)
-                return
-            kind = "updated"
-            if "paused" in {status, subscription["status"]}:
-                kind = "paused" if status == "paused" else "resumed"
-            subscription["status"] = status
-            self._tell(objects, f"customer.subscription.{kind}", subscription)
-
     def set_renewal(self, subscription_id: str, *, renew: bool) -> None:
-        """The customer uses the portal."""
+        """The customer cancels in the portal, or takes that back."""
         with self._state() as objects:
             call = Call({"cancel_at_period_end": "false" if renew else "true"})
             self._update_subscription(objects, call, subscription_id)
 
-    def sell(self, customer_id: str, price: str, status: str = "active") -> str:
-        """Somebody makes a subscription without a checkout; its id."""
-        with self._state() as objects:
-            self._known(objects.customers, customer_id, "customer")
-            subscription = self._new_subscription(objects, customer_id, price, status, {})
-            self._invoice(objects, subscription, paid=status in {"active", "trialing"})
-            return str(subscription["id"])
-
-    def dispute(self, subscription_id: str) -> str:
-        """The buyer tells the bank that it was not them; the id of the charge."""
-        with self._state() as objects:
-            subscription = self._known(objects.subscriptions, subscription_id, "id")
-            charge_id = objects.invoices[subscription["latest_invoice"]]["sandbox_charge"]
-            charge = objects.charges[charge_id]
-            dispute = {
-                "id": self._id("dp"),
-                "object": "dispute",
-                "charge": charge_id,
-                "payment_intent": charge["payment_intent"],
-                "amount": charge["amount"],
-                "currency": CURRENCY,
-            }
-            self._tell(objects, "charge.dispute.created", dispute)
-            return str(charge_id)
-
     def look(self) -> Objects:
-        """A copy of everything."""
+        """A copy of all objects."""
         with self._state() as objects:
             return deepcopy(objects)
 
     def take_events(self) -> list[Json]:
-        """The events nobody was told of yet; nobody will be told of them again."""
+        """The events to be sent; empties the outbox."""
         with self._state() as objects:
             events, objects.outbox = objects.outbox, []
         return events
 
-    # --- Within ---
+    # --- Shared ---
 
     def _complete(self, objects: Objects, session_id: str, *, paid: bool) -> str:
         session = self._open_session(objects, session_id)
@@ -485,7 +430,7 @@ class FakeStripe:
         objects.outbox.append(event)
 
     def _shown(self, subscription: Json) -> Json:
-        """A subscription in the shape of the version."""
+        """A subscription in the shape of the API version."""
         shown = deepcopy(subscription)
         if self._old_shapes:
             start, end = _period(subscription)
@@ -505,9 +450,6 @@ class FakeStripe:
         if session["status"] != "open":
             raise Refused(400, "invalid_request_error", "session_not_open", "session")
         return session
-
-    def _session_of(self, objects: Objects, subscription: Json) -> Json:
-        return next(one for one in objects.sessions.values() if one["subscription"] == subscription["id"])
 
     def _known(self, kept: dict[str, Json], wanted: str, param: str) -> Json:
         if wanted not in kept:

@@ -1,4 +1,4 @@
-"""The sandbox: the stand-in for Stripe, with pages to click on, that sends its signed events to our own webhook."""
+"""The stand-in for Stripe with pages to click on. It sends signed events to our own webhook."""
 
 import time
 import urllib.error
@@ -11,7 +11,7 @@ import structlog
 
 from adapters.stripe.sandbox.fake import ENDED, FakeStripe, Refused, signature_of
 from adapters.stripe.sandbox.state import Json
-from application.ports.payment_sandbox import Button, SandboxPage
+from application.ports.payment_sandbox import Button, PaymentSandbox, SandboxPage
 from application.ports.runtime import Clock
 
 DELIVERY_TRIES = 3
@@ -30,11 +30,13 @@ RETURN = Button("return", "Back to the application")
 log = structlog.get_logger(__name__)
 
 
-class Sandbox:
-    """The PaymentSandbox port, and a transport for the Payments adapter."""
+class Sandbox(PaymentSandbox):
+    """Also a transport for StripePayments (``handle``).
+
+    ``deliver`` sends an event with its signature, which is made with ``secret``.
+    """
 
     def __init__(self, stripe: FakeStripe, *, clock: Clock, deliver: Callable[[bytes, str], None], secret: str) -> None:
-        """Act on ``stripe``; ``deliver`` takes an event and its signature, made with ``secret``."""
         self._stripe = stripe
         self._clock = clock
         self._deliver = deliver
@@ -43,13 +45,12 @@ class Sandbox:
     def handle(
         self, method: str, url: str, headers: Mapping[str, str], body: str
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Answer a request to the API, and tell of what it changed."""
+        """Answer a request to the API, and send the events of what it changed."""
         answer = self._stripe.handle(method, url, headers, body)
         self._tell()
         return answer
 
     def checkout(self, checkout_id: str) -> SandboxPage | None:
-        """The page of a checkout."""
         session = self._stripe.look().sessions.get(checkout_id)
         if session is None:
             return None
@@ -59,7 +60,6 @@ class Sandbox:
         return SandboxPage("Checkout", lines, (PAY, FAIL, BACK))
 
     def portal(self, portal_id: str) -> SandboxPage | None:
-        """The page of a customer."""
         objects = self._stripe.look()
         portal = objects.portals.get(portal_id)
         if portal is None:
@@ -75,7 +75,6 @@ class Sandbox:
         return SandboxPage("Your subscription", lines, tuple(buttons))
 
     def press(self, page_id: str, action: str) -> str | None:
-        """Do what a button says."""
         try:
             objects = self._stripe.look()
             if page_id in objects.sessions:
@@ -84,7 +83,7 @@ class Sandbox:
                 portal = objects.portals[page_id]
                 return self._press_portal(portal, _running(objects.subscriptions, portal["customer"]), action)
         except Refused:
-            return None  # somebody was faster, in another window
+            return None  # the state has changed meanwhile, in another window
         finally:
             self._tell()
         return None
@@ -125,14 +124,12 @@ class Sandbox:
 
 
 class WebhookDelivery:
-    """Posts events to a webhook, in threads of its own and a few times: the webhook may be in this very process."""
+    """Posts events to ``url`` in threads of its own, since the webhook may be in this process; tries a few times."""
 
     def __init__(self, url: str) -> None:
-        """Post to ``url``."""
         self._url = url
 
     def __call__(self, body: bytes, signature: str) -> None:
-        """Begin to deliver."""
         Thread(target=self._post, args=(body, signature), name="sandbox-webhook", daemon=True).start()
 
     def _post(self, body: bytes, signature: str) -> None:
@@ -145,7 +142,7 @@ class WebhookDelivery:
                     return
             except (urllib.error.URLError, OSError):
                 continue
-        log.warning("sandbox_event_not_delivered")  # as with Stripe's: reconciling will find it
+        log.warning("sandbox_event_not_delivered")  # as with Stripe's own events: reconciliation will notice
 
 
 def _running(subscriptions: dict[str, Json], customer_id: str) -> Json | None:

@@ -1,4 +1,4 @@
-"""Where the stand-in keeps its objects: in memory, or in a file that several processes share."""
+"""Where the stand-in for Stripe keeps its objects: in memory, or in a file that several processes share."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Objects:
-    """Stripe's objects by id; what was answered under an idempotency key; events nobody was told of yet."""
+    """Stripe's objects by id, ``answers`` by idempotency key, and the events to be sent (``outbox``)."""
 
     customers: dict[str, Json] = field(default_factory=dict)
     sessions: dict[str, Json] = field(default_factory=dict)
@@ -30,37 +30,31 @@ class Objects:
 
 
 class State(Protocol):
-    """Gives the objects to one at a time, and keeps what was done to them."""
+    """Locks the objects, and keeps what was changed in them."""
 
     def __call__(self) -> AbstractContextManager[Objects]: ...
 
 
-class StateInMemory:
-    """For one process."""
-
+class StateInMemory(State):
     def __init__(self) -> None:
-        """Begin empty."""
         self._objects = Objects()
         self._lock = RLock()
 
     @contextmanager
     def __call__(self) -> Iterator[Objects]:
-        """The objects, locked."""
         with self._lock:
             yield self._objects
 
 
-class StateInFile:
-    """For all processes on a machine: read under a lock, written back whole, and in one step."""
+class StateInFile(State):
+    """Shared by all processes on a machine through the file at ``path``: read under a lock, and replaced atomically."""
 
     def __init__(self, path: Path) -> None:
-        """Keep it in ``path``; nothing is there yet, or what was kept there."""
         self._path = path
         self._lock = RLock()
 
     @contextmanager
     def __call__(self) -> Iterator[Objects]:
-        """The objects, locked against all processes."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock, self._path.with_suffix(".lock").open("w") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
@@ -71,4 +65,4 @@ class StateInFile:
             if after != before:
                 draft = self._path.with_suffix(".new")
                 draft.write_bytes(after)
-                os.replace(draft, self._path)  # noqa: PTH105 - one step, whoever is killed when
+                os.replace(draft, self._path)  # noqa: PTH105 - atomic, even if the process is killed

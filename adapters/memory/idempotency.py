@@ -1,0 +1,32 @@
+"""Idempotency keys. Units of work take turns, so a key is never in use by another one."""
+
+from adapters.memory.tables import KeyRow
+from adapters.memory.transaction import Repository, writes
+from application.ports.idempotency import Accepted, IdempotencyKeys
+from domain.accounts import UserId
+from domain.errors import IdempotencyKeyReused
+from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
+
+
+class MemoryIdempotencyKeys(Repository, IdempotencyKeys):
+    def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
+        row = self._tables.idempotency_keys.get((user_id, key))
+        if row is None or self._has_expired(row):
+            return None
+        if row.fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        return row.accepted
+
+    @writes
+    def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
+        self._tables.idempotency_keys[(user_id, key)] = KeyRow(fingerprint, accepted, self._now)
+
+    @writes
+    def purge_expired(self, *, limit: int) -> int:
+        old = [key for key, row in self._tables.idempotency_keys.items() if self._has_expired(row)][:limit]
+        for key in old:
+            del self._tables.idempotency_keys[key]
+        return len(old)
+
+    def _has_expired(self, row: KeyRow) -> bool:
+        return row.created_at <= self._now - IDEMPOTENCY_KEYS_KEPT_FOR

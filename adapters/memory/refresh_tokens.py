@@ -1,0 +1,44 @@
+"""Refresh tokens."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from adapters.memory.tables import RefreshTokenRow
+from adapters.memory.transaction import Repository, writes
+from application.ports.refresh_tokens import KeptRefreshToken, RefreshChains
+from domain.accounts import SessionId
+
+
+class MemoryRefreshChains(Repository, RefreshChains):
+    @writes
+    def start(self, session_id: SessionId, digest: bytes, *, at: datetime) -> None:
+        self._tables.refresh_tokens[digest] = RefreshTokenRow(session_id, at)
+
+    def find(self, digest: bytes) -> KeptRefreshToken | None:
+        row = self._tables.refresh_tokens.get(digest)
+        session = self._tables.sessions.get(row.session_id) if row else None
+        if row is None or session is None or session.expires_at <= self._now:
+            return None
+        return KeptRefreshToken(session, row.used_at, row.forgiven)
+
+    @writes
+    def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
+        row = self._tables.refresh_tokens[digest]
+        self._tables.refresh_tokens[digest] = replace(row, used_at=at)
+        self._tables.refresh_tokens[successor] = RefreshTokenRow(row.session_id, at)
+
+    @writes
+    def forgive(self, digest: bytes, successor: bytes) -> bool:
+        following = self._tables.refresh_tokens.get(successor)
+        if following is None or following.used_at is not None:
+            return False
+        self._tables.refresh_tokens[digest] = replace(self._tables.refresh_tokens[digest], forgiven=True)
+        return True
+
+    @writes
+    def purge_used_before(self, moment: datetime, *, limit: int) -> int:
+        used = ((row.used_at, digest) for digest, row in self._tables.refresh_tokens.items() if row.used_at)
+        old = sorted((used_at, digest) for used_at, digest in used if used_at < moment)[:limit]
+        for _, digest in old:
+            del self._tables.refresh_tokens[digest]
+        return len(old)

@@ -1,0 +1,33 @@
+"""The daily use of the plans."""
+
+from datetime import UTC
+
+from adapters.memory.billing import subscription_at
+from adapters.memory.transaction import Repository, writes
+from application.ports.usage import Usage
+from domain.accounts import UserId
+from domain.plans import Allowances, DailyQuota, Plan
+from domain.replies import Charge
+
+
+class MemoryUsage(Repository, Usage):
+    @writes
+    def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
+        subscription = subscription_at(self._tables, user_id, self._now)
+        plan = subscription.plan if subscription else Plan.BASIC
+        limit = allowances[plan].daily_prompts
+        today = self._now.astimezone(UTC).date()
+        key = (user_id, today)
+        used = self._tables.daily_usage.get(key, 0)
+        if limit is not None and used >= limit:
+            raise DailyQuota(today, used, limit, plan).exhausted()
+        self._tables.daily_usage[key] = used + 1
+        return DailyQuota(today, used + 1, limit, plan)
+
+    @writes
+    def refund(self, charge: Charge) -> None:
+        key = (charge.user_id, charge.day)
+        used = self._tables.daily_usage.get(key, 0)
+        if used > 0:
+            self._tables.daily_usage[key] = used - 1
+            self._tables.daily_refunds[key] = self._tables.daily_refunds.get(key, 0) + 1

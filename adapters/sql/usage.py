@@ -1,0 +1,52 @@
+"""The daily use of the plans in PostgreSQL."""
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from application.ports.usage import Usage
+from domain.accounts import UserId
+from domain.plans import Allowances, DailyQuota
+from domain.replies import Charge
+
+# Days are UTC days, by the database's clock.
+TODAY = "(now() AT TIME ZONE 'utc')::date"
+
+SUBSCRIPTION_OF = f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE user_id = %(user_id)s"  # noqa: S608
+# Check and charge are one statement: concurrent calls cannot charge more than the limit.
+SPEND = f"""
+INSERT INTO daily_usage (user_id, day, used)
+SELECT %(user_id)s, {TODAY}, 1 WHERE %(limit)s::integer IS NULL OR %(limit)s > 0
+ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
+WHERE %(limit)s::integer IS NULL OR daily_usage.used < %(limit)s
+RETURNING day, used
+"""
+USED_TODAY = f"""
+SELECT today.day, COALESCE(u.used, 0) AS used
+FROM (SELECT {TODAY} AS day) AS today
+LEFT JOIN daily_usage u ON u.user_id = %(user_id)s AND u.day = today.day
+"""  # noqa: S608 - parts of statements, no values
+REFUND = """
+UPDATE daily_usage SET used = used - 1, refunded = refunded + 1
+WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
+"""
+
+
+class SqlUsage(Usage):
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
+        self._cursor.execute(SUBSCRIPTION_OF, {"user_id": user_id})
+        plan = plan_of(subscription_from(self._cursor.fetchone()))
+        limit = allowances[plan].daily_prompts
+        self._cursor.execute(SPEND, {"user_id": user_id, "limit": limit})
+        row = self._cursor.fetchone()
+        if row is not None:
+            return DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan)
+        self._cursor.execute(USED_TODAY, {"user_id": user_id})
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - a select from a constant row always has a row
+        raise DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan).exhausted()
+
+    def refund(self, charge: Charge) -> None:
+        self._cursor.execute(REFUND, {"user_id": charge.user_id, "day": charge.day})

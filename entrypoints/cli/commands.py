@@ -1,0 +1,234 @@
+"""The commands. Each imports what it needs: the supervisor no web framework, the web server no language model."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec
+from uuid import UUID
+
+import click
+
+from application.ports.audit import AuditEventType
+from entrypoints.logs import configure_logs
+from entrypoints.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from application.background_use_cases import BillingMaintenance
+
+P = ParamSpec("P")
+
+OR_A_SERVER = ", or the database cannot be reached"
+
+
+class Misuse(click.ClickException):
+    """The command cannot run with these settings. Ends the process with status 2, as click does for wrong arguments."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file=file, err=file is None)
+
+
+def exit_status(done: str, failed: str, or_else: str = "") -> str:
+    """The last paragraph of a command's help."""
+    return f"Exit status: 0 {done}; 1 {failed}; 2 the arguments or the settings cannot be used{or_else}."
+
+
+def with_settings(command: Callable[Concatenate[Settings, P], int]) -> Callable[P, NoReturn]:
+    """Calls ``command`` with the settings of this process, and ends the process with the status it returns."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        try:
+            settings = load_settings()
+        except SettingsError as error:
+            raise Misuse(f"The settings cannot be used:\n{error}") from error
+        configure_logs(settings.log_level)
+        sys.exit(command(settings, *args, **kwargs))
+
+    return run
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exit_status("done", "failed, and stderr says why"),
+)
+def cli() -> None:
+    """The chat backend: its processes, and the commands of an operator.
+
+    Settings come from the environment, and for what it lacks from the file .env.
+    """
+
+
+# --- Processes ---
+
+
+@cli.command(epilog=exit_status("it was asked to stop", "it cannot run, or a process of it cannot"))
+@with_settings
+def up(settings: Settings) -> int:
+    """Run everything on this machine, until SIGINT or SIGTERM.
+
+    That is web and worker, on embedded servers where no others are named, after the migrations.
+    """
+    from entrypoints.local_stack.up import up
+
+    return up(settings)
+
+
+@cli.command(epilog=exit_status("it was asked to stop", "it cannot listen"))
+@with_settings
+def web(settings: Settings) -> int:
+    """Run a web server, until SIGINT or SIGTERM."""
+    _require_servers(settings)
+    from entrypoints.web import serve
+
+    return serve(settings)
+
+
+@cli.command(epilog=exit_status("it was asked to stop", "it cannot start"))
+@with_settings
+def worker(settings: Settings) -> int:
+    """Run a worker, until SIGINT or SIGTERM."""
+    _require_servers(settings)
+    from entrypoints.container.build import build_worker
+    from entrypoints.worker.run import run_worker
+
+    return run_worker(build_worker(settings))
+
+
+# --- The schema ---
+
+
+@cli.command(epilog=exit_status("the schema is the newest", "a migration failed"))
+@with_settings
+def migrate(settings: Settings) -> int:
+    """Bring the database to the newest schema."""
+    database_url = _database_of_migrations(settings)
+    from entrypoints.container.build import upgrade
+
+    upgrade(database_url)
+    return 0
+
+
+@cli.command(epilog=exit_status("the file is written", "the database is not at the newest schema"))
+@click.argument("message", help='What it does: "add x to y".')
+@with_settings
+def migration(settings: Settings, message: str) -> int:
+    """Write a migration from what the tables have become."""
+    database_url = _database_of_migrations(settings)
+    from entrypoints.container.build import new_migration
+
+    new_migration(database_url, message)
+    return 0
+
+
+@cli.command(epilog=exit_status("printed", "it cannot be made"))
+@with_settings
+def openapi(settings: Settings) -> int:
+    """Print the OpenAPI document. Needs no server."""
+    import orjson
+
+    from entrypoints.api.app import create_app, openapi_document
+    from entrypoints.container.build import build_web
+
+    # Nothing connects before the first request.
+    nowhere = replace(settings, database_url="postgresql://nowhere/none", redis_url="redis://nowhere")
+    document = openapi_document(create_app(build_web(nowhere).use_cases))
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+# --- An operator's questions ---
+
+
+@cli.command(epilog=exit_status("printed, even if nothing", "what --phone names is no mobile number"))
+@click.option("--user", type=click.UUID, metavar="ID", help="Events of the user with this id.")
+@click.option("--phone", metavar="NUMBER", help="Events of this mobile number, with or without an account.")
+@click.option(
+    "--what",
+    type=click.Choice([one.value for one in AuditEventType]),
+    metavar="EVENT",
+    help=f"Events of this kind: {', '.join(AuditEventType)}.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1, clamp=True),
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="At most so many events.",
+)
+@with_settings
+def audit(settings: Settings, user: UUID | None, phone: str | None, what: str | None, limit: int) -> int:
+    """Print what happened to accounts, newest first, as JSON lines."""
+    if settings.database_url is None:
+        raise Misuse("DATABASE_URL must be set: it says whose audit trail is meant.")
+    from entrypoints.cli.audit import print_audit
+
+    return print_audit(settings, user=user, phone=phone, what=AuditEventType(what) if what else None, limit=limit)
+
+
+@cli.command(epilog=exit_status("all are compared", "the payment provider went down before", OR_A_SERVER))
+@with_settings
+def reconcile(settings: Settings) -> int:
+    """Compare all customers with the payment provider, and correct."""
+    with _billing(settings) as billing:
+        from entrypoints.cli.billing import reconcile
+
+        return reconcile(billing)
+
+
+@cli.command(epilog=exit_status("the event has taken effect", "it is unknown, or the provider is down", OR_A_SERVER))
+@click.argument("event_id", help="The provider's id of the event: evt_…")
+@with_settings
+def replay(settings: Settings, event_id: str) -> int:
+    """Have a stored payment event take effect once more."""
+    with _billing(settings) as billing:
+        from entrypoints.cli.billing import replay
+
+        return replay(billing, event_id)
+
+
+@cli.command(epilog=exit_status("printed", "there is no such user", OR_A_SERVER))
+@click.argument("user", help="Mobile number (+911234567890) or id.")
+@click.option("--days", type=int, metavar="N", default=7, show_default=True, help="How many days to look back.")
+@with_settings
+def explain(settings: Settings, user: str, days: int) -> int:
+    """Tell why a user was refused, charged or refunded, or is Basic."""
+    with _billing(settings) as billing:
+        from entrypoints.cli.billing import explain
+
+        return explain(billing, user, days=days)
+
+
+def _require_servers(settings: Settings) -> None:
+    if settings.database_url is None or settings.redis_url is None:
+        raise Misuse("DATABASE_URL and REDIS_URL (or REDIS_HOST) must be set; `make run` brings its own.")
+
+
+def _database_of_migrations(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise Misuse("DATABASE_URL must be set; `make run` migrates its own database.")
+    return settings.database_url
+
+
+@contextmanager
+def _billing(settings: Settings) -> "Iterator[BillingMaintenance]":
+    """The use cases of billing on the named database, or on that of a running `make run`."""
+    from entrypoints.local_stack.running import running_database_url
+
+    database_url = settings.database_url or running_database_url(settings.data_dir)
+    if database_url is None:
+        raise Misuse("DATABASE_URL must be set, or `make run` must be running.")
+    from domain.errors import DependencyDown
+    from entrypoints.container.build import build_operator_commands
+
+    operator = build_operator_commands(replace(settings, database_url=database_url))
+    try:
+        yield operator.billing
+    except DependencyDown as down:
+        raise Misuse(f"Not available: {down.dependency}.") from down
+    finally:
+        operator.close()

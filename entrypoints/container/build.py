@@ -1,0 +1,125 @@
+"""The processes, each built to the last use case: wrong wiring fails at the start.
+
+Each function imports what its process needs, so that no process pays in memory for what only another one uses: a worker
+has no use for the use cases of requests, nor anything but a migration for Alembic's 10 MB.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from application.background_use_cases import BillingMaintenance
+    from application.operations.audit import ReadAudit
+    from application.ports.payment_sandbox import PaymentSandbox
+    from application.use_cases import UseCases
+    from entrypoints.worker.run import WorkerParts
+
+# Beside one for each request that is worked on: streams look at the database now and then.
+STREAM_CONNECTIONS = 4
+# Replies need one for a few milliseconds at the beginning and at the end.
+WORKER_CONNECTIONS = 8
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What a web process needs."""
+
+    use_cases: "UseCases"
+    close: Callable[[], None]
+    sandbox: "PaymentSandbox | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCommands:
+    """What an operator's command needs."""
+
+    billing: "BillingMaintenance"
+    close: Callable[[], None]
+
+
+def build_web(settings: Settings) -> Web:
+    from entrypoints.container.payments import webhook_secrets_of
+    from entrypoints.container.use_cases import use_cases
+    from entrypoints.container.web_adapters import WebAdapters
+
+    adapters = WebAdapters(
+        settings=settings, connections=settings.web_threads + STREAM_CONNECTIONS, application_name="web"
+    )
+    if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
+        log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
+    return Web(use_cases(adapters), adapters.database().close, adapters.payment_sandbox())
+
+
+def build_worker(settings: Settings) -> "WorkerParts":
+    from adapters.redis.connection import connect_for_rq
+    from adapters.redis.rq_worker_notifier import listen
+    from entrypoints.container.background_use_cases import billing_maintenance, replying
+    from entrypoints.container.worker_adapters import WorkerAdapters
+    from entrypoints.worker.run import WorkerParts
+
+    adapters = WorkerAdapters(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
+    redis_url = settings.redis_url or ""
+
+    def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
+        return listen(connect_for_rq(redis_url), answer_due=answer_due)
+
+    return WorkerParts(
+        replying=replying(adapters),
+        billing=billing_maintenance(adapters),
+        heartbeat=adapters.worker_heartbeat(),
+        worker_notifier=adapters.worker_notifier(),
+        listen=listen_for_notifications,
+        close=adapters.database().close,
+        concurrency=settings.worker_concurrency,
+    )
+
+
+def build_operator_commands(settings: Settings) -> OperatorCommands:
+    """For the commands that keep billing true or explain it."""
+    from entrypoints.container.adapters import SharedAdapters
+    from entrypoints.container.background_use_cases import billing_maintenance
+
+    adapters = SharedAdapters(settings=settings, connections=2, application_name="operator")
+    return OperatorCommands(billing_maintenance(adapters), adapters.database().close)
+
+
+@contextmanager
+def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
+    """For the command that reads the audit trail; the connection is closed afterwards."""
+    from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
+    from adapters.sql.audit import SqlAuditReader
+    from application.operations.audit import ReadAudit
+    from entrypoints.container.keys import derived
+    from entrypoints.container.web_adapters import WebAdapters
+
+    adapters = WebAdapters(settings=settings, connections=1, application_name="audit")
+    try:
+        yield ReadAudit(
+            audit_reader=SqlAuditReader(adapters.database()),
+            read_phone_number=adapters.read_phone_number(),
+            phone_digests=[HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets],
+        )
+    finally:
+        adapters.database().close()
+
+
+def upgrade(database_url: str) -> None:
+    """Bring the database to the newest schema."""
+    from adapters.sql import migrate
+
+    migrate.upgrade(database_url)
+
+
+def new_migration(database_url: str, message: str) -> None:
+    """Write a migration from what the tables have become."""
+    from adapters.sql import migrate
+
+    migrate.new_migration(database_url, message)

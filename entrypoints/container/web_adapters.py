@@ -1,0 +1,127 @@
+"""The adapters of a web process."""
+
+from dependency_injector.providers import Object, Provider
+
+from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
+from adapters.crypto.common_passwords import ListedCommonPasswords
+from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
+from adapters.crypto.hmac_refresh_tokens import HmacRefreshTokens
+from adapters.crypto.jwt_access_tokens import JwtAccessTokens
+from adapters.otp_delivery.development import ConsoleOtpDelivery, ResponseOtpDelivery
+from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCountries
+from adapters.redis.connection import RedisProbe
+from adapters.redis.otp_budget import RedisOtpBudget
+from adapters.redis.otp_store import RedisOtpStore
+from adapters.redis.rate_limiter import RedisRateLimiter
+from adapters.redis.reply_stream import RedisReplySubscriber
+from adapters.redis.room_list_cache import RedisRoomListCache
+from adapters.sql.export import SqlExport
+from adapters.stripe.webhook_events import StripeEventReader
+from adapters.system_runtime import Uuid7Ids, random_code, system_clock, system_pause
+from application.billing.subscribe import ReturnUrls
+from application.ports.access_tokens import AccessTokens
+from application.ports.audit import PhoneDigest
+from application.ports.common_passwords import IsCommonPassword
+from application.ports.export import Export
+from application.ports.health import Probe
+from application.ports.otp_budget import OtpBudget
+from application.ports.otp_delivery import OtpDelivery
+from application.ports.otp_store import OtpStore
+from application.ports.password_hasher import PasswordHasher
+from application.ports.payment_events import ReadPaymentEvent
+from application.ports.phone_numbers import ReadPhoneNumber
+from application.ports.rate_limiter import RateLimiter
+from application.ports.refresh_tokens import RefreshTokens
+from application.ports.reply_stream import ReplySubscriber
+from application.ports.room_list_cache import RoomListCache
+from application.ports.runtime import NewCode, NewId, Pause
+from application.ports.served_countries import IsServed
+from entrypoints.container.adapters import SharedAdapters, singleton
+from entrypoints.container.keys import key_for
+from entrypoints.container.payments import webhook_secrets_of
+from entrypoints.container.policies import otp_caps_of, request_limits_of
+from entrypoints.settings import Settings
+
+
+def _password_hasher(settings: Settings) -> PasswordHasher:
+    return BcryptPasswordHasher(
+        pepper=settings.password_pepper.reveal().encode(),
+        cost=settings.password_hash_cost,
+        # Half of the threads go on serving everybody else, however many log in.
+        places=max(settings.web_threads // 2, 1),
+    )
+
+
+def _otp_delivery(settings: Settings) -> OtpDelivery:
+    if settings.otp_delivery == "response":
+        return ResponseOtpDelivery()
+    if settings.otp_delivery == "console":
+        return ConsoleOtpDelivery()
+    # Imported here: the HTTP client takes a tenth of a second, which nobody else should pay.
+    from adapters.otp_delivery.sms import TwilioOtpDelivery, WebhookOtpDelivery
+
+    if settings.otp_delivery == "twilio":
+        return TwilioOtpDelivery(
+            account_sid=settings.twilio_account_sid or "",
+            auth_token=settings.twilio_auth_token.reveal(),
+            sender=settings.twilio_from or "",
+            base_url=settings.twilio_api_base,
+        )
+    return WebhookOtpDelivery(url=settings.otp_webhook_url or "", secret=settings.otp_webhook_secret.reveal().encode())
+
+
+class WebAdapters(SharedAdapters):
+    """The adapters of a web process."""
+
+    settings, database, redis = SharedAdapters.settings, SharedAdapters.database, SharedAdapters.redis
+
+    new_id: Provider[NewId] = singleton(lambda: Uuid7Ids())
+    new_code: Provider[NewCode] = Object(random_code)
+    pause: Provider[Pause] = Object(system_pause)
+
+    database_probe: Provider[Probe] = singleton(lambda database: database.answers, database)
+    redis_probe: Provider[Probe] = singleton(lambda redis: RedisProbe(redis), redis)
+    export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
+    room_list_cache: Provider[RoomListCache] = singleton(
+        lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings
+    )
+    reply_subscriber: Provider[ReplySubscriber] = singleton(lambda redis: RedisReplySubscriber(redis), redis)
+
+    access_tokens: Provider[AccessTokens] = singleton(
+        lambda settings: JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets)), settings
+    )
+    access_token_lifetime = singleton(lambda settings: settings.access_token, settings)
+    refresh_tokens: Provider[RefreshTokens] = singleton(
+        lambda settings: HmacRefreshTokens(key_for("refresh", settings)), settings
+    )
+    password_hasher: Provider[PasswordHasher] = singleton(_password_hasher, settings)
+    is_common_password: Provider[IsCommonPassword] = singleton(lambda: ListedCommonPasswords())
+    phone_digest: Provider[PhoneDigest] = singleton(
+        lambda settings: HmacPhoneDigest(key_for("audit", settings)), settings
+    )
+    rate_limiter: Provider[RateLimiter] = singleton(
+        lambda redis, settings: RedisRateLimiter(redis, key=key_for("limits", settings)), redis, settings
+    )
+    request_limits = singleton(request_limits_of, settings)
+
+    read_phone_number: Provider[ReadPhoneNumber] = singleton(
+        lambda settings: LibPhoneNumberReader(
+            default_region=settings.phone_default_region, only_valid=settings.in_production
+        ),
+        settings,
+    )
+    is_served: Provider[IsServed] = singleton(lambda settings: ServedCountries(settings.otp_countries), settings)
+    otp_store: Provider[OtpStore] = singleton(
+        lambda redis, settings: RedisOtpStore(redis, key=key_for("otp", settings)), redis, settings
+    )
+    otp_budget: Provider[OtpBudget] = singleton(
+        lambda redis, settings: RedisOtpBudget(redis, key=key_for("otp sends", settings)), redis, settings
+    )
+    otp_caps = singleton(otp_caps_of, settings)
+    otp_delivery: Provider[OtpDelivery] = singleton(_otp_delivery, settings)
+    fixed_codes = singleton(lambda settings: settings.otp_test_numbers, settings)
+
+    read_payment_event: Provider[ReadPaymentEvent] = singleton(
+        lambda settings: StripeEventReader(secrets=webhook_secrets_of(settings), clock=system_clock), settings
+    )
+    return_urls = singleton(lambda settings: ReturnUrls(settings.public_url, settings.return_url_origins), settings)

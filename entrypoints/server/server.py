@@ -1,0 +1,398 @@
+"""The event loop's side of every request: rooms, responses, waiting, and the end of the process."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable
+from email.utils import formatdate
+from threading import Event
+from typing import Any, NamedTuple
+
+import structlog
+
+from entrypoints.server.connection import Connection, Limits, Refusal, Request
+from entrypoints.server.rooms import Room
+from entrypoints.server.waiting import RESUMED, SERVER_WAITS, StepResult, Waiting, take_waiting
+from entrypoints.server.wsgi import BASE, Application, Environ, Response, body_stream, call, has_length, head
+
+# Asks the application for the response to a request that the server refuses by itself; the value is a ``Refusal``.
+REFUSED = "gemini_chat.refused"
+# Whether the server is about to stop: load balancers are to send requests elsewhere.
+STOPPING = "gemini_chat.stopping"
+# When the request had arrived as a whole (``time.perf_counter``).
+ARRIVED = "gemini_chat.arrived"
+SWEEP_SECONDS = 0.5
+# An iterable response waits for its client this long, for each piece.
+PIECE_SECONDS = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Options(NamedTuple):
+    """What the application decides for the server."""
+
+    # The room in which a request is answered. None: on the event loop, since it asks nobody and takes no time.
+    room_of: Callable[[Environ], Room | None]
+    # Whose request it is, for the bounds per client of a room.
+    client_of: Callable[[Environ], Hashable]
+    # Where the steps of responses that wait are taken.
+    waiting_room: Room
+    rooms: tuple[Room, ...] = ()
+    limits: Limits = Limits()
+    max_connections: int = 20_000
+
+
+class ClientHasLeft(Exception):
+    """The connection is gone, or the client does not read."""
+
+
+class Exchange:
+    """One request and its response. Methods belong to the loop's thread unless they say otherwise."""
+
+    __slots__ = (
+        "_resume",
+        "client",
+        "connection",
+        "environ",
+        "gone",
+        "keep_alive",
+        "room",
+        "version",
+        "waiting",
+        "writable",
+    )
+
+    def __init__(self, connection: Connection, request: Request, client: Hashable, room: Room | None) -> None:
+        self.connection = connection
+        self.environ = request.environ
+        self.keep_alive = request.keep_alive
+        self.version = request.version
+        self.client = client
+        self.room = room
+        self.gone = False
+        self.waiting: Waiting | None = None
+        self.writable = Event()
+        self.writable.set()
+        self._resume: Callable[[], None] | None = None
+
+    def client_has_left(self) -> None:
+        self.gone = True
+        self.writable.set()
+        if self.waiting is not None:
+            self.waiting.client_has_left()
+
+    def when_writable(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` when the client has read enough of what was written: now, as a rule."""
+        if self.writable.is_set():
+            resume()
+        else:
+            self._resume = resume
+
+    def can_write_again(self) -> None:
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            resume()
+
+
+class Server:
+    """Serves ``application`` on one event loop."""
+
+    def __init__(self, application: Application, options: Options, loop: asyncio.AbstractEventLoop) -> None:
+        self.options = options
+        self.limits = options.limits
+        self.loop = loop
+        self.now = loop.time
+        self.name_and_port = ("127.0.0.1", "0")
+        self._application = application
+        self._connections: set[Connection] = set()
+        # By how long they have been idle: with too many connections the first of them makes room.
+        self._idle: OrderedDict[Connection, None] = OrderedDict()
+        self._waits: set[Waiting] = set()
+        self._done: deque[Callable[[], None]] = deque()
+        self._draining_done = False
+        self._date = _date()
+        self.stopping = False
+
+    # Connections
+
+    def connected(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        self._idle[connection] = None
+        if len(self._connections) > self.options.max_connections:
+            oldest = next(iter(self._idle))
+            oldest.abort()
+
+    def disconnected(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._idle.pop(connection, None)
+
+    def busy(self, connection: Connection) -> None:
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        self._idle[connection] = None
+        if self.stopping:
+            connection.transport.close()
+
+    # Requests
+
+    def begin(self, connection: Connection, request: Request) -> None:
+        environ = request.environ
+        environ[ARRIVED] = time.perf_counter()
+        environ[SERVER_WAITS] = True
+        environ[STOPPING] = self.stopping
+        room = self.options.room_of(environ)
+        client = self.options.client_of(environ)
+        exchange = connection.exchange = Exchange(connection, request, client, room)
+        if room is None:
+            self._answer_on_the_loop(exchange)
+        elif not room.enter(client, lambda: self._answer_in_thread(exchange)):
+            log.warning("room_full", room=room.name)
+            exchange.room = None
+            environ[REFUSED] = Refusal(503)
+            self._answer_on_the_loop(exchange)
+
+    def refuse(self, connection: Connection, refusal: Refusal, peer: str) -> None:
+        """Let the application word the response to a request that did not arrive as one, and end the connection."""
+        environ = dict(BASE)
+        environ |= {
+            "REQUEST_METHOD": "GET",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "PATH_INFO": "/",
+            "QUERY_STRING": "",
+            "REMOTE_ADDR": peer,
+            "SERVER_NAME": self.name_and_port[0],
+            "SERVER_PORT": self.name_and_port[1],
+            "wsgi.input": body_stream(b""),
+            ARRIVED: time.perf_counter(),
+            REFUSED: refusal,
+        }
+        exchange = connection.exchange = Exchange(
+            connection, Request(environ, keep_alive=False, version="1.1"), None, None
+        )
+        response = call(self._application, environ)
+        connection.write(self._whole(exchange, response, b"".join(response.body)))
+        connection.refused()
+
+    def _answer_on_the_loop(self, exchange: Exchange) -> None:
+        response = call(self._application, exchange.environ)
+        self._finish(exchange, self._whole(exchange, response, b"".join(response.body)))
+
+    def _answer_in_thread(self, exchange: Exchange) -> None:
+        """Runs in a thread of the exchange's room."""
+        if exchange.gone:
+            self.post(lambda: self._leave(exchange))
+            return
+        try:
+            response = call(self._application, exchange.environ)
+        except Exception:
+            log.exception("application_failed")
+            response = Response()
+        self._send(exchange, response)
+
+    def _send(self, exchange: Exchange, response: Response) -> None:
+        waiting = take_waiting(exchange.environ)
+        if waiting is not None and exchange.environ["REQUEST_METHOD"] == "HEAD":
+            waiting.give_up()
+            waiting = None
+        if waiting is None and isinstance(response.body, list | tuple):
+            data = self._whole(exchange, response, b"".join(response.body))
+            self.post(lambda: self._finish(exchange, data))
+        elif waiting is None:
+            self._send_pieces(exchange, response)
+        else:
+            begun = self._begun(exchange, response) if waiting.streams else b""
+            self.post(lambda: self._wait(exchange, waiting, begun))
+
+    # Responses
+
+    def _whole(self, exchange: Exchange, response: Response, body: bytes) -> bytes:
+        keep_alive = exchange.keep_alive = exchange.keep_alive and not self.stopping
+        if response.has_body and not has_length(response):
+            response.headers.append(("Content-Length", str(len(body))))
+        begin = head(response, version=exchange.version, keep_alive=keep_alive, chunked=False, date=self._date)
+        return begin if exchange.environ["REQUEST_METHOD"] == "HEAD" or not response.has_body else begin + body
+
+    def _begun(self, exchange: Exchange, response: Response) -> bytes:
+        """Status and headers of a response whose body comes in pieces."""
+        chunked = exchange.version == "1.1" and not has_length(response)
+        exchange.keep_alive = exchange.keep_alive and chunked and not self.stopping
+        return head(
+            response, version=exchange.version, keep_alive=exchange.keep_alive, chunked=chunked, date=self._date
+        )
+
+    def _send_pieces(self, exchange: Exchange, response: Response) -> None:
+        """Runs in a thread, which waits for a client that reads slowly: only rooms of their own send so much."""
+        body: Iterable[bytes] = response.body
+        chunked = exchange.version == "1.1" and not has_length(response)
+        end = b""
+        try:
+            self._post_piece(exchange, self._begun(exchange, response))
+            if exchange.environ["REQUEST_METHOD"] != "HEAD" and response.has_body:
+                for piece in filter(None, body):
+                    self._post_piece(exchange, _frame(piece) if chunked else piece)
+                end = _END if chunked else b""
+        except ClientHasLeft:
+            exchange.keep_alive = False
+        except Exception:
+            # Without its end the client can tell that the response is not whole.
+            log.exception("response_failed")
+            exchange.keep_alive = False
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+        self.post(lambda: self._finish(exchange, end))
+
+    def _post_piece(self, exchange: Exchange, data: bytes) -> None:
+        written = Event()
+
+        def write() -> None:
+            exchange.connection.write(data)
+            written.set()
+
+        self.post(write)
+        if not (written.wait(PIECE_SECONDS) and exchange.writable.wait(PIECE_SECONDS)) or exchange.gone:
+            raise ClientHasLeft
+
+    def _finish(self, exchange: Exchange, data: bytes) -> None:
+        if data:
+            exchange.connection.write(data)
+        self._leave(exchange)
+        exchange.connection.finished(keep_alive=exchange.keep_alive)
+
+    def _leave(self, exchange: Exchange) -> None:
+        room, exchange.room = exchange.room, None
+        if room is not None:
+            room.leave(exchange.client)
+
+    # Waiting
+
+    def _wait(self, exchange: Exchange, waiting: Waiting, begun: bytes) -> None:
+        """The response waits from here on: on the loop, without a thread."""
+        if begun:
+            exchange.connection.write(begun)
+        self._leave(exchange)
+        exchange.waiting = waiting
+        self._waits.add(waiting)
+        waiting.begin(WaitingHost(self, exchange, waiting))
+        if exchange.gone:
+            waiting.client_has_left()
+        elif self.stopping:
+            waiting.interrupt()
+
+    def run_step(self, step: Callable[[], StepResult], done: Callable[[StepResult], None]) -> None:
+        """Take one step of a response that waits, in a thread; ``done`` is called on the loop."""
+        room = self.options.waiting_room
+
+        def job() -> None:
+            result = step()
+
+            def finish() -> None:
+                room.leave("steps")
+                done(result)
+
+            self.post(finish)
+
+        room.enter("steps", job)
+
+    def send(self, exchange: Exchange, pieces: list[bytes]) -> None:
+        """Write what a stream has to say."""
+        framed = _frame if exchange.version == "1.1" else bytes
+        exchange.connection.write(b"".join(map(framed, pieces)))
+
+    def wait_is_over(self, exchange: Exchange, waiting: Waiting, outcome: Any) -> None:
+        self._waits.discard(waiting)
+        exchange.waiting = None
+        if exchange.gone:
+            return
+        if waiting.streams:
+            self._finish(exchange, _END if exchange.version == "1.1" else b"")
+            return
+        # The application is called again, with the same request and what it has waited for.
+        exchange.environ[RESUMED] = outcome
+        exchange.environ["wsgi.input"].seek(0)
+        exchange.room, exchange.client = self.options.waiting_room, "resumed"
+        exchange.room.enter(exchange.client, lambda: self._answer_in_thread(exchange))
+
+    # Threads
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called on the loop. One wake-up of the loop serves all that come until it is awake."""
+        self._done.append(callback)
+        if not self._draining_done:
+            self._draining_done = True
+            self.loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        self._draining_done = False
+        done = self._done
+        while done:
+            done.popleft()()
+
+    # Time
+
+    def sweep(self) -> None:
+        """Look at the deadlines of all connections: cheaper than a timer for each request."""
+        self._date = _date()
+        now = self.now()
+        for connection in list(self._connections):
+            connection.overdue(now)
+        self.loop.call_later(SWEEP_SECONDS, self.sweep)
+
+    # The end
+
+    def interrupt_waits(self) -> None:
+        """Streams end where they are, to be resumed elsewhere; long polls answer with what there is."""
+        self.stopping = True
+        for waiting in list(self._waits):
+            waiting.interrupt()
+
+    def close_idle(self) -> None:
+        for connection in list(self._idle):
+            connection.transport.close()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no exchange is going on."""
+        return all(connection.exchange is None for connection in self._connections)
+
+    def abort_all(self) -> None:
+        for connection in list(self._connections):
+            connection.abort()
+
+
+class WaitingHost:
+    """One exchange of a server, for the response that waits."""
+
+    def __init__(self, server: Server, exchange: Exchange, waiting: Waiting) -> None:
+        self._server = server
+        self._exchange = exchange
+        self._waiting = waiting
+        self.run_step = server.run_step
+        self.post = server.post
+        self.call_later = server.loop.call_later
+        self.when_writable = exchange.when_writable
+
+    @property
+    def gone(self) -> bool:
+        return self._exchange.gone
+
+    def send(self, pieces: list[bytes]) -> None:
+        self._server.send(self._exchange, pieces)
+
+    def end(self, outcome: Any) -> None:
+        self._server.wait_is_over(self._exchange, self._waiting, outcome)
+
+
+_END = b"0\r\n\r\n"
+
+
+def _frame(piece: bytes) -> bytes:
+    """One chunk of a chunked body (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+def _date() -> bytes:
+    """The last header, and the end of the headers."""
+    return f"Date: {formatdate(usegmt=True)}\r\n\r\n".encode()

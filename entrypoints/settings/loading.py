@@ -1,0 +1,143 @@
+"""Reads the variables, completes what follows from others, and reports all faults at once."""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dotenv import dotenv_values
+
+from entrypoints.settings.readers import Refused, Secret
+from entrypoints.settings.variables import VARIABLES, Settings
+
+SECRET_MIN_BYTES = 32
+
+# What a choice cannot do without. "X and Y" is one need.
+NEEDS = {
+    ("OTP_DELIVERY", "twilio"): ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM"),
+    ("OTP_DELIVERY", "webhook"): ("OTP_WEBHOOK_URL", "OTP_WEBHOOK_SECRET"),
+    ("LLM_PROVIDER", "gemini"): ("GEMINI_API_KEY",),
+    ("LLM_PROVIDER", "gemini-legacy"): ("GEMINI_API_KEY",),
+    ("LLM_PROVIDER", "openai-compatible"): ("OPENAI_BASE_URL and OPENAI_MODEL",),
+    ("PAYMENT_PROVIDER", "stripe"): ("STRIPE_SECRET_KEY", "STRIPE_PRICE_ID"),
+}
+PRODUCTION_NEEDS = ("DATABASE_URL", "REDIS_URL or REDIS_HOST", "OTP_DELIVERY", "GEMINI_API_KEY or LLM_PROVIDER")
+PRODUCTION_REFUSES = {
+    ("OTP_DELIVERY", "response"): "anybody could log in as anybody",
+    ("PAYMENT_PROVIDER", "sandbox"): "anybody could be Pro without paying",
+}
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. ``faults`` says everything that is wrong, without showing a secret."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(f"  - {fault}" for fault in faults))
+        self.faults = faults
+
+
+def load_settings() -> Settings:
+    """The settings of this process: the environment, and for what it lacks the file ``.env``. SettingsError."""
+    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return read_settings({**from_file, **os.environ})
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that ``environment`` gives. SettingsError with all that is wrong with it."""
+    faults: list[str] = []
+    settings = _completed(Settings(**_values(environment, faults)), faults)
+    faults += _contradictions(settings, {name: text.strip() for name, text in environment.items() if text.strip()})
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _values(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    values = {}
+    for one in VARIABLES:
+        text = environment.get(one.name, one.default).strip()
+        try:
+            values[one.field] = one.read(text if text or one.may_be_blank else one.default)
+        except Refused as refused:
+            faults += [f"{one.name} {fault}" for fault in refused.args]
+            values[one.field] = one.read(one.default)
+    return values
+
+
+def _completed(settings: Settings, faults: list[str]) -> Settings:
+    """The settings, with what follows from others where it was not set."""
+    host, port = settings.redis_host, settings.redis_port
+    model = "gemini" if settings.gemini_api_key else "offline"
+    payments = "none" if settings.in_production else "sandbox"
+    return replace(
+        settings,
+        redis_url=settings.redis_url or (f"redis://{quote(host, safe='[]:')}:{port}/0" if host else None),
+        jwt_secrets=settings.jwt_secrets or _generated_secrets(settings, faults),
+        llm_provider=settings.llm_provider or model,
+        payment_provider=settings.payment_provider or ("stripe" if settings.stripe_secret_key else payments),
+        public_url=settings.public_url or f"http://127.0.0.1:{settings.port}",
+    )
+
+
+def _contradictions(settings: Settings, given: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the settings taken together; ``given``: the variables that are not blank."""
+    for (name, value), needs in NEEDS.items():
+        if getattr(settings, name.lower()) == value:
+            yield from (f"{name}={value} needs {need}" for need in needs if not given.keys() >= {*need.split(" and ")})
+    if any(map(_is_short, settings.jwt_secrets)):
+        yield f"JWT_SECRET must have at least {SECRET_MIN_BYTES} bytes, each of several"
+    if settings.otp_delivery == "webhook" and _is_short(settings.otp_webhook_secret):
+        yield f"OTP_WEBHOOK_SECRET must have at least {SECRET_MIN_BYTES} bytes"
+    if settings.in_production:
+        yield from _dangers(given)
+
+
+def _dangers(given: Mapping[str, str]) -> Iterator[str]:
+    """What production refuses."""
+    for need in PRODUCTION_NEEDS:
+        if given.keys().isdisjoint(need.split(" or ")):
+            yield f"{need} is required in production"
+    for (name, value), why in PRODUCTION_REFUSES.items():
+        if given.get(name) == value:
+            yield f"{name}={value} is refused in production: {why}"
+    if given.get("OTP_WEBHOOK_URL", "").startswith("http:"):
+        yield "OTP_WEBHOOK_URL must begin with https:// in production"
+
+
+def _is_short(secret: Secret) -> bool:
+    return len(secret.reveal().encode()) < SECRET_MIN_BYTES
+
+
+def _generated_secrets(settings: Settings, faults: list[str]) -> tuple[Secret, ...]:
+    if settings.in_production:
+        faults.append("JWT_SECRET is required in production")
+        return ()
+    try:
+        kept = _kept_secret(settings.data_dir)
+    except OSError as error:
+        faults.append(f"DATA_DIR cannot be written: {error.strerror}")
+        return ()
+    if _is_short(kept):
+        faults.append(f"{settings.data_dir / 'jwt_secret'} is damaged; delete it, and everybody logs in again")
+        return ()
+    return (kept,)
+
+
+def _kept_secret(data_dir: Path) -> Secret:
+    """The secret kept under ``data_dir``, made there by whichever process comes first."""
+    path = data_dir / "jwt_secret"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        draft = data_dir / f".jwt_secret.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)  # fails if another process was faster; never shows a half-written file
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return Secret(path.read_text().strip())

@@ -1,0 +1,134 @@
+"""Readers: each makes a value of a variable's text, or raises Refused."""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TypeVar
+
+from domain.accounts import PhoneNumber
+from domain.errors import DomainError
+from domain.one_time_password import FixedCode
+
+T = TypeVar("T")
+Reader = Callable[[str], T]
+Network = IPv4Network | IPv6Network
+
+# An origin (RFC 6454) in lower case, as browsers send it; no path, and no asterisk.
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+FIXED_CODE = re.compile(r"(\+[0-9]{5,15}):([0-9]{6,10}):([0-9]{4}-[0-9]{2}-[0-9]{2})", re.ASCII)
+
+
+class Refused(Exception):
+    """The faults of a text. Each continues a sentence that begins with the variable's name, and shows no secret."""
+
+
+class Secret:
+    """A text that its repr does not show."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+def number(least: int, most: int) -> Reader[int]:
+    def read(text: str) -> int:
+        # Not more than nine digits: int() raises beyond 4,300.
+        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise Refused(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def seconds(least: int, most: int) -> Reader[timedelta]:
+    return lambda text: timedelta(seconds=number(least, most)(text))
+
+
+def days(least: int, most: int) -> Reader[timedelta]:
+    return lambda text: timedelta(days=number(least, most)(text))
+
+
+def choice(*allowed: str) -> Reader[str]:
+    """Reads one of ``allowed``. A variable without a default may be blank, too; what that means is told elsewhere."""
+
+    def read(text: str) -> str:
+        if text and text not in allowed:
+            raise Refused(f"must be one of {', '.join(sorted(allowed))}")
+        return text
+
+    return read
+
+
+def url(*schemes: str) -> Reader[str]:
+    def read(text: str) -> str:
+        if text.partition("://")[0] not in schemes:
+            # The value is not shown: it may hold a password.
+            raise Refused(f"must begin with one of {', '.join(sorted(schemes))} and ://")
+        return text
+
+    return read
+
+
+def base_url(text: str) -> str:
+    if text and not ORIGIN.fullmatch(text.lower()):
+        raise Refused("must be an origin such as https://chat.example.org, without a path")
+    return text
+
+
+def origin(text: str) -> str:
+    if not ORIGIN.fullmatch(text.lower()):
+        raise Refused(f"must hold origins like https://app.example.com; {text!r} is none")
+    return text.lower()
+
+
+def network(text: str) -> Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise Refused(f"must hold addresses or networks; {text!r} is neither") from None
+
+
+def fixed_code(text: str) -> FixedCode:
+    if match := FIXED_CODE.fullmatch(text):
+        with suppress(ValueError, DomainError):
+            return FixedCode(PhoneNumber(match[1]), match[2], date.fromisoformat(match[3]))
+    # The value is not shown: it holds a code.
+    raise Refused("must be like +919999999999:123456:2026-12-31, with commas between")
+
+
+def optional(read: Reader[T]) -> Reader[T | None]:
+    return lambda text: read(text) if text else None
+
+
+def several(read: Reader[T]) -> Reader[tuple[T, ...]]:
+    """Reads parts with commas between. Refused with the faults of all."""
+
+    def read_parts(text: str) -> tuple[T, ...]:
+        values: list[T] = []
+        faults: list[str] = []
+        for part in filter(None, map(str.strip, text.split(","))):
+            try:
+                values.append(read(part))
+            except Refused as refused:
+                faults += refused.args
+        if faults:
+            raise Refused(*faults)
+        return tuple(values)
+
+    return read_parts
+
+
+def set_of(read: Reader[T]) -> Reader[frozenset[T]]:
+    return lambda text: frozenset(several(read)(text))

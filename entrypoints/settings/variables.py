@@ -1,0 +1,197 @@
+"""Every variable of the environment, once: type, reader, default and meaning.
+
+Tests hold the README's table, ``.env.example`` and ``docker-compose.yml`` to it.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from domain.one_time_password import FixedCode
+from entrypoints.settings.readers import (
+    Network,
+    Reader,
+    Secret,
+    base_url,
+    choice,
+    days,
+    fixed_code,
+    network,
+    number,
+    optional,
+    origin,
+    seconds,
+    set_of,
+    several,
+    url,
+)
+
+T = TypeVar("T")
+
+HTTP = url("http", "https")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of the environment: how it is read, and what the README says of it."""
+
+    read: Reader[Any]
+    default: str
+    meaning: str
+    unset: str
+    may_be_blank: bool
+    name: str
+    field: str = ""
+
+
+def variable(
+    read: Reader[T],
+    default: str,
+    meaning: str,
+    *,
+    unset: str = "",
+    name: str = "",
+    may_be_blank: bool = False,
+    shown: bool = True,
+) -> T:
+    """A field of ``Settings``, read from the variable ``name``; by default that is the field's name in capitals.
+
+    ``unset`` tells what holds where there is no default. A blank variable counts as unset, unless it ``may_be_blank``.
+    What may hold a password is not ``shown`` in the repr.
+    """
+    declared: T = field(repr=shown, metadata={"variable": Variable(read, default, meaning, unset, may_be_blank, name)})
+    return declared
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the service was told. ``database_url`` and ``redis_url`` None: the embedded servers are to be used."""
+
+    # fmt: off
+    app_env: str = variable(choice("development", "production"), "development",
+        "`development` or `production`; production refuses what is unsafe there")
+    host: str = variable(str, "127.0.0.1", "address the web server listens on")
+    port: int = variable(number(1, 65535), "8000", "port the web server listens on")
+    web_threads: int = variable(number(1, 1000), "8", "requests one web process works on at once")
+    stream_threads: int = variable(number(1, 10_000), "600",
+        "requests one web process lets wait at once: streams and long polls")
+    one_core: bool = variable(lambda text: choice("one", "all")(text) == "one", "one",
+        "`one`: a web process keeps to one core, where others leave it most; or `all`", name="WEB_CORES")
+    database_url: str | None = variable(optional(url("postgres", "postgresql", "postgresql+psycopg2")), "",
+        "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`", unset="embedded server", shown=False)
+    redis_url: str | None = variable(optional(url("redis", "rediss", "unix")), "",
+        "Redis or Valkey, `redis://[:password@]host:6379[/0]`", unset="embedded server", shown=False)
+    redis_host: str | None = variable(optional(str), "", "host of Redis, in place of REDIS_URL")
+    redis_port: int = variable(number(1, 65535), "6379", "port of Redis, together with REDIS_HOST")
+    data_dir: Path = variable(lambda text: Path(text).absolute(), ".data",
+        "where the embedded servers and the generated secret are kept")
+    log_level: str = variable(choice("debug", "info", "warning", "error"), "info",
+        "`debug`, `info`, `warning` or `error`")
+    jwt_secrets: tuple[Secret, ...] = variable(several(Secret), "",
+        "signs access tokens, 32 bytes or more; several with commas, the first signs",
+        unset="generated", name="JWT_SECRET")
+    access_token: timedelta = variable(seconds(1, 86_400), "900",
+        "how long an access token is good", name="ACCESS_TOKEN_SECONDS")
+    password_pepper: Secret = variable(Secret, "", "mixed into password hashes; once set, never change it")
+    password_hash_cost: int = variable(number(10, 16), "12",
+        "bcrypt's cost: each step doubles the work; a login renews a hash of another cost")
+    otp_delivery: str = variable(choice("response", "console", "twilio", "webhook"), "response",
+        "`response` (refused in production), `console`, `twilio` or `webhook`")
+    otp_countries: tuple[str, ...] = variable(several(str.upper), "",
+        "ISO 3166 regions that codes are sent to, with commas; unset: all")
+    otp_test_numbers: tuple[FixedCode, ...] = variable(several(fixed_code), "",
+        "`+number:code:last day` with commas: always this code, nothing is sent")
+    otp_daily_per_number: int = variable(number(1, 1_000), "20", "codes sent a day to one number")
+    otp_daily_per_prefix: int = variable(number(1, 1_000_000), "100",
+        "codes sent a day to numbers that differ in their last three digits")
+    otp_daily_per_address: int = variable(number(1, 1_000_000), "100", "codes sent a day for one IP address")
+    otp_daily_total: int = variable(number(1, 100_000_000), "10000", "codes sent a day in all")
+    otp_webhook_url: str | None = variable(optional(HTTP), "", "where `webhook` posts codes to", shown=False)
+    otp_webhook_secret: Secret = variable(Secret, "", "signs what is posted there, 32 bytes or more")
+    twilio_account_sid: str | None = variable(optional(str), "", "account at Twilio")
+    twilio_auth_token: Secret = variable(Secret, "", "its token")
+    twilio_from: str | None = variable(optional(str), "", "number or messaging service (MG…) that sends")
+    twilio_api_base: str = variable(HTTP, "https://api.twilio.com", "another server that speaks the Twilio API")
+    phone_default_region: str = variable(str.upper, "IN", "ISO 3166 region of numbers written without a country code")
+    rate_limit_per_user: int = variable(number(0, 1_000_000), "3000", "requests a minute of one user; 0: no limit")
+    rate_limit_per_address: int = variable(number(0, 1_000_000), "6000",
+        "requests a minute of one IP address; 0: no limit")
+    rate_limit_logins: int = variable(number(0, 1_000_000), "60",
+        "requests a minute of one IP address to log in or sign up; 0: no limit")
+    trusted_proxies: tuple[Network, ...] = variable(several(network), "",
+        "our own proxies' addresses or networks, with commas: their X-Forwarded-For holds")
+    cors_origins: frozenset[str] = variable(set_of(origin), "", "origins whose pages may call the API, with commas")
+    llm_provider: str = variable(choice("gemini", "gemini-legacy", "openai-compatible", "offline"), "",
+        "`gemini`, `gemini-legacy`, `openai-compatible`, `offline`", unset="by GEMINI_API_KEY")
+    gemini_api_key: Secret = variable(Secret, "", "key of the Gemini API")
+    gemini_model: str = variable(str, "gemini-flash-latest", "model that answers")
+    gemini_fallback_models: tuple[str, ...] = variable(several(str), "gemini-flash-lite-latest",
+        "what answers when it is gone; several with commas", may_be_blank=True)
+    gemini_base_url: str | None = variable(optional(HTTP), "",
+        "another server that speaks the Gemini API", unset="Google's")
+    openai_base_url: str | None = variable(optional(HTTP), "",
+        "such as `http://localhost:11434/v1`, for `openai-compatible`")
+    openai_api_key: Secret = variable(Secret, "", "its key, if it wants one")
+    openai_model: str | None = variable(optional(str), "", "model that answers there")
+    history_tokens: int = variable(number(0, 10_000_000), "8000",
+        "how much of the conversation goes with a prompt; 0: nothing")
+    stripe_secret_key: Secret = variable(Secret, "", "key of the Stripe API")
+    stripe_price_id: str | None = variable(optional(str), "", "price of the Pro plan")
+    stripe_webhook_secrets: tuple[Secret, ...] = variable(several(Secret), "",
+        "signing secret of the webhook endpoint; several with commas", name="STRIPE_WEBHOOK_SECRET")
+    stripe_api_base: str | None = variable(optional(HTTP), "",
+        "another server that speaks the Stripe API", unset="Stripe's")
+    stripe_old_price_ids: frozenset[str] = variable(set_of(str), "",
+        "earlier prices that are still the Pro plan; several with commas")
+    payment_provider: str = variable(choice("stripe", "sandbox", "none"), "",
+        "`stripe`, `sandbox` (refused in production) or `none`", unset="by STRIPE_SECRET_KEY")
+    public_url: str = variable(base_url, "", "address at which browsers reach this service", unset="by PORT")
+    return_url_origins: frozenset[str] = variable(set_of(origin), "",
+        "other origins that a checkout may return to; several with commas")
+    past_due_grace: timedelta = variable(days(0, 365), "7",
+        "how long a failed renewal still leaves Pro, from the end of the paid period", name="PAST_DUE_GRACE_DAYS")
+    duplicate_subscriptions: str = variable(choice("cancel", "keep"), "cancel",
+        "`cancel` (and refund) a second subscription, or only `keep` it")
+    disputed_payments: str = variable(choice("record", "cancel"), "record",
+        "`record` a dispute, or `cancel` the subscription as well")
+    reconcile_every: timedelta = variable(seconds(10, 604_800), "3600",
+        "how often each customer is compared with Stripe", name="RECONCILE_SECONDS")
+    basic_daily_prompts: int = variable(number(0, 1_000_000), "5", "prompts a day on the Basic plan")
+    reply_lease: timedelta = variable(seconds(1, 3600), "60",
+        "how long a worker that went silent keeps a reply from the others", name="REPLY_LEASE_SECONDS")
+    reply_max_attempts: int = variable(number(1, 100), "3", "how often the model is asked for one reply")
+    reply_deadline: timedelta = variable(seconds(1, 86_400), "300",
+        "after which an unanswered message has failed", name="REPLY_DEADLINE_SECONDS")
+    user_concurrent_replies: int = variable(number(1, 1000), "2", "replies of one user that are written at once")
+    user_backlog_replies: int = variable(number(1, 1_000_000), "100",
+        "unfinished replies of one user beyond which no message is accepted: 429")
+    backlog_replies: int = variable(number(1, 10_000_000), "10000",
+        "unfinished replies of all users beyond which no message is accepted: 503")
+    worker_concurrency: int = variable(number(1, 1000), "100", "replies one worker process writes at once")
+    room_list_cache: timedelta = variable(seconds(1, 86_400), "300",
+        "how long a list of chatrooms is cached", name="ROOM_LIST_CACHE_SECONDS")
+    audit_retention: timedelta = variable(days(1, 36_500), "400",
+        "how long events of the audit trail are kept", name="AUDIT_RETENTION_DAYS")
+    # fmt: on
+
+    @property
+    def in_production(self) -> bool:
+        return self.app_env == "production"
+
+    @property
+    def jwt_secret(self) -> Secret:
+        """The one that signs; the others only verify."""
+        return self.jwt_secrets[0]
+
+    @property
+    def sends_codes(self) -> bool:
+        """Whether codes cost money, and strangers ask for them: not while they are in the answers."""
+        return self.otp_delivery != "response"
+
+
+def _declared(variable: Variable, field: str) -> Variable:
+    return replace(variable, field=field, name=variable.name or field.upper())
+
+
+VARIABLES = tuple(_declared(one.metadata["variable"], one.name) for one in fields(Settings))

@@ -1,0 +1,111 @@
+"""Columns have the names of the fields that they become, in the same order: rows are mapped by position."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
+from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
+from application.ports.idempotency import Accepted
+from application.ports.language_model import Exchange
+from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLine
+from application.ports.payments import Order
+from application.ports.reader import ChatroomSummary, Entry, SessionSummary, Turn
+from domain.accounts import Principal, Session, User
+from domain.billing import PaymentEvent, Subscription, SubscriptionRecord
+from domain.chat import Chatroom, Message
+from domain.plans import DailyQuota
+from domain.replies import Charge, Claim, ClaimedReply, EndedReply
+from tests.servers import new_database
+
+
+class Values(dict[str, Any]):
+    """Values of a statement: NULL where the type does not matter."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+VALUES = Values(
+    days=1, limit=0, max_attempts=1, user_concurrency=1, window=1, lease=timedelta(1), ids=[], waits=[timedelta(1)]
+)
+
+
+def names(row_type: type, *, without: str = "") -> tuple[str, ...]:
+    """The names of the fields of a dataclass or a named tuple."""
+    found = getattr(row_type, "_fields", None) or tuple(field.name for field in fields(row_type))
+    return tuple(name for name in found if name not in without.split())
+
+
+CHARGE = names(Charge)
+ENDED = (*names(EndedReply, without="charge"), *CHARGE)
+DAY = names(DailyQuota, without="limit plan")
+SUBSCRIPTION, RECORD = names(Subscription), names(SubscriptionRecord)
+PROFILE = ("id", "phone", "name", "email", "created_at", *DAY, *SUBSCRIPTION)
+EVENT = ("event_id", *names(PaymentEvent, without="id money"), "money_kind", "amount", "currency", "object_id")
+
+STATEMENTS = [
+    (replies.CLAIM_DUE, (*names(Claim), *names(ClaimedReply, without="claim"))),
+    (replies.FAIL, CHARGE),
+    (replies.STOP, CHARGE),
+    (replies.CANCEL_QUEUED, ENDED),
+    (replies.FAIL_EXPIRED, ENDED),
+    (reader.PRINCIPAL, names(Principal)),
+    (reader.SESSIONS, names(SessionSummary)),
+    (reader.PROFILE, PROFILE),
+    (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
+    (reader.PLAN_STATUS, (*DAY, *SUBSCRIPTION)),
+    (reader.ROOMS, names(ChatroomSummary)),
+    (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *names(Turn))),
+    (reader.TURNS_FROM, names(Turn)),
+    (reader.ENTRY, (*names(Entry, without="turn"), *names(Turn))),
+    (reader.HISTORY, names(Exchange)),
+    (chat.CHATROOM, names(Chatroom)),
+    (chat.LOCK_MESSAGE_OF, names(Message, without="user_id")),
+    (usage.SUBSCRIPTION_OF, SUBSCRIPTION),
+    (usage.SPEND, DAY),
+    (usage.USED_TODAY, DAY),
+    (users.USER_BY_ID, names(User)),
+    (users.USER_BY_PHONE, names(User)),
+    (refresh_tokens.FIND, (*names(Session), "used_at", "forgiven")),
+    (
+        idempotency.RECALL,
+        ("fingerprint", *names(Accepted, without="quota"), *(f"quota_{name}" for name in names(DailyQuota))),
+    ),
+    (audit.NEWEST, ("id", "at", "what", "user_id", "session_id", "phone_digest", "address", "device")),
+    (billing.TAKE_UNRECONCILED, names(Customer)),
+    (billing.CHECKOUT_OF, (*names(Order), *names(KeptCheckout, without="order"))),
+    (billing.GET_SUBSCRIPTION, ("version", *RECORD)),
+    (billing.FIND_EVENT, (*names(KeptEvent, without="event"), *EVENT)),
+    (billing.TAKE_PENDING, ("state", *EVENT)),
+    (billing.REOPEN_EVENT, EVENT),
+    (ledger.DAYS, names(DayOfUse)),
+    (ledger.PROMPTS, names(ChargedPrompt)),
+    (ledger.BILLING_FILE, ("customer_id", "version", "synced_at", *RECORD)),
+    (ledger.MONEY, names(MoneyLine)),
+    (ledger.LAST_EVENTS, names(EventLine)),
+]
+
+
+@pytest.fixture(scope="module")
+def cursor(database_server: str) -> Iterator[Cursor]:
+    """A database with nothing in it but the tables."""
+    with new_database(database_server) as url:
+        connection = psycopg2.connect(url)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+        connection.close()
+
+
+@pytest.mark.parametrize(("statement", "expected"), STATEMENTS)
+def test_columns_are_named_after_the_fields_in_their_order(
+    cursor: Cursor, statement: str, expected: tuple[str, ...]
+) -> None:
+    cursor.execute(statement, VALUES)
+    assert tuple(column.name for column in cursor.description or ()) == expected
