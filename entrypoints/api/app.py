@@ -1,4 +1,4 @@
-"""The Flask application: blueprints, problems, documentation."""
+"""The Flask application: blueprints, error handlers, documentation, middleware."""
 
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -9,52 +9,52 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from application.ports.payment_sandbox import PaymentSandbox
 from application.use_cases import UseCases
+from entrypoints.api.account import account_blueprint
 from entrypoints.api.auth import auth_blueprint
-from entrypoints.api.billing import billing_blueprint, serve_landing_pages
+from entrypoints.api.authentication import SCHEME, Authenticated
 from entrypoints.api.body import MAX_BODY_BYTES
-from entrypoints.api.chat import chat_blueprint
-from entrypoints.api.hardening import harden
-from entrypoints.api.home import home_blueprint
+from entrypoints.api.chatrooms import chatrooms_blueprint
+from entrypoints.api.cors import install_cors
+from entrypoints.api.health import health_blueprint
 from entrypoints.api.http_options import HttpOptions
+from entrypoints.api.landing import serve_landing_pages
 from entrypoints.api.messages import messages_blueprint
 from entrypoints.api.middleware import install_middleware
-from entrypoints.api.own_account import own_account_blueprint
 from entrypoints.api.payment_sandbox import serve_sandbox
 from entrypoints.api.problems import ProblemApi, register_problems
+from entrypoints.api.rate_limiting import install_rate_limiting
 from entrypoints.api.responses import to_json
-from entrypoints.api.room_changes import room_changes_blueprint
-from entrypoints.api.security import SCHEME, Guard
 from entrypoints.api.sessions import sessions_blueprint
-from entrypoints.api.subscriptions import subscriptions_blueprint
-from entrypoints.api.users import users_blueprint
+from entrypoints.api.subscription import subscription_blueprint
 from entrypoints.api.waiting import RequestSlots
+from entrypoints.api.webhooks import webhooks_blueprint
 
 DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwords, chatrooms, a daily free quota.
 
-Errors are `application/problem+json` (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC. A foreign id and a
-missing id give the same 404. Members of a body that are not documented are ignored.
+Errors are `application/problem+json` (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC. Ids that belong
+to another user and unknown ids give the same 404. Undocumented members of a body are ignored.
 """
 
 
 class Application(Flask):
-    """Flask, spared a question that it asks of every function it calls."""
+    """Flask without its check for coroutines, which it makes on every call of a view."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """No view of ours is a coroutine."""
         return func
 
 
 def create_app(
     use_cases: UseCases,
-    policy: HttpOptions = HttpOptions(),  # noqa: B008 - a frozen value
+    options: HttpOptions = HttpOptions(),  # noqa: B008 - a frozen value
     *,
     sandbox: PaymentSandbox | None = None,
     working_requests: int = 8,
     waiting_requests: int = 600,
 ) -> Flask:
-    """The application over ``use_cases``, which works on so many requests at once and lets so many others wait.
+    """The application over ``use_cases``. Several can exist in one process.
 
-    With the pages of a ``sandbox``, where there is one. Several can live in one process.
+    It works on ``working_requests`` at once while up to ``waiting_requests`` others poll or stream. With a ``sandbox``
+    it also serves the pages of the local payment provider.
     """
     app = Application("gemini-chat-backend", static_folder=None)
     app.config.update(
@@ -64,37 +64,39 @@ def create_app(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
     )
     app.url_map.strict_slashes = False
-    # Otherwise //chatroom is redirected to an address made of whatever Host the client sent.
+    # Otherwise //chatroom is redirected to an address that contains the Host header of the client.
     app.url_map.merge_slashes = False
-    api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
-    api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     register_problems(app)
-    guard = Guard(use_cases.auth.authenticate, use_cases.auth.limit_requests)
-    places = RequestSlots(working_requests, waiting_requests)
-    for blueprint in (
-        auth_blueprint(use_cases.auth, guard),
-        sessions_blueprint(use_cases.auth, guard),
-        users_blueprint(use_cases.auth, use_cases.billing, guard),
-        own_account_blueprint(use_cases.auth, guard),
-        chat_blueprint(use_cases.chat, guard, places),
-        messages_blueprint(use_cases.chat, guard, places),
-        room_changes_blueprint(use_cases.chat, guard),
-        subscriptions_blueprint(use_cases.billing, guard),
-        billing_blueprint(use_cases.billing, guard),
-        home_blueprint(use_cases.check_readiness),
-    ):
-        api.register_blueprint(blueprint)
+    slots = RequestSlots(working_requests, waiting_requests)
+    _register_blueprints(app, use_cases, slots)
     serve_landing_pages(app, use_cases.billing)
     if sandbox is not None:
         serve_sandbox(app, sandbox)
     _serve_documentation(app)
-    harden(app, use_cases.auth.limit_requests, policy)
-    install_middleware(app, places, policy)
+    install_cors(app, options.cors_origins)
+    install_rate_limiting(app, use_cases.auth.limit_requests)
+    install_middleware(app, slots, options)
     return app
 
 
+def _register_blueprints(app: Flask, use_cases: UseCases, slots: RequestSlots) -> None:
+    api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
+    api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    authenticated = Authenticated(use_cases.auth.authenticate, use_cases.auth.limit_requests)
+    for blueprint in (
+        auth_blueprint(use_cases.auth, authenticated),
+        sessions_blueprint(use_cases.auth, authenticated),
+        account_blueprint(use_cases.auth, use_cases.billing, authenticated),
+        chatrooms_blueprint(use_cases.chat, authenticated),
+        messages_blueprint(use_cases.chat, authenticated, slots),
+        subscription_blueprint(use_cases.billing, authenticated),
+        webhooks_blueprint(use_cases.billing),
+        health_blueprint(use_cases.check_readiness),
+    ):
+        api.register_blueprint(blueprint)
+
+
 def openapi_document(app: Flask) -> dict[str, Any]:
-    """The OpenAPI document of an application."""
     document: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
     return document
 
@@ -112,9 +114,9 @@ def _serve_documentation(app: Flask) -> None:
             "/openapi.json",
             config={
                 "app_name": "Gemini-style chat backend",
-                # No badge: it would ask a server of Swagger's about the document.
+                # No badge: it sends the document's address to a server of Swagger.
                 "validatorUrl": None,
-                # No OAuth; by default it is made of whatever Host the client sent, and put into a script.
+                # No OAuth: the default puts the Host header of the client into a script.
                 "oauth2RedirectUrl": None,
             },
         )
@@ -124,5 +126,5 @@ def _serve_documentation(app: Flask) -> None:
 def _version() -> str:
     try:
         return version("gemini-chat-backend")
-    except PackageNotFoundError:  # run from a checkout
+    except PackageNotFoundError:  # a checkout that is not installed
         return "0.1.0"

@@ -1,11 +1,12 @@
-"""JSON in: one loader that refuses what would trouble anybody behind it.
+"""JSON request bodies: a loader that refuses what Python or PostgreSQL cannot take.
 
-Flask and webargs alone answer 500 to JSON nested a thousand deep and to an integer of five thousand digits, and let NUL
-and lone surrogates pass, which PostgreSQL cannot store.
+Flask and webargs alone answer 500 to JSON nested a thousand deep and to an integer of five thousand digits, and accept
+NUL and lone surrogates, which PostgreSQL cannot store.
 """
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import flask
@@ -14,19 +15,22 @@ from flask_smorest import Blueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser, abort
 
+Body = dict[str, Any]
+View = Callable[..., flask.Response]
+
 MAX_BODY_BYTES = 64 * 1024
 MAX_DEPTH = 32
 MAX_DIGITS = 32
-# What PostgreSQL cannot store: NUL, and half a surrogate pair.
+# PostgreSQL cannot store NUL or half a surrogate pair.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class MalformedJson(ValueError):
-    """The text is not JSON that this service takes; says why, without quoting it."""
+    """The text is not acceptable JSON. The message says why, without quoting the text."""
 
 
 def load_json(body: bytes) -> Any:
-    """The value of a JSON text (RFC 8259) in UTF-8. MalformedJson when it is none or a wicked one."""
+    """The value of a JSON text (RFC 8259) in UTF-8. Raises MalformedJson for other texts and beyond the limits."""
     try:
         value = _decode(body.decode("utf-8"))
     except RecursionError:
@@ -82,15 +86,14 @@ _decode = json.JSONDecoder(
 
 
 class BodyParser(FlaskParser):
-    """webargs with our loader: 415 for another media type, 400 for JSON that is none."""
+    """webargs with this loader: 415 for another media type, 400 for malformed JSON."""
 
     def __init__(self, **options: Any) -> None:
-        """Nothing is known yet."""
         super().__init__(**options)
         self._defaults: dict[ma.Schema, dict[str, Any] | None] = {}
 
     def parse(self, argmap: Any, req: flask.Request | None = None, **options: Any) -> Any:
-        """The arguments. Where a request has none of them, what comes of that was worked out once."""
+        """The arguments. The result for requests that have none of them is computed once per schema."""
         if isinstance(argmap, ma.Schema) and _has_none_of(argmap, options.get("location")):
             defaults = self._defaults_of(argmap)
             if defaults is not None:
@@ -98,7 +101,7 @@ class BodyParser(FlaskParser):
         return super().parse(argmap, req, **options)
 
     def _defaults_of(self, schema: ma.Schema) -> dict[str, Any] | None:
-        """What nothing is loaded as; None where something is required."""
+        """The schema's result for no input; None if it requires some."""
         if schema not in self._defaults:
             try:
                 self._defaults[schema] = schema.load({})
@@ -107,7 +110,7 @@ class BodyParser(FlaskParser):
         return self._defaults[schema]
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:  # noqa: ARG002
-        """The body's value; missing when there is no body, so that each required field is reported."""
+        """The value of the body; ``missing`` without a body, so that each required field is reported."""
         body = req.get_data(cache=False)
         if not body:
             return missing
@@ -120,7 +123,7 @@ class BodyParser(FlaskParser):
 
 
 def _has_none_of(schema: ma.Schema, location: str | None) -> bool:
-    """Whether the request at hand has none of a schema's arguments in its query or among its headers."""
+    """Whether the query or the headers of the request contain no argument of the schema."""
     environ = flask.request.environ
     if location == "query":
         return not environ.get("QUERY_STRING")
@@ -131,12 +134,23 @@ def _has_none_of(schema: ma.Schema, location: str | None) -> bool:
 
 
 class JsonBlueprint(Blueprint):
-    """A blueprint whose bodies go through our loader."""
+    """A blueprint whose request bodies are loaded by load_json."""
 
     ARGUMENTS_PARSER = BodyParser()
 
     def _prepare_arguments_doc(self, doc: dict[str, Any], doc_info: dict[str, Any], **context: Any) -> dict[str, Any]:
-        """Leave 422 to the default response: flask-smorest names it as http.HTTPStatus does, anew in Python 3.13."""
+        """Leave 422 to the default response: its name in http.HTTPStatus changed in Python 3.13."""
         doc_info.get("arguments", {}).pop("responses", None)
         documented: dict[str, Any] = super()._prepare_arguments_doc(doc, doc_info, **context)
         return documented
+
+    def post_with_alias(self, path: str, *, alias: str) -> Callable[[View], View]:
+        """Routes POST of ``path`` to a view, and POST of ``alias``, which is documented as deprecated."""
+
+        def decorate(view: View) -> View:
+            self.route(path, methods=["POST"], endpoint=view.__name__)(view)
+            deprecated = self.doc(deprecated=True)(view)
+            self.route(alias, methods=["POST"], endpoint=f"{view.__name__}_alias")(deprecated)
+            return view
+
+        return decorate

@@ -1,4 +1,4 @@
-"""Who is at the other end: the address that a request comes from, and what the client calls itself."""
+"""The client of a request: its address, through trusted proxies, and its User-Agent."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,53 +12,52 @@ from domain.accounts import DEVICE_MAX_LENGTH, Origin
 Network = IPv4Network | IPv6Network
 
 MAX_AGENT_LENGTH = 1_000
-# A proxy that adds to a list without end is none of ours.
+# Entries of X-Forwarded-For that are read, from the end.
 MAX_HOPS = 32
-# One customer of a provider has at least so much of IPv6 to himself.
-IPV6_CUSTOMER_BITS = 64
-# Where a request carries what was found out.
+# Rate limits treat an IPv6 /64 as one client.
+IPV6_CLIENT_BITS = 64
+# Key of the WSGI environ.
 ORIGIN = "gemini_chat.origin"
-# Longer headers than these are read each time: they are no browser's, and shall not fill the memory.
-MAX_REMEMBERED = 400
-REMEMBERED_CLIENTS = 4_096
+# Origins of clients with longer headers than this are not cached, so that they cannot fill the memory.
+MAX_CACHED_LENGTH = 400
+CACHED_CLIENTS = 4_096
 
 
 def origin() -> Origin:
-    """Where the request at hand comes from."""
+    """The origin of the current request."""
     found: Origin = request.environ[ORIGIN]
     return found
 
 
 def note_origin(environ: dict[str, Any], trusted_proxies: tuple[Network, ...]) -> None:
-    """Find out where a request comes from."""
+    """Store the origin of a request in its environ, for ``origin()``."""
     remote, agent = environ.get("REMOTE_ADDR") or "", environ.get("HTTP_USER_AGENT", "")
     forwarded = environ.get("HTTP_X_FORWARDED_FOR", "") if trusted_proxies else ""
-    # The same clients come again and again.
-    read = _remembered if len(agent) + len(forwarded) <= MAX_REMEMBERED else read_origin
+    read = _cached_origin if len(agent) + len(forwarded) <= MAX_CACHED_LENGTH else read_origin
     environ[ORIGIN] = read(remote, forwarded, agent, trusted_proxies)
 
 
 def read_origin(remote: str, forwarded: str, agent: str, trusted_proxies: tuple[Network, ...]) -> Origin:
-    """Where a request comes from.
+    """The address and device of a client.
 
-    X-Forwarded-For is read from its end, and only as far as each hop was written by a proxy that we trust: whatever
-    stands further left, anybody may have written.
+    X-Forwarded-For is read from its end, and only as long as each entry was written by a trusted proxy: the client may
+    have written everything further left.
     """
     address = _parse(remote)
     if address is not None and _is_trusted(address, trusted_proxies):
-        address = _nearest_stranger(forwarded, address, trusted_proxies)
+        address = _nearest_untrusted(forwarded, address, trusted_proxies)
     return _origin(address, agent)
 
 
-_remembered = lru_cache(maxsize=REMEMBERED_CLIENTS)(read_origin)
+_cached_origin = lru_cache(maxsize=CACHED_CLIENTS)(read_origin)
 
 
 def _origin(address: IPv4Address | IPv6Address | None, agent: str) -> Origin:
     device = "".join(filter(str.isprintable, agent[:MAX_AGENT_LENGTH]))[:DEVICE_MAX_LENGTH]
-    return Origin(_written(address) if address is not None else None, device or None)
+    return Origin(_client_of(address) if address is not None else None, device or None)
 
 
-def _nearest_stranger(
+def _nearest_untrusted(
     forwarded: str, proxy: IPv4Address | IPv6Address, trusted_proxies: Sequence[Network]
 ) -> IPv4Address | IPv6Address:
     address = proxy
@@ -86,7 +85,7 @@ def _is_trusted(address: IPv4Address | IPv6Address, trusted_proxies: Sequence[Ne
     return any(address in network for network in trusted_proxies)
 
 
-def _written(address: IPv4Address | IPv6Address) -> str:
+def _client_of(address: IPv4Address | IPv6Address) -> str:
     if isinstance(address, IPv4Address):
         return str(address)
-    return str(ip_network(f"{IPv6Address(int(address))}/{IPV6_CUSTOMER_BITS}", strict=False))
+    return str(ip_network(f"{IPv6Address(int(address))}/{IPV6_CLIENT_BITS}", strict=False))

@@ -1,4 +1,4 @@
-"""What the HTTP door is told about the world around it."""
+"""HTTP deployment options: trusted proxies, CORS origins, HTTPS."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """``trusted_proxies``: whose X-Forwarded-For counts. ``cors_origins``: whose pages may call the API.
+    """``trusted_proxies``: networks whose X-Forwarded-For is believed.
 
-    ``https_only``: browsers are told never to come without TLS.
+    ``cors_origins``: origins whose pages may call the API, in lower case. ``https_only``: send HSTS.
     """
 
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()

@@ -1,37 +1,59 @@
-"""/message: one message or reply; watching a reply, stopping it, asking for another one."""
+"""/chatroom/{id}/message(s) and /message: sending and reading messages; watching, cancelling and repeating replies.
 
-from collections.abc import Iterator
+An entry is a message of the user or a reply of the model. `/message/{id}` takes the id of either; the id of a message
+stands for its newest reply where an operation is about replies.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
 
+from application.chat.chatrooms import DEFAULT_TURNS_PER_PAGE
 from application.chat.follow_reply import Delta, Ended, Heartbeat, Reset, StreamEvent
 from application.chat.send_message import SentMessage
+from application.ports.reader import Entry, Turn
 from application.ports.reply_stream import START, Position
 from application.use_cases import Chat
 from domain.accounts import Principal
-from domain.chat import MessageId
-from domain.replies import ReplyState
-from entrypoints.api.body import JsonBlueprint
-from entrypoints.api.entries import (
-    OneEntrySchema,
-    PromisedReplySchema,
-    SentMessageSchema,
-    entry_json,
-    entry_path,
-    quota_headers,
-    reply_json,
-    sent_json,
-)
-from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
-from entrypoints.api.schemas import Schema
-from entrypoints.api.security import Guard
-from entrypoints.api.waiting import RequestSlots
+from domain.chat import MESSAGE_MAX_LENGTH, ChatroomId, MessageId
+from domain.errors import DependencyDown
+from domain.plans import DailyQuota
+from domain.replies import FailureReason, ReplyState
+from entrypoints.api.authentication import Authenticated
+from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
+from entrypoints.api.schemas import QueryInteger, QueryUuid, QuotaSchema, Schema, described, quota_json
+from entrypoints.api.waiting import MAX_WAIT, RequestSlots, TooManyWaiting, preferred_wait
 
-# Listeners try again after so long when the connection breaks.
+MAX_PER_PAGE = 100
+
+# After a broken connection, browsers reconnect after this time.
 RECONNECT_MILLISECONDS = 1_000
+
+# Longer positions in a Last-Event-ID are none of ours.
+MAX_POSITION_DIGITS = 20
+
+FAILURE_DETAILS = {
+    FailureReason.MODEL_BUSY: "The model was too busy to answer. Your prompt was not counted.",
+    FailureReason.MODEL_UNREACHABLE: "The model could not be reached. Your prompt was not counted.",
+    FailureReason.MODEL_REJECTED_REQUEST: "The model did not accept the request. Your prompt was not counted.",
+    FailureReason.MODEL_NOT_FOUND: "The model is not available. Your prompt was not counted.",
+    FailureReason.REFUSED: "The model declined to answer this. Your prompt was not counted.",
+    FailureReason.EMPTY_ANSWER: "The model had nothing to say to this. Your prompt was not counted.",
+    FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Your prompt was not counted.",
+    FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Your prompt was not counted.",
+}
+
+SENT_HEADERS = {
+    "Location": {"description": "The reply", "schema": {"type": "string"}},
+    "RateLimit": {"description": "What is left of the day", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "The plan's limit", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {"description": "`true`: answered earlier", "schema": {"type": "string"}},
+}
 
 STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-Event-ID`, from where the
 client left off: while it is being written, on any device, and afterwards.
@@ -39,120 +61,389 @@ client left off: while it is being written, on any device, and afterwards.
 | event | data |
 |---|---|
 | `delta` | `{"text": …}`: more of the reply |
-| `reset` | `{}`: forget the text so far, the reply is being written anew, or nothing of it is kept |
+| `reset` | `{}`: discard the text so far; the reply is being written anew, or its text was not kept |
 | `done`, `failed`, `cancelled` | the finished reply as in `GET /message/{id}`; the stream ends |
 
 A comment comes at least every few seconds. The stream ends by itself."""
 
 
+class FailureSchema(Schema):
+    code = ma.fields.Enum(FailureReason, by_value=True, required=True)
+    detail = ma.fields.String(required=True)
+
+
+class TokenUsageSchema(Schema):
+    input_tokens = ma.fields.Integer(required=True, allow_none=True)
+    output_tokens = ma.fields.Integer(required=True, allow_none=True)
+
+
+class EntrySchema(Schema):
+    id = ma.fields.UUID(required=True)
+    chatroom_id = ma.fields.UUID(required=True)
+    role = ma.fields.String(required=True, validate=ma.validate.OneOf(["user", "bot"]))
+    content = ma.fields.String(required=True, allow_none=True, metadata=described("null until the reply is done"))
+    created_at = ma.fields.AwareDateTime(required=True)
+    reply_to = ma.fields.UUID(metadata=described("Replies only: the message this answers"))
+    status = ma.fields.Enum(ReplyState, by_value=True, metadata=described("Replies only"))
+    model = ma.fields.String(metadata=described("Which model answered"))
+    truncated = ma.fields.Boolean(metadata=described("The model reached its output limit"))
+    finished_at = ma.fields.AwareDateTime()
+    error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
+    usage = ma.fields.Nested(TokenUsageSchema)
+
+
+class OneEntrySchema(EntrySchema):
+    replies = ma.fields.List(ma.fields.UUID(), metadata=described("Messages only: all replies to it, oldest first"))
+
+
+class NewMessageSchema(Schema):
+    message = ma.fields.String(required=True, validate=ma.validate.Length(1, MESSAGE_MAX_LENGTH))
+
+
+class MessageHeadersSchema(Schema):
+    idempotency_key = ma.fields.String(
+        data_key="Idempotency-Key",
+        validate=[ma.validate.Length(1, 255), ma.validate.Regexp(r"[\x21-\x7e]+\Z")],
+        metadata=described("Chosen by the client, such as a UUID"),
+    )
+    prefer = ma.fields.String(
+        data_key="Prefer",
+        metadata=described("`wait=N`: wait up to N seconds (at most 25) for the reply"),
+    )
+
+
+class MessagesQuerySchema(Schema):
+    after = QueryUuid(metadata=described("The last entry you have"))
+    before = QueryUuid(metadata=described("The `nextCursor` of the last page"))
+    limit = QueryInteger(load_default=DEFAULT_TURNS_PER_PAGE * 2, validate=ma.validate.Range(1, MAX_PER_PAGE))
+    wait = QueryInteger(
+        load_default=0,
+        validate=ma.validate.Range(0, int(MAX_WAIT.total_seconds())),
+        metadata=described("With `after`: seconds to wait for a finished entry"),
+    )
+
+
+class MessagesSchema(Schema):
+    messages = ma.fields.List(ma.fields.Nested(EntrySchema), required=True, metadata=described("Oldest first"))
+    next_cursor = ma.fields.UUID(
+        required=True, allow_none=True, metadata=described("Send as `before` to read the older messages")
+    )
+
+
+class ReplyStatusSchema(Schema):
+    id = ma.fields.UUID(required=True)
+    status = ma.fields.Enum(ReplyState, by_value=True, required=True)
+
+
+class SentMessageSchema(Schema):
+    message = ma.fields.Nested(EntrySchema, required=True)
+    reply = ma.fields.Nested(ReplyStatusSchema, required=True)
+    quota = ma.fields.Nested(QuotaSchema, required=True)
+    links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
+
+
+class AnsweredMessageSchema(SentMessageSchema):
+    reply = ma.fields.Nested(EntrySchema, required=True)
+
+
 class CancelledSchema(Schema):
-    """What becomes of the reply."""
-
-    reply = ma.fields.Nested(PromisedReplySchema, required=True)
+    reply = ma.fields.Nested(ReplyStatusSchema, required=True)
 
 
-def messages_blueprint(chat: Chat, guard: Guard, places: RequestSlots) -> JsonBlueprint:
-    """Everything below /message. An id is a message's, then its newest reply is meant, or a reply's own."""
-    blp = JsonBlueprint("message", __name__, url_prefix="/message", description="Messages and replies")
+def messages_blueprint(chat: Chat, authenticated: Authenticated, slots: RequestSlots) -> JsonBlueprint:
+    blp = JsonBlueprint("Messages", __name__, description="Messages and the model's replies")
 
-    @blp.route("/<uuid:entry_id>", methods=["GET"])
-    @guard
+    @blp.route("/chatroom/<uuid:chatroom_id>/message", methods=["POST"])
+    @authenticated
+    @blp.arguments(MessageHeadersSchema(), location="headers")
+    @blp.arguments(NewMessageSchema())
+    @blp.response(202, SentMessageSchema, description="Accepted: the reply comes later", headers=SENT_HEADERS)
+    @blp.alt_response(
+        201,
+        schema=AnsweredMessageSchema,
+        description="Accepted, and the reply is finished: with `Prefer: wait=N`",
+        headers=SENT_HEADERS,
+        success=True,
+    )
+    def send_message(principal: Principal, headers: Body, body: Body, chatroom_id: UUID) -> Response:
+        """Send a message; the model's reply comes later.
+
+        Once this is accepted there will be exactly one reply, or one clear failure that costs nothing. With an
+        `Idempotency-Key` the request can be repeated without sending the message twice: for 24 hours the same key gets
+        the same response. 429 `daily_quota_exceeded` with `Retry-After` when the day's prompts are used up; 409
+        `idempotency_key_in_use` and 422 `idempotency_key_reused`; 503 `backlog_full`.
+        """
+        sent = chat.send_message(
+            sender=principal.user_id,
+            chatroom_id=ChatroomId(chatroom_id),
+            text=body["message"],
+            idempotency_key=headers.get("idempotency_key"),
+        )
+        response_headers = _sent_headers(sent)
+        if sent.repeated:
+            response_headers["Idempotent-Replayed"] = "true"
+        reply = _wait_for_reply(chat, slots, sent, within=preferred_wait())
+        return json_response(_sent_json(sent, reply), 201 if reply else 202, response_headers)
+
+    @blp.route("/chatroom/<uuid:chatroom_id>/messages", methods=["GET"])
+    @authenticated
+    @blp.arguments(MessagesQuerySchema(), location="query")
+    @blp.response(200, MessagesSchema)
+    def read_messages(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+        """Read the messages and replies before or after an entry, oldest first; without either, the newest.
+
+        With `after` and `wait`, the response comes as soon as a reply after that entry is finished, or when the time
+        is up: then ask again with the last finished entry.
+
+        The order is that of the conversation, in which every reply stands with its message. So a new reply to a message
+        that stands before the entry of `after` is neither listed nor waited for. The client that asked for it with
+        `retry` or `regenerate` has its `Location`; other devices find it when they read that page again.
+        """
+        if "after" not in query:
+            return _page_before(chat, principal, query, chatroom_id)
+        after = MessageId(query["after"])
+        turns = _poll_messages(chat, slots, principal, query, chatroom_id)
+        entries = _entries_after(after, chatroom_id, turns)
+        return json_response({"messages": entries[: query["limit"]], "nextCursor": None})
+
+    @blp.route("/message/<uuid:entry_id>", methods=["GET"])
+    @authenticated
     @blp.response(200, OneEntrySchema, headers={"ETag": {"schema": {"type": "string"}}})
     @blp.alt_response(304, description="Not modified: you have it", success=True)
     def read_entry(principal: Principal, entry_id: UUID) -> Response:
-        """One message, or one reply."""
+        """Read one message or one reply."""
         entry = chat.read_entry(user_id=principal.user_id, entry_id=MessageId(entry_id))
-        body = to_json(entry_json(entry_id, entry))
+        body = to_json(_entry_json(entry_id, entry))
         return tagged_response(body, entity_tag(body))
 
-    @blp.route("/<uuid:entry_id>/stream", methods=["GET"])
-    @guard
+    @blp.route("/message/<uuid:entry_id>/stream", methods=["GET"])
+    @authenticated
     @blp.response(200, {"type": "string"}, content_type="text/event-stream", description=STREAM_DESCRIPTION)
     def follow_reply(principal: Principal, entry_id: UUID) -> Response:
         """Watch a reply being written."""
         events = chat.follow_reply(user_id=principal.user_id, entry_id=MessageId(entry_id), after=_last_position())
-        return places.kept_open(
-            Response(
-                _server_sent(events),
-                mimetype="text/event-stream",
-                # nginx and its like would hold the chunks back.
-                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-            )
-        )
+        return _stream_response(events, slots)
 
-    @blp.route("/<uuid:entry_id>/cancel", methods=["POST"])
-    @guard
+    @blp.route("/message/<uuid:entry_id>/cancel", methods=["POST"])
+    @authenticated
     @blp.response(202, CancelledSchema)
-    def cancel(principal: Principal, entry_id: UUID) -> Response:
-        """Stop a reply.
+    def cancel_reply(principal: Principal, entry_id: UUID) -> Response:
+        """Cancel a reply.
 
-        One that has not begun is `cancelled` at once and costs nothing. One that is `running` stops within a second and
-        keeps what there is of it. 409 `reply_finished` when there is nothing to stop.
+        A reply that has not begun is `cancelled` at once and costs nothing. One that is `running` stops within a second
+        and keeps the text written so far. 409 `reply_finished` when it is finished already.
         """
         reply_id, state = chat.cancel_reply(user_id=principal.user_id, entry_id=MessageId(entry_id))
         return json_response(
-            {"reply": {"id": reply_id, "status": state.value}}, 202, {"Location": entry_path(reply_id)}
+            {"reply": {"id": reply_id, "status": state.value}}, 202, {"Location": _entry_path(reply_id)}
         )
 
-    @blp.route("/<uuid:entry_id>/retry", methods=["POST"])
-    @guard
+    @blp.route("/message/<uuid:entry_id>/retry", methods=["POST"])
+    @authenticated
     @blp.response(202, SentMessageSchema)
-    def retry(principal: Principal, entry_id: UUID) -> Response:
-        """Ask once more after a reply that failed or was cancelled.
+    def retry_reply(principal: Principal, entry_id: UUID) -> Response:
+        """Ask for a new reply after one that failed or was cancelled.
 
-        The failure gave its prompt back and the retry takes it again: an answered message costs one prompt in all.
+        The failed reply was refunded and the retry is charged, so an answered message costs one prompt in all.
         `Location` is the new reply. 409 `reply_not_failed` otherwise.
         """
-        return _asked_again(chat.ask_again.retry(user_id=principal.user_id, entry_id=MessageId(entry_id)))
+        sent = chat.ask_again.retry(user_id=principal.user_id, entry_id=MessageId(entry_id))
+        return json_response(_sent_json(sent), 202, _sent_headers(sent))
 
-    @blp.route("/<uuid:entry_id>/regenerate", methods=["POST"])
-    @guard
+    @blp.route("/message/<uuid:entry_id>/regenerate", methods=["POST"])
+    @authenticated
     @blp.response(202, SentMessageSchema)
-    def regenerate(principal: Principal, entry_id: UUID) -> Response:
-        """Ask for another reply to the same message, charged as a prompt.
+    def regenerate_reply(principal: Principal, entry_id: UUID) -> Response:
+        """Ask for another reply to an answered message; it is charged as a prompt.
 
-        The newest reply shows in the chatroom, in the place of the one before; the older ones stay readable by their
-        ids. `Location` is the new one. 409 `reply_not_done` unless the newest is done.
+        The chatroom shows the newest reply in place of the previous one; the older replies can still be read by their
+        ids. `Location` is the new reply. 409 `reply_not_done` unless the newest reply is done.
         """
-        return _asked_again(chat.ask_again.regenerate(user_id=principal.user_id, entry_id=MessageId(entry_id)))
+        sent = chat.ask_again.regenerate(user_id=principal.user_id, entry_id=MessageId(entry_id))
+        return json_response(_sent_json(sent), 202, _sent_headers(sent))
 
     return blp
 
 
-def _asked_again(sent: SentMessage) -> Response:
-    headers = {"Location": entry_path(sent.reply_id), **quota_headers(sent.quota)}
-    return json_response(sent_json(sent), 202, headers)
+# --- Pages of messages ---
+
+
+def turns_for(entries: int) -> int:
+    """The number of turns that shows at least this many entries: a turn is a message with its reply."""
+    return (entries + 1) // 2
+
+
+def _page_before(chat: Chat, principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+    conversation = chat.read_chatroom(
+        user_id=principal.user_id,
+        chatroom_id=ChatroomId(chatroom_id),
+        turns=turns_for(query["limit"]),
+        before=query.get("before"),
+    )
+    return json_response(
+        {"messages": turns_json(chatroom_id, conversation.turns), "nextCursor": conversation.next_before}
+    )
+
+
+def _entries_after(after: MessageId, chatroom_id: UUID, turns: Sequence[Turn]) -> list[Body]:
+    """Of the first turn, which contains ``after``, only the newer entries; all entries of the other turns.
+
+    Ids alone do not tell the order of the conversation, since a newer reply to an older message stands with it.
+    """
+    first = [entry for entry in turns_json(chatroom_id, turns[:1]) if entry["id"] > after]
+    return first + turns_json(chatroom_id, turns[1:])
+
+
+# --- Waiting and streaming ---
+
+
+def _poll_messages(
+    chat: Chat, slots: RequestSlots, principal: Principal, query: Body, chatroom_id: UUID
+) -> Sequence[Turn]:
+    with slots.released():
+        return chat.poll_messages(
+            user_id=principal.user_id,
+            chatroom_id=ChatroomId(chatroom_id),
+            after=MessageId(query["after"]),
+            # The first turn is that of ``after``, which the client has.
+            turns=turns_for(query["limit"]) + 1,
+            within=min(timedelta(seconds=query["wait"]), MAX_WAIT),
+        )
+
+
+def _wait_for_reply(chat: Chat, slots: RequestSlots, sent: SentMessage, *, within: timedelta) -> Body | None:
+    """The reply if it is finished within the time that the client prefers to wait."""
+    if not within:
+        return None
+    try:
+        with slots.released():
+            entry = chat.wait_for_reply(user_id=sent.message.user_id, reply_id=sent.reply_id, within=within)
+    except (DependencyDown, TooManyWaiting):
+        # The message is accepted: an error would make the client send it again.
+        return None
+    return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
+
+
+def _stream_response(events: Iterator[StreamEvent], slots: RequestSlots) -> Response:
+    return slots.hold_while_streaming(
+        Response(
+            _server_sent(events),
+            mimetype="text/event-stream",
+            # Without X-Accel-Buffering, nginx and other proxies hold chunks back.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+    )
 
 
 def _last_position() -> Position:
-    run, _, characters = request.headers.get("Last-Event-ID", "").partition("-")
-    if run.isascii() and run.isdigit() and characters.isascii() and characters.isdigit() and len(run + characters) < 20:
-        return Position(int(run), int(characters))
-    return START
+    """The position in ``Last-Event-ID``; the beginning where there is none or it is not one of ours."""
+    generation, _, characters = request.headers.get("Last-Event-ID", "").partition("-")
+    if not all(part.isascii() and part.isdigit() for part in (generation, characters)):
+        return START
+    if len(generation + characters) >= MAX_POSITION_DIGITS:
+        return START
+    return Position(int(generation), int(characters))
 
 
 def _server_sent(events: Iterator[StreamEvent]) -> Iterator[bytes]:
-    """Events in the format of html.spec.whatwg.org, section 9.2."""
+    """The format of html.spec.whatwg.org, section 9.2."""
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
     for event in events:
         match event:
             case Delta(position, text):
-                yield _event("delta", {"text": text}, position)
+                yield _server_sent_event("delta", {"text": text}, position)
             case Reset(position):
-                yield _event("reset", {}, position)
+                yield _server_sent_event("reset", {}, position)
             case Ended(position, entry):
-                yield _event(_ENDINGS[entry.turn.reply_state], reply_json(entry.chatroom_id, entry.turn), position)
+                # The final states are also the names of the events.
+                reply = reply_json(entry.chatroom_id, entry.turn)
+                yield _server_sent_event(entry.turn.reply_state.value, reply, position)
             case Heartbeat():
                 yield b": still here\n\n"
 
 
-_ENDINGS = {
-    ReplyState.DONE: "done",
-    ReplyState.FAILED: "failed",
-    ReplyState.CANCELLED: "cancelled",
-}
-
-
-def _event(name: str, data: dict[str, Any], position: Position) -> bytes:
-    # JSON has no line breaks of its own: one line of data.
+def _server_sent_event(name: str, data: dict[str, Any], position: Position) -> bytes:
+    # JSON without line breaks: one `data` line.
     return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (*position, name.encode(), to_json(data))
+
+
+# --- Presentation ---
+
+
+def turns_json(chatroom_id: UUID, turns: Iterable[Turn]) -> list[Body]:
+    """The messages of the turns, each followed by its reply, as EntrySchema describes them."""
+    return [entry for turn in turns for entry in (_message_json(chatroom_id, turn), reply_json(chatroom_id, turn))]
+
+
+def reply_json(chatroom_id: UUID, turn: Turn) -> Body:
+    """The reply of a turn as EntrySchema describes it."""
+    entry: Body = {
+        "id": turn.reply_id,
+        "chatroomId": chatroom_id,
+        "role": "bot",
+        "content": turn.reply_content,
+        "createdAt": turn.reply_created_at,
+        "replyTo": turn.message_id,
+        "status": turn.reply_state.value,
+    }
+    if turn.finished_at is not None:
+        entry["finishedAt"] = turn.finished_at
+    if turn.reply_state is ReplyState.DONE:
+        entry["model"] = turn.model
+        entry["truncated"] = turn.truncated
+        entry["usage"] = {"inputTokens": turn.input_tokens, "outputTokens": turn.output_tokens}
+    if turn.failure is not None:
+        entry["error"] = {"code": turn.failure.value, "detail": FAILURE_DETAILS[turn.failure]}
+    return entry
+
+
+def _message_json(chatroom_id: UUID, turn: Turn) -> Body:
+    return {
+        "id": turn.message_id,
+        "chatroomId": chatroom_id,
+        "role": "user",
+        "content": turn.content,
+        "createdAt": turn.sent_at,
+    }
+
+
+def _entry_json(entry_id: UUID, entry: Entry) -> Body:
+    """The message or the reply of a turn, whichever has the id."""
+    if entry.turn.message_id == entry_id:
+        return {**_message_json(entry.chatroom_id, entry.turn), "replies": list(entry.replies)}
+    return reply_json(entry.chatroom_id, entry.turn)
+
+
+def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:
+    """As SentMessageSchema describes it; with the finished ``reply``, as AnsweredMessageSchema does."""
+    message = sent.message
+    return {
+        "message": {
+            "id": message.id,
+            "chatroomId": message.chatroom_id,
+            "role": "user",
+            "content": message.content,
+            "createdAt": message.created_at,
+        },
+        "reply": reply or {"id": sent.reply_id, "status": ReplyState.QUEUED.value},
+        "quota": quota_json(sent.quota),
+        "links": {
+            "chatroom": f"/chatroom/{message.chatroom_id}",
+            "reply": _entry_path(sent.reply_id),
+            "stream": f"{_entry_path(sent.reply_id)}/stream",
+        },
+    }
+
+
+def _sent_headers(sent: SentMessage) -> dict[str, str]:
+    return {"Location": _entry_path(sent.reply_id), **_quota_headers(sent.quota)}
+
+
+def _entry_path(entry_id: UUID) -> str:
+    return f"/message/{entry_id}"
+
+
+def _quota_headers(quota: DailyQuota) -> dict[str, str]:
+    if quota.limit is None or quota.remaining is None:
+        return {}
+    return rate_limit_headers(limit=quota.limit, remaining=quota.remaining, resets_at=quota.resets_at)

@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): ``type``, ``title``, ``status``, ``detail``, ``code``, ``requestId`` and facts."""
+"""Errors as problem+json (RFC 9457): `type`, `title`, `status`, `detail`, `code`, `requestId` and the error's facts."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from domain import errors
 from domain.errors import DomainError, InvalidValue
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
-from entrypoints.api.schemas import Schema
+from entrypoints.api.schemas import Schema, camel_case
 from entrypoints.api.waiting import TooManyWaiting
 
 PROBLEM_JSON = "application/problem+json"
@@ -29,7 +29,7 @@ STATUS_OF_KIND: Mapping[type[DomainError], int] = {
     errors.Unavailable: 503,
 }
 
-# What HTTP itself refuses: code, title. Everything else that werkzeug raises is a bad_request.
+# Code and title by status of errors of HTTP itself. Every other exception of werkzeug is a bad_request.
 HTTP_PROBLEMS = {
     400: ("bad_request", "The request cannot be understood"),
     404: ("not_found", "There is nothing here"),
@@ -41,24 +41,24 @@ HTTP_PROBLEMS = {
     503: ("unavailable", "Not available at the moment"),
 }
 
-# Names of our own headers that werkzeug's exceptions may carry to the client.
+# Headers of werkzeug's exceptions that are kept, in lower case.
 KEPT_HEADERS = frozenset({"allow", "retry-after", "location"})
 
-# Where a user whose prompts are used up can have more.
+# Named in daily_quota_exceeded.
 UPGRADE_PATH = "/subscribe/pro"
 
 log = structlog.get_logger(__name__)
 
 
 class ProblemSchema(Schema):
-    """A problem (RFC 9457), with the facts of its ``code`` as further members."""
+    """RFC 9457. The facts of the error are further members, which depend on ``code``."""
 
-    type = ma.fields.String(required=True, metadata={"description": "Which problem; `/problems` lists them"})
+    type = ma.fields.String(required=True, metadata={"description": "Identifies the problem; `/problems` lists all"})
     title = ma.fields.String(required=True)
     status = ma.fields.Integer(required=True)
     detail = ma.fields.String()
     code = ma.fields.String(required=True, metadata={"description": "Stable, for programs"})
-    requestId = ma.fields.String(required=True)  # noqa: N815
+    request_id = ma.fields.String(required=True)
     errors = ma.fields.Dict(
         keys=ma.fields.String(),
         values=ma.fields.List(ma.fields.String()),
@@ -67,31 +67,30 @@ class ProblemSchema(Schema):
 
 
 class ProblemApi(Api):
-    """flask-smorest with problems in place of its own errors."""
+    """flask-smorest whose errors are problems."""
 
     ERROR_SCHEMA = ProblemSchema
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """A problem for what werkzeug or webargs refused."""
+        """Called for exceptions of werkzeug and webargs."""
         return http_problem(error)
 
     def _register_responses(self) -> None:
-        """Document errors as what they are."""
+        """Document the default response of every operation as a problem."""
         content = {PROBLEM_JSON: {"schema": self.ERROR_SCHEMA}}
         self.spec.components.response("DEFAULT_ERROR", {"description": "A problem", "content": content}, lazy=True)
 
 
 def register_problems(app: Flask) -> None:
-    """Answer every error of the domain, and every one that nobody foresaw, with a problem."""
+    """Make a problem of every DomainError and of every unexpected exception; serve /problems."""
     app.register_error_handler(DomainError, domain_problem)
-    app.register_error_handler(Exception, unforeseen_problem)
+    app.register_error_handler(Exception, unexpected_problem)
     app.add_url_rule("/problems", view_func=describe_problems)
 
 
 def problem(
     status: int, code: str, title: str, *, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """An answer that is a problem."""
     body = {
         "type": f"/problems#{code}",
         "title": title,
@@ -104,16 +103,15 @@ def problem(
 
 
 def status_of(error: type[DomainError]) -> int:
-    """The status of an error's kind."""
+    """The HTTP status of an error, by its kind."""
     return next(status for kind, status in STATUS_OF_KIND.items() if issubclass(error, kind))
 
 
 def domain_problem(error: DomainError) -> Response:
-    """The problem that an error of the domain is at this door."""
     status = status_of(type(error))
     if isinstance(error, InvalidValue):
         return problem(status, error.code, error.title, errors={error.field: [error.reason]})
-    facts = {_camel_case(name): value for name, value in error.facts().items()}
+    facts = {camel_case(name): value for name, value in error.facts().items()}
     headers = {}
     wait = _seconds_to_wait(error)
     if wait is not None:
@@ -132,7 +130,6 @@ def domain_problem(error: DomainError) -> Response:
 
 
 def http_problem(error: HTTPException) -> Response:
-    """The problem that an error of HTTP is."""
     if error.response is not None and isinstance(error.response, Response):
         return error.response
     status = error.code or 500
@@ -149,8 +146,8 @@ def http_problem(error: HTTPException) -> Response:
     return problem(status, code, title, headers=headers, **members)
 
 
-def unforeseen_problem(error: Exception) -> Response:
-    """A 500 that tells the client nothing but where to find it in our log."""
+def unexpected_problem(error: Exception) -> Response:
+    """A 500 that tells the client nothing but the request id, under which the log has the exception."""
     if isinstance(error, HTTPException):
         return http_problem(error)
     log.error("unforeseen_error", exc_info=error)
@@ -158,7 +155,7 @@ def unforeseen_problem(error: Exception) -> Response:
 
 
 def describe_problems() -> Response:
-    """Every problem that the domain knows, for people who follow a ``type``."""
+    """The page of /problems, to which ``type`` links: every code with its status and meaning."""
     paragraphs = [
         f"## {leaf.code}\n\n{status_of(leaf)}: {leaf.title}. {leaf.__doc__}\n"
         for leaf in sorted(leaves(DomainError), key=lambda leaf: leaf.code)
@@ -171,7 +168,7 @@ def describe_problems() -> Response:
 
 
 def leaves(kind: type[DomainError]) -> list[type[DomainError]]:
-    """The classes below ``kind`` that are raised."""
+    """The subclasses of ``kind`` that have none themselves: only these are raised."""
     below = kind.__subclasses__()
     return [leaf for child in below for leaf in leaves(child)] if below else [kind]
 
@@ -186,7 +183,7 @@ def _seconds_to_wait(error: DomainError) -> int | None:
 
 
 def _by_field(messages: Any) -> dict[str, list[str]]:
-    """webargs' messages by location, flattened to dotted field names."""
+    """The messages of webargs by location, flattened to dotted field names."""
     found: dict[str, list[str]] = {}
 
     def walk(path: str, node: Any) -> None:
@@ -199,8 +196,3 @@ def _by_field(messages: Any) -> dict[str, list[str]]:
     for location in messages.values() if isinstance(messages, dict) else [messages]:
         walk("", location)
     return {("body" if name == "_schema" else name): lines for name, lines in found.items()}
-
-
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

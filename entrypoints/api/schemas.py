@@ -1,4 +1,7 @@
-"""Chunks of the API's shapes that several resources use. They document; the views write the same by hand."""
+"""The base schema, fields of queries, and schemas that several resources share.
+
+Schemas validate requests and document responses. Responses are written by hand, see responses.py.
+"""
 
 import re
 from typing import Any
@@ -6,32 +9,38 @@ from uuid import UUID
 
 import marshmallow as ma
 
-from application.auth.refresh import Refreshed
-from application.auth.sessions import LoggedIn
 from domain.plans import DailyQuota, Plan
 
 
 def described(text: str, **more: Any) -> dict[str, Any]:
-    """Metadata of a field."""
+    """Metadata of a field: its description in the OpenAPI document."""
     return {"description": text, **more}
 
 
+def camel_case(name: str) -> str:
+    """The JSON name of a snake_case name."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 class Schema(ma.Schema):
-    """Ignores members it does not know, and is documented so: both sides may grow."""
+    """Base of all schemas: snake_case in Python is camelCase in JSON, and unknown members are ignored."""
 
     class Meta:
-        """marshmallow's options."""
-
         unknown = ma.EXCLUDE
 
+    def on_bind_field(self, field_name: str, field_obj: ma.fields.Field[Any]) -> None:
+        if field_obj.data_key is None:
+            field_obj.data_key = camel_case(field_name)
 
-# int() and UUID() also take spaces, underscores, braces, and the digits of every script.
+
+# int() and UUID() also accept spaces, underscores, braces, and the digits of every script.
 PLAIN_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
 PLAIN_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class QueryInteger(ma.fields.Integer):
-    """A whole number in a query, written as JSON would."""
+    """A whole number in a query, written as in JSON."""
 
     def _validated(self, value: Any) -> int:
         if not PLAIN_NUMBER.fullmatch(value):
@@ -49,45 +58,18 @@ class QueryUuid(ma.fields.UUID):
 
 
 class MessageOnlySchema(Schema):
-    """What was done, in words."""
-
     message = ma.fields.String(required=True)
 
 
-class TokensSchema(Schema):
-    """What to come back with."""
-
-    token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
-    tokenType = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))  # noqa: N815
-    expiresIn = ma.fields.Integer(required=True, metadata=described("Seconds"))  # noqa: N815
-    refreshToken = ma.fields.String(  # noqa: N815
-        required=True, metadata=described("For `/auth/refresh`; good once")
-    )
-
-
 class QuotaSchema(Schema):
-    """Use of a plan's daily prompts."""
-
     limit = ma.fields.Integer(required=True, allow_none=True, metadata=described("null: no daily limit"))
     used = ma.fields.Integer(required=True)
     remaining = ma.fields.Integer(required=True, allow_none=True)
-    resetsAt = ma.fields.AwareDateTime(required=True, metadata=described("The next midnight, UTC"))  # noqa: N815
+    resets_at = ma.fields.AwareDateTime(required=True, metadata=described("The next midnight, UTC"))
 
 
 class UsageSchema(QuotaSchema):
-    """Use of a plan's daily prompts, and the plan."""
-
     tier = ma.fields.Enum(Plan, by_value=True, required=True)
-
-
-def tokens_json(tokens: LoggedIn | Refreshed) -> dict[str, Any]:
-    """Tokens as TokensSchema describes them."""
-    return {
-        "token": tokens.token,
-        "tokenType": "Bearer",
-        "expiresIn": int(tokens.expires_in.total_seconds()),
-        "refreshToken": tokens.refresh_token,
-    }
 
 
 def quota_json(quota: DailyQuota) -> dict[str, Any]:
@@ -101,5 +83,5 @@ def quota_json(quota: DailyQuota) -> dict[str, Any]:
 
 
 def usage_json(plan: Plan, quota: DailyQuota) -> dict[str, Any]:
-    """A quota as UsageSchema describes it."""
+    """A quota and its plan as UsageSchema describes them."""
     return {"tier": plan.value, **quota_json(quota)}

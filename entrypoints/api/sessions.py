@@ -1,4 +1,4 @@
-"""/auth, once logged in: new tokens, logging out, and where one is logged in."""
+"""/auth/refresh, /auth/logout, /auth/sessions: refreshing tokens, logging out, listing and ending sessions."""
 
 from typing import Any
 from uuid import UUID
@@ -7,87 +7,83 @@ import marshmallow as ma
 from flask import Response
 
 from application.auth.logout import Scope
+from application.auth.refresh import Refreshed
+from application.auth.sessions import LoggedIn
 from application.ports.reader import SessionSummary
 from application.use_cases import Auth
 from domain.accounts import LoginMethod, Principal, SessionId
-from entrypoints.api.body import JsonBlueprint
+from entrypoints.api.authentication import Authenticated
+from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import MessageOnlySchema, Schema, TokensSchema, described, tokens_json
-from entrypoints.api.security import Guard
+from entrypoints.api.schemas import MessageOnlySchema, Schema, described
 
-Body = dict[str, Any]
+
+class SessionTokensSchema(Schema):
+    token = ma.fields.String(required=True, metadata=described("Send as `Authorization: Bearer …`"))
+    token_type = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))
+    expires_in = ma.fields.Integer(required=True, metadata=described("Seconds"))
+    refresh_token = ma.fields.String(required=True, metadata=described("For `/auth/refresh`; can be used once"))
 
 
 class RefreshSchema(Schema):
-    """A refresh token."""
-
-    refreshToken = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))  # noqa: N815
+    refresh_token = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))
 
 
-class RefreshedSchema(TokensSchema):
-    """New tokens."""
-
-    refreshToken = ma.fields.String(  # noqa: N815
-        required=True, metadata=described("Takes the place of the one that was sent, which is used up")
+class RefreshedSchema(SessionTokensSchema):
+    refresh_token = ma.fields.String(
+        required=True, metadata=described("Replaces the one that was sent, which cannot be used again")
     )
 
 
 class LogOutSchema(Schema):
-    """Which sessions end."""
-
     scope = ma.fields.Enum(Scope, by_value=True, load_default=Scope.THIS)
 
 
 class SessionSchema(Schema):
-    """A login on one device."""
-
     id = ma.fields.UUID(required=True)
-    device = ma.fields.String(required=True, allow_none=True, metadata=described("What the client called itself"))
+    device = ma.fields.String(required=True, allow_none=True, metadata=described("The client's `User-Agent`"))
     method = ma.fields.Enum(LoginMethod, by_value=True, required=True)
-    startedAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
-    lastUsedAt = ma.fields.AwareDateTime(  # noqa: N815
-        required=True, metadata=described("When its tokens were last refreshed")
-    )
-    expiresAt = ma.fields.AwareDateTime(required=True)  # noqa: N815
-    current = ma.fields.Boolean(required=True, metadata=described("Whether it is the one that asks"))
+    started_at = ma.fields.AwareDateTime(required=True)
+    last_used_at = ma.fields.AwareDateTime(required=True, metadata=described("When its tokens were last refreshed"))
+    expires_at = ma.fields.AwareDateTime(required=True)
+    current = ma.fields.Boolean(required=True, metadata=described("Whether this request belongs to it"))
 
 
-def sessions_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
-    """/auth/refresh, /auth/logout, /auth/sessions."""
-    blp = JsonBlueprint("sessions", __name__, url_prefix="/auth", description="Staying logged in, and logging out")
+def sessions_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
+    blp = JsonBlueprint("Sessions", __name__, url_prefix="/auth", description="Refreshing tokens, logging out")
 
     @blp.route("/refresh", methods=["POST"])
     @blp.arguments(RefreshSchema())
     @blp.response(200, RefreshedSchema)
     def refresh(body: Body) -> Response:
-        """New tokens for a refresh token, which is good once.
+        """Exchange a refresh token for new tokens. A refresh token can be used once.
 
-        One that is shown again ends the session, since it may be stolen; but if an answer was lost, asking again within
-        30 seconds gives the same refresh token again. 401 `refresh_token_invalid`: log in again.
+        Using it again ends the session, since it may be stolen. But within 30 seconds, for clients that lost the
+        response, it gives the same new refresh token again. 401 `refresh_token_invalid`: log in again.
         """
-        refreshed = auth.refresh_session(refresh_token=body["refreshToken"], origin=origin())
+        refreshed = auth.refresh_session(refresh_token=body["refresh_token"], origin=origin())
         return json_response(tokens_json(refreshed))
 
     @blp.route("/logout", methods=["POST"])
-    @guard
+    @authenticated
     @blp.arguments(LogOutSchema(), required=False)
     @blp.response(200, MessageOnlySchema)
     def log_out(principal: Principal, body: Body) -> Response:
-        """End this session, the others, or all of them, at once."""
+        """End this session, your other sessions, or all of them, at once."""
         auth.log_out(principal=principal, scope=body["scope"], origin=origin())
         return json_response({"message": "Logged out."})
 
     @blp.route("/sessions", methods=["GET"])
-    @guard
+    @authenticated
     @blp.response(200, SessionSchema(many=True))
     def list_sessions(principal: Principal) -> Response:
-        """Where you are logged in, the newest first."""
+        """List your sessions, newest first."""
         sessions = auth.list_sessions(user_id=principal.user_id)
-        return json_response([_session(line, current=line.id == principal.session_id) for line in sessions])
+        return json_response([_session_json(one, current=one.id == principal.session_id) for one in sessions])
 
     @blp.route("/sessions/<uuid:session_id>", methods=["DELETE"])
-    @guard
+    @authenticated
     @blp.response(204)
     def end_session(principal: Principal, session_id: UUID) -> Response:
         """End one of your sessions, at once."""
@@ -97,13 +93,23 @@ def sessions_blueprint(auth: Auth, guard: Guard) -> JsonBlueprint:
     return blp
 
 
-def _session(line: SessionSummary, *, current: bool) -> dict[str, Any]:
+def tokens_json(tokens: LoggedIn | Refreshed) -> dict[str, Any]:
+    """Tokens as SessionTokensSchema describes them."""
     return {
-        "id": line.id,
-        "device": line.device,
-        "method": line.method.value,
-        "startedAt": line.started_at,
-        "lastUsedAt": line.last_used_at,
-        "expiresAt": line.expires_at,
+        "token": tokens.token,
+        "tokenType": "Bearer",
+        "expiresIn": int(tokens.expires_in.total_seconds()),
+        "refreshToken": tokens.refresh_token,
+    }
+
+
+def _session_json(session: SessionSummary, *, current: bool) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "device": session.device,
+        "method": session.method.value,
+        "startedAt": session.started_at,
+        "lastUsedAt": session.last_used_at,
+        "expiresAt": session.expires_at,
         "current": current,
     }

@@ -175,13 +175,13 @@ def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, house: House):
 
 
 def test_a_place_is_given_back_once():
-    places = RequestSlots(1)
+    slots = RequestSlots(1)
     app = Flask("test")
-    install_middleware(app, places, HttpOptions())
+    install_middleware(app, slots, HttpOptions())
 
     @app.get("/")
     def view() -> str:
-        with places.given_up():
+        with slots.released():
             pass
         return "ok"
 

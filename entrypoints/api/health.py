@@ -1,4 +1,4 @@
-"""/, /health: where things are and how they stand."""
+"""/ and /health: links to what there is, and the probes of load balancers and monitoring."""
 
 import marshmallow as ma
 from flask import Response
@@ -10,35 +10,28 @@ from entrypoints.api.schemas import Schema, described
 
 
 class HomeSchema(Schema):
-    """Where things are."""
-
     message = ma.fields.String(required=True)
     links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
 
 
 class LiveSchema(Schema):
-    """The process answers."""
-
     status = ma.fields.String(required=True, validate=ma.validate.Equal("ok"))
 
 
 class ReadySchema(Schema):
-    """Whether the service can do its work."""
-
     status = ma.fields.String(required=True, validate=ma.validate.OneOf(["ok", "degraded", "unavailable"]))
     degraded = ma.fields.List(
         ma.fields.String(), required=True, metadata=described("What is down: database, redis, workers")
     )
 
 
-def home_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
-    """The home route and the probes."""
-    blp = JsonBlueprint("service", __name__, description="The service itself")
+def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
+    blp = JsonBlueprint("Health", __name__, description="Links, and probes of the service")
 
     @blp.route("/", methods=["GET"])
     @blp.response(200, HomeSchema)
     def home() -> Response:
-        """Where to go from here."""
+        """Links to the documentation and the probes."""
         return json_response(
             {
                 "message": "Home Route",
@@ -55,14 +48,14 @@ def home_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
     @blp.route("/health/live", methods=["GET"])
     @blp.response(200, LiveSchema)
     def live() -> Response:
-        """The process answers; nothing else is asked."""
+        """Liveness: the process responds. Nothing else is checked."""
         return json_response({"status": "ok"})
 
     @blp.route("/health/ready", methods=["GET"])
     @blp.response(200, ReadySchema)
     @blp.alt_response(503, schema=ReadySchema, description="Send requests elsewhere")
     def ready() -> Response:
-        """Whether to send requests here: 200, perhaps degraded, or 503 without the database."""
+        """Readiness: whether to send requests here. 200, perhaps `degraded`; 503 without the database."""
         readiness = check_readiness()
         status = "degraded" if readiness.degraded else "ok"
         return json_response(

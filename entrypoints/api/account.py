@@ -1,0 +1,179 @@
+"""/user: profile, usage, export and erasure of one's own account."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import marshmallow as ma
+import structlog
+from flask import Response
+
+from application.ports.export import Record
+from application.ports.reader import Profile
+from application.unset import UNSET
+from application.use_cases import Auth, Billing
+from domain.accounts import NAME_MAX_LENGTH, Principal, User
+from domain.errors import DomainError
+from domain.plans import Plan
+from entrypoints.api.authentication import Authenticated
+from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.client import origin
+from entrypoints.api.responses import json_response, to_json
+from entrypoints.api.schemas import QueryInteger, Schema, UsageSchema, camel_case, described, usage_json
+
+NDJSON = "application/x-ndjson"
+
+log = structlog.get_logger(__name__)
+
+
+class AccountSchema(Schema):
+    id = ma.fields.UUID(required=True)
+    mobile_number = ma.fields.String(required=True, metadata=described("E.164"))
+    name = ma.fields.String(required=True, allow_none=True)
+    email = ma.fields.String(required=True, allow_none=True)
+    created_at = ma.fields.AwareDateTime(required=True)
+
+
+class ProfileSchema(AccountSchema):
+    tier = ma.fields.Enum(Plan, by_value=True, required=True)
+    usage = ma.fields.Nested(UsageSchema, required=True)
+
+
+class ChangedProfileSchema(Schema):
+    """Members that are not given stay unchanged; null removes the value."""
+
+    name = ma.fields.String(allow_none=True, validate=ma.validate.Length(1, NAME_MAX_LENGTH))
+    email = ma.fields.Email(allow_none=True, validate=ma.validate.Length(max=254))
+
+
+class ErasedSchema(Schema):
+    message = ma.fields.String(required=True)
+    erased = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.Integer(),
+        required=True,
+        metadata=described("Rows by table; rows of `auditEvents` are anonymised"),
+    )
+
+
+class UsageQuerySchema(Schema):
+    days = QueryInteger(validate=ma.validate.Range(1, 31), metadata=described("Also list this many UTC days"))
+
+
+class DayOfUseSchema(Schema):
+    day = ma.fields.Date(required=True)
+    used = ma.fields.Integer(required=True, metadata=described("Prompts that count"))
+    refunded = ma.fields.Integer(required=True, metadata=described("Prompts refunded because their replies failed"))
+
+
+class UsageOfDaysSchema(UsageSchema):
+    days = ma.fields.List(
+        ma.fields.Nested(DayOfUseSchema), metadata=described("Newest first; days without use are left out")
+    )
+
+
+def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated) -> JsonBlueprint:
+    blp = JsonBlueprint("Account", __name__, url_prefix="/user", description="Your profile, usage and data")
+
+    @blp.route("/me", methods=["GET"])
+    @authenticated.with_(auth.show_own_profile)
+    @blp.response(200, ProfileSchema)
+    def show_profile(_principal: Principal, profile: Profile) -> Response:
+        """Show your account, your plan and today's usage."""
+        return json_response(_profile_json(profile))
+
+    @blp.route("/me", methods=["PATCH"])
+    @authenticated
+    @blp.arguments(ChangedProfileSchema())
+    @blp.response(200, ProfileSchema)
+    def change_profile(principal: Principal, body: Body) -> Response:
+        """Change your name or email. Members that are not given stay unchanged; null removes the value."""
+        profile = auth.change_profile(
+            principal=principal,
+            name=body.get("name", UNSET),
+            email=body.get("email", UNSET),
+            origin=origin(),
+        )
+        return json_response(_profile_json(profile))
+
+    @blp.route("/me", methods=["DELETE"])
+    @authenticated
+    @blp.response(200, ErasedSchema)
+    def erase_account(principal: Principal) -> Response:
+        """Erase your account and everything in it, at once and for ever.
+
+        Replies that are being written stop. Your subscription is cancelled first; when that is not possible at the
+        moment, the response is 503 and nothing is erased.
+        """
+        erased = auth.erase_account(principal=principal)
+        return json_response(
+            {
+                "message": "Everything that was yours is erased.",
+                "erased": {camel_case(table): rows for table, rows in erased.items()},
+            }
+        )
+
+    @blp.route("/usage", methods=["GET"])
+    @authenticated
+    @blp.arguments(UsageQuerySchema(), location="query")
+    @blp.response(200, UsageOfDaysSchema)
+    def show_usage(principal: Principal, query: Body) -> Response:
+        """Show today's usage of your plan's prompts and, with `days`, that of the last days."""
+        plan_status = billing.show_plan_status(user_id=principal.user_id)
+        body = usage_json(plan_status.plan, plan_status.quota)
+        if "days" in query:
+            days = billing.show_days(user_id=principal.user_id, days=query["days"])
+            body["days"] = [{"day": one.day, "used": one.used, "refunded": one.refunded} for one in days]
+        return json_response(body)
+
+    @blp.route("/export", methods=["GET"])
+    @authenticated
+    @blp.response(200, {"type": "string"}, content_type=NDJSON, description="One JSON object a line, each with `type`")
+    def export_account(principal: Principal) -> Response:
+        """Export all your data, one JSON object a line. At most ten times an hour.
+
+        The last line is `{"type": "end", "records": n}`. When it is missing, the export is incomplete: try again.
+        """
+        records = auth.export_account(principal=principal, origin=origin())
+        return Response(
+            _export_lines(records),
+            content_type=NDJSON,
+            headers={"Content-Disposition": 'attachment; filename="export.ndjson"'},
+        )
+
+    return blp
+
+
+def account_json(user: User) -> dict[str, Any]:
+    """A user as AccountSchema describes it."""
+    return {
+        "id": user.id,
+        "mobileNumber": user.phone.e164,
+        "name": user.name,
+        "email": user.email,
+        "createdAt": user.created_at,
+    }
+
+
+def _profile_json(profile: Profile) -> dict[str, Any]:
+    return {
+        "id": profile.id,
+        "mobileNumber": profile.phone,
+        "name": profile.name,
+        "email": profile.email,
+        "createdAt": profile.created_at,
+        "tier": profile.plan.value,
+        "usage": usage_json(profile.plan, profile.quota),
+    }
+
+
+def _export_lines(records: Iterator[Record]) -> Iterator[bytes]:
+    count = 0
+    try:
+        for record in records:
+            yield to_json(record) + b"\n"
+            count += 1
+    except DomainError as error:
+        # The status has been sent already: the missing last line tells the client.
+        log.warning("export_broken_off", error=error.code)
+        return
+    yield to_json({"type": "end", "records": count}) + b"\n"

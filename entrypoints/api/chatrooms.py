@@ -1,0 +1,186 @@
+"""/chatroom: opening, listing, reading, changing and removing chatrooms."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
+from application.ports.reader import Conversation, RoomPage
+from application.unset import UNSET
+from application.use_cases import Chat
+from domain.accounts import Principal
+from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, Chatroom, ChatroomId
+from entrypoints.api.authentication import Authenticated
+from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.messages import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
+from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
+from entrypoints.api.schemas import QueryInteger, QueryUuid, Schema, described
+
+
+class NewChatroomSchema(Schema):
+    name = ma.fields.String(required=True, validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH))
+    system_prompt = ma.fields.String(
+        allow_none=True,
+        validate=ma.validate.Length(1, SYSTEM_PROMPT_MAX_LENGTH),
+        metadata=described("Sent to the model with every message of the chatroom"),
+    )
+
+
+class ChangedChatroomSchema(Schema):
+    """Members that are not given stay unchanged."""
+
+    name = ma.fields.String(validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH))
+    system_prompt = ma.fields.String(
+        allow_none=True,
+        validate=ma.validate.Length(1, SYSTEM_PROMPT_MAX_LENGTH),
+        metadata=described("null removes it"),
+    )
+
+
+class ChatroomSummarySchema(Schema):
+    id = ma.fields.UUID(required=True)
+    name = ma.fields.String(required=True)
+    created_at = ma.fields.AwareDateTime(required=True)
+    updated_at = ma.fields.AwareDateTime(required=True)
+
+
+class ChatroomSchema(ChatroomSummarySchema):
+    system_prompt = ma.fields.String(required=True, allow_none=True)
+
+
+class ConversationSchema(ChatroomSchema):
+    messages = ma.fields.List(ma.fields.Nested(EntrySchema), required=True, metadata=described("Oldest first"))
+    next_cursor = ma.fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata=described("Send as `cursor` to read the older messages; null when there are none"),
+    )
+
+
+class ChatroomsQuerySchema(Schema):
+    limit = QueryInteger(load_default=DEFAULT_ROOMS_PER_PAGE, validate=ma.validate.Range(1, MAX_PER_PAGE))
+    cursor = QueryUuid(metadata=described("From the `Link` of the last page"))
+
+
+class ConversationQuerySchema(Schema):
+    limit = QueryInteger(
+        load_default=DEFAULT_TURNS_PER_PAGE * 2,
+        validate=ma.validate.Range(1, MAX_PER_PAGE),
+        metadata=described("Messages and replies together; a message always comes with its reply"),
+    )
+    cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
+
+
+def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBlueprint:
+    blp = JsonBlueprint("Chatrooms", __name__, url_prefix="/chatroom", description="Conversations with the model")
+
+    @blp.route("", methods=["POST"])
+    @authenticated
+    @blp.arguments(NewChatroomSchema())
+    @blp.response(201, ChatroomSummarySchema)
+    def open_chatroom(principal: Principal, body: Body) -> Response:
+        """Open a chatroom."""
+        room = chat.open_chatroom(user_id=principal.user_id, name=body["name"], system_prompt=body.get("system_prompt"))
+        return json_response(
+            _summary_json(room.id, room.name, room.created_at, room.updated_at),
+            201,
+            {"Location": f"/chatroom/{room.id}"},
+        )
+
+    @blp.route("", methods=["GET"])
+    @authenticated
+    @blp.arguments(ChatroomsQuerySchema(), location="query")
+    @blp.response(
+        200,
+        ChatroomSummarySchema(many=True),
+        headers={
+            "X-Cache": {"description": "`hit` or `miss`", "schema": {"type": "string"}},
+            "Link": {"description": '`rel="next"`: the next page', "schema": {"type": "string"}},
+            "ETag": {"schema": {"type": "string"}},
+        },
+    )
+    @blp.alt_response(304, description="Not modified: you have this page", success=True)
+    def list_chatrooms(principal: Principal, query: Body) -> Response:
+        """List your chatrooms, newest first. The first page is cached; you always see your own changes."""
+        listed = chat.list_chatrooms(
+            user_id=principal.user_id,
+            render=_render_page,
+            limit=query["limit"],
+            before=query.get("cursor"),
+        )
+        return _page_response(listed.page, query["limit"], from_cache=listed.from_cache)
+
+    @blp.route("/<uuid:chatroom_id>", methods=["GET"])
+    @authenticated
+    @blp.arguments(ConversationQuerySchema(), location="query")
+    @blp.response(200, ConversationSchema, headers={"ETag": {"schema": {"type": "string"}}})
+    @blp.alt_response(304, description="Not modified: you have this page", success=True)
+    def read_chatroom(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+        """Read a chatroom and its newest messages and replies, oldest first."""
+        conversation = chat.read_chatroom(
+            user_id=principal.user_id,
+            chatroom_id=ChatroomId(chatroom_id),
+            turns=turns_for(query["limit"]),
+            before=query.get("cursor"),
+        )
+        body = to_json(
+            {
+                **_chatroom_json(conversation),
+                "messages": turns_json(chatroom_id, conversation.turns),
+                "nextCursor": conversation.next_before,
+            }
+        )
+        return tagged_response(body, entity_tag(body))
+
+    @blp.route("/<uuid:chatroom_id>", methods=["PATCH"])
+    @authenticated
+    @blp.arguments(ChangedChatroomSchema())
+    @blp.response(200, ChatroomSchema)
+    def change_chatroom(principal: Principal, body: Body, chatroom_id: UUID) -> Response:
+        """Rename a chatroom, or change its system prompt."""
+        room = chat.change_chatroom(
+            user_id=principal.user_id,
+            chatroom_id=ChatroomId(chatroom_id),
+            name=body.get("name", UNSET),
+            system_prompt=body.get("system_prompt", UNSET),
+        )
+        return json_response(_chatroom_json(room))
+
+    @blp.route("/<uuid:chatroom_id>", methods=["DELETE"])
+    @authenticated
+    @blp.response(204)
+    def remove_chatroom(principal: Principal, chatroom_id: UUID) -> Response:
+        """Remove a chatroom with its messages and replies. Replies that are being written stop."""
+        chat.remove_chatroom(user_id=principal.user_id, chatroom_id=ChatroomId(chatroom_id))
+        return Response(status=204)
+
+    return blp
+
+
+def _summary_json(room_id: UUID, name: str, created_at: datetime, updated_at: datetime) -> dict[str, Any]:
+    return {"id": room_id, "name": name, "createdAt": created_at, "updatedAt": updated_at}
+
+
+def _chatroom_json(room: Chatroom | Conversation) -> dict[str, Any]:
+    return {
+        **_summary_json(room.id, room.name, room.created_at, room.updated_at),
+        "systemPrompt": room.system_prompt,
+    }
+
+
+def _render_page(page: RoomPage) -> bytes:
+    """A page in the form in which it is cached: a line with its entity tag and the next cursor, then the body."""
+    body = to_json([_summary_json(*room) for room in page.rooms])
+    return f"{entity_tag(body)} {page.next_before or ''}\n".encode() + body
+
+
+def _page_response(page: bytes, limit: int, *, from_cache: bool) -> Response:
+    head, _, body = page.partition(b"\n")
+    tag, _, next_before = head.decode().partition(" ")
+    headers = {"X-Cache": "hit" if from_cache else "miss"}
+    if next_before:
+        headers["Link"] = f'</chatroom?limit={limit}&cursor={next_before}>; rel="next"'
+    return tagged_response(body, tag, headers)

@@ -1,0 +1,52 @@
+"""/success and /cancel: the pages to which the payment provider sends buyers back."""
+
+from html import escape
+
+import structlog
+from flask import Flask, Response, request
+
+from application.use_cases import Billing
+from domain.errors import DependencyDown
+
+CHECKOUT_ID_MAX_LENGTH = 255
+
+log = structlog.get_logger(__name__)
+
+
+def serve_landing_pages(app: Flask, billing: Billing) -> None:
+    @app.get("/success")
+    def success() -> Response:
+        if _is_paid(billing, request.args.get("session_id", "")):
+            return html_page("You are Pro", ("Thank you. Your subscription is active; you can close this page.",))
+        return html_page("Thank you", ("Your payment is confirmed in a moment; see /subscription/status.",))
+
+    @app.get("/cancel")
+    def cancelled() -> Response:
+        return html_page("Nothing was bought", ("You can subscribe at any time.",))
+
+
+def html_page(title: str, lines: tuple[str, ...], *, form: str = "") -> Response:
+    """A page without scripts and external resources, not to be framed. ``form`` is HTML; all else is escaped."""
+    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    html = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><h1>{escape(title)}</h1>{text}{form}</html>"
+    )
+    return Response(
+        html,
+        headers={
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+            "Referrer-Policy": "no-referrer",
+        },
+        content_type="text/html; charset=utf-8",
+    )
+
+
+def _is_paid(billing: Billing, checkout_id: str) -> bool:
+    if not (0 < len(checkout_id) <= CHECKOUT_ID_MAX_LENGTH and checkout_id.isascii() and checkout_id.isprintable()):
+        return False
+    try:
+        return billing.sync_checkout(checkout_id=checkout_id)
+    except DependencyDown as down:
+        log.warning("checkout_not_confirmed_yet", dependency=down.dependency)
+        return False
