@@ -1,4 +1,4 @@
-"""The web process: settings -> container -> app. Served by granian (``python -m entrypoints.cli web``)."""
+"""The WSGI application: settings -> container -> app. Any WSGI server can serve it; ``entrypoints.web`` is ours."""
 
 from entrypoints.api.app import create_app
 from entrypoints.api.http_options import HttpOptions
@@ -15,8 +15,8 @@ app = create_app(
         trusted_proxies=settings.trusted_proxies,
         cors_origins=settings.cors_origins,
         https_only=settings.in_production,
+        waiting_requests=settings.waiting_requests,
+        waiting_requests_per_user=settings.waiting_requests_per_user,
     ),
     sandbox=web.sandbox,
-    working_requests=settings.web_threads,
-    waiting_requests=settings.stream_threads,
 )

@@ -1,47 +1,38 @@
-"""The web server: granian in front of wsgi.py."""
+"""The web process: our server (entrypoints.server) before the application of wsgi.py."""
 
-from typing import TYPE_CHECKING
-
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
+import sys
 
 from entrypoints.cpu_affinity import keep_to_one_core
-from entrypoints.parent_death import die_with_parent
+from entrypoints.server.serve import BACKLOG, allowed_connections, listening_socket
+from entrypoints.server.serve import serve as serve_on
+from entrypoints.server.server import Options
 from entrypoints.settings import Settings
+from entrypoints.web_rooms import WAITING_ROOM, client_of, rooms
 
-if TYPE_CHECKING:
-    from flask import Flask
+EXIT_FAILED = 1
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; requests that are running are finished."""
-    Granian(
-        "entrypoints.web:app",
-        factory=True,
-        interface=Interfaces.WSGI,
-        address=settings.host,
-        port=settings.port,
-        # Every open stream keeps a thread; how many requests are worked on at once the application bounds. Granian
-        # warns that they are more than cores.
-        blocking_threads=settings.web_threads + settings.stream_threads,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_level=LogLevels.error,
-        respawn_failed_workers=True,
-        workers_kill_timeout=10,
-        process_name="gemini-chat web",
-    ).serve()
-    return 0
-
-
-def app() -> "Flask":
-    """The application, in the process that granian started for it."""
-    # Granian watches its workers; this is for the day when granian itself is killed.
-    die_with_parent()
-    from wsgi import app as application  # noqa: PLC0415 - in this process, not in the one that starts it
-    from wsgi import settings  # noqa: PLC0415
+    """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status."""
+    try:
+        listener = listening_socket(settings.host, settings.port, backlog=BACKLOG, shared=settings.shared_port)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        print(f"Cannot listen on {settings.host}:{settings.port}: {reason}", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
+    from wsgi import app, web  # noqa: PLC0415
 
     if settings.one_core:
         keep_to_one_core()
-    return application
+    by_route = rooms(settings.web_threads)
+    options = Options(
+        room_of=by_route.room_of,
+        client_of=lambda environ: client_of(environ, settings.trusted_proxies),
+        waiting_room=WAITING_ROOM,
+        rooms=by_route.all,
+        max_connections=allowed_connections(settings.web_connections),
+    )
+    serve_on(app, options, listener)
+    web.close()
+    return 0

@@ -105,10 +105,12 @@ class _NotificationWorker(SimpleWorker):
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
         """Register in Redis, with the signal handlers installed before, so that no signal is missed meanwhile."""
         self._install_signal_handlers()  # type: ignore[no-untyped-call]
+        # RQ does not know SIGHUP: a terminal that closes, and some supervisors, send it to stop a process.
+        signal.signal(signal.SIGHUP, self.request_stop)
         super().bootstrap(*args, **kwargs)
 
     def request_stop(self, signum: Any, frame: Any) -> None:
-        """On SIGINT or SIGTERM: finish the current job, then return from ``work``."""
+        """On SIGINT, SIGTERM or SIGHUP: finish the current job, then return from ``work``."""
         # RQ's ``work`` returns in the same way when Redis goes away: this tells the two apart.
         self.told_to_stop = True
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
@@ -165,7 +167,7 @@ def listen(redis: Redis, *, answer_due: Callable[[], None]) -> bool:
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
     """Restores the signal handlers: RQ's own would raise in the code that runs after the worker."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in numbers]
     try:
         yield

@@ -26,7 +26,7 @@ from entrypoints.api.rate_limiting import install_rate_limiting
 from entrypoints.api.responses import to_json
 from entrypoints.api.sessions import sessions_blueprint
 from entrypoints.api.subscription import subscription_blueprint
-from entrypoints.api.waiting import RequestSlots
+from entrypoints.api.waiting import WaitingPlaces, install_waiting
 from entrypoints.api.webhooks import webhooks_blueprint
 
 DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwords, chatrooms, a daily free quota.
@@ -48,13 +48,10 @@ def create_app(
     options: HttpOptions = HttpOptions(),  # noqa: B008 - a frozen value
     *,
     sandbox: PaymentSandbox | None = None,
-    working_requests: int = 8,
-    waiting_requests: int = 600,
 ) -> Flask:
     """The application over ``use_cases``. Several can exist in one process.
 
-    It works on ``working_requests`` at once while up to ``waiting_requests`` others poll or stream. With a ``sandbox``
-    it also serves the pages of the local payment provider.
+    With a ``sandbox`` it also serves the pages of the local payment provider.
     """
     app = Application("gemini-chat-backend", static_folder=None)
     app.config.update(
@@ -67,19 +64,19 @@ def create_app(
     # Otherwise //chatroom is redirected to an address that contains the Host header of the client.
     app.url_map.merge_slashes = False
     register_problems(app)
-    slots = RequestSlots(working_requests, waiting_requests)
-    _register_blueprints(app, use_cases, slots)
+    install_waiting(app)
+    _register_blueprints(app, use_cases, WaitingPlaces(options.waiting_requests, options.waiting_requests_per_user))
     serve_landing_pages(app, use_cases.billing)
     if sandbox is not None:
         serve_sandbox(app, sandbox)
     _serve_documentation(app)
     install_cors(app, options.cors_origins)
     install_rate_limiting(app, use_cases.auth.limit_requests)
-    install_middleware(app, slots, options)
+    install_middleware(app, options)
     return app
 
 
-def _register_blueprints(app: Flask, use_cases: UseCases, slots: RequestSlots) -> None:
+def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces) -> None:
     api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     authenticated = Authenticated(use_cases.auth.authenticate, use_cases.auth.limit_requests)
@@ -88,7 +85,7 @@ def _register_blueprints(app: Flask, use_cases: UseCases, slots: RequestSlots) -
         sessions_blueprint(use_cases.auth, authenticated),
         account_blueprint(use_cases.auth, use_cases.billing, authenticated),
         chatrooms_blueprint(use_cases.chat, authenticated),
-        messages_blueprint(use_cases.chat, authenticated, slots),
+        messages_blueprint(use_cases.chat, authenticated, places),
         subscription_blueprint(use_cases.billing, authenticated),
         webhooks_blueprint(use_cases.billing),
         health_blueprint(use_cases.check_readiness),

@@ -12,6 +12,7 @@ from application.auth.sessions import Authenticate
 from domain.accounts import Principal, UserId
 from domain.errors import TokenInvalid, Unauthenticated
 from entrypoints.api.client import origin
+from entrypoints.server.waiting import RESUMED
 
 View = Callable[..., Response]
 SCHEME = "bearer"
@@ -59,6 +60,8 @@ class Authenticated:
         return loaded
 
     def _count(self, user_id: UserId | None) -> None:
+        if RESUMED in request.environ:  # counted when it came
+            return
         # User and address together: one round trip to Redis.
         request.environ[WINDOW_STATUS] = self._limit_requests(user_id=user_id, address=origin().address)
 

@@ -10,8 +10,11 @@ class HttpOptions:
     """``trusted_proxies``: networks whose X-Forwarded-For is believed.
 
     ``cors_origins``: origins whose pages may call the API, in lower case. ``https_only``: send HSTS.
+    ``waiting_requests``: streams and long polls of this process at once; ``waiting_requests_per_user``: of one user.
     """
 
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     cors_origins: Collection[str] = frozenset()
     https_only: bool = False
+    waiting_requests: int = 10_000
+    waiting_requests_per_user: int = 20

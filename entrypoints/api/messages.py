@@ -4,7 +4,8 @@ An entry is a message of the user or a reply of the model. `/message/{id}` takes
 stands for its newest reply where an operation is about replies.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,12 +14,12 @@ import marshmallow as ma
 from flask import Response, request
 
 from application.chat.chatrooms import DEFAULT_TURNS_PER_PAGE
-from application.chat.follow_reply import Delta, Ended, Heartbeat, Reset, StreamEvent
+from application.chat.follow_reply import Delta, Ended, Heartbeat, Reset, Stream, Wait, Waiting
 from application.chat.send_message import SentMessage
 from application.ports.reader import Entry, Turn
-from application.ports.reply_stream import START, Position
+from application.ports.reply_stream import START, Chunk, Position
 from application.use_cases import Chat
-from domain.accounts import Principal
+from domain.accounts import Principal, UserId
 from domain.chat import MESSAGE_MAX_LENGTH, ChatroomId, MessageId
 from domain.errors import DependencyDown
 from domain.plans import DailyQuota
@@ -27,9 +28,12 @@ from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
 from entrypoints.api.schemas import QueryInteger, QueryUuid, QuotaSchema, Schema, described, quota_json
-from entrypoints.api.waiting import MAX_WAIT, RequestSlots, TooManyWaiting, preferred_wait
+from entrypoints.api.waiting import MAX_WAIT, TooManyWaiting, WaitingPlaces, preferred_wait, stream, wait_for
 
 MAX_PER_PAGE = 100
+
+# Key of the WSGI environ: the message that a request has sent, while it waits for the reply.
+SENT = "gemini_chat.sent"
 
 # After a broken connection, browsers reconnect after this time.
 RECONNECT_MILLISECONDS = 1_000
@@ -150,7 +154,7 @@ class CancelledSchema(Schema):
     reply = ma.fields.Nested(ReplyStatusSchema, required=True)
 
 
-def messages_blueprint(chat: Chat, authenticated: Authenticated, slots: RequestSlots) -> JsonBlueprint:
+def messages_blueprint(chat: Chat, authenticated: Authenticated, places: WaitingPlaces) -> JsonBlueprint:
     blp = JsonBlueprint("Messages", __name__, description="Messages and the model's replies")
 
     @blp.route("/chatroom/<uuid:chatroom_id>/message", methods=["POST"])
@@ -173,16 +177,18 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, slots: RequestS
         the same response. 429 `daily_quota_exceeded` with `Retry-After` when the day's prompts are used up; 409
         `idempotency_key_in_use` and 422 `idempotency_key_reused`; 503 `backlog_full`.
         """
-        sent = chat.send_message(
+        # A request that waits for the reply comes here again; its message is accepted once.
+        sent = request.environ.get(SENT) or chat.send_message(
             sender=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             text=body["message"],
             idempotency_key=headers.get("idempotency_key"),
         )
+        request.environ[SENT] = sent
         response_headers = _sent_headers(sent)
         if sent.repeated:
             response_headers["Idempotent-Replayed"] = "true"
-        reply = _wait_for_reply(chat, slots, sent, within=preferred_wait())
+        reply = _wait_for_reply(chat, places, sent, within=preferred_wait())
         return json_response(_sent_json(sent, reply), 201 if reply else 202, response_headers)
 
     @blp.route("/chatroom/<uuid:chatroom_id>/messages", methods=["GET"])
@@ -202,7 +208,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, slots: RequestS
         if "after" not in query:
             return _page_before(chat, principal, query, chatroom_id)
         after = MessageId(query["after"])
-        turns = _poll_messages(chat, slots, principal, query, chatroom_id)
+        turns = _poll_messages(chat, places, principal, query, chatroom_id)
         entries = _entries_after(after, chatroom_id, turns)
         return json_response({"messages": entries[: query["limit"]], "nextCursor": None})
 
@@ -222,7 +228,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, slots: RequestS
     def follow_reply(principal: Principal, entry_id: UUID) -> Response:
         """Watch a reply being written."""
         events = chat.follow_reply(user_id=principal.user_id, entry_id=MessageId(entry_id), after=_last_position())
-        return _stream_response(events, slots)
+        return _stream_response(places, principal.user_id, events)
 
     @blp.route("/message/<uuid:entry_id>/cancel", methods=["POST"])
     @authenticated
@@ -298,41 +304,45 @@ def _entries_after(after: MessageId, chatroom_id: UUID, turns: Sequence[Turn]) -
 
 
 def _poll_messages(
-    chat: Chat, slots: RequestSlots, principal: Principal, query: Body, chatroom_id: UUID
+    chat: Chat, places: WaitingPlaces, principal: Principal, query: Body, chatroom_id: UUID
 ) -> Sequence[Turn]:
-    with slots.released():
+    def poll(within: timedelta) -> Waiting[Sequence[Turn]]:
         return chat.poll_messages(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             after=MessageId(query["after"]),
             # The first turn is that of ``after``, which the client has.
             turns=turns_for(query["limit"]) + 1,
-            within=min(timedelta(seconds=query["wait"]), MAX_WAIT),
+            within=within,
         )
 
+    return wait_for(places, principal.user_id, poll, within=min(timedelta(seconds=query["wait"]), MAX_WAIT))
 
-def _wait_for_reply(chat: Chat, slots: RequestSlots, sent: SentMessage, *, within: timedelta) -> Body | None:
+
+def _wait_for_reply(chat: Chat, places: WaitingPlaces, sent: SentMessage, *, within: timedelta) -> Body | None:
     """The reply if it is finished within the time that the client prefers to wait."""
     if not within:
         return None
+    user_id = sent.message.user_id
+
+    def wait(within: timedelta) -> Waiting[Entry]:
+        return chat.wait_for_reply(user_id=user_id, reply_id=sent.reply_id, within=within)
+
     try:
-        with slots.released():
-            entry = chat.wait_for_reply(user_id=sent.message.user_id, reply_id=sent.reply_id, within=within)
+        entry = wait_for(places, user_id, wait, within=within)
     except (DependencyDown, TooManyWaiting):
         # The message is accepted: an error would make the client send it again.
         return None
     return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
 
 
-def _stream_response(events: Iterator[StreamEvent], slots: RequestSlots) -> Response:
-    return slots.hold_while_streaming(
-        Response(
-            _server_sent(events),
-            mimetype="text/event-stream",
-            # Without X-Accel-Buffering, nginx and other proxies hold chunks back.
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+def _stream_response(places: WaitingPlaces, user_id: UserId, events: Stream) -> Response:
+    response = Response(
+        mimetype="text/event-stream",
+        # Without X-Accel-Buffering, nginx and other proxies hold chunks back.
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+    return stream(places, user_id, _server_sent(events), response)
 
 
 def _last_position() -> Position:
@@ -345,21 +355,27 @@ def _last_position() -> Position:
     return Position(int(generation), int(characters))
 
 
-def _server_sent(events: Iterator[StreamEvent]) -> Iterator[bytes]:
-    """The format of html.spec.whatwg.org, section 9.2."""
+def _server_sent(events: Stream) -> Generator[bytes | Wait, Chunk | None, None]:
+    """The format of html.spec.whatwg.org, section 9.2; waits are passed on."""
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
-    for event in events:
-        match event:
-            case Delta(position, text):
-                yield _server_sent_event("delta", {"text": text}, position)
-            case Reset(position):
-                yield _server_sent_event("reset", {}, position)
-            case Ended(position, entry):
-                # The final states are also the names of the events.
-                reply = reply_json(entry.chatroom_id, entry.turn)
-                yield _server_sent_event(entry.turn.reply_state.value, reply, position)
-            case Heartbeat():
-                yield b": still here\n\n"
+    chunk: Chunk | None = None
+    with suppress(StopIteration), closing(events):
+        while True:
+            event = events.send(chunk)
+            chunk = None
+            match event:
+                case Wait():
+                    chunk = yield event
+                case Delta(position, text):
+                    yield _server_sent_event("delta", {"text": text}, position)
+                case Reset(position):
+                    yield _server_sent_event("reset", {}, position)
+                case Ended(position, entry):
+                    # The final states are also the names of the events.
+                    reply = reply_json(entry.chatroom_id, entry.turn)
+                    yield _server_sent_event(entry.turn.reply_state.value, reply, position)
+                case Heartbeat():
+                    yield b": still here\n\n"
 
 
 def _server_sent_event(name: str, data: dict[str, Any], position: Position) -> bytes:

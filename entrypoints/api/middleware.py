@@ -15,8 +15,10 @@ from application.ports.rate_limiter import WindowStatus
 from entrypoints.api.authentication import WINDOW_STATUS
 from entrypoints.api.client import note_origin
 from entrypoints.api.http_options import HttpOptions
-from entrypoints.api.request_id import HEADER, note_request_id
-from entrypoints.api.waiting import RequestSlots
+from entrypoints.api.problems import refusal_problem
+from entrypoints.api.request_id import HEADER, REQUEST_ID, note_request_id
+from entrypoints.server.server import ARRIVED, REFUSED
+from entrypoints.server.waiting import RESUMED, WAITING
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -44,22 +46,22 @@ HSTS = "max-age=31536000"
 log = structlog.get_logger("http")
 
 
-def install_middleware(app: Flask, slots: RequestSlots, options: HttpOptions) -> None:
-    app.wsgi_app = RequestMiddleware(app.wsgi_app, slots, options)  # type: ignore[method-assign]
+def install_middleware(app: Flask, options: HttpOptions) -> None:
+    app.wsgi_app = RequestMiddleware(app, app.wsgi_app, options)  # type: ignore[method-assign]
 
 
 class RequestMiddleware:
-    def __init__(self, app: App, slots: RequestSlots, options: HttpOptions) -> None:
+    def __init__(self, flask: Flask, app: App, options: HttpOptions) -> None:
+        self._flask = flask
         self._app = app
-        self._slots = slots
         self._options = options
         always = DEFAULT_HEADERS | ({"Strict-Transport-Security": HSTS} if options.https_only else {})
         self._json_headers = _by_name(always | {"Content-Security-Policy": JSON_POLICY})
         self._page_headers = _by_name(always | {"Content-Security-Policy": PAGE_POLICY})
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        began = time.perf_counter()
-        request_id = note_request_id(environ)
+        began = environ.get(ARRIVED) or time.perf_counter()
+        request_id = environ[REQUEST_ID] if RESUMED in environ else note_request_id(environ)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         note_origin(environ, self._options.trusted_proxies)
@@ -71,19 +73,25 @@ class RequestMiddleware:
             headers.append((HEADER, request_id))
             return start_response(line, self._complete(headers, environ.get(WINDOW_STATUS)), exc_info)
 
-        self._slots.acquire(environ)
         try:
-            return self._app(environ, start)
+            return self._refuse(environ, start) if REFUSED in environ else self._app(environ, start)
         finally:
-            self._slots.release(environ)
-            # The rule, not the path: so ids do not split statistics, and clients cannot write into the log.
-            log.info(
-                "request",
-                method=environ["REQUEST_METHOD"],
-                route=rule.rule if rule else None,
-                status=status,
-                milliseconds=round((time.perf_counter() - began) * 1000, 1),
-            )
+            waiting = environ.get(WAITING)
+            # A long poll is logged when it is answered.
+            if waiting is None or waiting.streams:
+                # The rule, not the path: so ids do not split statistics, and clients cannot write into the log.
+                log.info(
+                    "request",
+                    method=environ["REQUEST_METHOD"],
+                    route=rule.rule if rule else None,
+                    status=status,
+                    milliseconds=round((time.perf_counter() - began) * 1000, 1),
+                )
+
+    def _refuse(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        """The response to a request that the server has refused before it was answered."""
+        with self._flask.request_context(environ):
+            return refusal_problem(environ[REFUSED].status)(environ, start)
 
     def _complete(self, headers: Headers, window: WindowStatus | None) -> Headers:
         names = {name.lower(): value for name, value in headers}

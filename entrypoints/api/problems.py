@@ -34,9 +34,11 @@ HTTP_PROBLEMS = {
     400: ("bad_request", "The request cannot be understood"),
     404: ("not_found", "There is nothing here"),
     405: ("method_not_allowed", "Not with this method"),
+    408: ("request_timeout", "The request took too long to arrive"),
     413: ("payload_too_large", "The body is too large"),
     415: ("unsupported_media_type", "The body must be application/json"),
     422: (InvalidValue.code, InvalidValue.title),
+    431: ("headers_too_large", "The headers are too large"),
     500: ("internal_error", "Something went wrong on our side"),
     503: ("unavailable", "Not available at the moment"),
 }
@@ -100,6 +102,13 @@ def problem(
         **members,
     }
     return Response(to_json(body), status, headers, content_type=PROBLEM_JSON)
+
+
+def refusal_problem(status: int) -> Response:
+    """For a request that the server refused by itself: it did not arrive as one, or there is no room for it now."""
+    if status == 503:
+        return problem(503, "too_busy", "Too many requests of this kind", headers={"Retry-After": "1"}, retryAfter=1)
+    return problem(status, *HTTP_PROBLEMS[status])
 
 
 def status_of(error: type[DomainError]) -> int:

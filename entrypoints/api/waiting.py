@@ -1,26 +1,29 @@
-"""Request slots: bound how many requests are worked on; long polls and streams keep a thread but release their slot.
+"""Long polls and streams: how many there may be, in all and of one user, and how a view waits.
 
-The web server has many threads, since each open stream occupies one. The bound keeps requests from competing for the
-interpreter and from needing more database connections than there are.
+Under our own server a view waits without a thread (entrypoints/server/waiting.py); under any other WSGI server, and
+Flask's test client, it keeps its thread.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
-from queue import SimpleQueue
-from threading import BoundedSemaphore
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar, cast
 
-from flask import Response, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import ServiceUnavailable
+
+from application.chat.follow_reply import Waiting
+from domain.accounts import UserId
+from entrypoints.server.waiting import RESUMED, SERVER_WAITS, WAITING, Interrupted, drive
+from entrypoints.server.waiting import Waiting as ServerWaiting
 
 MAX_WAIT = timedelta(seconds=25)
 PREFERENCE = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,4})"?\s*(?:[,;]|$)', re.IGNORECASE)
 RETRY_AFTER_SECONDS = 5
 
-# Key of the WSGI environ. Not in ``g``, which nested requests of one process (in tests) share.
-HAS_SLOT = "gemini_chat.has_slot"
+T = TypeVar("T")
 
 
 class TooManyWaiting(ServiceUnavailable):
@@ -29,54 +32,100 @@ class TooManyWaiting(ServiceUnavailable):
     problem = ("too_many_waiting", "Too many requests are waiting")
 
 
-class RequestSlots:
-    """``count`` requests are worked on at once, ``waiting`` more may wait or stream; further ones queue."""
+class ResponseWaits(Exception):
+    """Ends a view whose response has to wait: the server calls the application again with the outcome."""
 
-    def __init__(self, count: int, waiting: int = 600) -> None:
-        # One token per slot: a semaphore written in C, since every request passes here.
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(count):
-            self._free.put(None)
-        self._waiting = BoundedSemaphore(waiting)
 
-    def acquire(self, environ: dict[str, Any]) -> None:
-        """Block until a slot is free, and hold it until ``release``: at the latest when the response begins."""
-        self._free.get()
-        environ[HAS_SLOT] = True
+class WaitingPlaces:
+    """Bounds the requests that wait: ``total`` in this process, ``per_user`` of one user."""
 
-    def release(self, environ: dict[str, Any]) -> None:
-        """Release the slot of a request; no effect if it has none."""
-        if environ.pop(HAS_SLOT, False):
-            self._free.put(None)
+    def __init__(self, total: int, per_user: int) -> None:
+        self._total = total
+        self._per_user = per_user
+        self._lock = Lock()
+        self._taken: Counter[UserId] = Counter()
+        self._all = 0
 
-    @contextmanager
-    def released(self) -> Iterator[None]:
-        """Release the slot while the current request waits, and acquire one again afterwards. Raises TooManyWaiting."""
-        self._start_waiting()
-        try:
-            request.environ[HAS_SLOT] = False
-            self._free.put(None)
-            try:
-                yield
-            finally:
-                self._free.get()
-                request.environ[HAS_SLOT] = True
-        finally:
-            self._waiting.release()
+    def take(self, user_id: UserId) -> Callable[[], None]:
+        """Take a place; returns the function that gives it back, once however often. Raises TooManyWaiting."""
+        with self._lock:
+            if self._all >= self._total or self._taken[user_id] >= self._per_user:
+                raise TooManyWaiting(retry_after=RETRY_AFTER_SECONDS)
+            self._all += 1
+            self._taken[user_id] += 1
+        taken = [user_id]
+        return lambda: self._give_back(taken)
 
-    def hold_while_streaming(self, response: Response) -> Response:
-        """Count a response that streams as waiting until it is closed. Raises TooManyWaiting."""
-        self._start_waiting()
-        response.call_on_close(self._waiting.release)
+    def _give_back(self, taken: list[UserId]) -> None:
+        with self._lock:
+            if not taken:
+                return
+            user_id = taken.pop()
+            self._all -= 1
+            self._taken[user_id] -= 1
+            if not self._taken[user_id]:
+                del self._taken[user_id]
+
+
+def install_waiting(app: Flask) -> None:
+    app.register_error_handler(ResponseWaits, lambda _: Response())
+
+
+def wait_for(
+    places: WaitingPlaces, user_id: UserId, start: Callable[[timedelta], Waiting[T]], *, within: timedelta
+) -> T:
+    """What ``start(within)`` returns in the end. Raises TooManyWaiting, or ResponseWaits: the view is called again.
+
+    Nothing is waited for, and no place is taken, when ``within`` is zero or the server is about to stop.
+    """
+    environ = request.environ
+    if RESUMED in environ:
+        outcome = environ[RESUMED]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if not isinstance(outcome, Interrupted):
+            return cast("T", outcome)
+        within = timedelta()
+    if not within:
+        return _finish(start(within))
+    release = places.take(user_id)
+    if environ.get(SERVER_WAITS):
+        environ[WAITING] = ServerWaiting(start(within), streams=False, release=release)
+        raise ResponseWaits
+    try:
+        return _finish(start(within))
+    finally:
+        release()
+
+
+def stream(places: WaitingPlaces, user_id: UserId, steps: Generator[Any, Any, None], response: Response) -> Response:
+    """``response`` with the pieces of ``steps`` as its body. Raises TooManyWaiting."""
+    release = places.take(user_id)
+    if request.environ.get(SERVER_WAITS):
+        request.environ[WAITING] = ServerWaiting(steps, streams=True, release=release)
         return response
-
-    def _start_waiting(self) -> None:
-        # There is one thread for each slot and each waiting request: one more would occupy a thread of the slots.
-        if not self._waiting.acquire(blocking=False):
-            raise TooManyWaiting(retry_after=RETRY_AFTER_SECONDS)
+    response.response = _pieces(steps, release)
+    response.call_on_close(release)
+    return response
 
 
 def preferred_wait() -> timedelta:
     """How long the client prefers to wait (RFC 7240: ``Prefer: wait=N``), at most MAX_WAIT."""
     found = PREFERENCE.search(request.headers.get("Prefer", ""))
     return min(timedelta(seconds=int(found[1])), MAX_WAIT) if found else timedelta()
+
+
+def _finish(steps: Waiting[T]) -> T:
+    driven = drive(steps)
+    try:
+        while True:
+            next(driven)
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+def _pieces(steps: Generator[Any, Any, None], release: Callable[[], None]) -> Iterator[bytes]:
+    try:
+        yield from drive(steps)
+    finally:
+        release()

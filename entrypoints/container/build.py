@@ -79,6 +79,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
         listen=listen_for_notifications,
         close=adapters.database().close,
         concurrency=settings.worker_concurrency,
+        grace=settings.worker_grace,
     )
 
 

@@ -105,8 +105,10 @@ class Server:
         self.name_and_port = ("127.0.0.1", "0")
         self._application = application
         self._connections: set[Connection] = set()
-        # By how long they have been idle: with too many connections the first of them makes room.
+        # With too many connections, the one that has been idle for longest makes room; if none is idle, the one that
+        # has been sending a request for longest.
         self._idle: OrderedDict[Connection, None] = OrderedDict()
+        self._sending: OrderedDict[Connection, None] = OrderedDict()
         self._waits: set[Waiting] = set()
         self._done: deque[Callable[[], None]] = deque()
         self._draining_done = False
@@ -119,15 +121,17 @@ class Server:
         self._connections.add(connection)
         self._idle[connection] = None
         if len(self._connections) > self.options.max_connections:
-            oldest = next(iter(self._idle))
-            oldest.abort()
+            candidates = self._idle if len(self._idle) > 1 else self._sending or self._idle
+            next(iter(candidates)).abort()
 
     def disconnected(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._idle.pop(connection, None)
+        self._sending.pop(connection, None)
 
     def busy(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
+        self._sending[connection] = None
 
     def idle(self, connection: Connection) -> None:
         self._idle[connection] = None
@@ -137,6 +141,7 @@ class Server:
     # Requests
 
     def begin(self, connection: Connection, request: Request) -> None:
+        self._sending.pop(connection, None)
         environ = request.environ
         environ[ARRIVED] = time.perf_counter()
         environ[SERVER_WAITS] = True

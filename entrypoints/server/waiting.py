@@ -44,6 +44,8 @@ class Waits(Protocol):
 
 
 Steps = Generator[Any, Any, Any]
+# How a thread waits when there is nothing but time to wait for.
+pause = time.sleep
 
 
 class Interrupted(NamedTuple):
@@ -215,6 +217,6 @@ def drive(steps: Steps) -> Steps:
         if isinstance(step, bytes):
             yield step
         elif step.source is None:
-            time.sleep(step.seconds)
+            pause(step.seconds)
         else:
             value = step.source.next(within=step.seconds)

@@ -73,9 +73,14 @@ class Settings:
         "`development` or `production`; production refuses what is unsafe there")
     host: str = variable(str, "127.0.0.1", "address the web server listens on")
     port: int = variable(number(1, 65535), "8000", "port the web server listens on")
+    shared_port: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "no",
+        "`yes`: several web processes may listen on the port; otherwise a second one is refused")
     web_threads: int = variable(number(1, 1000), "8", "requests one web process works on at once")
-    stream_threads: int = variable(number(1, 10_000), "600",
+    web_connections: int = variable(number(16, 1_000_000), "20000",
+        "connections of one web process; beyond them the one that is idle for longest is closed")
+    waiting_requests: int = variable(number(1, 1_000_000), "10000",
         "requests one web process lets wait at once: streams and long polls")
+    waiting_requests_per_user: int = variable(number(1, 1_000_000), "20", "of these, those of one user")
     one_core: bool = variable(lambda text: choice("one", "all")(text) == "one", "one",
         "`one`: a web process keeps to one core, where others leave it most; or `all`", name="WEB_CORES")
     database_url: str | None = variable(optional(url("postgres", "postgresql", "postgresql+psycopg2")), "",
@@ -168,6 +173,8 @@ class Settings:
         "unfinished replies of one user beyond which no message is accepted: 429")
     backlog_replies: int = variable(number(1, 10_000_000), "10000",
         "unfinished replies of all users beyond which no message is accepted: 503")
+    worker_grace: timedelta = variable(seconds(1, 3_600), "25",
+        "how long a worker that is stopped may finish replies before it hands them back", name="WORKER_GRACE_SECONDS")
     worker_concurrency: int = variable(number(1, 1000), "100", "replies one worker process writes at once")
     room_list_cache: timedelta = variable(seconds(1, 86_400), "300",
         "how long a list of chatrooms is cached", name="ROOM_LIST_CACHE_SECONDS")

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Event
 from types import FrameType
 from typing import NoReturn
@@ -17,9 +18,6 @@ from application.ports.worker_notifier import WorkerNotifier
 from entrypoints.worker.billing import BillingTask
 from entrypoints.worker.loop import ReplyLoop
 
-# How long replies that are being written may take after SIGTERM before they are handed back to other workers. Whoever
-# sends it, our supervisor or a container engine, kills after ten seconds, and the handing back takes its time as well.
-GRACE_SECONDS = 6.0
 REDIS_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -40,10 +38,12 @@ class WorkerParts:
     listen: Callable[[Callable[[], None]], bool]
     close: Callable[[], None]
     concurrency: int
+    # How long replies may go on after SIGTERM before they are handed back to other workers.
+    grace: timedelta
 
 
 def run_worker(worker: WorkerParts) -> NoReturn:
-    """Write replies until SIGINT or SIGTERM. The process ends here, with status 0."""
+    """Write replies until SIGINT, SIGTERM or SIGHUP. The process ends here, with status 0."""
     loop = ReplyLoop(worker.replying, worker.heartbeat, worker.worker_notifier, concurrency=worker.concurrency)
     loop.start()
     billing = BillingTask(worker.billing)
@@ -51,7 +51,7 @@ def run_worker(worker: WorkerParts) -> NoReturn:
     log.info("worker_ready", concurrency=worker.concurrency)
     _listen_until_stopped(worker, loop)
     billing.stop()
-    loop.stop(grace_seconds=GRACE_SECONDS)
+    loop.stop(grace_seconds=worker.grace.total_seconds())
     worker.close()
     log.info("worker_stopped")
     sys.stderr.flush()
@@ -67,7 +67,7 @@ def _listen_until_stopped(worker: WorkerParts, loop: ReplyLoop) -> None:
         stopped.set()
 
     # While it listens RQ puts its own in their place. A second signal does nothing more.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     while not stopped.is_set():
         if worker.listen(loop.notify):

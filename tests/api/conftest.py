@@ -34,3 +34,9 @@ def asha(door: Door) -> Caller:
 def ravi(door: Door) -> Caller:
     """Another user."""
     return door.log_in(RAVI)
+
+
+@pytest.fixture(autouse=True)
+def time_passes_as_planned(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long poll that waits for time alone waits for what the test has planned."""
+    monkeypatch.setattr("entrypoints.server.waiting.pause", house.meanwhile)

@@ -225,8 +225,7 @@ class TestPlaces:
     """A stream is not work."""
 
     def test_who_watches_keeps_nobody_from_working(self, asha: Caller, path: str, house: House):
-        # All in one thread: a request that found no place would wait for ever.
-        app = create_app(house.use_cases, working_requests=1)
+        app = create_app(house.use_cases)
         client = FlaskClient(app)
         authorization = {"Authorization": f"Bearer {asha.token}"}
         streams = [client.get(f"{path}/stream", headers=authorization) for _ in range(3)]

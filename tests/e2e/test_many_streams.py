@@ -137,7 +137,7 @@ def test_more_streams_than_there_are_places_do_not_stop_other_requests(tmp_path:
             **gemini.settings,
             REPLY_LEASE_SECONDS="600",
             WEB_THREADS="2",
-            STREAM_THREADS="4",
+            WAITING_REQUESTS="4",
         ) as service,
         contextlib.ExitStack() as stack,
     ):

@@ -1,0 +1,100 @@
+"""Which room of the web server a request is answered in, and whose request it is.
+
+Work that asks others (a payment provider, a sender of text messages) or keeps a core busy (hashing passwords) has rooms
+of its own. So a provider that hangs stops those who need it, and nobody else.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
+
+from domain.accounts import Origin
+from entrypoints.api.client import ORIGIN, Network, note_origin
+from entrypoints.server.rooms import Room
+from entrypoints.server.wsgi import Environ
+
+# The subject of an access token, read without verifying the token: whoever forges one waits in another's line until the
+# application refuses it, which takes no time.
+SUBJECT = re.compile(rb'"sub": ?"([0-9a-f-]{36})"')
+# A payload is a few hundred characters; nothing longer is read.
+MAX_PAYLOAD = 2_000
+
+
+class Rooms(NamedTuple):
+    """The rooms of a process, by method and path. ``work``: where everything else is answered."""
+
+    work: Room
+    by_route: Mapping[tuple[str, str], Room | None]
+
+    @property
+    def all(self) -> tuple[Room, ...]:
+        others = {id(room): room for room in self.by_route.values() if room is not None}
+        return (self.work, *others.values())
+
+    def room_of(self, environ: Environ) -> Room | None:
+        """None: answered on the event loop."""
+        path = environ["PATH_INFO"].rstrip("/")
+        return self.by_route.get((environ["REQUEST_METHOD"], path), self.work)
+
+
+def rooms(threads: int) -> Rooms:
+    """Rooms of which the largest, for ordinary work, has ``threads`` threads."""
+    work = Room("work", threads=threads, per_client=max(threads * 3 // 4, 1), waiting=2_000, per_client_waiting=500)
+    # The provider's answers take as long as they take; a buyer needs one at a time.
+    payments = Room("payments", threads=4, per_client=1, waiting=4, per_client_waiting=1)
+    webhooks = Room("webhooks", threads=4, per_client=4, waiting=64)
+    landing = Room("landing", threads=2, per_client=1, waiting=2, per_client_waiting=1)
+    # bcrypt: two at once (see its adapter), a quarter of a second each.
+    passwords = Room("passwords", threads=4, per_client=2, waiting=16, per_client_waiting=4)
+    text_messages = Room("text_messages", threads=4, per_client=2, waiting=8, per_client_waiting=4)
+    accounts = Room("accounts", threads=2, per_client=1, waiting=4, per_client_waiting=1)
+    probes = Room("probes", threads=2, per_client=2, waiting=16)
+    return Rooms(
+        work,
+        {
+            ("GET", "/health/live"): None,
+            ("HEAD", "/health/live"): None,
+            ("GET", "/health/ready"): probes,
+            ("HEAD", "/health/ready"): probes,
+            ("POST", "/subscribe/pro"): payments,
+            ("POST", "/subscription/subscribe/pro"): payments,
+            ("POST", "/subscription/portal"): payments,
+            ("POST", "/subscription/cancel"): payments,
+            ("POST", "/subscription/resume"): payments,
+            ("POST", "/webhook/stripe"): webhooks,
+            ("POST", "/subscription/webhook/stripe"): webhooks,
+            ("GET", "/success"): landing,
+            ("POST", "/auth/send-otp"): text_messages,
+            ("POST", "/auth/forgot-password"): text_messages,
+            ("POST", "/auth/signup"): passwords,
+            ("POST", "/auth/login"): passwords,
+            ("POST", "/auth/reset-password"): passwords,
+            ("POST", "/auth/change-password"): passwords,
+            ("DELETE", "/user/me"): accounts,
+            ("GET", "/user/export"): accounts,
+        },
+    )
+
+
+# Steps of streams and long polls: short looks at Redis and PostgreSQL. All of them wait for their turn here.
+WAITING_ROOM = Room("waiting", threads=4, per_client=4, waiting=1_000_000)
+
+
+def client_of(environ: Environ, trusted_proxies: tuple[Network, ...]) -> Hashable:
+    """The user whom the access token names, or else the address that the request comes from."""
+    _, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if token:
+        _, _, rest = token.partition(".")
+        payload, _, _ = rest.partition(".")
+        if payload and len(payload) <= MAX_PAYLOAD:
+            try:
+                found = SUBJECT.search(base64.urlsafe_b64decode(payload + "=="))
+            except (binascii.Error, ValueError):
+                found = None
+            if found:
+                return found[1]
+    note_origin(environ, trusted_proxies)
+    origin: Origin = environ[ORIGIN]
+    return origin.address
