@@ -1,1 +1,1 @@
-"""The stories of the chat backend, one per file, and the ports they need."""
+"""The use cases of the chat backend, and the ports they need."""

@@ -1,1 +1,1 @@
-"""The rules of the chat backend: plain values, no clock, no chance, no input or output."""
+"""The rules of the chat backend as plain values: no clock, no randomness, no input or output."""

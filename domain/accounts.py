@@ -18,23 +18,23 @@ PASSWORD_LENGTH = range(8, 129)
 NAME_MAX_LENGTH = 100
 DEVICE_MAX_LENGTH = 200
 
-# A session nobody refreshes for so long is over.
+# A session that is not refreshed for so long expires.
 SESSION_LIFETIME = timedelta(days=30)
 
-# An answer that carried a new refresh token may be lost: the old one is good once more for so long.
+# A response with a new refresh token may get lost: the old token is accepted once more for so long.
 REFRESH_GRACE = timedelta(seconds=30)
 
-# How long after an OTP login a password may be set without the old one (the flow forgot -> verify -> change).
+# For so long after an OTP login a password may be set without the old one (the flow forgot -> verify -> change).
 FRESH_LOGIN = timedelta(minutes=10)
 
-# A password given at sign-up was chosen by somebody who had not shown that the number is theirs. It counts only if
-# the number is verified this soon after, so that nobody can leave a password waiting on another person's number.
+# A password given at sign-up comes from a client that has not proven the number yet. It counts only if the number is
+# verified this soon after, so that an attacker cannot plant a password on another person's number.
 PENDING_PASSWORD_LIFETIME = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """A mobile number in E.164 form (ITU-T E.164): ``+``, country code, subscriber number."""
+    """A mobile number in the form of ITU-T E.164: ``+``, country code, subscriber number."""
 
     e164: str
 
@@ -43,13 +43,13 @@ class PhoneNumber:
             raise InvalidValue("mobileNumber", "not a phone number")
 
     def __repr__(self) -> str:
-        """Hides all but the last two digits: numbers must not reach logs through a traceback."""
+        """Hides all but the last two digits, so that a traceback does not carry numbers into the log."""
         return f"PhoneNumber(…{self.e164[-2:]})"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person with an account. ``verified_at`` is when the number was first proven by a one-time password."""
+    """An account. ``verified_at``: when the number was first verified by a one-time password."""
 
     id: UserId
     phone: PhoneNumber
@@ -60,13 +60,13 @@ class User:
     verified_at: datetime | None
 
     def may_keep_pending_password(self, *, at: datetime) -> bool:
-        """Whether a password from sign-up survives the first verification of the number."""
+        """Whether a password from sign-up is kept at the first verification of the number."""
         return at - self.created_at <= PENDING_PASSWORD_LIFETIME
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from: an address, and what the client calls itself. Neither is proof of anything."""
+    """The address a request comes from, and the name the client gives itself. Neither proves anything."""
 
     address: str | None
     device: str | None
@@ -76,7 +76,7 @@ UNKNOWN_ORIGIN = Origin(address=None, device=None)
 
 
 class LoginMethod(StrEnum):
-    """How a session was proven when it began."""
+    """What a session began with."""
 
     OTP = "otp"
     PASSWORD = "password"  # noqa: S105 - the name of a method, not a secret
@@ -84,8 +84,6 @@ class LoginMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One login on one device."""
-
     id: SessionId
     user_id: UserId
     method: LoginMethod
@@ -96,7 +94,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking: the user and the session behind a valid access token."""
+    """The user and the session behind a valid access token."""
 
     user_id: UserId
     session_id: SessionId
@@ -109,7 +107,7 @@ class Principal:
 
 
 def check_password(password: str, *, field: str) -> str:
-    """Return ``password`` if its length is acceptable; InvalidValue otherwise."""
+    """Returns ``password``. Raises InvalidValue for ``field`` when it is too short or too long."""
     if len(password) not in PASSWORD_LENGTH:
         raise InvalidValue(field, f"must have {PASSWORD_LENGTH.start} to {PASSWORD_LENGTH.stop - 1} characters")
     return password

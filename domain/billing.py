@@ -1,4 +1,4 @@
-"""Subscriptions, when they make a user Pro, and what happens at the payment provider, in our words."""
+"""Subscriptions, when they make a user Pro, and the objects of the payment provider in this project's terms."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,16 +28,16 @@ class SubscriptionStatus(StrEnum):
 
 PAID_FOR = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
 
-# What no payment brings back.
+# A subscription in one of these is over for good.
 ENDED = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What our table says of a user's subscription, at the moment of reading.
+    """A user's subscription at the moment of reading.
 
-    ``price_is_ours``: what was bought is the Pro plan. ``in_grace``: the days that a failed renewal is forgiven are
-    not over.
+    ``price_is_ours``: its price is one of the Pro plan. ``in_grace``: the last renewal failed, and the grace period has
+    not ended.
     """
 
     status: SubscriptionStatus
@@ -48,14 +48,14 @@ class Subscription:
 
     @property
     def plan(self) -> Plan:
-        """Pro while it is paid for, or overdue within the grace, at a price of ours; Basic otherwise."""
+        """Pro while it is paid for, or past due within the grace period, at a price of ours; Basic otherwise."""
         paid_for = self.status in PAID_FOR or (self.status is SubscriptionStatus.PAST_DUE and self.in_grace)
         return Plan.PRO if paid_for and self.price_is_ours else Plan.BASIC
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRecord:
-    """What our table keeps: what the provider said last, and what the policy makes of it."""
+    """A row of our table: the provider's last answer, and what the policy made of it."""
 
     subscription_id: SubscriptionId
     price_id: str | None
@@ -67,11 +67,11 @@ class SubscriptionRecord:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over: then, and only then, another one may be bought."""
+        """Whether it is over. Only then may another one be bought."""
         return self.status in ENDED
 
     def at(self, now: datetime) -> Subscription:
-        """The subscription as it stands at a moment."""
+        """The subscription at the moment ``now``."""
         return Subscription(
             status=self.status,
             current_period_end=self.current_period_end,
@@ -81,7 +81,7 @@ class SubscriptionRecord:
         )
 
     def forgotten(self) -> "SubscriptionRecord":
-        """The record of a subscription that the provider does not know any more."""
+        """The record once the provider does not know the subscription any more: cancelled."""
         return replace(self, status=SubscriptionStatus.CANCELED, cancel_at_period_end=False, grace_ends_at=None)
 
 
@@ -101,7 +101,7 @@ class ProvidedSubscription:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateSubscription:
-    """A subscription beside the one that counts. ``refund``: it was paid for although there was one already."""
+    """A subscription beside the current one. ``refund``: it is the newer one, so its payment is returned."""
 
     subscription: ProvidedSubscription
     refund: bool
@@ -109,10 +109,10 @@ class DuplicateSubscription:
 
 @dataclass(frozen=True, slots=True)
 class BillingPolicy:
-    """What is sold, and what is done where payments go wrong.
+    """The prices of the Pro plan, and what happens when payments fail or are disputed.
 
-    ``price``: what a new subscription costs; ``old_prices``: what earlier buyers still pay. ``grace``: how long after
-    the end of the last paid period a failed renewal still leaves Pro.
+    ``price``: the price id of new subscriptions; ``old_prices``: price ids that earlier subscriptions still have.
+    ``grace``: how long a user stays Pro after the last paid period when the renewal fails.
     """
 
     price: str
@@ -122,14 +122,13 @@ class BillingPolicy:
     cancels_on_dispute: bool = False
 
     def sells(self, subscription: ProvidedSubscription) -> bool:
-        """Whether it is our Pro plan and not something else that the same customer bought."""
+        """Whether it is the Pro plan, and not something else that the same customer bought."""
         return not {self.price, *self.old_prices}.isdisjoint(subscription.price_ids)
 
     def to_record(self, subscription: ProvidedSubscription) -> SubscriptionRecord:
-        """What to keep of a subscription."""
         ours = self.sells(subscription)
-        # A renewal that fails has begun its period already: its start is the end of what was paid for. Counted from
-        # there, and not from when we heard of it, the grace is the same in whatever order the news comes.
+        # A renewal that fails has already begun its period, whose start is the end of the last paid one. Counted from
+        # there, and not from when an event arrived, the grace period does not depend on the order of events.
         overdue_since = subscription.period_start if subscription.status is SubscriptionStatus.PAST_DUE else None
         return SubscriptionRecord(
             subscription_id=subscription.id,
@@ -143,14 +142,14 @@ class BillingPolicy:
         )
 
     def current(self, subscriptions: Iterable[ProvidedSubscription]) -> ProvidedSubscription | None:
-        """Of all that a customer ever had: the oldest that is paid for, else what may recover, else the last."""
+        """The one that decides the plan: the oldest paid one, else the newest that may recover, else the newest."""
         return min(subscriptions, key=self._rank, default=None)
 
     def duplicates(self, subscriptions: Sequence[ProvidedSubscription]) -> list[DuplicateSubscription]:
-        """What would be charged beside a subscription that is paid for; nothing where duplicates are only reported.
+        """The subscriptions that would be charged beside a paid one; none unless ``cancels_duplicates``.
 
-        Not one whose first payment is on its way: ended now, it would be paid and never refunded. It becomes active,
-        and is duplicates then, or it expires.
+        One whose first payment is under way is left out: cancelled now, it could still be paid, and would not be
+        refunded. It either becomes active, and is a duplicate then, or expires.
         """
         counts = self.current(subscriptions)
         if counts is None or not self.cancels_duplicates or not self._is_paid_for(counts):
@@ -181,7 +180,7 @@ class BillingPolicy:
 
 
 class CheckoutState(StrEnum):
-    """Where a checkout is in its life. Only an open one can be paid."""
+    """The state of a checkout. Only an open one can be paid."""
 
     OPEN = "open"
     COMPLETE = "complete"
@@ -190,7 +189,7 @@ class CheckoutState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A page of the provider on which a subscription is bought. ``url`` None: it is open no more."""
+    """A page of the provider on which a subscription is bought. ``url`` is None unless it is open."""
 
     id: CheckoutId
     state: CheckoutState
@@ -198,7 +197,7 @@ class Checkout:
 
 
 class Concern(StrEnum):
-    """What an event is about."""
+    """What an event is about: a subscription, money that is returned or disputed, or nothing that we handle."""
 
     SUBSCRIPTION = "subscription"
     MONEY = "money"
@@ -206,7 +205,7 @@ class Concern(StrEnum):
 
 
 class MoneyKind(StrEnum):
-    """Money that went back, or may."""
+    """Refunds, and the stages of a dispute."""
 
     REFUND = "refund"
     DISPUTE_OPENED = "dispute_opened"
@@ -216,7 +215,7 @@ class MoneyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in the smallest unit of its currency, and the provider's object it belongs to."""
+    """An amount in the smallest unit of its currency, and the id of the provider's refund or dispute."""
 
     kind: MoneyKind
     amount: int
@@ -226,9 +225,9 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
-    """News from the payment provider: that something happened, and whom to ask about.
+    """A webhook event of the payment provider: that something happened, and whom to ask about.
 
-    What it says of states is left out on purpose: it may be late, and the provider is asked how things are now.
+    The states in it are left out on purpose: they may be stale, so the provider is asked for the present ones.
     """
 
     id: str
@@ -242,7 +241,7 @@ class PaymentEvent:
 
 
 class InboxState(StrEnum):
-    """What became of an event. ``FAILED``: given up; an operator may replay it."""
+    """The state of an event in the inbox. FAILED: its attempts are used up; an operator may replay it."""
 
     PENDING = "pending"
     DONE = "done"

@@ -1,4 +1,4 @@
-"""Chatrooms and the messages people send in them."""
+"""Chatrooms, and the messages that users send in them."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ MESSAGE_MAX_LENGTH = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Chatroom:
-    """A conversation of one user with the model."""
+    """A conversation of one user with the language model."""
 
     id: ChatroomId
     user_id: UserId
@@ -29,7 +29,7 @@ class Chatroom:
 
     @classmethod
     def opened(cls, *, id: ChatroomId, by: UserId, name: str, system_prompt: str | None, at: datetime) -> "Chatroom":
-        """A new chatroom; InvalidValue when the name is blank or a text is too long."""
+        """A new chatroom. Raises InvalidValue when the name is blank or a text is too long."""
         return cls(
             id=id,
             user_id=by,
@@ -44,14 +44,14 @@ class Chatroom:
         )
 
     def changed(self, *, name: str, system_prompt: str | None, at: datetime) -> "Chatroom":
-        """The chatroom with other texts; InvalidValue as for a new one."""
+        """The chatroom with other texts. Raises InvalidValue as ``opened`` does."""
         new = Chatroom.opened(id=self.id, by=self.user_id, name=name, system_prompt=system_prompt, at=at)
         return replace(new, created_at=self.created_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a user sent: one prompt. What the model makes of it is a Reply."""
+    """One prompt of a user. The language model's answer to it is a reply."""
 
     id: MessageId
     chatroom_id: ChatroomId
@@ -61,7 +61,7 @@ class Message:
 
     @classmethod
     def from_user(cls, *, id: MessageId, sender: UserId, chatroom_id: ChatroomId, text: str, at: datetime) -> "Message":
-        """A new message; InvalidValue when the text is blank or too long."""
+        """A new message. Raises InvalidValue when the text is blank or too long."""
         content = _text(text, field="message", max_length=MESSAGE_MAX_LENGTH)
         return cls(id=id, chatroom_id=chatroom_id, user_id=sender, content=content, created_at=at)
 

@@ -1,23 +1,23 @@
-"""Everything the domain and its stories can refuse, drawn as one tree.
+"""Every error of the domain and its use cases, as one tree.
 
 DomainError
-├── Invalid            what was sent cannot be accepted        (422 at the HTTP door)
+├── Invalid            the request cannot be accepted as it is (422 in the HTTP layer)
 │   ├── InvalidValue
 │   └── IdempotencyKeyReused
-├── Unauthenticated    who is asking is not proven             (401)
+├── Unauthenticated    the caller has not proven who they are  (401)
 │   ├── TokenInvalid
 │   ├── TokenExpired
 │   ├── RefreshTokenInvalid
 │   ├── OtpInvalid
 │   └── CredentialsInvalid
-├── NotAllowed         who is asking is known and may not      (403)
+├── NotAllowed         the caller is known and may not do this (403)
 │   └── ReauthenticationNeeded
-├── NotFound           it does not exist, or not for the asker (404)
+├── NotFound           it does not exist for this caller       (404)
 │   ├── ChatroomNotFound
 │   ├── MessageNotFound
 │   ├── SessionNotFound
 │   └── WebhookNotConfigured
-├── Conflict           it contradicts what is already there    (409)
+├── Conflict           it contradicts the present state        (409)
 │   ├── PhoneTaken
 │   ├── IdempotencyKeyInUse
 │   ├── ReplyFinished
@@ -25,19 +25,20 @@ DomainError
 │   ├── ReplyNotDone
 │   ├── AlreadySubscribed
 │   └── NotSubscribed
-├── TooMuch            too often, too many                     (429)
+├── TooMuch            too often or too many                   (429)
 │   ├── TooManyUnfinishedReplies
 │   ├── QuotaExhausted
 │   ├── OtpResendTooSoon
 │   ├── OtpLocked
 │   ├── OtpSendsExhausted
 │   └── RateLimited
-└── Unavailable        something it needs is down              (503)
+└── Unavailable        something it needs is down or full      (503)
     ├── DependencyDown
     └── BacklogFull
 
-A kind says what sort of refusal it is; a leaf has a stable ``code`` and carries facts, never sentences for a
-screen and never an HTTP status. The doors turn kinds into statuses and facts into members of a problem.
+The classes directly below DomainError are kinds. Each leaf has a stable ``code``, a ``title`` in English for RFC 9457
+(problem details), and fields with its facts; never an HTTP status. The HTTP layer maps kinds to statuses and facts to
+members of a problem document.
 """
 
 from dataclasses import dataclass, fields
@@ -46,50 +47,50 @@ from typing import ClassVar
 
 
 class DomainError(Exception):
-    """The root. Only leaves are raised."""
+    """The root of the tree. Only leaves are raised."""
 
     code: ClassVar[str]
     title: ClassVar[str]
 
     def facts(self) -> dict[str, object]:
-        """The leaf's own data by field name."""
+        """The values of the leaf's fields, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
 
 class Invalid(DomainError):
-    """What was sent cannot be accepted as it is."""
+    """The request cannot be accepted as it is."""
 
 
 class Unauthenticated(DomainError):
-    """Who is asking is not proven."""
+    """The caller has not proven who they are."""
 
 
 class NotAllowed(DomainError):
-    """Who is asking is known and may not do this."""
+    """The caller is known and may not do this."""
 
 
 class NotFound(DomainError):
-    """It does not exist, or not for the one who asks: the two must look alike."""
+    """It does not exist, or belongs to another user: callers cannot tell which."""
 
 
 class Conflict(DomainError):
-    """It contradicts what is already there."""
+    """It contradicts the present state."""
 
 
 class TooMuch(DomainError):
-    """Too often or too many; asking again later helps."""
+    """Too often or too many. A later request may succeed."""
 
 
 class Unavailable(DomainError):
-    """Something this needs is down; nothing was done."""
+    """Something this needs is down or full. Nothing was done."""
 
 
-# Leaves are dataclasses that are not frozen: raising one sets its traceback.
+# Leaves are not frozen: raising an exception sets its traceback.
 
 
 @dataclass(eq=False)
 class InvalidValue(Invalid):
-    """One value breaks a rule of the domain. ``field`` is named as the caller named it."""
+    """One value breaks a rule of the domain. ``field``: its name in the request."""
 
     code: ClassVar[str] = "validation_failed"
     title: ClassVar[str] = "A value is not acceptable"
@@ -180,7 +181,7 @@ class SessionNotFound(NotFound):
 
 @dataclass(eq=False)
 class WebhookNotConfigured(NotFound):
-    """No signing secret is set: nobody could say whether an event is the payment provider's."""
+    """No signing secret is set, so events of the payment provider cannot be verified."""
 
     code: ClassVar[str] = "webhook_not_configured"
     title: ClassVar[str] = "Events of the payment provider are not taken here"
@@ -196,7 +197,7 @@ class PhoneTaken(Conflict):
 
 @dataclass(eq=False)
 class IdempotencyKeyInUse(Conflict):
-    """The request with this Idempotency-Key is being worked on at this moment; ask again in a second."""
+    """A request with this Idempotency-Key is in progress. Repeat it in a second."""
 
     code: ClassVar[str] = "idempotency_key_in_use"
     title: ClassVar[str] = "The same request is being worked on"
@@ -204,7 +205,7 @@ class IdempotencyKeyInUse(Conflict):
 
 @dataclass(eq=False)
 class ReplyFinished(Conflict):
-    """The reply is done, failed or cancelled: there is nothing left to cancel."""
+    """The reply is done, failed or cancelled, so it cannot be cancelled."""
 
     code: ClassVar[str] = "reply_finished"
     title: ClassVar[str] = "The reply is finished"
@@ -228,7 +229,7 @@ class ReplyNotDone(Conflict):
 
 @dataclass(eq=False)
 class TooManyUnfinishedReplies(TooMuch):
-    """So many of the user's replies are unfinished that no more are accepted. ``retry_after`` is in seconds."""
+    """``limit`` replies of the user are unfinished, so no more are accepted. ``retry_after``: seconds."""
 
     code: ClassVar[str] = "too_many_unfinished_replies"
     title: ClassVar[str] = "Too many of your replies are unfinished"
@@ -238,7 +239,7 @@ class TooManyUnfinishedReplies(TooMuch):
 
 @dataclass(eq=False)
 class AlreadySubscribed(Conflict):
-    """There is a subscription that has not ended. ``portal_url``: where to manage it, if that can be had now."""
+    """There is a subscription that has not ended. ``portal_url``: where to manage it, unless the provider is down."""
 
     code: ClassVar[str] = "already_subscribed"
     title: ClassVar[str] = "There is a subscription already"
@@ -247,7 +248,7 @@ class AlreadySubscribed(Conflict):
 
 @dataclass(eq=False)
 class NotSubscribed(Conflict):
-    """There is no subscription to do this with, or it has ended."""
+    """There is no subscription, or it has ended."""
 
     code: ClassVar[str] = "not_subscribed"
     title: ClassVar[str] = "There is no subscription"
@@ -266,7 +267,7 @@ class QuotaExhausted(TooMuch):
 
 @dataclass(eq=False)
 class OtpResendTooSoon(TooMuch):
-    """A code for this number and purpose was sent a moment ago. ``retry_after`` is in seconds."""
+    """A code for this number and purpose was sent a moment ago. ``retry_after``: seconds until the next one."""
 
     code: ClassVar[str] = "otp_resend_too_soon"
     title: ClassVar[str] = "A one-time password was sent a moment ago"
@@ -275,7 +276,7 @@ class OtpResendTooSoon(TooMuch):
 
 @dataclass(eq=False)
 class OtpLocked(TooMuch):
-    """Too many wrong codes: the code is void. ``retry_after`` seconds until a new one can be asked for."""
+    """There were too many wrong codes, and the code is void. ``retry_after``: seconds until the next one."""
 
     code: ClassVar[str] = "otp_locked"
     title: ClassVar[str] = "Too many wrong one-time passwords"
@@ -284,7 +285,10 @@ class OtpLocked(TooMuch):
 
 @dataclass(eq=False)
 class OtpSendsExhausted(TooMuch):
-    """No more codes are sent for now: to this number, to its like, to this address, or at all; which is not said."""
+    """A cap on sent codes is reached: of the number, of similar numbers, of the address, or of all.
+
+    It does not say which one. ``retry_after``: seconds.
+    """
 
     code: ClassVar[str] = "otp_sends_exhausted"
     title: ClassVar[str] = "No more one-time passwords are sent for now"
@@ -293,7 +297,7 @@ class OtpSendsExhausted(TooMuch):
 
 @dataclass(eq=False)
 class RateLimited(TooMuch):
-    """Too many requests: ``limit`` in ``window`` seconds. ``retry_after`` is in seconds."""
+    """More than ``limit`` requests in ``window`` seconds. ``policy``: the limit's name; ``retry_after``: seconds."""
 
     code: ClassVar[str] = "rate_limited"
     title: ClassVar[str] = "Too many requests"
@@ -305,7 +309,7 @@ class RateLimited(TooMuch):
 
 @dataclass(eq=False)
 class DependencyDown(Unavailable):
-    """A server this needs does not answer. ``retry_after`` is in seconds."""
+    """A server that this needs does not answer. ``retry_after``: seconds."""
 
     code: ClassVar[str] = "dependency_unavailable"
     title: ClassVar[str] = "A part of the service is not available"
@@ -315,7 +319,7 @@ class DependencyDown(Unavailable):
 
 @dataclass(eq=False)
 class BacklogFull(Unavailable):
-    """So many replies wait that no more are accepted from anybody. ``retry_after`` is in seconds."""
+    """So many replies are unfinished that no user's messages are accepted. ``retry_after``: seconds."""
 
     code: ClassVar[str] = "backlog_full"
     title: ClassVar[str] = "Too many messages wait for a reply"

@@ -1,4 +1,4 @@
-"""One-time passwords: what they are for and how long, how often and how many times they count."""
+"""One-time passwords: their purposes, and the limits on using and sending them."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -8,7 +8,7 @@ from domain.accounts import PhoneNumber
 
 
 class Purpose(StrEnum):
-    """What a code was sent for. A code of one purpose has its own life beside a code of the other."""
+    """What a code is for. Codes of different purposes do not replace each other."""
 
     LOGIN = "login"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a purpose, not a secret
@@ -16,24 +16,23 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OtpPolicy:
-    """The life of a code (OWASP: short, few attempts, single use)."""
+    """How long and how often a code may be tried (OWASP: short-lived, few attempts, single use)."""
 
     digits: int = 6
     lifetime: timedelta = timedelta(minutes=5)
     max_attempts: int = 5
     resend_after: timedelta = timedelta(seconds=30)
-    # Wrong codes for one number, whatever they were sent for and however many new codes are asked for in between: six
-    # digits and this many guesses a day make one chance in fifty thousand.
+    # Wrong codes for one number, over all purposes and however many new codes are sent in between. With six digits, so
+    # many guesses a day make a chance of one in fifty thousand.
     max_failures: int = 20
     failures_forgotten_after: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class SendCaps:
-    """How many codes are sent a day. None: as many as are asked for.
+    """How many codes are sent a day. None: no cap.
 
-    ``per_prefix`` is about numbers that differ in their last three digits only: those whom sending codes to pays are
-    paid by the block (SMS pumping).
+    ``per_prefix`` counts numbers that differ in their last three digits only: SMS pumping uses blocks of numbers.
     """
 
     per_number: int | None = 20
@@ -44,7 +43,7 @@ class SendCaps:
 
 @dataclass(frozen=True, slots=True)
 class FixedCode:
-    """A number of the operator's own whose code is always the same, up to and with a day (UTC); nothing is sent."""
+    """A test number of the operator with a constant code, valid up to and including the UTC day ``until``."""
 
     phone: PhoneNumber
     code: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""Plans, what they allow, and how much of it is used."""
+"""Plans, their allowances, and the daily quota."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from domain.errors import QuotaExhausted
 
 
 class Plan(StrEnum):
-    """What a user has; the value is the ``tier`` of the API."""
+    """A user's plan. The value is the ``tier`` of the API."""
 
     BASIC = "basic"
     PRO = "pro"
@@ -17,7 +17,7 @@ class Plan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a plan allows. ``daily_prompts`` None: no daily limit."""
+    """``daily_prompts``: prompts per UTC day; None: no limit."""
 
     daily_prompts: int | None
 
@@ -27,7 +27,7 @@ Allowances = Mapping[Plan, Allowance]
 
 @dataclass(frozen=True, slots=True)
 class DailyQuota:
-    """How many prompts of a UTC day are used, of how many the plan gives."""
+    """How many prompts of a UTC day are used. ``limit``: what the plan allows; None: no limit."""
 
     day: date
     used: int
@@ -36,14 +36,14 @@ class DailyQuota:
 
     @property
     def remaining(self) -> int | None:
-        """How many prompts are left today; None where there is no limit."""
+        """Prompts left on this day; None: no limit."""
         return None if self.limit is None else max(self.limit - self.used, 0)
 
     @property
     def resets_at(self) -> datetime:
-        """The next midnight, UTC."""
+        """The next midnight in UTC."""
         return datetime.combine(self.day + timedelta(days=1), time(), tzinfo=UTC)
 
     def exhausted(self) -> QuotaExhausted:
-        """The error to raise when one more prompt was asked for."""
+        """The error for one more prompt."""
         return QuotaExhausted(limit=self.limit or 0, used=self.used, resets_at=self.resets_at)

@@ -1,8 +1,8 @@
 """The life of a reply: QUEUED -> RUNNING -> DONE | FAILED | CANCELLED.
 
 A worker may write to a RUNNING reply only while it holds the lease, proven by the fencing token it was given when it
-claimed the reply (M. Kleppmann, "How to do distributed locking"): a worker that was stopped past its lease and wakes
-up finds that its token is no longer the one in the row.
+claimed the reply (M. Kleppmann, "How to do distributed locking"): a worker that was paused for longer than its lease
+finds another token in the row, and writes nothing.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ReplyId = NewType("ReplyId", UUID)
 
 
 class ReplyState(StrEnum):
-    """Where a reply is in its life. The last three are final."""
+    """The last three states are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -29,7 +29,6 @@ class ReplyState(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether it stays so."""
         return self not in {ReplyState.QUEUED, ReplyState.RUNNING}
 
 
@@ -46,22 +45,22 @@ class FailureReason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
 
-# What trying again cannot change is not tried again.
+# Another attempt may succeed after these; the other failures are final.
 RETRYABLE = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE})
 
-# Two seconds doubled so often are a day: more than any deadline, and no overflow however many attempts are allowed.
+# Two seconds doubled so often are longer than any deadline. The bound keeps 2 ** attempts from overflowing.
 MAX_DOUBLINGS = 16
 
 
 class AnswerFailed(Exception):
     """The language model gave no answer.
 
-    ``retry_after`` is the provider's own wish, where it had one. ``asked`` False: the provider was not even asked,
-    since it is known to be down; then nothing was tried and no attempt is used up.
+    ``retry_after``: how long the provider asks to wait, if it said so. ``asked`` False: the provider was not called,
+    because it is known to be down; then no attempt is used up.
     """
 
     def __init__(self, reason: FailureReason, *, retry_after: timedelta | None = None, asked: bool = True) -> None:
-        """Keep the reason; no text of the provider, which may quote the prompt."""
+        # Not the provider's own text, which may quote the prompt.
         super().__init__(reason.value)
         self.reason = reason
         self.retry_after = retry_after
@@ -70,7 +69,7 @@ class AnswerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the language model said. ``truncated``: it ran into its output limit."""
+    """An answer of the language model. ``truncated``: it was cut off at the output limit."""
 
     text: str
     model: str
@@ -81,7 +80,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class QueuedReply:
-    """A reply that was promised when its message was accepted. ``charged_on``: the UTC day whose quota paid for it."""
+    """A reply to a message that was accepted.
+
+    ``charged_on``: the UTC day whose quota was charged. ``answer_within``: the time until its deadline. ``urgent``:
+    claimed before others.
+    """
 
     id: ReplyId
     message_id: MessageId
@@ -96,7 +99,7 @@ class QueuedReply:
     def to(
         cls, message: Message, *, id: ReplyId, quota: DailyQuota, at: datetime, policy: "ReplyPolicy"
     ) -> "QueuedReply":
-        """A reply that ``message`` will get, or fail to get, within the policy's deadline; ``quota`` paid for it."""
+        """A reply to ``message``, charged to ``quota``."""
         return cls(
             id=id,
             message_id=message.id,
@@ -119,10 +122,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedReply:
-    """A reply handed to one worker.
+    """A reply that one worker has claimed.
 
-    ``attempt`` counts from 1, this one included; an attempt that was handed back does not count. ``run`` counts every
-    claim: texts of two runs are two texts. ``seconds_left`` to the deadline.
+    ``attempt`` counts from 1, this one included; attempts that were handed back do not count. ``generation`` counts
+    every claim: the texts of two generations have nothing to do with each other. ``seconds_left`` to the deadline.
     """
 
     claim: Claim
@@ -137,7 +140,7 @@ class ClaimedReply:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One prompt of a user's quota of one UTC day, to be given back."""
+    """One prompt charged to a user's quota of one UTC day."""
 
     user_id: UserId
     day: date
@@ -145,7 +148,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class EndedReply:
-    """A reply that has ended without its worker: in which generation, and what is to be given back for it."""
+    """A reply that ended without a worker, its last generation, and the charge to refund."""
 
     reply_id: ReplyId
     generation: int
@@ -154,7 +157,7 @@ class EndedReply:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """The attempt failed and another may succeed after ``delay``. ``counted`` False: it was no attempt at all."""
+    """Another attempt may succeed after ``delay``. ``counted`` False: the failed one does not count."""
 
     delay: timedelta
     counted: bool = True
@@ -162,18 +165,16 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The reply has failed for good."""
-
     reason: FailureReason
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyPolicy:
-    """How long and how often a reply is tried, and how many at once.
+    """Limits on attempts, times and numbers of replies.
 
-    ``lease``: how long a worker that went silent keeps a reply from the others. ``deadline``: after which an
-    unanswered message has failed. ``first_backoff`` doubles with each attempt. ``user_concurrency``: running replies of
-    one user. ``user_backlog``, ``backlog``: unfinished replies of one user, and of all, beyond which none is accepted.
+    ``lease``: after so long a claimed reply may be claimed by another worker. ``deadline``: after so long an unanswered
+    message fails. ``first_backoff`` doubles with each attempt. ``user_concurrency``: running replies of one user.
+    ``user_backlog``, ``backlog``: unfinished replies of one user, and of all users, at which no more are accepted.
     """
 
     lease: timedelta = timedelta(seconds=60)
@@ -185,18 +186,18 @@ class ReplyPolicy:
     backlog: int = 10_000
 
     def time_for_the_model(self, reply: ClaimedReply) -> timedelta:
-        """What a call may take in all: it must end well before the lease and not after the deadline."""
+        """The time limit of a call to the model: it must end well before the lease, and before the deadline."""
         return min(self.lease * 0.8, timedelta(seconds=reply.seconds_left))
 
     def after_failure(self, failure: AnswerFailed, reply: ClaimedReply) -> TryAgain | GiveUp:
-        """What to do when attempt number ``reply.attempt`` has failed."""
+        """What to do after attempt number ``reply.attempt`` has failed."""
         if failure.reason not in RETRYABLE:
             return GiveUp(failure.reason)
         if failure.asked and reply.attempt >= self.max_attempts:
             return GiveUp(failure.reason)
         backoff: timedelta = self.first_backoff * 2 ** min(reply.attempt - 1, MAX_DOUBLINGS)
         delay = max(failure.retry_after or timedelta(), backoff if failure.asked else self.first_backoff)
-        # A wait that ends after the deadline can only end in failure: say so now.
+        # The next attempt would begin after the deadline, so the reply fails now.
         if delay >= timedelta(seconds=reply.seconds_left):
             return GiveUp(failure.reason)
         return TryAgain(delay, counted=failure.asked)

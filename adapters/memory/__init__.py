@@ -1,1 +1,1 @@
-"""A full second implementation of the ports, in the memory of one process: the fakes of the use-case tests."""
+"""Adapters in the memory of one process, held to the contracts of the ports: the fakes of the unit tests."""

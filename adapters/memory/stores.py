@@ -141,17 +141,17 @@ class MemoryRateLimiter(RateLimiter):
         self._lock = Lock()
         self._counts: Counter[tuple[str, str, int]] = Counter()
 
-    def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
+    def __call__(self, hits: Sequence[Hit]) -> Sequence[WindowStatus]:
         now = self._clock().timestamp()
         with self._lock:
-            return [self._charge(charge, now) for charge in charges]
+            return [self._count(hit, now) for hit in hits]
 
-    def _charge(self, charge: Hit, now: float) -> WindowStatus:
-        seconds = charge.limit.per.total_seconds()
+    def _count(self, hit: Hit, now: float) -> WindowStatus:
+        seconds = hit.limit.per.total_seconds()
         window = int(now // seconds)
-        key = (charge.limit.name, charge.subject, window)
+        key = (hit.limit.name, hit.subject, window)
         self._counts[key] += 1
-        return WindowStatus(charge.limit, self._counts[key], max(ceil((window + 1) * seconds - now), 1))
+        return WindowStatus(hit.limit, self._counts[key], max(ceil((window + 1) * seconds - now), 1))
 
 
 class MemoryRoomListCache(RoomListCache):

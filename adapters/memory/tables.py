@@ -1,4 +1,4 @@
-"""Tables in memory, with transactions that really roll back."""
+"""Tables in memory, and transactions that really roll back."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
@@ -20,8 +20,6 @@ from domain.replies import FailureReason, QueuedReply, ReplyId, ReplyState
 
 @dataclass(frozen=True, slots=True)
 class ReplyRow:
-    """A row of the replies."""
-
     queued: QueuedReply
     state: ReplyState
     available_at: datetime
@@ -50,14 +48,12 @@ class ReplyRow:
 
     @property
     def due_at(self) -> datetime:
-        """When somebody may claim it."""
+        """When it may be claimed."""
         return self.lease_until or self.available_at
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshTokenRow:
-    """A row of the refresh tokens."""
-
     session_id: SessionId
     issued_at: datetime
     used_at: datetime | None = None
@@ -66,8 +62,6 @@ class RefreshTokenRow:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A row of the idempotency keys."""
-
     fingerprint: bytes
     accepted: Accepted
     created_at: datetime
@@ -75,16 +69,12 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRow:
-    """A row of the customers."""
-
     customer_id: CustomerId
     reconciled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """A row of the payment events."""
-
     kept: KeptEvent
     user_id: UserId | None
     received_at: datetime

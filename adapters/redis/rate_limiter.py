@@ -47,28 +47,28 @@ class RedisRateLimiter(RateLimiter):
         # By counter: what is reserved and not used; several ranges where threads reserved at the same moment.
         self._reserved: OrderedDict[str, list[range]] = OrderedDict()
 
-    def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
+    def __call__(self, hits: Sequence[Hit]) -> Sequence[WindowStatus]:
         now = time.time()
-        windows = [self._window(charge, now) for charge in charges]
+        windows = [self._window(hit, now) for hit in hits]
         counts = {window.key: self._use_reserved(window.key) for window in windows}
         missing = [window for window in windows if counts[window.key] is None]
         if missing:
             counts.update(self._reserve(missing))
         return [
-            WindowStatus(charge.limit, counts[window.key] or 0, window.resets_in)
-            for charge, window in zip(charges, windows, strict=True)
+            WindowStatus(hit.limit, counts[window.key] or 0, window.resets_in)
+            for hit, window in zip(hits, windows, strict=True)
         ]
 
-    def _window(self, charge: Hit, now: float) -> _Window:
-        seconds = int(charge.limit.per.total_seconds())
+    def _window(self, hit: Hit, now: float) -> _Window:
+        seconds = int(hit.limit.per.total_seconds())
         number = int(now // seconds)
-        subject = charge.subject.encode("utf-8", "surrogatepass")
+        subject = hit.subject.encode("utf-8", "surrogatepass")
         digest = hmac.digest(self._key, subject, "sha256").hex()[:24]
         return _Window(
-            key=f"{charge.limit.name}:{digest}:{number}",
+            key=f"{hit.limit.name}:{digest}:{number}",
             seconds=seconds,
             resets_in=max(ceil((number + 1) * seconds - now), 1),
-            share=max(charge.limit.amount // SHARES, 1),
+            share=max(hit.limit.amount // SHARES, 1),
         )
 
     def _use_reserved(self, key: str) -> int | None:

@@ -1,1 +1,1 @@
-"""Signing up, logging in, and proving who is asking."""
+"""Use cases of authentication and accounts."""

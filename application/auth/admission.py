@@ -1,4 +1,4 @@
-"""What happens to an account when its number is proven."""
+"""Finds or creates the user of a verified number."""
 
 from datetime import datetime
 
@@ -8,9 +8,9 @@ from domain.accounts import PhoneNumber, User, UserId
 
 
 def admit(work: UnitOfWork, phone: PhoneNumber, *, new_id: NewId, at: datetime) -> User:
-    """The account of a number that was just proven by a one-time password; a new one if it had none.
+    """The user of a number that was just verified by a one-time password; a new one if it had none.
 
-    A password that was left waiting on the number since a sign-up too long ago is taken away.
+    At the first verification, a password from a sign-up that is too old is removed.
     """
     user = work.users.by_phone(phone)
     if user is None:

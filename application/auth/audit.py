@@ -1,4 +1,4 @@
-"""Stories note what happened to an account."""
+"""Records audit events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,14 @@ from domain.errors import DependencyDown
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Writes events into the audit trail: no secrets, and of a number only its digest."""
+    """Records events in the audit trail. Of a number, an event holds only the digest."""
 
     unit_of_work: UnitOfWorkFactory
     clock: Clock
     new_id: NewId
     phone_digest: PhoneDigest
 
-    def note(
+    def record(
         self,
         work: UnitOfWork,
         what: AuditEventType,
@@ -30,11 +30,11 @@ class Recorder:
         phone: PhoneNumber | None = None,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> None:
-        """What happened in a unit of work; true if that is."""
+        """Records an event in the caller's transaction."""
         digest = self.phone_digest(phone) if phone is not None else None
         work.audit.add(AuditEvent(self.new_id(), at or self.clock(), what, user_id, session_id, digest, origin))
 
-    def note_alone(
+    def record_alone(
         self,
         what: AuditEventType,
         *,
@@ -42,10 +42,10 @@ class Recorder:
         phone: PhoneNumber | None = None,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> None:
-        """What changed nothing else. Best effort: that it cannot be noted changes no answer."""
+        """Records an event in a transaction of its own. Best effort: DependencyDown is swallowed."""
         try:
             with self.unit_of_work() as work:
-                self.note(work, what, user_id=user_id, phone=phone, origin=origin)
+                self.record(work, what, user_id=user_id, phone=phone, origin=origin)
                 work.commit()
         except DependencyDown:
             return

@@ -1,4 +1,4 @@
-"""Users take what is theirs, and leave."""
+"""Account export and erasure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal
 from domain.errors import TokenInvalid
 
-# It reads everything a user has; once is meant to be enough.
+# An export reads everything that a user has.
 EXPORTS = Limit("export", 10, timedelta(hours=1))
 
 
 @dataclass(frozen=True, slots=True)
 class EraseAccount:
-    """Erases a user from every table, and ends what they have elsewhere first: nobody who is gone is charged."""
+    """Erases a user from every table, after ending what they have elsewhere, so that no erased user is charged."""
 
     unit_of_work: UnitOfWorkFactory
     before_erasure: AccountErasureHook
@@ -31,16 +31,16 @@ class EraseAccount:
     recorder: Recorder
 
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
-        """Rows erased by table. DependencyDown when what is elsewhere could not be ended: then nothing was erased."""
+        """Returns the rows erased by table. Raises DependencyDown when the hook failed; nothing was erased then."""
         user_id = principal.user_id
         self.before_erasure(user_id=user_id)
         with self.unit_of_work() as work:
             user = work.users.get(user_id)
-            if user is None:  # two requests at once
+            if user is None:  # erased by a concurrent request
                 raise TokenInvalid
             erased = work.erasure.erase(user_id, phone_digest=self.recorder.phone_digest(user.phone))
-            # Without whose account it was: that is erased, too.
-            self.recorder.note(work, AuditEventType.ACCOUNT_ERASED)
+            # Without the user's id, which is erased, too.
+            self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
         self.publisher.forget(erased.replies)
@@ -49,23 +49,23 @@ class EraseAccount:
 
 @dataclass(frozen=True, slots=True)
 class ExportAccount:
-    """Gives a user all that is theirs."""
+    """Exports everything that belongs to a user."""
 
     export: Export
     rate_limiter: RateLimiter
     recorder: Recorder
 
     def __call__(self, *, principal: Principal, origin: Origin = UNKNOWN_ORIGIN) -> Iterator[Record]:
-        """Record by record, the account first. RateLimited; TokenInvalid when the account is gone.
+        """Yields record by record, the account first.
 
-        What can be refused is refused before the first record.
+        Raises RateLimited, or TokenInvalid when the account is erased, before the first record.
         """
-        [charged] = self.rate_limiter([Hit(EXPORTS, str(principal.user_id))])
-        if charged.exceeded:
-            raise charged.refusal()
+        [status] = self.rate_limiter([Hit(EXPORTS, str(principal.user_id))])
+        if status.exceeded:
+            raise status.refusal()
         records = self.export(principal.user_id)
         account = next(records, None)
         if account is None:
             raise TokenInvalid
-        self.recorder.note_alone(AuditEventType.EXPORTED, user_id=principal.user_id, origin=origin)
+        self.recorder.record_alone(AuditEventType.EXPORTED, user_id=principal.user_id, origin=origin)
         return chain([account], records)

@@ -1,4 +1,4 @@
-"""Users see where they are logged in, and log out."""
+"""Users list their sessions, and end them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from domain.errors import SessionNotFound
 
 
 class Scope(StrEnum):
-    """Which of a user's sessions end."""
+    """Which of a user's sessions to end."""
 
     THIS = "this"
     OTHERS = "others"
@@ -22,13 +22,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogOut:
-    """Ends the session at hand, the user's others, or all. Their tokens stop working at once, of either kind."""
+    """Ends the present session, the user's other ones, or all. Access and refresh tokens stop working at once."""
 
     unit_of_work: UnitOfWorkFactory
     recorder: Recorder
 
     def __call__(self, *, principal: Principal, scope: Scope = Scope.THIS, origin: Origin = UNKNOWN_ORIGIN) -> None:
-        """Done, also when they had ended before."""
+        """Succeeds also when the sessions had ended before."""
         user_id, session_id = principal.user_id, principal.session_id
         with self.unit_of_work() as work:
             if scope is Scope.THIS:
@@ -36,23 +36,23 @@ class LogOut:
             else:
                 work.sessions.end_all(user_id, but=session_id if scope is Scope.OTHERS else None)
             what = AuditEventType.LOGGED_OUT if scope is Scope.THIS else AuditEventType.SESSIONS_ENDED
-            self.recorder.note(work, what, user_id=user_id, session_id=session_id, origin=origin)
+            self.recorder.record(work, what, user_id=user_id, session_id=session_id, origin=origin)
             work.commit()
 
 
 @dataclass(frozen=True, slots=True)
 class EndSession:
-    """Ends one of a user's sessions, wherever that is."""
+    """Ends one of a user's sessions, on any device."""
 
     unit_of_work: UnitOfWorkFactory
     recorder: Recorder
 
     def __call__(self, *, principal: Principal, session_id: SessionId, origin: Origin = UNKNOWN_ORIGIN) -> None:
-        """Done; SessionNotFound unless it was the user's own and going on."""
+        """Raises SessionNotFound unless it is the user's own and has not ended."""
         with self.unit_of_work() as work:
             if not work.sessions.end(session_id, of=principal.user_id):
                 raise SessionNotFound
-            self.recorder.note(
+            self.recorder.record(
                 work, AuditEventType.SESSIONS_ENDED, user_id=principal.user_id, session_id=session_id, origin=origin
             )
             work.commit()
@@ -60,10 +60,9 @@ class EndSession:
 
 @dataclass(frozen=True, slots=True)
 class ListSessions:
-    """A user's sessions that are going on."""
+    """Lists a user's sessions that have not ended, newest first."""
 
     reader: Reader
 
     def __call__(self, *, user_id: UserId) -> Sequence[SessionSummary]:
-        """The newest first."""
         return self.reader.sessions(user_id)

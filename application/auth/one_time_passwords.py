@@ -1,4 +1,4 @@
-"""A person asks for a one-time password and logs in with it."""
+"""Requesting one-time passwords, and logging in with them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from domain.one_time_password import FixedCode, OtpPolicy, Purpose, SendCaps
 
 @dataclass(frozen=True, slots=True)
 class SentCode:
-    """A code is on its way. ``shown``: the code itself, only where delivery is by the response."""
+    """A code was sent. ``shown``: the code itself, only where it is delivered in the response."""
 
     expires_in: timedelta
     resend_in: timedelta
@@ -31,7 +31,7 @@ class SentCode:
 
 @dataclass(frozen=True, slots=True)
 class SendCode:
-    """Puts a code on its way, within the day's caps. A send that fails leaves the code before it, and no cool-down."""
+    """Sends a code within the daily caps. After a failure the previous code is valid again, without a cool-down."""
 
     otp_store: OtpStore
     otp_budget: OtpBudget
@@ -40,7 +40,10 @@ class SendCode:
     caps: SendCaps
 
     def __call__(self, phone: PhoneNumber, purpose: Purpose, code: str, *, address: str | None) -> str | None:
-        """What may be shown to whoever asked. OtpResendTooSoon, OtpLocked, OtpSendsExhausted, DependencyDown."""
+        """Returns what the response may show.
+
+        Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or DependencyDown.
+        """
         self.otp_store.put(phone, purpose, code, self.policy)
         try:
             self.otp_budget.take(phone, address, self.caps)
@@ -51,7 +54,7 @@ class SendCode:
             return self.otp_delivery.deliver(phone, code, purpose)
         except NotDelivered as failure:
             self.otp_store.withdraw(phone, purpose)
-            # What may have been sent may have to be paid for: a provider that is slow must not undo the ceiling.
+            # A code that may have been sent may be billed, so it counts: a slow provider must not lift the caps.
             if failure.surely:
                 self.otp_budget.give_back(phone, address, self.caps)
             raise DependencyDown("otp_delivery", retry_after=5) from None
@@ -59,7 +62,7 @@ class SendCode:
 
 @dataclass(frozen=True, slots=True)
 class RequestCode:
-    """Sends a one-time password. Known and unknown numbers are treated alike, so that nobody can tell them apart."""
+    """Sends a one-time password. The response does not tell whether the number has an account."""
 
     send_code: SendCode
     otp_store: OtpStore
@@ -72,10 +75,10 @@ class RequestCode:
     fixed_codes: Collection[FixedCode] = ()
 
     def __call__(self, *, mobile_number: str, purpose: Purpose, origin: Origin = UNKNOWN_ORIGIN) -> SentCode:
-        """The code was handed to delivery.
+        """Returns when the code was handed to delivery.
 
-        OtpResendTooSoon, OtpLocked, OtpSendsExhausted; InvalidValue; DependencyDown without the store or the delivery:
-        then it is as if nobody had asked.
+        Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or InvalidValue; DependencyDown when the store or the
+        delivery is down, and then nothing has changed.
         """
         phone = self.read_phone_number(mobile_number)
         if not self.is_served(phone):
@@ -92,9 +95,9 @@ class RequestCode:
         try:
             shown = self.send_code(phone, purpose, code, address=origin.address)
         except (OtpSendsExhausted, DependencyDown):
-            self.recorder.note_alone(AuditEventType.CODE_NOT_SENT, phone=phone, origin=origin)
+            self.recorder.record_alone(AuditEventType.CODE_NOT_SENT, phone=phone, origin=origin)
             raise
-        self.recorder.note_alone(AuditEventType.CODE_SENT, phone=phone, origin=origin)
+        self.recorder.record_alone(AuditEventType.CODE_SENT, phone=phone, origin=origin)
         return shown
 
     def _fixed_code(self, phone: PhoneNumber) -> str | None:
@@ -104,24 +107,24 @@ class RequestCode:
 
 @dataclass(frozen=True, slots=True)
 class RedeemCode:
-    """Uses up a code; that a number was locked is noted for the operator."""
+    """Uses up a code. A number that gets locked is recorded in the audit trail."""
 
     otp_store: OtpStore
     recorder: Recorder
     policy: OtpPolicy
 
     def __call__(self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, *, origin: Origin) -> None:
-        """Used up. OtpInvalid, OtpLocked; DependencyDown without the store."""
+        """Raises OtpInvalid, OtpLocked, or DependencyDown when the store is down."""
         try:
             self.otp_store.redeem(phone, purposes, code, self.policy)
         except OtpLocked:
-            self.recorder.note_alone(AuditEventType.CODE_LOCKED, phone=phone, origin=origin)
+            self.recorder.record_alone(AuditEventType.CODE_LOCKED, phone=phone, origin=origin)
             raise
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyCode:
-    """Logs in with a one-time password; a number verified for the first time becomes an account."""
+    """Logs in with a one-time password. A number without an account gets one."""
 
     unit_of_work: UnitOfWorkFactory
     redeem_code: RedeemCode
@@ -131,9 +134,9 @@ class VerifyCode:
     new_id: NewId
 
     def __call__(self, *, mobile_number: str, code: str, origin: Origin = UNKNOWN_ORIGIN) -> LoggedIn:
-        """A new session. OtpInvalid, OtpLocked; DependencyDown without the store.
+        """Returns a new session. Raises OtpInvalid, OtpLocked, or DependencyDown when the store is down.
 
-        A password-reset code logs in too, for the flow forgot -> verify -> change.
+        A password-reset code logs in, too, for the flow forgot -> verify -> change.
         """
         phone = self.read_phone_number(mobile_number)
         self.redeem_code(phone, (Purpose.LOGIN, Purpose.PASSWORD_RESET), code, origin=origin)

@@ -1,4 +1,4 @@
-"""Passwords: an optional second way in beside the one-time password."""
+"""Passwords: an optional way to log in beside the one-time password."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,20 +18,18 @@ from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, Pr
 from domain.errors import CredentialsInvalid, DependencyDown, InvalidValue, ReauthenticationNeeded, TokenInvalid
 from domain.one_time_password import Purpose
 
-# Passwords tried for one number, right or wrong. Who has used them up still has the one-time password.
+# Counts right and wrong passwords of one number. Once it is reached, the one-time password still works.
 PASSWORD_TRIES = Limit("password", 10, timedelta(minutes=15))
-# A hash that is replaced while it is compared may be the same password, hashed anew by another login.
+# A hash that is replaced during the comparison may be of the same password, rehashed by another login.
 COMPARISONS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptPassword:
-    """Says whether a password may be set."""
-
     is_common: IsCommonPassword
 
     def __call__(self, password: str, *, field: str) -> str:
-        """The password; InvalidValue when it is too short, too long, or what everybody tries first."""
+        """Returns ``password``. Raises InvalidValue when it is too short, too long or among the most common ones."""
         if self.is_common(check_password(password, field=field)):
             raise InvalidValue(field, "is one of the most common passwords")
         return password
@@ -39,26 +37,26 @@ class AcceptPassword:
 
 @dataclass(frozen=True, slots=True)
 class CountPasswordTry:
-    """Bounds the guessing of one account's password, wherever the guesses come from."""
+    """Limits guesses at one account's password, over all addresses that they come from."""
 
     rate_limiter: RateLimiter
     recorder: Recorder
 
     def __call__(self, phone: PhoneNumber, *, origin: Origin) -> None:
-        """One more try; RateLimited when there were too many."""
-        [charged] = self.rate_limiter([Hit(PASSWORD_TRIES, phone.e164)])
-        if not charged.exceeded:
+        """Counts one try. Raises RateLimited when there were too many."""
+        [status] = self.rate_limiter([Hit(PASSWORD_TRIES, phone.e164)])
+        if not status.exceeded:
             return
-        if charged.used == PASSWORD_TRIES.amount + 1:  # once is enough for the operator to know
-            self.recorder.note_alone(AuditEventType.LOGIN_LIMITED, phone=phone, origin=origin)
-        raise charged.refusal()
+        if status.used == PASSWORD_TRIES.amount + 1:  # recorded once for each window
+            self.recorder.record_alone(AuditEventType.LOGIN_LIMITED, phone=phone, origin=origin)
+        raise status.refusal()
 
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """Logs in with number and password. An unproven number, no account and no password all look the same.
+    """Logs in with number and password. An unverified number, no account and no password fail in the same way.
 
-    Only here is a password seen that is kept: a hash that was made at another cost is replaced.
+    A hash that was made at another cost is replaced here, where the password is known.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -70,13 +68,13 @@ class LogIn:
     clock: Clock
 
     def __call__(self, *, mobile_number: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> LoggedIn:
-        """A new session, or CredentialsInvalid, or RateLimited."""
+        """Returns a new session. Raises CredentialsInvalid or RateLimited."""
         phone = self.read_phone_number(mobile_number)
         self.count_try(phone, origin=origin)
         try:
             return self._log_in(phone, password, origin)
         except CredentialsInvalid:
-            self.recorder.note_alone(AuditEventType.LOGIN_FAILED, phone=phone, origin=origin)
+            self.recorder.record_alone(AuditEventType.LOGIN_FAILED, phone=phone, origin=origin)
             raise
 
     def _log_in(self, phone: PhoneNumber, password: str, origin: Origin) -> LoggedIn:
@@ -93,16 +91,16 @@ class LogIn:
         raise CredentialsInvalid
 
     def _renewed(self, password: str, password_hash: str) -> str:
-        """The hash to keep of a password that matches: a new one if new ones are made at another cost by now."""
+        """The hash to keep of a matching password: a new one if the cost of hashes has changed."""
         if not self.password_hasher.needs_rehash(password_hash):
             return password_hash
         try:
             return self.password_hasher.hash(password)
-        except DependencyDown:  # too much is being hashed: the next login will do
+        except DependencyDown:  # too many hashes at once: the next login tries again
             return password_hash
 
     def _start_session(self, user_id: UserId, password_hash: str, *, renewed: str, origin: Origin) -> LoggedIn | None:
-        """A new session; None when it is no longer this hash that is kept: the slow work has been overtaken."""
+        """A new session; None when the hash was replaced while the password was compared."""
         with self.unit_of_work() as work:
             user = work.users.get(user_id)
             if user is None or user.password_hash != password_hash:
@@ -116,7 +114,7 @@ class LogIn:
 
 @dataclass(frozen=True, slots=True)
 class ResetPassword:
-    """Sets a password with a password-reset code and ends every session of the account."""
+    """Sets a password by a password-reset code, and ends every session of the account."""
 
     unit_of_work: UnitOfWorkFactory
     redeem_code: RedeemCode
@@ -128,7 +126,7 @@ class ResetPassword:
     new_id: NewId
 
     def __call__(self, *, mobile_number: str, code: str, new_password: str, origin: Origin = UNKNOWN_ORIGIN) -> None:
-        """Done, or OtpInvalid, OtpLocked, InvalidValue; DependencyDown without the store."""
+        """Raises OtpInvalid, OtpLocked, InvalidValue, or DependencyDown when the store is down."""
         phone = self.read_phone_number(mobile_number)
         self.accept_password(new_password, field="newPassword")
         self.redeem_code(phone, (Purpose.PASSWORD_RESET,), code, origin=origin)
@@ -137,7 +135,7 @@ class ResetPassword:
             user = admit(work, phone, new_id=self.new_id, at=self.clock())
             work.users.set_password(user.id, password_hash)
             work.sessions.end_all(user.id)
-            self.recorder.note(work, AuditEventType.PASSWORD_RESET, user_id=user.id, phone=phone, origin=origin)
+            self.recorder.record(work, AuditEventType.PASSWORD_RESET, user_id=user.id, phone=phone, origin=origin)
             work.commit()
 
 
@@ -145,8 +143,8 @@ class ResetPassword:
 class ChangePassword:
     """Sets a password for a user who is logged in, and ends the user's other sessions.
 
-    A bare token is not enough: it takes the current password, a password-reset code, or a login by one-time password
-    at most ten minutes old.
+    Besides the token it takes the current password, a password-reset code, or a login by one-time password at most
+    ten minutes old.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -166,11 +164,11 @@ class ChangePassword:
         code: str | None = None,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> None:
-        """Done, or CredentialsInvalid, RateLimited, OtpInvalid, OtpLocked, ReauthenticationNeeded, InvalidValue."""
+        """Raises CredentialsInvalid, RateLimited, OtpInvalid, OtpLocked, ReauthenticationNeeded or InvalidValue."""
         self.accept_password(new_password, field="newPassword")
         user = self._user(principal.user_id)
         if current_password is not None:
-            # Who has stolen a token must not find out the password with it.
+            # A stolen token must not help to guess the password.
             self.count_try(user.phone, origin=origin)
             if not self.password_hasher.matches(current_password, user.password_hash):
                 raise CredentialsInvalid
@@ -181,7 +179,7 @@ class ChangePassword:
         password_hash = self.password_hasher.hash(new_password)
         if self._replace(user.password_hash, password_hash, principal, origin):
             return
-        # Another login may have hashed the same password anew; only who knows the password can tell that from a reset.
+        # Another login may have rehashed the same password; the password tells that apart from a reset.
         if current_password is not None:
             kept = self._user(principal.user_id).password_hash
             matches = self.password_hasher.matches(current_password, kept)
@@ -190,9 +188,9 @@ class ChangePassword:
         raise ReauthenticationNeeded
 
     def _replace(self, kept: str | None, password_hash: str, principal: Principal, origin: Origin) -> bool:
-        """Keep the new hash. False when it is no longer ``kept`` that is kept.
+        """Stores the new hash. False when the stored hash is no longer ``kept``.
 
-        Who has reset the password while the slow hashes ran has the last word, not who knew the old one.
+        So a password reset that happened during the slow hashing is not overwritten by a user of the old password.
         """
         with self.unit_of_work() as work:
             current = work.users.get(principal.user_id)
@@ -200,7 +198,7 @@ class ChangePassword:
                 return False
             work.users.set_password(principal.user_id, password_hash)
             work.sessions.end_all(principal.user_id, but=principal.session_id)
-            self.recorder.note(
+            self.recorder.record(
                 work,
                 AuditEventType.PASSWORD_CHANGED,
                 user_id=principal.user_id,

@@ -1,4 +1,4 @@
-"""Users look at themselves, and say who they are."""
+"""Reading and changing a user's own profile."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ from domain.plans import Allowances
 
 @dataclass(frozen=True, slots=True)
 class ShowProfile:
-    """A user's own account with plan and today's use."""
+    """Reads a user's own account with plan and today's use."""
 
     reader: Reader
     allowances: Allowances
 
     def __call__(self, *, user_id: UserId) -> Profile:
-        """The profile. TokenInvalid when the account was erased since the token was checked."""
+        """Raises TokenInvalid when the account was erased since the token was checked."""
         profile = self.reader.profile(user_id, allowances=self.allowances)
         if profile is None:
             raise TokenInvalid
@@ -31,7 +31,7 @@ class ShowProfile:
 
 @dataclass(frozen=True, slots=True)
 class ShowOwnProfile:
-    """Says who is behind a token, as Authenticate does, and their profile, as ShowProfile does."""
+    """Authenticate and ShowProfile in one query."""
 
     access_tokens: AccessTokens
     reader: Reader
@@ -39,7 +39,7 @@ class ShowOwnProfile:
     allowances: Allowances
 
     def __call__(self, token: str) -> tuple[Principal, Profile]:
-        """Both at once. TokenInvalid, TokenExpired."""
+        """Raises TokenInvalid or TokenExpired."""
         claims = self.access_tokens.read(token, at=self.clock())
         found = self.reader.principal_with_profile(claims.session_id, allowances=self.allowances)
         if found is None or found[0].user_id != claims.user_id:
@@ -49,7 +49,7 @@ class ShowOwnProfile:
 
 @dataclass(frozen=True, slots=True)
 class ChangeProfile:
-    """Replaces a user's name or email. The number is who they are: it does not change."""
+    """Replaces a user's name or email. The number identifies the account, and cannot be changed."""
 
     unit_of_work: UnitOfWorkFactory
     show_profile: ShowProfile
@@ -63,7 +63,7 @@ class ChangeProfile:
         email: str | Unset | None = UNSET,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Profile:
-        """The profile after it. TokenInvalid when the account was erased since the token was checked."""
+        """Returns the new profile. Raises TokenInvalid when the account was erased since the token was checked."""
         with self.unit_of_work() as work:
             user = work.users.get(principal.user_id)
             if user is None:
@@ -73,7 +73,7 @@ class ChangeProfile:
                 name=user.name if isinstance(name, Unset) else name,
                 email=user.email if isinstance(email, Unset) else email,
             )
-            self.recorder.note(
+            self.recorder.record(
                 work,
                 AuditEventType.PROFILE_CHANGED,
                 user_id=user.id,

@@ -1,4 +1,4 @@
-"""How many requests one user and one address may send."""
+"""Rate limits by user and by address."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from domain.accounts import UserId
 
 
 class RequestLimits(NamedTuple):
-    """How many requests. None: as many as are sent."""
+    """None: no limit."""
 
     per_user: Limit | None = None
     per_address: Limit | None = None
@@ -18,26 +18,24 @@ class RequestLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LimitRequests:
-    """Counts requests by user and by address."""
-
     rate_limiter: RateLimiter
     limits: RequestLimits
 
     def __call__(self, *, user_id: UserId | None, address: str | None, is_login: bool = False) -> WindowStatus | None:
-        """The limit that is nearest, after this request; None where there is no limit. RateLimited.
+        """Counts a request; returns the limit with the fewest requests left, None where there is no limit.
 
-        ``is_login``: it asks to be let in, which costs much and is what is tried by force.
+        Raises RateLimited. ``is_login``: attempts to log in have a limit of their own, since they are expensive and
+        are what attackers repeat.
         """
-        charges = self._charges(user_id, address, is_login=is_login)
-        if not charges:
+        hits = self._hits(user_id, address, is_login=is_login)
+        if not hits:
             return None
-        charged = self.rate_limiter(charges)
-        nearest = min(charged, key=lambda one: one.limit.amount - one.used)
+        nearest = min(self.rate_limiter(hits), key=lambda status: status.limit.amount - status.used)
         if nearest.exceeded:
             raise nearest.refusal()
         return nearest
 
-    def _charges(self, user_id: UserId | None, address: str | None, *, is_login: bool) -> Sequence[Hit]:
+    def _hits(self, user_id: UserId | None, address: str | None, *, is_login: bool) -> Sequence[Hit]:
         limits = self.limits
         subjects = [
             (limits.per_user, str(user_id) if user_id is not None else None),

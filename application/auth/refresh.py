@@ -1,4 +1,4 @@
-"""A client shows its refresh token for a new access token."""
+"""A client exchanges its refresh token for a new access token."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from domain.errors import RefreshTokenInvalid
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """A token that works for ``expires_in``, and the one to get the next with."""
+    """An access token that is valid for ``expires_in``, and the next refresh token."""
 
     token: str
     expires_in: timedelta
@@ -24,11 +24,12 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True)
 class RefreshSession:
-    """Every refresh token is good once. One that is shown again was stolen, from the client or by it: nobody can say
-    who of the two is at the door, so the session ends (RFC 9700, section 4.14.2).
+    """Rotates refresh tokens: each may be used once. A second use shows that the token was stolen. Client and thief
+    cannot be told apart, so the session ends (RFC 9700, section 4.14.2).
 
-    Only the answer that carried the new token may have been lost: for a moment the old one is good once more, and gets
-    the very token that was lost. If it was not lost but stolen, whoever shows it second is found out.
+    There is one exception: the response with the new token may have been lost. For ``REFRESH_GRACE`` after its use the
+    old token is accepted once more, and gets the same new token again. If that one was stolen instead of lost, its
+    second use ends the session.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -39,7 +40,7 @@ class RefreshSession:
     token_lifetime: timedelta
 
     def __call__(self, *, refresh_token: str, origin: Origin = UNKNOWN_ORIGIN) -> Refreshed:
-        """The new tokens; RefreshTokenInvalid, and where it was used before the session has ended."""
+        """Returns new tokens. Raises RefreshTokenInvalid; after a second use, the session has ended."""
         digest = self.refresh_tokens.digest(refresh_token)
         successor = self.refresh_tokens.after(refresh_token)
         now = self.clock()
@@ -67,7 +68,7 @@ class RefreshSession:
     def _end_family(self, work: UnitOfWork, kept: KeptRefreshToken, now: datetime, origin: Origin) -> None:
         session = kept.session
         work.sessions.end(session.id, of=session.user_id)
-        self.recorder.note(
+        self.recorder.record(
             work,
             AuditEventType.REFRESH_TOKEN_REUSED,
             at=now,

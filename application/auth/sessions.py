@@ -1,4 +1,4 @@
-"""Sessions: begun by a login, shown by a token, looked up with each request."""
+"""Sessions: started by a login, and looked up by the access token of each request."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ from domain.errors import TokenInvalid
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """A login that succeeded: the user, a token that works for ``expires_in``, and one to get the next with."""
+    """A successful login: the user, an access token that is valid for ``expires_in``, and a refresh token."""
 
     user: User
     token: str
@@ -36,7 +36,7 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class StartSession:
-    """The end of every login story, inside its unit of work."""
+    """The last step of every use case that logs in, inside its unit of work."""
 
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
@@ -47,7 +47,7 @@ class StartSession:
     def __call__(
         self, work: UnitOfWork, user: User, *, method: LoginMethod, at: datetime, origin: Origin = UNKNOWN_ORIGIN
     ) -> LoggedIn:
-        """Begin a session and sign its token; both hold once the caller commits."""
+        """Starts a session and signs its tokens, which are valid once the caller commits."""
         session = Session(
             id=SessionId(self.new_id()),
             user_id=user.id,
@@ -59,21 +59,23 @@ class StartSession:
         refresh_token = self.refresh_tokens.first()
         work.sessions.add(session)
         work.refresh_chains.start(session.id, self.refresh_tokens.digest(refresh_token), at=at)
-        self.recorder.note(work, AuditEventType.LOGGED_IN, at=at, user_id=user.id, session_id=session.id, origin=origin)
+        self.recorder.record(
+            work, AuditEventType.LOGGED_IN, at=at, user_id=user.id, session_id=session.id, origin=origin
+        )
         token = self.access_tokens.issue(session, at=at, lifetime=self.token_lifetime)
         return LoggedIn(user, token, self.token_lifetime, refresh_token)
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Says who is behind a token. A session that was ended is gone at once, whatever the token says."""
+    """Finds the principal of an access token. A token of an ended session is refused, even before it expires."""
 
     access_tokens: AccessTokens
     reader: Reader
     clock: Clock
 
     def __call__(self, token: str) -> Principal:
-        """The principal. TokenInvalid, TokenExpired."""
+        """Raises TokenInvalid or TokenExpired."""
         claims = self.access_tokens.read(token, at=self.clock())
         principal = self.reader.principal(claims.session_id)
         if principal is None or principal.user_id != claims.user_id:

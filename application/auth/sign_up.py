@@ -1,4 +1,4 @@
-"""A person signs up with a mobile number."""
+"""Signing up with a mobile number."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from domain.errors import PhoneTaken
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """Makes an account for a number that has none. The number is proven later, by a one-time password."""
+    """Creates an account for a number that has none. The number is verified later, by a one-time password."""
 
     unit_of_work: UnitOfWorkFactory
     read_phone_number: ReadPhoneNumber
@@ -34,7 +34,7 @@ class SignUp:
         password: str | None = None,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> User:
-        """The new user. PhoneTaken when the number has an account; InvalidValue when a value breaks a rule."""
+        """Raises PhoneTaken when the number has an account, and InvalidValue."""
         phone = self.read_phone_number(mobile_number)
         password_hash = None
         if password is not None:
@@ -52,11 +52,11 @@ class SignUp:
             holder = work.users.by_phone(phone)
             if holder is None:
                 work.users.add(user)
-                self.recorder.note(work, AuditEventType.SIGNED_UP, user_id=user.id, phone=phone, origin=origin)
+                self.recorder.record(work, AuditEventType.SIGNED_UP, user_id=user.id, phone=phone, origin=origin)
                 work.commit()
                 return user
             if holder.verified_at is None:
-                # Two people claim a number that neither has proven: no password of either may wait for its owner.
+                # Two sign-ups for a number that neither has verified: neither password may count.
                 work.users.set_password(holder.id, None)
                 work.commit()
         raise PhoneTaken

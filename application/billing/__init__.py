@@ -1,1 +1,1 @@
-"""Plans: what a user has and how much of it is used."""
+"""Use cases of plans, quota and subscriptions."""

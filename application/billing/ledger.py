@@ -1,4 +1,4 @@
-"""What was charged and given back, for the user; and why, for the operator."""
+"""Daily use for the user, and an explanation of it for the operator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,16 @@ from domain.plans import Allowances
 
 @dataclass(frozen=True, slots=True)
 class ShowDays:
-    """The last days of a user's use."""
-
     ledger: Ledger
 
     def __call__(self, *, user_id: UserId, days: int) -> Sequence[DayOfUse]:
-        """Days on which something was charged, newest first."""
+        """Returns those of the last ``days`` UTC days on which something was charged, newest first."""
         return self.ledger.days(user_id, days=days)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All there is to say about why a user has what they have."""
+    """Everything that determines a user's plan, quota and charges."""
 
     user_id: UserId
     plan_status: PlanStatus
@@ -33,14 +31,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Explain:
-    """Tells an operator why somebody was refused, charged or refunded, or is Basic."""
+    """Tells an operator why a user was refused, charged or refunded, or has the Basic plan."""
 
     ledger: Ledger
     reader: Reader
     allowances: Allowances
 
     def __call__(self, *, phone_or_id: str, days: int = 7) -> Explanation | None:
-        """The explanation; None where there is no such user."""
+        """Returns None when there is no such user."""
         user_id = self.ledger.user_of(phone_or_id)
         if user_id is None:
             return None

@@ -1,4 +1,4 @@
-"""Users manage the subscription that they have."""
+"""Users manage their subscription."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from domain.errors import NotSubscribed
 
 @dataclass(frozen=True, slots=True)
 class OpenPortal:
-    """The provider's page for cards, invoices and the subscription."""
+    """Opens the provider's page for cards, invoices and the subscription."""
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     return_urls: ReturnUrls
 
     def __call__(self, *, user_id: UserId, return_url: str | None = None) -> str:
-        """Its address. NotSubscribed for somebody who never was a customer, DependencyDown, InvalidValue."""
+        """Returns its URL. Raises NotSubscribed for a user who never was a customer, DependencyDown or InvalidValue."""
         back = self.return_urls.portal(return_url)
         with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
@@ -31,23 +31,23 @@ class OpenPortal:
 
 @dataclass(frozen=True, slots=True)
 class SetRenewal:
-    """Lets the subscription end with the period that is paid for, or go on after all."""
+    """Cancels the subscription at the end of the paid period, or undoes that."""
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
 
     def __call__(self, *, user_id: UserId, renew: bool) -> None:
-        """Done, also where it was so before. NotSubscribed where there is nothing to end, or it has ended."""
+        """Succeeds also when it was so before. Raises NotSubscribed without a subscription that has not ended."""
         with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
             record, version = work.billing.subscriptions.get(user_id)
         if customer_id is None or record is None or record.ended:
             raise NotSubscribed
-        # Even if our table says that it is so: it may be behind. The version makes it one wish: asked twice at once it
-        # is done once, and next month it can be done again.
-        wish = "renew" if renew else "end"
-        self.payments.renew(record.subscription_id, renew=renew, key=f"{wish}-{record.subscription_id}-{version}")
+        # The provider is called even if our table says that it is so, since the table may be stale. The version is in
+        # the key, so that concurrent requests have one effect, and a request of next month has one of its own.
+        action = "renew" if renew else "end"
+        self.payments.renew(record.subscription_id, renew=renew, key=f"{action}-{record.subscription_id}-{version}")
         after = self.sync(user_id=user_id, customer_id=customer_id).after
         if after is None or after.ended:
             raise NotSubscribed
@@ -55,16 +55,16 @@ class SetRenewal:
 
 @dataclass(frozen=True, slots=True)
 class SyncCheckout:
-    """The buyer comes back from paying, perhaps before the news of it: look, instead of waiting for it."""
+    """Syncs the subscription of a buyer who returns from a checkout, perhaps before its webhook event arrives."""
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
 
     def __call__(self, *, checkout_id: str) -> bool:
-        """Whether it was paid. An id of no checkout of ours changes nothing, and the provider is not even asked.
+        """Returns whether it was paid. For an id that is not one of our checkouts the provider is not asked.
 
-        It says what the provider says of the buyer, so it does not matter who asks.
+        The provider's answer is about the buyer, so it does not matter who sends the request.
         """
         with self.unit_of_work() as work:
             user_id = work.billing.checkouts.buyer(CheckoutId(checkout_id))
@@ -84,13 +84,13 @@ class SyncCheckout:
 
 @dataclass(frozen=True, slots=True)
 class EndBilling:
-    """Somebody leaves for good: nothing may be charged any more. To be called before the account is erased."""
+    """Ends everything that could still charge a user. Called before the account is erased."""
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
 
     def __call__(self, *, user_id: UserId) -> None:
-        """No checkout is open and no subscription runs. DependencyDown("stripe"): do not erase the account yet."""
+        """Returns when no checkout is open and no subscription is active. Raises DependencyDown."""
         with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
             checkout = work.billing.checkouts.current(user_id)

@@ -1,4 +1,4 @@
-"""News from the payment provider take effect: each once, whatever order they come in, or never."""
+"""Webhook events of the payment provider: each takes effect once, in whatever order they arrive."""
 
 from dataclasses import dataclass
 
@@ -21,9 +21,9 @@ from domain.billing import (
 
 @dataclass(frozen=True, slots=True)
 class ApplyPaymentEvent:
-    """Asks the provider how things are with the customer the event is about, and writes that.
+    """Asks the provider for the present state of the customer that an event is about, and stores it.
 
-    The event's row is written in the transaction of its effect: both are there or neither is.
+    The event is marked as done in the transaction of its effect.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -32,14 +32,14 @@ class ApplyPaymentEvent:
     policy: BillingPolicy
 
     def __call__(self, event: PaymentEvent, *, hurry: bool = False) -> InboxState:
-        """What became of it. Whatever it raises, the event has had no effect."""
+        """Returns the new state of the event. When it raises, the event has had no effect."""
         customer_id = event.customer_id
         if customer_id is None and event.charge_id is not None:
             customer_id = self.payments.customer_of_charge(event.charge_id)
         user_id = self._owner(customer_id)
 
         if event.concern is Concern.SUBSCRIPTION and user_id is not None and customer_id is not None:
-            self.sync(user_id=user_id, customer_id=customer_id, also=Done(event, user_id), hurry=hurry)
+            self.sync(user_id=user_id, customer_id=customer_id, also=MarkDone(event, user_id), hurry=hurry)
             return InboxState.DONE
         if event.concern is Concern.MONEY:
             if self._must_end(event) and user_id is not None and customer_id is not None:
@@ -47,7 +47,7 @@ class ApplyPaymentEvent:
                     raise TakesLonger
                 self._end_subscriptions(customer_id)
             if user_id is not None and customer_id is not None:
-                self.sync(user_id=user_id, customer_id=customer_id, also=Done(event, user_id), hurry=hurry)
+                self.sync(user_id=user_id, customer_id=customer_id, also=MarkDone(event, user_id), hurry=hurry)
                 return InboxState.DONE
         return self._ignore(event)
 
@@ -67,7 +67,7 @@ class ApplyPaymentEvent:
                 self.payments.cancel(one.id, refund=False)
 
     def _ignore(self, event: PaymentEvent) -> InboxState:
-        """Nothing of ours; kept all the same."""
+        """Stores an event that has no effect here."""
         with self.unit_of_work() as work:
             if work.billing.inbox.settle(event, InboxState.IGNORED, user_id=None):
                 if event.money is not None:
@@ -78,14 +78,14 @@ class ApplyPaymentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event that is safe with us. ``duplicate``: it was before."""
+    """The event is stored. ``duplicate``: it had arrived before."""
 
     duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivePaymentEvent:
-    """Takes an event in: proven, then applied at once if that is quick, else left to the sweeper."""
+    """Verifies an event and applies it at once if that is quick; otherwise ApplyPendingEvents does it later."""
 
     unit_of_work: UnitOfWorkFactory
     read_event: ReadPaymentEvent
@@ -93,12 +93,15 @@ class ReceivePaymentEvent:
     retry: RetryEvents
 
     def __call__(self, *, body: bytes, signature: str | None) -> Received:
-        """It is stored. EventRejected, WebhookNotConfigured; DependencyDown("database"): it must be sent again."""
+        """Returns when the event is stored. Raises EventRejected or WebhookNotConfigured.
+
+        Raises DependencyDown("database") when it could not be stored: the provider must send it again.
+        """
         event = self.read_event(body, signature)
         with self.unit_of_work() as work:
             known = work.billing.inbox.find(event.id)
         if known is not None:
-            # A pending one is the sweeper's.
+            # If it is pending, ApplyPendingEvents takes care of it.
             return Received(duplicate=True)
         try:
             self.apply(event, hurry=True)
@@ -111,7 +114,7 @@ class ReceivePaymentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep came to; ``failures`` by event: what kept it from its effect."""
+    """``failures``: the name of the exception by the id of each event that could not be applied."""
 
     applied: int
     failures: dict[str, str]
@@ -124,7 +127,7 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class ApplyPendingEvents:
-    """The sweeper's part: events that could not take effect when they came."""
+    """Applies events that could not be applied when they arrived."""
 
     unit_of_work: UnitOfWorkFactory
     apply: ApplyPaymentEvent
@@ -132,7 +135,7 @@ class ApplyPendingEvents:
     batch: int = 20
 
     def __call__(self) -> Swept:
-        """Try all that are due, each once."""
+        """Tries up to ``batch`` events that are due, once each."""
         with self.unit_of_work() as work:
             events = work.billing.inbox.take_pending(limit=self.batch, retry=self.retry)
             work.commit()
@@ -154,13 +157,13 @@ class ApplyPendingEvents:
 
 @dataclass(frozen=True, slots=True)
 class ReplayPaymentEvent:
-    """An operator has an event take effect once more: it asks the provider anew, so it can only put things right."""
+    """Applies an event once more, for an operator. The provider is asked anew, so this does no harm."""
 
     unit_of_work: UnitOfWorkFactory
     apply: ApplyPaymentEvent
 
     def __call__(self, *, event_id: str) -> InboxState | None:
-        """What became of it; None where no such event arrived. DependencyDown: it is left to the sweeper."""
+        """Returns its new state; None when no such event arrived. After DependencyDown it is tried again later."""
         with self.unit_of_work() as work:
             event = work.billing.inbox.reopen(event_id)
             work.commit()
@@ -168,14 +171,14 @@ class ReplayPaymentEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """Writes that an event has had its effect, and what it was besides the subscription; False if it had it before."""
+class MarkDone:
+    """Marks an event as done, with what it means besides the subscription, in the transaction of its effect."""
 
     event: PaymentEvent
     user_id: UserId
 
     def __call__(self, work: UnitOfWork) -> bool:
-        """In the transaction of the effect."""
+        """Returns False when the event was done before; then nothing is written."""
         if not work.billing.inbox.settle(self.event, InboxState.DONE, user_id=self.user_id):
             return False
         if self.event.money is not None:

@@ -1,4 +1,4 @@
-"""Users look at their plan and how much of it is used."""
+"""A user's plan and quota."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from domain.plans import Allowances
 
 @dataclass(frozen=True, slots=True)
 class ShowPlanStatus:
-    """Plan, subscription and today's use, read from our own tables at this moment."""
+    """Reads plan, subscription and today's use from our own tables."""
 
     reader: Reader
     allowances: Allowances
 
     def __call__(self, *, user_id: UserId) -> PlanStatus:
-        """The plan_status; a user who never subscribed has the Basic plan."""
+        """A user who never subscribed has the Basic plan."""
         return self.reader.plan_status(user_id, allowances=self.allowances)

@@ -1,4 +1,4 @@
-"""What news never brought is found by looking."""
+"""Reconciliation with the payment provider, which finds changes whose webhook events were lost."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from domain.errors import DependencyDown
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A user of whom our table said something else than the provider."""
+    """A user whose subscription was wrong in our table."""
 
     user_id: UserId
     synced: Synced
@@ -21,7 +21,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """How many customers were compared, and what was corrected."""
+    """``compared``: the number of customers."""
 
     compared: int
     corrected: tuple[Correction, ...]
@@ -29,7 +29,7 @@ class ReconcileResult:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """Compares our table with the provider, a batch at a time. Any number of processes may: each customer is one's."""
+    """Compares our table with the provider, in batches. Concurrent processes take different customers."""
 
     unit_of_work: UnitOfWorkFactory
     sync: SyncSubscription
@@ -38,9 +38,10 @@ class Reconcile:
     batch: int = 20
 
     def __call__(self, *, since: datetime | None = None) -> ReconcileResult:
-        """Compare some that were not compared ``since`` then (None: for ``every``); call again until there are none.
+        """Compares up to ``batch`` customers not compared after ``since`` (None: within ``every``).
 
-        DependencyDown: the customer it failed at, and those after, are still to be compared.
+        Call it again until none are left. After DependencyDown, the customer that it failed at and the following ones
+        are taken again.
         """
         with self.unit_of_work() as work:
             customers = work.billing.customers.take_unreconciled(

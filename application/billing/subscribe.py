@@ -1,4 +1,4 @@
-"""A user buys Pro."""
+"""A user buys the Pro plan."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,31 +13,31 @@ from domain.accounts import UserId
 from domain.billing import BillingPolicy, Checkout, CheckoutState, CustomerId
 from domain.errors import AlreadySubscribed, DependencyDown, InvalidValue
 
-# The provider forgets an idempotency key, and an open checkout ends, a day after it was begun.
+# Below the day after which the provider forgets an idempotency key and an open checkout expires.
 ATTEMPT_LIFETIME = timedelta(hours=23)
-ENOUGH_TRIES = 3
+MAX_TRIES = 3
 URL_MAX_LENGTH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnUrls:
-    """Where the provider may send people back to: our own pages, and whatever else the operator has allowed."""
+    """Checks the URLs to which the provider sends users back: our own origin, and those the operator allows."""
 
     public_url: str
     allowed_origins: frozenset[str]
 
     def success(self, wanted: str | None) -> str:
-        """Where to go after paying; the provider puts the checkout's id in."""
+        """The URL after paying. The default one gets the checkout's id."""
         if wanted is None:
             return f"{self.public_url}/success?session_id={CHECKOUT_ID}"
         return self._checked(wanted, field="successUrl")
 
     def cancel(self, wanted: str | None) -> str:
-        """Where to go without paying."""
+        """The URL after leaving the checkout without paying."""
         return f"{self.public_url}/cancel" if wanted is None else self._checked(wanted, field="cancelUrl")
 
     def portal(self, wanted: str | None) -> str:
-        """Where to go from the portal."""
+        """The URL after the portal."""
         return self.public_url if wanted is None else self._checked(wanted, field="returnUrl")
 
     def _checked(self, url: str, *, field: str) -> str:
@@ -46,7 +46,7 @@ class ReturnUrls:
             origin = f"{parts.scheme}://{parts.netloc}".lower()
         except ValueError:
             raise InvalidValue(field, "not a URL") from None
-        # Backslashes and control characters are read as something else by some browsers, and user@host by people.
+        # Some browsers read backslashes and control characters differently; users misread user@host.
         plain = len(url) <= URL_MAX_LENGTH and url.isascii() and url.isprintable() and not set(url) & set(' \\"<>')
         if not plain or origin not in {self.public_url.lower(), *self.allowed_origins}:
             raise InvalidValue(field, "not at an allowed origin")
@@ -55,7 +55,7 @@ class ReturnUrls:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Opens a checkout, or hands out the open one again: however many ask, one customer and one checkout."""
+    """Opens a checkout, or returns the open one. Concurrent requests get one customer and one checkout."""
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
@@ -66,10 +66,10 @@ class Subscribe:
     new_id: NewId
 
     def __call__(self, *, user_id: UserId, success_url: str | None = None, cancel_url: str | None = None) -> Checkout:
-        """The open checkout.
+        """Returns the open checkout.
 
-        AlreadySubscribed while there is a subscription that has not ended, InvalidValue for a URL that is not allowed,
-        DependencyDown("stripe"): asked again later, the same checkout is opened.
+        Raises AlreadySubscribed while there is a subscription that has not ended, InvalidValue for a URL that is not
+        allowed, and DependencyDown; a later request then opens the same checkout.
         """
         order = Order(
             attempt_id=self.new_id(),
@@ -78,19 +78,19 @@ class Subscribe:
             success_url=self.return_urls.success(success_url),
             cancel_url=self.return_urls.cancel(cancel_url),
         )
-        for _ in range(ENOUGH_TRIES):
+        for _ in range(MAX_TRIES):
             self._refuse_if_subscribed(user_id)
             kept = self._begin(order)
             checkout = self._open(kept) if kept is not None else None
             if checkout is not None and checkout.state is CheckoutState.OPEN:
                 return checkout
-            # Paid or expired since we heard of it: look again whether there is a subscription now.
+            # It was paid or has expired meanwhile, so there may be a subscription now.
             if checkout is not None:
                 self._close(user_id, checkout)
         raise DependencyDown(self.payments.name)
 
     def _refuse_if_subscribed(self, user_id: UserId) -> None:
-        """Ask the provider, not our table: the news of a payment may be on its way still."""
+        """Asks the provider, not our table: the event of a payment may not have arrived yet."""
         with self.unit_of_work() as work:
             customer_id = work.billing.customers.of(user_id)
             record = work.billing.subscriptions.get(user_id).record
@@ -105,10 +105,10 @@ class Subscribe:
             raise AlreadySubscribed(portal_url=self._portal(customer_id))
 
     def _begin(self, order: Order) -> KeptCheckout | None:
-        """The checkout that counts; None where there is a subscription now.
+        """The user's present checkout, begun now if needed; None when there is a subscription.
 
-        A checkout that was paid is closed only after the subscription is in our table: whoever reads first the one and
-        then the other, and finds neither, may begin a new one.
+        A paid checkout is closed only after its subscription is in our table. So when the checkout is read first, then
+        the subscription, and there is neither, a new one may begin.
         """
         with self.unit_of_work() as work:
             current = work.billing.checkouts.current(order.user_id)
@@ -123,7 +123,7 @@ class Subscribe:
         return begun
 
     def _is_paid(self, current: KeptCheckout) -> bool:
-        """Whether a checkout at another price, or a day old, was paid; nobody may pay it from now on."""
+        """Whether an outdated checkout was paid. It is expired first, so that it cannot be paid afterwards."""
         if current.checkout_id is None or current.closed:
             return False
         self.payments.expire_checkout(current.checkout_id)
@@ -151,7 +151,7 @@ class Subscribe:
             return customer_id
         made = self.payments.new_customer(user_id)
         with self.unit_of_work() as work:
-            # Before there is a checkout: whatever is bought by this customer, we will know whose it is.
+            # Stored before there is a checkout, so that the owner of every purchase is known.
             customer_id = work.billing.customers.add(user_id, made)
             work.commit()
         return customer_id
@@ -167,4 +167,4 @@ class Subscribe:
         try:
             return self.payments.open_portal(customer_id, return_url=self.return_urls.portal(None))
         except DependencyDown:
-            return None  # that there is a subscription is true all the same
+            return None  # the refusal is right without the URL

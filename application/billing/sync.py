@@ -1,4 +1,4 @@
-"""Our table becomes what the payment provider says, whoever asks and in whatever order."""
+"""Syncing our subscriptions with the payment provider, safe in any order and from any number of processes."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,23 +17,23 @@ from domain.billing import (
 )
 from domain.errors import DependencyDown
 
-ENOUGH_TRIES = 5
+MAX_TRIES = 5
 
 log = logging.getLogger(__name__)
 
 
 class TakesLonger(Exception):
-    """It is more than one may do while the provider waits for an answer to its news."""
+    """Too slow for a webhook response; left to the retry sweeper."""
 
 
 def nothing_else(_work: UnitOfWork) -> bool:
-    """Write nothing beside the subscription."""
+    """The default of ``also``: writes nothing beside the subscription."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What our table said before and says now; subscriptions that were ended because they were one too many."""
+    """Our record before and after. ``ended``: duplicate subscriptions that were cancelled."""
 
     before: SubscriptionRecord | None
     after: SubscriptionRecord | None
@@ -41,16 +41,16 @@ class Synced:
 
     @property
     def changed(self) -> bool:
-        """Whether the table was wrong, or the provider had to be put right."""
+        """Whether our table was wrong, or duplicates were cancelled."""
         return self.before != self.after or bool(self.ended)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncSubscription:
-    """Reads our row's version, asks the provider with no transaction open, and writes over that version only.
+    """Optimistic locking: reads our row's version, asks the provider outside of any transaction, and writes over it.
 
-    Whoever asked earlier and writes later finds a newer version and asks again, so an old answer never covers a newer
-    one. That is why even a write that changes nothing counts the version up.
+    A caller who asked earlier and writes later finds a newer version and asks again, so a stale answer never replaces a
+    newer one. For this, a write that changes nothing increments the version, too.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -65,14 +65,14 @@ class SyncSubscription:
         also: Callable[[UnitOfWork], bool] = nothing_else,
         hurry: bool = False,
     ) -> Synced:
-        """What changed. DependencyDown("stripe"), and TakesLonger in a ``hurry``: nothing did.
+        """Returns what changed. Raises DependencyDown, and with ``hurry`` TakesLonger; then nothing has changed.
 
-        ``also`` writes more in the same transaction; where it says False, everything was written before and nothing
-        is now.
+        ``also`` writes more in the same transaction. When it returns False, everything was written before, and nothing
+        is written now.
         """
         ended: tuple[SubscriptionId, ...] = ()
         leave_duplicates = False
-        for _ in range(ENOUGH_TRIES):
+        for _ in range(MAX_TRIES):
             with self.unit_of_work() as work:
                 before, version = work.billing.subscriptions.get(user_id)
             found = self.payments.subscriptions_of(customer_id, hurry=hurry)
@@ -80,8 +80,8 @@ class SyncSubscription:
                 if hurry:
                     raise TakesLonger
                 ended += tuple(one.subscription.id for one in duplicates if self._end(one, customer_id))
-                # How things are now, the provider knows. What cannot be ended at the moment is tried again when the
-                # customer is next compared; the plan of whoever has paid does not wait for that.
+                # The provider is asked for the state after that. A duplicate that could not be cancelled is tried again
+                # at the next reconciliation; the plan of a paying user does not wait for it.
                 leave_duplicates = True
                 continue
             after = self._record(found, before)
@@ -110,5 +110,5 @@ class SyncSubscription:
         counts = self.policy.current(found)
         if counts is not None:
             return self.policy.to_record(counts)
-        # A provider that has forgotten a subscription will not charge for it.
+        # A subscription that the provider does not know is not charged.
         return None if before is None else before.forgotten()

@@ -1,4 +1,4 @@
-"""An operator reads the audit trail."""
+"""Operators read the audit trail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from domain.accounts import UserId
 
 @dataclass(frozen=True, slots=True)
 class ReadAudit:
-    """The newest events, of one user, one number, one kind, or all."""
+    """Finds the newest audit events of a user, a number, a type, or of all."""
 
     audit_reader: AuditReader
     read_phone_number: ReadPhoneNumber
@@ -24,10 +24,10 @@ class ReadAudit:
         what: AuditEventType | None = None,
         limit: int = 100,
     ) -> Sequence[AuditEvent]:
-        """Newest first. InvalidValue when the number is none."""
+        """Returns them newest first. Raises InvalidValue when ``mobile_number`` is not a number."""
         digests = []
         if mobile_number is not None:
             phone = self.read_phone_number(mobile_number)
-            # Events from before the key was changed carry the digest of the old one.
+            # Events from before a change of the key hold the digest by the old key.
             digests = [digest(phone) for digest in self.phone_digests]
         return self.audit_reader(user_id=user_id, phone_digests=digests, what=what, limit=limit)

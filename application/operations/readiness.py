@@ -1,4 +1,4 @@
-"""Whether this process can do its work, and what is missing if it can do only some of it."""
+"""Readiness of this process, and the dependencies that are down."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from application.ports.health import Probe
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """``ready``: worth sending requests to. ``degraded``: what is down all the same."""
+    """``ready``: requests may be sent here. ``degraded``: the dependencies that are down."""
 
     ready: bool
     degraded: tuple[str, ...]
@@ -15,18 +15,17 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class CheckReadiness:
-    """Only the database is indispensable; everything else degrades what needs it and no more."""
+    """Only the database is required; what else is down degrades the features that need it."""
 
     database: Probe
     redis: Probe
     workers: Probe
 
     def __call__(self) -> Readiness:
-        """How things stand at this moment."""
         if not self.database():
             return Readiness(ready=False, degraded=("database",))
         if not self.redis():
-            return Readiness(ready=True, degraded=("redis",))  # who would tell of the workers
+            return Readiness(ready=True, degraded=("redis",))  # without Redis, nothing is known of the workers
         if not self.workers():
             return Readiness(ready=True, degraded=("workers",))
         return Readiness(ready=True, degraded=())

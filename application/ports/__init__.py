@@ -1,1 +1,1 @@
-"""What the stories need from the outside, in their own words. One port per file; adapters implement them."""
+"""What the use cases need from the outside. Adapters subclass these protocols, which hold the contracts."""

@@ -1,4 +1,4 @@
-"""Accepting a message, as a unit of work does it."""
+"""Accepting a message."""
 
 from typing import Protocol
 
@@ -8,12 +8,12 @@ from domain.replies import ReplyId, ReplyPolicy
 
 
 class Acceptance(Protocol):
-    """All that belongs to accepting a message, as one step: it is what is done most, and one question is cheaper."""
+    """``accept_message`` of ``application.chat.acceptance`` as one write, so that an adapter may have a faster way."""
 
     def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
-        """Charge one prompt, keep the message, queue its reply; how the quota stands after it.
+        """Stores the message, charges one prompt and queues the reply; returns the quota after it.
 
-        Otherwise nothing is done, and this is why, the first that holds: ChatroomNotFound unless the chatroom is the
-        sender's; TooManyUnfinishedReplies, BacklogFull; QuotaExhausted. However many are accepted at once, never more
-        are charged than the plan allows. The chatroom cannot vanish before the unit of work ends.
+        Otherwise nothing is written, and the first of these that holds is raised: ChatroomNotFound unless the chatroom
+        is the sender's, TooManyUnfinishedReplies, BacklogFull, QuotaExhausted. Concurrent calls never charge more than
+        the plan allows. The chatroom cannot be deleted before the unit of work ends.
         """

@@ -1,4 +1,4 @@
-"""What must happen elsewhere before an account can be erased."""
+"""What must happen outside of our tables before an account is erased."""
 
 from typing import Protocol
 
@@ -6,10 +6,10 @@ from domain.accounts import UserId
 
 
 class AccountErasureHook(Protocol):
-    """Ends what a user has outside of our tables, such as a subscription at the payment provider."""
+    """Ends what a user has elsewhere, such as a subscription at the payment provider."""
 
     def __call__(self, *, user_id: UserId) -> None:
-        """It is ended, or never was. DependencyDown when that cannot be said: then nothing is erased.
+        """Raises DependencyDown when it could not be ended or confirmed; the account is not erased then.
 
-        Called with no transaction open, and again when the user tries again: it has to bear being repeated.
+        Called outside of any transaction. It must be idempotent: a user whose erasure failed tries again.
         """

@@ -1,4 +1,4 @@
-"""The trail of what happened to accounts, for the operator."""
+"""The audit trail: what happened to accounts, for operators."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,8 +10,6 @@ from domain.accounts import Origin, PhoneNumber, SessionId, UserId
 
 
 class AuditEventType(StrEnum):
-    """What happened."""
-
     SIGNED_UP = "signed_up"
     LOGGED_IN = "logged_in"
     LOGIN_FAILED = "login_failed"
@@ -30,7 +28,7 @@ class AuditEventType(StrEnum):
 
 
 class AuditEvent(NamedTuple):
-    """One event. Holds no secret, and of a number only a digest that the number can be looked up with."""
+    """An event without secrets. ``phone_digest`` allows looking up a number without storing it."""
 
     id: UUID
     at: datetime
@@ -42,26 +40,25 @@ class AuditEvent(NamedTuple):
 
 
 class AuditTrail(Protocol):
-    """Events, as a unit of work writes them."""
+    """Writes audit events in a unit of work."""
 
-    def add(self, event: AuditEvent) -> None:
-        """Keep an event."""
+    def add(self, event: AuditEvent) -> None: ...
 
     def purge_before(self, moment: datetime, *, limit: int) -> int:
-        """Forget those from before ``moment``, up to ``limit``, the oldest first; how many."""
+        """Deletes up to ``limit`` events from before ``moment``, oldest first; returns how many."""
 
 
 class AuditReader(Protocol):
-    """Events, as an operator reads them."""
+    """Reads audit events for an operator."""
 
     def __call__(
         self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
     ) -> Sequence[AuditEvent]:
-        """The newest events of a user or a number, of a kind, or of all; newest first."""
+        """The newest events, newest first. None or an empty sequence: any."""
 
 
 class PhoneDigest(Protocol):
-    """What may be kept of a number."""
+    """Makes the digest of a number that the audit trail stores."""
 
     def __call__(self, phone: PhoneNumber) -> str:
-        """A keyed digest: the same for the same number, and of no use without the key."""
+        """A keyed digest, equal for equal numbers."""

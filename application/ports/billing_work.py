@@ -1,4 +1,4 @@
-"""What is kept of customers, checkouts, subscriptions and payment events, as a unit of work writes it."""
+"""Customers, checkouts, subscriptions and payment events, as a unit of work reads and writes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,37 +19,35 @@ from domain.billing import (
 
 
 class Customer(NamedTuple):
-    """A user and the customer they are at the payment provider."""
+    """A user and their customer id at the payment provider."""
 
     user_id: UserId
     customer_id: CustomerId
 
 
 class Customers(Protocol):
-    """Who is who at the payment provider: one customer a user."""
+    """Customer ids at the payment provider: each user has at most one."""
 
-    def of(self, user_id: UserId) -> CustomerId | None:
-        """The customer that a user is."""
+    def of(self, user_id: UserId) -> CustomerId | None: ...
 
-    def owner(self, customer_id: CustomerId) -> UserId | None:
-        """The user that a customer is."""
+    def owner(self, customer_id: CustomerId) -> UserId | None: ...
 
     def add(self, user_id: UserId, customer_id: CustomerId) -> CustomerId:
-        """Keep the customer of a user who has none; the customer that counts, which may be an earlier one."""
+        """Stores the customer of a user who has none; returns the stored one, which may be an earlier one."""
 
     def take_unreconciled(self, *, since: datetime, limit: int) -> Sequence[Customer]:
-        """Up to ``limit`` customers not compared with the provider ``since`` then; from now on they are.
+        """Takes up to ``limit`` customers not reconciled after ``since``, and marks them as reconciled now.
 
-        What somebody else is taking is passed over. The longest waiting come first.
+        Those that a concurrent unit of work takes are skipped. The longest waiting come first.
         """
 
     def reconcile_again(self, user_id: UserId) -> None:
-        """Undo ``take_unreconciled``: the comparison failed."""
+        """Undoes ``take_unreconciled`` after a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptCheckout:
-    """An order, and the checkout it became. ``checkout_id`` None: the provider was not reached yet."""
+    """An order and its checkout. ``checkout_id`` None: the provider has not made it yet."""
 
     order: Order
     begun_at: datetime
@@ -58,49 +56,46 @@ class KeptCheckout:
 
 
 class Checkouts(Protocol):
-    """The one checkout a user may have at a time."""
+    """Each user has at most one checkout at a time."""
 
     def current(self, user_id: UserId) -> KeptCheckout | None:
-        """The newest checkout of a user."""
+        """The newest checkout of a user, open or not."""
 
     def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout:
-        """Keep a new order in place of the attempt ``instead_of`` (None: of none).
+        """Stores a new order in place of the attempt ``instead_of``; None: the user must not have one.
 
-        The checkout that counts: somebody who was faster may have begun another one. Of any number of callers with
-        the same ``instead_of`` one begins, and all get the same.
+        Returns the stored checkout, which may be that of a concurrent caller: of all callers with the same
+        ``instead_of`` the first one's order is stored, and all get that one.
         """
 
     def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
-        """Note the checkout that an order became."""
+        """Stores the id of the checkout that the provider has made for an order."""
 
     def close(self, checkout_id: CheckoutId) -> None:
-        """It is paid or expired."""
+        """Marks a checkout as paid or expired."""
 
     def buyer(self, checkout_id: CheckoutId) -> UserId | None:
-        """Whose checkout it is; None unless it is one we opened."""
+        """The user of a checkout; None unless it was opened here."""
 
 
 class Versioned(NamedTuple):
-    """A record with the version it is written over. ``version`` 0: there is none."""
+    """A record and its version, for optimistic locking. ``version`` 0: there is no record."""
 
     record: SubscriptionRecord | None
     version: int
 
 
 class Subscriptions(Protocol):
-    """The subscription of each user, as the provider had it when it was asked last."""
+    """The subscription of each user, as the provider last reported it."""
 
-    def get(self, user_id: UserId) -> Versioned:
-        """A user's subscription, and its version."""
+    def get(self, user_id: UserId) -> Versioned: ...
 
     def put(self, user_id: UserId, record: SubscriptionRecord, *, over: int) -> bool:
-        """Write it if the version is still ``over``, and count the version up; whether it was written."""
+        """Writes the record and increments the version, if that is still ``over``; returns whether it was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptEvent:
-    """An event of the inbox."""
-
     event: PaymentEvent
     state: InboxState
     attempts: int
@@ -108,34 +103,35 @@ class KeptEvent:
 
 
 class PaymentInbox(Protocol):
-    """Every event of the provider that ever arrived, once."""
+    """Stores every event that arrived from the provider, once."""
 
-    def find(self, event_id: str) -> KeptEvent | None:
-        """An event that arrived."""
+    def find(self, event_id: str) -> KeptEvent | None: ...
 
     def settle(self, event: PaymentEvent, state: InboxState, *, user_id: UserId | None) -> bool:
-        """Note what became of an event, new or pending. False: it was settled before, and nothing may be done.
+        """Stores the final ``state`` of an event that is new, pending or failed.
 
-        In the transaction of its effect. Of any number of callers with the same event one gets True.
+        Returns False when the event was settled before; it must not take effect again then. Call it in the transaction
+        of the effect: of all concurrent callers with the same event, one gets True.
         """
 
     def postpone(self, event: PaymentEvent, *, failure: str, retry: RetryEvents) -> None:
-        """Leave an event that was just received to the sweeper; nothing happens if it is known already."""
+        """Stores an event that has just arrived as pending. A known event is left as it is."""
 
     def take_pending(self, *, limit: int, retry: RetryEvents) -> Sequence[PaymentEvent]:
-        """Up to ``limit`` events that are due, passing over what somebody else takes; each is due again later.
+        """Takes up to ``limit`` pending events that are due, and makes each due again after ``retry.wait``.
 
-        The attempt is counted here. Those without attempts left become FAILED, and are not among them.
+        The attempt is counted here. Events without attempts left become FAILED, and are not returned. Those that a
+        concurrent unit of work takes are skipped.
         """
 
     def note_failure(self, event_id: str, failure: str) -> None:
-        """Say why the last attempt failed."""
+        """Stores why the last attempt failed."""
 
     def reopen(self, event_id: str) -> PaymentEvent | None:
-        """Make an event pending again, whatever became of it; None when none such arrived."""
+        """Makes an event pending and due, whatever its state; returns None when it never arrived."""
 
     def record_money(self, event: PaymentEvent, *, user_id: UserId | None) -> None:
-        """Keep in the payment ledger that money went back, or may; once an event."""
+        """Adds the event's ``money`` to the payment ledger, once."""
 
 
 class BillingWork(Protocol):

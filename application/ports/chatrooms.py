@@ -1,4 +1,4 @@
-"""The chatrooms, as a unit of work writes them."""
+"""Chatrooms, as a unit of work writes them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,22 +9,23 @@ from domain.replies import ReplyId
 
 
 class Chatrooms(Protocol):
-    """Chatrooms by id, always with whose they must be."""
-
     def add(self, chatroom: Chatroom) -> None:
-        """Keep a new chatroom. TokenInvalid when its user is gone."""
+        """Raises TokenInvalid when its user was erased."""
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
-        """ChatroomNotFound unless it exists and is ``by``'s; it cannot vanish before the unit of work ends."""
+        """Raises ChatroomNotFound unless the chatroom is ``by``'s.
+
+        It is locked against deletion until the unit of work ends.
+        """
 
     def owned(self, chatroom_id: ChatroomId, *, by: UserId) -> Chatroom:
-        """The chatroom, locked until the unit of work ends; ChatroomNotFound unless it is ``by``'s."""
+        """The chatroom, locked until the unit of work ends. Raises ChatroomNotFound unless it is ``by``'s."""
 
     def change(self, chatroom: Chatroom) -> None:
-        """Replace the name, the system prompt and the time of the last change of one that is there."""
+        """Replaces the name, the system prompt and ``updated_at`` of a stored chatroom."""
 
     def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
-        """Take it away with its messages and replies; which replies may still have a stream.
+        """Deletes a chatroom with its messages and replies; returns the replies that may still have a stream.
 
-        ChatroomNotFound unless it is ``of``'s.
+        Raises ChatroomNotFound unless it is ``of``'s.
         """

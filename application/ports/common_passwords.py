@@ -1,10 +1,8 @@
-"""Passwords that everybody tries first."""
+"""The most common passwords."""
 
 from typing import Protocol
 
 
 class IsCommonPassword(Protocol):
-    """Knows the passwords that leaked most often."""
-
     def __call__(self, password: str) -> bool:
-        """Whether it is one of them, in whatever case. Asks nobody."""
+        """Whether ``password``, ignoring case, is among those that leaked most often. Without the network."""

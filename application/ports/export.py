@@ -1,4 +1,4 @@
-"""All that is a user's, for the user to take away."""
+"""The export of an account."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -9,11 +9,9 @@ Record = Mapping[str, Any]
 
 
 class Export(Protocol):
-    """Reads everything that is a user's."""
-
     def __call__(self, user_id: UserId) -> Iterator[Record]:
-        """Record by record, each with its ``type``, the account first; nothing for a user who is gone.
+        """Yields everything of a user as records with a ``type``, the account first; nothing for an unknown user.
 
-        Read in pages: neither the memory nor a connection is held for as long as the client takes to read.
-        DependencyDown when the database does not answer, at the beginning or in between.
+        It reads in pages, so that a slow client holds neither memory nor a connection. Raises DependencyDown, also
+        between records.
         """

@@ -1,10 +1,8 @@
-"""Whether what the service stands on is there."""
+"""Health of dependencies."""
 
 from typing import Protocol
 
 
 class Probe(Protocol):
-    """Looks whether one dependency answers."""
-
     def __call__(self) -> bool:
-        """True if it does. Quick, and never raises."""
+        """Whether the dependency answers. Quick, and never raises."""

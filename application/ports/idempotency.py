@@ -1,4 +1,4 @@
-"""Requests that were accepted, by the key the client gave them (draft-ietf-httpapi-idempotency-key-header)."""
+"""Accepted requests by their Idempotency-Key (draft-ietf-httpapi-idempotency-key-header)."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,7 +9,7 @@ from domain.replies import ReplyId
 
 
 class Accepted(NamedTuple):
-    """What an earlier request with the key was answered."""
+    """The answer to the first request with a key."""
 
     message_id: MessageId
     reply_id: ReplyId
@@ -17,17 +17,17 @@ class Accepted(NamedTuple):
 
 
 class IdempotencyKeys(Protocol):
-    """Keys of the last 24 hours."""
+    """Keys are valid for ``IDEMPOTENCY_KEYS_KEPT_FOR``; an older key counts as a new one."""
 
     def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
-        """What the key was accepted with; None when it is new: then it is this unit of work's alone until it ends.
+        """Returns what was remembered with the key; None for a new key. It is locked until the unit of work ends.
 
-        IdempotencyKeyReused when it came with another fingerprint; IdempotencyKeyInUse while another unit of work has
-        it.
+        ``fingerprint``: a digest of the request. Raises IdempotencyKeyReused when another one was remembered, and
+        IdempotencyKeyInUse while another unit of work has locked the key.
         """
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
-        """Keep what was accepted, together with it."""
+        """Stores the answer, in the unit of work that accepts the request."""
 
     def purge_expired(self, *, limit: int) -> int:
-        """Forget up to ``limit`` keys older than 24 hours; how many."""
+        """Deletes up to ``limit`` keys that are not valid any more; returns how many."""

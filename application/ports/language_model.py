@@ -10,7 +10,7 @@ from domain.replies import Answer
 
 
 class Exchange(NamedTuple):
-    """What was said earlier: a prompt and the answer to it."""
+    """An earlier prompt and its answer."""
 
     prompt: str
     answer: str
@@ -18,7 +18,7 @@ class Exchange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is to answer: ``text``, after ``history`` (oldest first), as ``system`` says."""
+    """``history``: earlier exchanges, oldest first; ``system``: the system prompt."""
 
     text: str
     history: Sequence[Exchange] = ()
@@ -26,21 +26,19 @@ class Prompt:
 
 
 class Stop:
-    """A wish to end a running answer, from any thread to whichever thread writes it."""
+    """A stop signal for a running answer. Safe to use from any thread."""
 
     def __init__(self) -> None:
-        """Nobody wishes it yet."""
         self._lock = Lock()
         self._requested = False
         self._callbacks: list[Callable[[], None]] = []
 
     @property
     def requested(self) -> bool:
-        """Whether somebody wishes it."""
         return self._requested
 
     def request(self) -> None:
-        """Wish it; a second wish changes nothing."""
+        """Idempotent."""
         with self._lock:
             callbacks, self._callbacks = self._callbacks, []
             self._requested = True
@@ -48,7 +46,7 @@ class Stop:
             callback()
 
     def when_requested(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once, as soon as it is wished, at once if it is already. It must be quick."""
+        """Calls ``callback`` once when a stop is requested; at once if it was already. It must be quick."""
         with self._lock:
             if not self._requested:
                 self._callbacks.append(callback)
@@ -57,16 +55,16 @@ class Stop:
 
 
 class AnswerStopped(Exception):
-    """The answer was ended because ``Stop`` was requested; the chunks so far are all there is."""
+    """The answer ended early because a stop was requested. Its text is the chunks so far."""
 
 
 class LanguageModel(Protocol):
     """Answers prompts. Safe to call from many threads at once."""
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        """The answer to ``prompt``, its chunks given to ``on_chunk`` as they come; joined they are its text.
+        """Passes the chunks of the answer to ``on_chunk`` as they come; joined they are the text of the answer.
 
-        ``on_chunk`` is called in the calling thread or another, never twice at once, and not after this has ended.
-        AnswerFailed; AnswerStopped soon after ``stop`` was requested. Whatever the provider does, this ends ``within``
-        that time, all in all.
+        ``on_chunk`` is called from this thread or another one, never concurrently, and not after this has returned.
+        Raises AnswerFailed, or AnswerStopped soon after ``stop`` was requested. It takes no longer than ``within``
+        altogether, whatever the provider does.
         """

@@ -1,4 +1,4 @@
-"""What was charged, given back and refused, to be looked at."""
+"""Queries of what was charged and refunded."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -10,7 +10,7 @@ from domain.replies import FailureReason, ReplyId, ReplyState
 
 
 class DayOfUse(NamedTuple):
-    """A UTC day: prompts that count, and those that were charged and given back."""
+    """A UTC day. ``used``: prompts charged and not refunded."""
 
     day: date
     used: int
@@ -18,7 +18,7 @@ class DayOfUse(NamedTuple):
 
 
 class ChargedPrompt(NamedTuple):
-    """A prompt that was charged, what became of it, and when it was given back."""
+    """A charged prompt with the state of its reply. ``refunded_at`` None: not refunded."""
 
     reply_id: ReplyId
     day: date
@@ -29,7 +29,7 @@ class ChargedPrompt(NamedTuple):
 
 
 class MoneyLine(NamedTuple):
-    """Money that went back, or may, by what event."""
+    """An entry of the payment ledger: a refund or a stage of a dispute."""
 
     event_id: str
     kind: str
@@ -39,7 +39,7 @@ class MoneyLine(NamedTuple):
 
 
 class EventLine(NamedTuple):
-    """An event of the provider, and what became of it."""
+    """An event of the payment provider and its state in the inbox."""
 
     event_id: str
     type: str
@@ -50,7 +50,7 @@ class EventLine(NamedTuple):
 
 
 class BillingFile(NamedTuple):
-    """What there is on a user at the payment provider."""
+    """What our tables have of a user's payments."""
 
     customer_id: CustomerId | None
     record: SubscriptionRecord | None
@@ -61,7 +61,7 @@ class BillingFile(NamedTuple):
 
 
 class Ledger(Protocol):
-    """The questions of users and operators. DependencyDown("database") when the database does not answer."""
+    """Every method raises DependencyDown("database") when the database does not answer."""
 
     def days(self, user_id: UserId, *, days: int) -> Sequence[DayOfUse]:
         """The last ``days`` UTC days on which something was charged, today included, newest first."""
@@ -70,7 +70,7 @@ class Ledger(Protocol):
         """The charged prompts of the last ``days`` UTC days, newest first, as far as their chatroom still exists."""
 
     def billing_file(self, user_id: UserId) -> BillingFile:
-        """Customer, subscription, money and the last events of a user."""
+        """Of the events, only the latest ones."""
 
     def user_of(self, phone_or_id: str) -> UserId | None:
         """The user with a mobile number in E.164 form, or with an id."""

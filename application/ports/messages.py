@@ -1,4 +1,4 @@
-"""The messages, as a unit of work writes them."""
+"""Messages, as a unit of work writes them."""
 
 from typing import Protocol
 
@@ -8,13 +8,11 @@ from domain.replies import ReplyId, ReplyState
 
 
 class Messages(Protocol):
-    """What users sent."""
-
     def add(self, message: Message) -> None:
-        """Keep a new message."""
+        """Raises ChatroomNotFound when the chatroom does not exist."""
 
     def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
-        """The user's message with this id, or the one that the reply with this id answers, and its newest reply.
+        """The user's message by its id or by that of one of its replies, with its newest reply; None if not found.
 
-        Locked until the unit of work ends, so that two who ask for one more reply ask one after the other.
+        It is locked until the unit of work ends, so that concurrent requests for another reply take turns.
         """

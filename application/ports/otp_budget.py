@@ -1,4 +1,4 @@
-"""How many one-time passwords were sent today."""
+"""Caps on the one-time passwords that are sent."""
 
 from typing import Protocol
 
@@ -7,10 +7,10 @@ from domain.one_time_password import SendCaps
 
 
 class OtpBudget(Protocol):
-    """Counts what is sent, in a store that outlives every process. Fails closed: DependencyDown without the store."""
+    """Counts the codes sent in the last day, for all processes. Fails closed: DependencyDown without its store."""
 
     def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Count one more code. OtpSendsExhausted when one of the caps is reached; then nothing is counted."""
+        """Counts one more code. Raises OtpSendsExhausted when one of the caps is reached; then nothing is counted."""
 
     def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        """Take back the last ``take`` with these values: nothing was sent. Best effort and never raises."""
+        """Undoes the last ``take`` with these values, when nothing was sent. Best effort, never raises."""

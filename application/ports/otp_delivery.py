@@ -1,4 +1,4 @@
-"""How a one-time password reaches its owner."""
+"""Delivery of one-time passwords."""
 
 from typing import Protocol
 
@@ -7,19 +7,16 @@ from domain.one_time_password import Purpose
 
 
 class NotDelivered(Exception):
-    """A code was not sent, ``surely`` or perhaps: a provider that did not answer in time may send it all the same."""
+    """A code was not sent. Not ``surely``: a provider that did not answer in time may still send it."""
 
     def __init__(self, *, surely: bool) -> None:
-        """Keep how sure that is."""
         super().__init__()
         self.surely = surely
 
 
 class OtpDelivery(Protocol):
-    """Sends codes."""
-
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Send the code. Returns what may be shown to whoever asked: the code itself in development, else None.
+        """Sends the code. Returns what the response may show: the code itself in development, otherwise None.
 
-        NotDelivered when it was not sent, or that cannot be said. Takes a few seconds at most.
+        Raises NotDelivered when it was not sent, or may not have been. Takes a few seconds at most.
         """

@@ -1,4 +1,4 @@
-"""One-time passwords that were sent and not used yet."""
+"""The one-time passwords that are valid."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -8,27 +8,28 @@ from domain.one_time_password import OtpPolicy, Purpose
 
 
 class OtpStore(Protocol):
-    """Keeps codes so that neither they nor the numbers can be read from it.
+    """Stores codes so that neither codes nor numbers can be read from it.
 
-    Every method raises DependencyDown when the store does not answer: codes fail closed.
+    It fails closed: ``put`` and ``redeem`` raise DependencyDown when the store does not answer.
     """
 
     def put(self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy) -> None:
-        """Keep a new code in place of the number's last one for this purpose.
+        """Replaces the code of the number for this purpose.
 
-        OtpResendTooSoon when that one was put less than ``policy.resend_after`` ago, OtpLocked when too many codes for
-        the number were wrong lately; then nothing changes.
+        Raises OtpResendTooSoon when that one was put less than ``policy.resend_after`` ago, and OtpLocked when too many
+        codes for the number were wrong lately; then nothing changes.
         """
 
     def redeem(self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, policy: OtpPolicy) -> Purpose:
-        """Use up the code and say what it was sent for, one of ``purposes``. Of any number of callers one succeeds.
+        """Uses up a code for one of ``purposes``, and returns which. Of all concurrent callers one succeeds.
 
-        The attempt is counted before the comparison. OtpInvalid when it does not match or there is none; OtpLocked when
-        attempts are used up: the code is void then, right or not. OtpLocked, too, once ``policy.max_failures`` codes
-        for the number were wrong, whatever for and however many were sent: until that is forgotten.
+        The attempt is counted before the comparison. Raises OtpInvalid when there is no matching code, and OtpLocked
+        when its attempts are used up; it is void then. Raises OtpLocked, too, once ``policy.max_failures`` codes for
+        the number were wrong, over all purposes and codes, for ``policy.failures_forgotten_after``.
         """
 
     def withdraw(self, phone: PhoneNumber, purpose: Purpose) -> None:
-        """Take back the last ``put``: its code was never sent. The code before it is as good as it was, and another
-        can be asked for at once. Best effort and never raises: what stays is a code that nobody knows.
+        """Undoes the last ``put``, whose code was never sent: the previous code is valid again, without a cool-down.
+
+        Best effort, never raises. After a failure a code stays that was sent to no one.
         """

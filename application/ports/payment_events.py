@@ -1,4 +1,4 @@
-"""News from the payment provider, as they arrive."""
+"""Webhook events of the payment provider, as they arrive."""
 
 from typing import Protocol
 
@@ -6,19 +6,16 @@ from domain.billing import PaymentEvent
 
 
 class EventRejected(Exception):
-    """It is not the provider's, or not an event. ``reason`` is a word that tells a forger nothing new."""
+    """The request is not an event of the provider. ``reason``: one word, safe to show to the sender."""
 
     def __init__(self, reason: str) -> None:
-        """Keep the reason; nothing of the body."""
         super().__init__(reason)
         self.reason = reason
 
 
 class ReadPaymentEvent(Protocol):
-    """Proves where an event comes from, and reads it."""
-
     def __call__(self, body: bytes, signature: str | None) -> PaymentEvent:
-        """The event. EventRejected when it is forged, stale, altered or malformed.
+        """Verifies and parses an event. Raises EventRejected when it is forged, stale, altered or malformed.
 
-        WebhookNotConfigured when there is no secret to prove it with.
+        Raises WebhookNotConfigured when there is no secret to verify it with.
         """

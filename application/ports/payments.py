@@ -8,8 +8,7 @@ from uuid import UUID
 from domain.accounts import UserId
 from domain.billing import Checkout, CheckoutId, CustomerId, ProvidedSubscription, SubscriptionId
 
-# The provider puts the checkout's id in the place of this in a success URL: before it has made the checkout, nobody
-# knows the id.
+# In a success URL, stands for the id of the checkout, which is known only once the provider has made it.
 CHECKOUT_ID = "{CHECKOUT_ID}"
 
 
@@ -36,31 +35,31 @@ class Payments(Protocol):
         """The provider's name as a dependency."""
 
     def new_customer(self, user_id: UserId) -> CustomerId:
-        """A customer for a user who has none; the same one when asked again soon."""
+        """Creates the customer of a user. A repeated call soon after returns the same one."""
 
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
-        """The checkout of an order. However many ask for the same order get the same checkout."""
+        """Opens the checkout of an order. All calls with the same order return the same checkout."""
 
     def checkout(self, checkout_id: CheckoutId) -> Checkout | None:
-        """How a checkout stands now; None when there is none."""
+        """The present state of a checkout; None if there is no such checkout."""
 
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
-        """Let a checkout be paid no more; one that is not open is left as it is."""
+        """Expires an open checkout, so that it cannot be paid. One that is not open is left as it is."""
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
-        """The address of a page on which the customer manages cards, invoices and the subscription."""
+        """The URL of a page on which the customer manages cards, invoices and the subscription."""
 
     def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
-        """All that a customer ever had, as they are now. ``hurry``: an answer within two seconds or none."""
+        """All subscriptions of a customer, ended ones included. ``hurry``: fails after two seconds."""
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
-        """Let a subscription end with its period, or go on after all. ``key``: of this wish, for doing it once."""
+        """Cancels a subscription at the end of its period, or undoes that. ``key``: the idempotency key."""
 
     def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> None:
-        """End a subscription at once, and give back what its newest invoice was paid with if ``refund``.
+        """Cancels a subscription at once; with ``refund``, refunds the payment of its newest invoice.
 
-        The refund comes first: whoever is stopped in between finds the subscription still there, and does both again.
+        The refund comes first: after a crash in between, the subscription is still there and both are repeated.
         """
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
-        """Who was charged."""
+        """The customer that was charged; None if there is no such charge."""

@@ -1,4 +1,4 @@
-"""Mobile numbers as people write them."""
+"""Parsing of mobile numbers."""
 
 from typing import Protocol
 
@@ -6,7 +6,5 @@ from domain.accounts import PhoneNumber
 
 
 class ReadPhoneNumber(Protocol):
-    """Reads a number."""
-
     def __call__(self, text: str) -> PhoneNumber:
-        """The number in one canonical form, however it was written. InvalidValue when it cannot be one."""
+        """Normalizes a number, however it is written. Raises InvalidValue when it cannot be a mobile number."""

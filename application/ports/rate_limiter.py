@@ -1,4 +1,4 @@
-"""How often something may be done."""
+"""Rate limits in fixed windows of time."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,7 +8,7 @@ from domain.errors import RateLimited
 
 
 class Limit(NamedTuple):
-    """At most ``amount`` in each window of ``per``."""
+    """At most ``amount`` hits of one subject in each window of length ``per``."""
 
     name: str
     amount: int
@@ -16,14 +16,14 @@ class Limit(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """One more time, for one subject: a user, an address, a number."""
+    """One hit of a limit by a subject, such as a user, an address or a phone number."""
 
     limit: Limit
     subject: str
 
 
 class WindowStatus(NamedTuple):
-    """A limit after a charge: how often in this window, and for how many more seconds it lasts."""
+    """A limit after a hit. ``used``: hits in this window, this one included. ``resets_in``: seconds."""
 
     limit: Limit
     used: int
@@ -31,16 +31,13 @@ class WindowStatus(NamedTuple):
 
     @property
     def exceeded(self) -> bool:
-        """Whether that was once too often."""
         return self.used > self.limit.amount
 
     @property
     def remaining(self) -> int:
-        """How often it may still be done in this window."""
         return max(self.limit.amount - self.used, 0)
 
     def refusal(self) -> RateLimited:
-        """The error to raise when it is exceeded."""
         return RateLimited(
             policy=self.limit.name,
             limit=self.limit.amount,
@@ -50,7 +47,7 @@ class WindowStatus(NamedTuple):
 
 
 class RateLimiter(Protocol):
-    """Counts, across all processes. Never raises: without its server each process counts for itself."""
+    """Counts for all processes together. Never raises: without its server each process counts for itself."""
 
-    def __call__(self, charges: Sequence[Hit]) -> Sequence[WindowStatus]:
-        """Count one for each charge, all in one go, and say how each limit stands."""
+    def __call__(self, hits: Sequence[Hit]) -> Sequence[WindowStatus]:
+        """Counts all hits in one round trip, and returns the status of each."""

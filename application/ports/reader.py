@@ -1,4 +1,4 @@
-"""What is only read: one statement per question, the columns of the answer, no entities.
+"""Queries (CQRS): one statement each, which selects the columns of the answer and builds no entities.
 
 Every method raises DependencyDown("database") when the database does not answer.
 """
@@ -16,7 +16,7 @@ from domain.replies import FailureReason, ReplyId, ReplyState
 
 
 class Profile(NamedTuple):
-    """A user as the user sees it."""
+    """A user's own account with plan and today's use."""
 
     id: UserId
     phone: str
@@ -28,7 +28,7 @@ class Profile(NamedTuple):
 
 
 class PlanStatus(NamedTuple):
-    """What a user has and how much of it is used. ``subscription`` None: never had one."""
+    """A user's plan and quota. ``subscription`` None: the user never had one."""
 
     plan: Plan
     subscription: Subscription | None
@@ -36,7 +36,7 @@ class PlanStatus(NamedTuple):
 
 
 class SessionSummary(NamedTuple):
-    """A session in a list. ``last_used_at`` is to within the life of an access token."""
+    """A session in a list. ``last_used_at``: the login or the last refresh."""
 
     id: SessionId
     method: LoginMethod
@@ -56,7 +56,7 @@ class ChatroomSummary(NamedTuple):
 
 
 class RoomPage(NamedTuple):
-    """Some chatrooms, newest first; ``next_before``: where the next page begins, None on the last."""
+    """A page of chatrooms, newest first. ``next_before``: the cursor of the next page; None on the last one."""
 
     rooms: Sequence[ChatroomSummary]
     next_before: ChatroomId | None
@@ -82,7 +82,7 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """A chatroom and a page of its turns, oldest first; ``next_before``: the older ones, None where there are none."""
+    """A chatroom and a page of its turns, oldest first. ``next_before``: the cursor of older ones, None if none."""
 
     id: ChatroomId
     name: str
@@ -94,7 +94,7 @@ class Conversation(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A turn by the id of its message or of one of its replies. ``replies``: all of them, oldest first."""
+    """The turn of a message or a reply. ``replies``: the ids of all replies to the message, oldest first."""
 
     chatroom_id: ChatroomId
     turn: Turn
@@ -102,40 +102,39 @@ class Entry(NamedTuple):
 
 
 class Reader(Protocol):
-    """The questions the doors ask."""
-
     def principal(self, session_id: SessionId) -> Principal | None:
-        """Who a session belongs to; None when it has ended or never was."""
+        """The principal of a session; None when it has ended or does not exist."""
 
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
-        """A user's sessions that are going on, the newest first; at most a hundred."""
+        """A user's sessions that have not ended, newest first; at most a hundred."""
 
-    def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
-        """A user with plan and today's use."""
+    def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None: ...
 
     def principal_with_profile(
         self, session_id: SessionId, *, allowances: Allowances
     ) -> tuple[Principal, Profile] | None:
-        """Who a session belongs to, and their profile: one question costs half of two. None as for ``principal``."""
+        """``principal`` and ``profile`` in one query, for half the cost. None as for ``principal``."""
 
-    def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
-        """Plan, subscription and today's use of a user."""
+    def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus: ...
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
-        """A user's chatrooms, newest first, those older than ``before``."""
+        """At most ``limit`` of a user's chatrooms, newest first; with ``before``, only older ones."""
 
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
-        """The newest ``turns`` turns older than ``before``; None unless the chatroom is this user's."""
+        """The newest ``turns``, older than ``before`` if that is given; None unless the chatroom is the user's."""
 
     def turns_from(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
     ) -> Sequence[Turn] | None:
-        """The turn of the entry and those after it, oldest first; None unless the chatroom is this user's."""
+        """The turn of an entry and those after it, oldest first; None unless the chatroom is the user's."""
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
-        """The turn with the reply asked for, or with the newest when a message was; None unless it is this user's."""
+        """A turn by the id of its message or of a reply; None unless it is the user's.
+
+        It shows the reply with that id; by a message's id, the newest reply.
+        """
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
-        """The answered turns before a message, newest first."""
+        """Up to ``turns`` answered turns before a message, newest first."""

@@ -1,4 +1,4 @@
-"""Refresh tokens: what a client shows for a new access token."""
+"""Refresh tokens, which a client exchanges for new access tokens."""
 
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -7,20 +7,20 @@ from domain.accounts import Session, SessionId
 
 
 class RefreshTokens(Protocol):
-    """Makes refresh tokens. Only digests of them are kept."""
+    """Makes refresh tokens. Only their digests are stored."""
 
     def first(self) -> str:
-        """A token nobody can predict."""
+        """A random token: the first one of a session."""
 
     def after(self, token: str) -> str:
-        """The token that follows ``token``: the same each time, and not to be worked out from it by anybody else."""
+        """The successor of a token: always the same one, which cannot be computed without the server's key."""
 
     def digest(self, token: str) -> bytes:
-        """What is kept of a token. Takes any text."""
+        """The digest of any text."""
 
 
 class KeptRefreshToken(NamedTuple):
-    """A refresh token as it is kept, with the session it belongs to."""
+    """A stored token with its session. ``forgiven``: its second use was already accepted."""
 
     session: Session
     used_at: datetime | None
@@ -28,19 +28,19 @@ class KeptRefreshToken(NamedTuple):
 
 
 class RefreshChains(Protocol):
-    """The refresh tokens of each session, as a unit of work writes them. A session's tokens are one family."""
+    """The refresh tokens of each session, as a unit of work writes them."""
 
     def start(self, session_id: SessionId, digest: bytes, *, at: datetime) -> None:
-        """Keep the first token of a session."""
+        """Stores the first token of a session."""
 
     def find(self, digest: bytes) -> KeptRefreshToken | None:
-        """The token, if its session is going on; locked until the unit of work ends."""
+        """A token whose session has not ended, locked until the unit of work ends."""
 
     def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
-        """Note that a token was used, and keep the one that follows it."""
+        """Marks a token as used, and stores its successor."""
 
     def forgive(self, digest: bytes, successor: bytes) -> bool:
-        """Note that a used token was good once more. False, and nothing noted, when ``successor`` was used itself."""
+        """Marks a used token as accepted once more. Returns False, and writes nothing, if ``successor`` was used."""
 
     def purge_used_before(self, moment: datetime, *, limit: int) -> int:
         """Deletes up to ``limit`` tokens that were used before ``moment``; returns how many."""

@@ -1,4 +1,4 @@
-"""The replies: the queue of record. The job queue only rings; this is what is true."""
+"""The queue of replies. It alone has the state; the worker notifier only wakes workers up."""
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -20,53 +20,53 @@ from domain.replies import (
 
 
 class Replies(Protocol):
-    """Replies on their way from QUEUED to a final state. Times are the database's clock.
+    """Replies from QUEUED to a final state. All times are those of the database's clock.
 
-    ``finish``, ``postpone``, ``fail`` and ``stop`` act only while ``claim`` holds the lease; they say
-    False or None when another worker has been given the reply since or it is gone, and then nothing was written.
+    ``finish``, ``postpone``, ``fail`` and ``stop`` write only while ``claim`` holds the lease. They return False or
+    None when another worker has claimed the reply since, or the reply was deleted.
     """
 
     def add(self, reply: QueuedReply) -> None:
-        """Queue a new reply, due at once."""
+        """Queues a new reply, due at once."""
 
     def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
-        """TooManyUnfinishedReplies or BacklogFull when the user's or everybody's backlog is full."""
+        """Raises TooManyUnfinishedReplies when the user's backlog is full, BacklogFull when that of all users is."""
 
     def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
-        """Take up to ``limit`` replies that are due and mark them RUNNING, each with a fresh fencing token.
+        """Takes up to ``limit`` replies that are due and marks them RUNNING, each with a fresh fencing token.
 
         Due: QUEUED and available, or RUNNING with a lease that ran out; with attempts left and before the deadline; no
         earlier reply of the same chatroom unfinished; fewer than ``policy.user_concurrency`` of the user running.
         Urgent ones first, then the oldest. However many workers claim at once, these limits hold.
 
-        The attempt is counted here, before the model is called: a message that kills its worker must not be tried for
-        ever.
+        The attempt is counted here, before the model is called: a message that crashes its worker must not be tried
+        for ever.
         """
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
-        """Store the answer: RUNNING -> DONE."""
+        """Stores the answer: RUNNING -> DONE."""
 
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:
-        """Queue it again, due after ``delay``: RUNNING -> QUEUED. Not when it is to be stopped."""
+        """Queues it again, due after ``delay``: RUNNING -> QUEUED. Returns False, too, when it is to be cancelled."""
 
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
-        """RUNNING -> FAILED; the charge to give back, which no other call will return again."""
+        """RUNNING -> FAILED. Returns the charge to refund, which no other call returns again."""
 
     def stop(self, claim: Claim, *, partial: str) -> Charge | None:
-        """RUNNING -> CANCELLED with what there is of the answer; its charge, to be given back if that is nothing."""
+        """RUNNING -> CANCELLED, keeping the text so far. Returns the charge, to be refunded if there is no text."""
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
-        """Cancel a reply that is QUEUED: it has ended, and its charge is to be given back.
+        """QUEUED -> CANCELLED: returns the ended reply, whose charge is to be refunded.
 
-        One that is RUNNING is marked for its worker to stop. Otherwise the final state it is in; nothing was done.
+        A RUNNING reply is marked for its worker to stop. Returns the state of a reply that was not QUEUED.
         """
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
-        """Which of these are marked to be stopped, or are gone: erased, or taken away with their chatroom."""
+        """Those among ``reply_ids`` that are marked to be stopped, or were deleted."""
 
     def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
-        """Fail up to ``limit`` replies nobody may try any more; their charges are to be given back.
+        """Ends up to ``limit`` replies that may not be tried any more; their charges are to be refunded.
 
-        Those QUEUED past their deadline, and those RUNNING whose lease ran out with no attempts or no time left; those
-        whose lease ran out while they were to be stopped are CANCELLED.
+        FAILED: those QUEUED past their deadline, and those RUNNING whose lease has expired without attempts or time
+        left. CANCELLED: those whose lease has expired while they were marked to be stopped.
         """

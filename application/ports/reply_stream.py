@@ -1,7 +1,7 @@
-"""Replies while they are being written: from the worker that writes them to whoever listens, in any process.
+"""Publish and subscribe of replies while they are written, across processes.
 
-A position says how far a subscriber is: which generation of the reply's text, and how many characters of it. It is the
-id of a Server-Sent Event, so that a client that comes back, on any device, is given exactly what it missed.
+A position says how far a subscriber is: the generation of the text, and the number of its characters. It is the id of a
+Server-Sent Event, so that a client that reconnects, on any device, gets exactly what it missed.
 """
 
 from collections.abc import Callable, Collection
@@ -11,15 +11,15 @@ from typing import NamedTuple, Protocol, Self
 
 from domain.replies import ReplyId
 
-# How long at most what was published of a reply is kept after its last chunk: for listeners who come back to it while
-# it is running. From the end on the database has it all.
+# How long chunks are kept after the last one, for subscribers that come back while the reply is written. Once it is
+# finished, the database has the whole text.
 STREAM_KEPT_FOR = timedelta(minutes=10)
-# So long after its end a reply has no stream any more, also when a worker that had lost it went on for a while.
+# So long after its end a reply has no stream, even if a worker that had lost the lease went on for a while.
 STREAM_GONE_AFTER = STREAM_KEPT_FOR + timedelta(minutes=5)
 
 
 class Position(NamedTuple):
-    """``characters`` of generation number ``generation``. Ordered."""
+    """After ``characters`` of the text of ``generation``. Positions are ordered."""
 
     generation: int
     characters: int
@@ -29,7 +29,7 @@ START = Position(0, 0)
 
 
 class Chunk(NamedTuple):
-    """Some text of a reply, and the position after it. ``final``: the reply is finished, whatever the text."""
+    """Some text of a reply. ``end``: the position after it; ``final``: the reply is finished."""
 
     end: Position
     text: str
@@ -37,7 +37,7 @@ class Chunk(NamedTuple):
 
     @classmethod
     def last(cls, generation: int, characters: int = 0) -> Self:
-        """The end of a generation, after so many characters."""
+        """The final chunk of a generation of so many characters."""
         return cls(Position(generation, characters), "", final=True)
 
     @property
@@ -47,36 +47,34 @@ class Chunk(NamedTuple):
 
 
 class ReplyPublisher(Protocol):
-    """The end of those who write. Best effort and never raises: what is stored does not depend on it."""
+    """Best effort, never raises: what the database stores does not depend on it."""
 
     def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
-        """Let listeners have the chunk, within some tens of milliseconds; chunks may be joined on the way."""
+        """Sends a chunk to the subscribers within some tens of milliseconds. Chunks may be joined on the way."""
 
     def forget(self, reply_ids: Collection[ReplyId]) -> None:
-        """Keep nothing of these: not what was published, nor what a worker that knows nothing of it still publishes."""
+        """Deletes the streams of these replies, and discards what a worker may still publish of them."""
 
 
 class ReplySubscription(Protocol):
-    """One subscriber to one reply."""
-
     # Whether nothing that is published from now on is missed.
     confirmed: bool
 
     def next(self, *, within: float) -> Chunk | None:
-        """The next chunk, or None when none came ``within`` seconds. Chunks may be missing or come twice.
+        """The next chunk; None if none came ``within`` seconds. Chunks may be lost or come twice.
 
-        None as well, once and at once, when the subscription has just been confirmed.
+        None, once and at once, also when the subscription has just been confirmed.
         """
 
     def when_ready(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once, from any thread, as soon as ``next`` would not wait: at once if so now."""
+        """Calls ``callback`` once, from any thread, as soon as ``next`` would not wait; at once if that is now."""
 
 
 class ReplySubscriber(Protocol):
-    """The listeners' end. No method raises: without its server nothing comes."""
+    """No method raises: without its server there are no chunks."""
 
     def listen(self, reply_id: ReplyId) -> AbstractContextManager[ReplySubscription]:
-        """Subscribe to what is published; it takes effect when the subscription is ``confirmed``, soon."""
+        """Subscribes to what is published. It takes effect soon: when the subscription is ``confirmed``."""
 
     def published(self, reply_id: ReplyId) -> list[Chunk]:
-        """What was published up to now, as far as it is still kept, in order."""
+        """The chunks published so far that are still kept, in order."""

@@ -1,4 +1,4 @@
-"""The first page of a user's chatroom list, as it was last shown."""
+"""A cache of the rendered first page of each user's chatroom list."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,20 +6,19 @@ from domain.accounts import UserId
 
 
 class Lookup(NamedTuple):
-    """``page`` None: not cached. ``version`` goes with the page that is put in its place."""
+    """``page`` None: not cached. ``version`` has to be passed to ``put``."""
 
     page: bytes | None
     version: bytes | None
 
 
 class RoomListCache(Protocol):
-    """Forgets rather than lies. No method raises: without its server it holds nothing."""
+    """Never serves a stale page. No method raises: without its server the cache is empty."""
 
-    def get(self, user_id: UserId) -> Lookup:
-        """What is cached for the user."""
+    def get(self, user_id: UserId) -> Lookup: ...
 
     def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
-        """Keep a page that was read after ``get`` gave ``version``; not kept if it was dropped in between."""
+        """Stores a page read after ``get`` returned ``version``, unless ``drop`` was called in between."""
 
     def drop(self, user_id: UserId) -> None:
-        """Forget the user's page, and any that is being read right now."""
+        """Removes the user's page, and invalidates one that is being read at the moment."""

@@ -1,4 +1,4 @@
-"""The countries that codes are sent to."""
+"""The countries to which codes are sent."""
 
 from typing import Protocol
 
@@ -6,7 +6,5 @@ from domain.accounts import PhoneNumber
 
 
 class IsServed(Protocol):
-    """Knows where codes are sent."""
-
     def __call__(self, phone: PhoneNumber) -> bool:
-        """Whether numbers of this one's country get codes."""
+        """Whether codes are sent to numbers of this country."""

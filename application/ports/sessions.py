@@ -1,4 +1,4 @@
-"""The sessions, as a unit of work writes them."""
+"""Sessions, as a unit of work writes them."""
 
 from datetime import datetime
 from typing import Protocol
@@ -7,19 +7,16 @@ from domain.accounts import Session, SessionId, UserId
 
 
 class Sessions(Protocol):
-    """Logins that are going on."""
-
-    def add(self, session: Session) -> None:
-        """Begin a session."""
+    def add(self, session: Session) -> None: ...
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
-        """End every session of a user, except ``but`` where given. Their tokens stop working at once."""
+        """Ends every session of a user except ``but``. Their tokens stop working at once."""
 
     def end(self, session_id: SessionId, *, of: UserId) -> bool:
-        """End one session of a user; False when the user has no such session going on."""
+        """Ends one session; returns False if the user has no such session that has not ended."""
 
     def prolong(self, session_id: SessionId, *, at: datetime, expires_at: datetime) -> None:
-        """Note that a session was used, and when it will be over."""
+        """Sets when a session was last used, and when it expires."""
 
     def purge_ended_before(self, moment: datetime, *, limit: int) -> int:
         """Deletes up to ``limit`` sessions that ended or expired before ``moment``, with their refresh tokens."""

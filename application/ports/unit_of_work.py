@@ -1,4 +1,4 @@
-"""One transaction, opened and committed by the story that needs it."""
+"""Unit of work (Fowler, Percival and Gregory): one transaction, opened and committed by a use case."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -18,7 +18,7 @@ from application.ports.users import Users
 
 
 class UnitOfWork(Protocol):
-    """All that is written together. Leaving without ``commit`` leaves nothing behind."""
+    """The repositories of one transaction. Without ``commit`` nothing is stored."""
 
     @property
     def users(self) -> Users: ...
@@ -46,16 +46,17 @@ class UnitOfWork(Protocol):
     def billing(self) -> BillingWork: ...
 
     def commit(self) -> None:
-        """Make it all true. The last thing a story does in its unit of work."""
+        """Stores everything that was written. The last call of a use case in its unit of work."""
 
 
 class UnitOfWorkFactory(Protocol):
     """Opens units of work. DependencyDown("database") when there is no database to open one on."""
 
-    def __call__(self) -> AbstractContextManager[UnitOfWork]: ...
+    def __call__(self) -> AbstractContextManager[UnitOfWork]:
+        """A transaction, which is rolled back unless it was committed."""
 
     def autocommit(self) -> AbstractContextManager[UnitOfWork]:
-        """For a story that writes with one statement and then commits: all or nothing by itself, and cheaper so.
+        """A unit of work with a single write, which is atomic by itself and stored as soon as it succeeds.
 
-        What it writes may hold at once, whatever follows: nothing may follow but reading and the commit.
+        ``commit`` is not needed. A second write raises RuntimeError: the two would not be all or nothing.
         """

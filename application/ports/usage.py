@@ -1,4 +1,4 @@
-"""The daily use of the plans, as a unit of work writes it."""
+"""Daily use of the plans, as a unit of work writes it."""
 
 from typing import Protocol
 
@@ -8,14 +8,14 @@ from domain.replies import Charge
 
 
 class Usage(Protocol):
-    """Prompts used per user and UTC day. The day is the database's, so that all processes agree on it."""
+    """Prompts used per user and UTC day. The day is that of the database's clock, so that all processes agree."""
 
     def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
-        """Charge one prompt to today and say how the quota stands after it.
+        """Charges one prompt to today; returns the quota after it.
 
-        The plan is read at this moment. QuotaExhausted when nothing is left: then nothing was charged. However many
-        do this at once, never more are charged than the plan allows.
+        The user's plan is read at this moment. Raises QuotaExhausted when nothing is left; then nothing was charged.
+        Concurrent calls never charge more than the plan allows.
         """
 
     def refund(self, charge: Charge) -> None:
-        """Give one prompt back to the day it was charged to."""
+        """Refunds one prompt to the day it was charged to."""

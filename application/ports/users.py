@@ -1,4 +1,4 @@
-"""The users, as a unit of work writes them."""
+"""Users, as a unit of work writes them."""
 
 from datetime import datetime
 from typing import Protocol
@@ -7,10 +7,8 @@ from domain.accounts import PhoneNumber, User, UserId
 
 
 class Users(Protocol):
-    """Users by id and by mobile number."""
-
     def add(self, user: User) -> None:
-        """Keep a new user. PhoneTaken when the number has an account."""
+        """Raises PhoneTaken when the number has an account."""
 
     def by_phone(self, phone: PhoneNumber) -> User | None:
         """The user with this number, locked until the unit of work ends."""
@@ -19,10 +17,9 @@ class Users(Protocol):
         """The user with this id, locked until the unit of work ends."""
 
     def mark_verified(self, user_id: UserId, *, at: datetime) -> None:
-        """Note that the number was proven."""
+        """Sets when the number was first verified."""
 
     def set_password(self, user_id: UserId, password_hash: str | None) -> None:
-        """Replace the password; None takes it away."""
+        """Replaces the password; None removes it."""
 
-    def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
-        """Replace what a user says of themselves."""
+    def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None: ...

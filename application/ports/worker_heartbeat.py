@@ -1,13 +1,13 @@
-"""Whether anybody is there to answer."""
+"""The heartbeat of workers, which tells whether any are running."""
 
 from typing import Protocol
 
 
 class WorkerHeartbeat(Protocol):
-    """Workers announce themselves every second or two; whoever wants to know asks."""
+    """Workers announce themselves every second or two. Never raises."""
 
     def announce(self) -> None:
-        """A worker is there for the next ten seconds. Best effort and never raises."""
+        """Records that a worker is running, for the next ten seconds. Best effort."""
 
     def __call__(self) -> bool:
-        """Whether a worker has announced itself in the last ten seconds. Never raises."""
+        """Whether a worker has announced itself in the last ten seconds."""

@@ -1,10 +1,10 @@
-"""The doorbell of the workers."""
+"""Notifications that wake workers up."""
 
 from typing import Protocol
 
 
 class WorkerNotifier(Protocol):
-    """Wakes workers. It carries no work: what is due stands in the replies."""
+    """Carries no work: the queue of replies has what is due."""
 
     def notify(self) -> None:
-        """Wake a worker, soon. Best effort and never raises: a ring that is lost delays, the workers also look."""
+        """Wakes a worker. Best effort, never raises: workers also poll, so a lost notification only delays replies."""
