@@ -1,4 +1,4 @@
-"""Requests that wait keep a thread, but not a place among those that work."""
+"""Requests that wait keep a thread, but release their slot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +15,17 @@ from entrypoints.api.app import create_app
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.middleware import install_middleware
 from entrypoints.api.waiting import RequestSlots
-from tests.api.door import Caller, body_of, problem_of
+from tests.api.client import Client, body_of, problem_of
 from tests.builders import House
 
 PATIENCE = 20.0  # seconds after which a test fails rather than hangs
 
 
-class Aside:
+class BackgroundRequest:
     """A request in a thread of its own."""
 
-    def __init__(self, app: Flask, caller: Caller, method: str, path: str, **request: object) -> None:
-        """Send it."""
-        headers = {"Authorization": f"Bearer {caller.token}", **request.pop("headers", {})}  # type: ignore[dict-item]
+    def __init__(self, app: Flask, client: Client, method: str, path: str, **request: object) -> None:
+        headers = {"Authorization": f"Bearer {client.token}", **request.pop("headers", {})}  # type: ignore[dict-item]
         self._answer: list[TestResponse] = []
 
         def send() -> None:
@@ -37,28 +36,25 @@ class Aside:
         self._thread.start()
 
     def answer(self) -> TestResponse:
-        """The answer."""
         self._thread.join(PATIENCE)
-        assert self._answer, "it waits for ever"
+        assert self._answer, "no response in time"
         return self._answer[0]
 
 
-class Held:
-    """Something that holds a request up, until it is let go."""
+class Gate:
+    """Holds a request until it is opened."""
 
     def __init__(self) -> None:
-        """Nobody is held."""
         self.reached = Event()
         self._go = Event()
 
     def __call__(self, *_args: object) -> None:
-        """Be held."""
         self.reached.set()
         assert self._go.wait(PATIENCE)
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Somebody is held here."""
+        """Wait until a request is held; open the gate at the end."""
         assert self.reached.wait(PATIENCE)
         try:
             yield
@@ -72,52 +68,54 @@ def app(house: House) -> Flask:
     return create_app(house.use_cases, working_requests=1)
 
 
-def me(app: Flask, asha: Caller) -> TestResponse:
+def me(app: Flask, asha: Client) -> TestResponse:
     """A request that takes no time."""
-    return Aside(app, asha, "GET", "/user/me").answer()
+    return BackgroundRequest(app, asha, "GET", "/user/me").answer()
 
 
-def test_while_a_request_waits_for_its_reply_others_are_worked_on(app: Flask, asha: Caller, house: House):
+def test_while_a_request_waits_for_its_reply_others_are_worked_on(app: Flask, asha: Client, house: House):
     room = asha.open_room()
-    held = Held()
-    house.meanwhile.plan(held, house.work)
-    sending = Aside(app, asha, "POST", f"{room}/message", json={"message": "hi"}, headers={"Prefer": "wait=25"})
-    with held.holding():
+    gate = Gate()
+    house.meanwhile.plan(gate, house.work)
+    sending = BackgroundRequest(
+        app, asha, "POST", f"{room}/message", json={"message": "hi"}, headers={"Prefer": "wait=25"}
+    )
+    with gate.holding():
         for _ in range(3):
             assert me(app, asha).status_code == 200
     assert body_of(sending.answer(), 201)["reply"]["content"] == "echo: hi"
     assert me(app, asha).status_code == 200
 
 
-def test_while_a_request_waits_for_news_too(app: Flask, asha: Caller, house: House):
+def test_and_while_it_polls(app: Flask, asha: Client, house: House):
     room = asha.open_room()
     message = body_of(asha.say(room), 202)["message"]["id"]
-    held = Held()
-    house.meanwhile.plan(held, house.work)
-    reading = Aside(app, asha, "GET", f"{room}/messages?after={message}&wait=25")
-    with held.holding():
+    gate = Gate()
+    house.meanwhile.plan(gate, house.work)
+    reading = BackgroundRequest(app, asha, "GET", f"{room}/messages?after={message}&wait=25")
+    with gate.holding():
         # Even a request that waits itself, and has nothing to wait for.
-        assert Aside(app, asha, "GET", f"{room}/messages?after={message}").answer().status_code == 200
+        assert BackgroundRequest(app, asha, "GET", f"{room}/messages?after={message}").answer().status_code == 200
         assert me(app, asha).status_code == 200
     [reply] = body_of(reading.answer())["messages"]
     assert reply["status"] == "done"
 
 
-def test_but_no_more_work_is_done_at_once_than_there_are_places(
-    app: Flask, asha: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+def test_no_more_requests_are_worked_on_than_there_are_slots(
+    app: Flask, asha: Client, house: House, monkeypatch: pytest.MonkeyPatch
 ):
-    held = Held()
+    gate = Gate()
     profile = type(house.use_cases.auth.show_own_profile)
     show = profile.__call__
 
     def show_when_let_go(*args: Any, **options: Any) -> Any:
-        held()
+        gate()
         return show(*args, **options)
 
     monkeypatch.setattr(profile, "__call__", show_when_let_go)
-    working = Aside(app, asha, "GET", "/user/me")
-    with held.holding():
-        waiting = Aside(app, asha, "GET", "/chatroom")
+    working = BackgroundRequest(app, asha, "GET", "/user/me")
+    with gate.holding():
+        waiting = BackgroundRequest(app, asha, "GET", "/chatroom")
         waiting._thread.join(0.05)
         assert not waiting._answer
     assert working.answer().status_code == waiting.answer().status_code == 200
@@ -138,26 +136,26 @@ def test_but_no_more_work_is_done_at_once_than_there_are_places(
         ("HEAD", "/user/me", 200),
     ],
 )
-def test_whatever_comes_of_a_request_its_place_is_free_again(
-    app: Flask, asha: Caller, method: str, path: str, status: int
-):
+def test_every_outcome_of_a_request_releases_its_slot(app: Flask, asha: Client, method: str, path: str, status: int):
     for _ in range(3):
-        answer = Aside(app, asha, method, path, **({"json": {}} if method == "POST" else {})).answer()
+        answer = BackgroundRequest(app, asha, method, path, **({"json": {}} if method == "POST" else {})).answer()
         assert answer.status_code == status
 
 
-def test_an_error_while_waiting_too(app: Flask, asha: Caller, house: House):
+def test_an_error_while_waiting_too(app: Flask, asha: Client, house: House):
     room = asha.open_room()
     message = body_of(asha.say(room), 202)["message"]["id"]
     for _ in range(3):
         house.database_probe.on = True
         house.meanwhile.plan(lambda: setattr(house.database_probe, "on", False))
-        assert Aside(app, asha, "GET", f"{room}/messages?after={message}&wait=5").answer().status_code == 503
+        assert (
+            BackgroundRequest(app, asha, "GET", f"{room}/messages?after={message}&wait=5").answer().status_code == 503
+        )
     house.database_probe.on = True
     assert me(app, asha).status_code == 200
 
 
-def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, house: House):
+def test_too_many_waiting_is_said_of_nothing_else(asha: Client, house: House):
     app = create_app(house.use_cases, waiting_requests=0)
 
     @app.get("/elsewhere")
@@ -166,15 +164,15 @@ def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, house: House):
 
     room = asha.open_room()
     message = body_of(asha.say(room), 202)["message"]["id"]
-    refused = Aside(app, asha, "GET", f"{room}/messages?after={message}&wait=5").answer()
+    refused = BackgroundRequest(app, asha, "GET", f"{room}/messages?after={message}&wait=5").answer()
     assert problem_of(refused, 503, "too_many_waiting")["title"] == "Too many requests are waiting"
     assert refused.headers["Retry-After"] == "5"
-    other = Aside(app, asha, "GET", "/elsewhere").answer()
+    other = BackgroundRequest(app, asha, "GET", "/elsewhere").answer()
     assert problem_of(other, 503, "unavailable")["title"] == "Not available at the moment"
     assert other.headers["Retry-After"] == "7"
 
 
-def test_a_place_is_given_back_once():
+def test_a_slot_is_released_once():
     slots = RequestSlots(1)
     app = Flask("test")
     install_middleware(app, slots, HttpOptions())
