@@ -25,7 +25,7 @@ PHONE_OF_NOBODY = "+919876543299"
 
 @dataclass(frozen=True)
 class Scenario:
-    """Asha, whose things Ravi should not get at. What happened before the attack must be all that has happened."""
+    """Ravi attacks the data of Asha. An attack must not change anything."""
 
     house: House
     asha: Principal
@@ -39,7 +39,7 @@ class Scenario:
     codes_before: int
 
     def has_changed(self) -> bool:
-        """Whether anything is not as it was."""
+        """Whether tables, sent codes or notifications changed, apart from the audit trail."""
         return (
             but_for_the_audit(self.house.database.tables) != but_for_the_audit(self.before)
             or len(self.house.outbox.sent) != self.codes_before
@@ -48,13 +48,13 @@ class Scenario:
 
 
 def but_for_the_audit(tables: Tables) -> Tables:
-    """The tables without the audit trail, in which attacks are meant to show."""
+    """The tables without the audit trail, which records attacks."""
     return replace(tables, audit_events={})
 
 
 @pytest.fixture
 def scenario() -> Scenario:
-    """A room of Asha's with a conversation, a room of Ravi's without, and nothing going on."""
+    """A room of Asha with a conversation, an empty room of Ravi, and no pending replies."""
     house = House()
     asha = house.user_with_password(ASHA, PASSWORD)
     login = house.log_in(ASHA)
@@ -78,7 +78,7 @@ def scenario() -> Scenario:
 
 
 def assert_repelled(scenario: Scenario, answer: TestResponse, statuses: set[int]) -> None:
-    """Refused as it should be, with nothing told and nothing done. The client has checked the rest."""
+    """Refused with one of ``statuses``; nothing is disclosed or changed. DocumentedClient checks the rest."""
     assert answer.status_code in statuses, answer.text
     for secret in (SECRET, PASSWORD, ASHA, str(scenario.asha.user_id)):
         assert secret not in answer.text + str(answer.headers)

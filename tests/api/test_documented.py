@@ -1,4 +1,4 @@
-"""The check that every answer of these tests goes through, checked."""
+"""DocumentedClient fails where a response and the document differ."""
 
 from collections.abc import Callable
 from copy import deepcopy

@@ -22,7 +22,7 @@ NOT_OPERATIONS = {"/docs/", "/docs/<path:path>", "/openapi.json", "/problems", "
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
-# What is owed. An endpoint is built or absent, never a stub.
+# The operations that must exist. An endpoint is built or absent, never a stub.
 OWED = {
     "POST /auth/refresh",
     "POST /auth/logout",
@@ -57,7 +57,7 @@ OWED = {
     "POST /message/{entry_id}/regenerate",
     "GET /subscription/status",
 } | {
-    # What issue 5 owes.
+    # Billing.
     "POST /subscribe/pro",
     "POST /subscription/subscribe/pro",
     "POST /subscription/portal",
@@ -205,16 +205,14 @@ def test_it_is_the_same_on_every_version_of_python(document: Json):
 
 
 class Links(HTMLParser):
-    """Whatever a page makes a browser fetch."""
+    """The addresses that a page makes a browser fetch."""
 
     def __init__(self, page: str) -> None:
-        """Read ``page``."""
         super().__init__()
         self.found: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the addresses of a tag."""
         self.found += [value for name, value in attrs if name in {"href", "src"} and value]
 
 

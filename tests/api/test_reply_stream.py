@@ -16,7 +16,7 @@ TEXT = "".join(PIECES)
 
 
 class ServerSent(NamedTuple):
-    """An event as a browser hears it."""
+    """An event as a browser dispatches it."""
 
     id: str
     name: str
@@ -24,10 +24,9 @@ class ServerSent(NamedTuple):
 
 
 class EventSource:
-    """What a browser makes of a stream, section 9.2.6."""
+    """Parses a stream as a browser does, section 9.2.6."""
 
     def __init__(self, body: bytes) -> None:
-        """Read all of it."""
         self.events: list[ServerSent] = []
         self.comments = 0
         self.retry: int | None = None
@@ -56,7 +55,6 @@ class EventSource:
 
     @property
     def names(self) -> list[str]:
-        """What happened."""
         return [event.name for event in self.events]
 
     @property
@@ -78,7 +76,7 @@ def watch(client: Client, path: str, last_event_id: str | None = None) -> EventS
 
 @pytest.fixture
 def path(asha: Client) -> str:
-    """The path of a reply that waits."""
+    """The path of a queued reply."""
     return asha.promised(asha.open_room())
 
 
