@@ -1,1 +1,1 @@
-"""The HTTP door: JSON in, stories told, JSON out."""
+"""The HTTP layer: one file per resource, and what all requests share."""

@@ -1,39 +1,58 @@
-"""What the tests of the HTTP door may ask for."""
+"""Fixtures of the tests of the HTTP API."""
 
 import pytest
 
-from tests.api.door import Caller, Door
+from tests.api.client import Api, Client
 from tests.builders import ASHA, RAVI, House
+from tests.stripe_house import StripeHouse
 
 
 @pytest.fixture
-def door() -> Door:
-    """The application on fakes, behind its HTTP door."""
-    return Door()
+def api() -> Api:
+    """The API on in-memory adapters."""
+    return Api()
 
 
 @pytest.fixture
-def house(door: Door) -> House:
-    """What is behind the door."""
-    return door.house
+def house(api: Api) -> House:
+    """The application behind the API."""
+    return api.house
 
 
 @pytest.fixture
-def guest(door: Door) -> Caller:
-    """Somebody without a token."""
-    return door.guest()
+def guest(api: Api) -> Client:
+    """A client without a token."""
+    return api.guest()
 
 
 @pytest.fixture
-def asha(door: Door) -> Caller:
+def asha(api: Api) -> Client:
     """A user."""
-    return door.log_in(ASHA)
+    return api.log_in(ASHA)
 
 
 @pytest.fixture
-def ravi(door: Door) -> Caller:
+def ravi(api: Api) -> Client:
     """Another user."""
-    return door.log_in(RAVI)
+    return api.log_in(RAVI)
+
+
+@pytest.fixture
+def stripe_house() -> StripeHouse:
+    """The application with a simulated Stripe."""
+    return StripeHouse()
+
+
+@pytest.fixture
+def buyer(stripe_house: StripeHouse) -> Client:
+    """A user of it."""
+    return Api(stripe_house).log_in(ASHA)
+
+
+@pytest.fixture
+def stripe(stripe_house: StripeHouse) -> Client:
+    """Stripe, which sends webhooks."""
+    return Api(stripe_house).guest()
 
 
 @pytest.fixture(autouse=True)

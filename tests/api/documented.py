@@ -1,4 +1,4 @@
-"""Every answer is held to the OpenAPI document, and to what holds for all answers."""
+"""A test client that validates every response: against the OpenAPI document, and against rules for all responses."""
 
 import re
 from collections.abc import Iterator
@@ -24,10 +24,9 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
 class DocumentedClient(FlaskClient):
-    """Flask's test client; fails the test when an answer is not as the document says."""
+    """Flask's test client; fails the test when a response is not as documented."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        """Send the request and check the answer."""
         response = super().open(*args, **kwargs)
         assert_well_mannered(response)
         assert_documented(response, strict_document_of(self.application))
@@ -35,7 +34,7 @@ class DocumentedClient(FlaskClient):
 
 
 def assert_documented(response: TestResponse, openapi: Json) -> None:
-    """The document knows this answer: path, method, status or ``default``, media type, and the shape of the body."""
+    """The response is documented: path, method, status or ``default``, media type, and the schema of the body."""
     path, method = response.request.path, response.request.method
     if NOT_IN_THE_DOCUMENT.fullmatch(path) or method == "OPTIONS":
         if response.status_code >= 400:
@@ -66,14 +65,13 @@ def assert_documented(response: TestResponse, openapi: Json) -> None:
 
 
 def assert_problem(response: TestResponse, openapi: Json) -> None:
-    """The answer is a problem."""
     assert response.mimetype == PROBLEM_JSON
     if response.request.method != "HEAD":
         assert_valid(response.json, {"$ref": "#/components/schemas/Problem"}, openapi)
 
 
 def assert_valid(value: Any, schema: Json, openapi: Json) -> None:
-    """The value is what a schema of the document describes."""
+    """The value is valid under a schema of the document."""
     validator = OAS31Validator(
         {**schema, "components": openapi["components"]},
         format_checker=oas31_format_checker,
@@ -83,7 +81,7 @@ def assert_valid(value: Any, schema: Json, openapi: Json) -> None:
 
 
 def assert_well_mannered(response: TestResponse) -> None:
-    """What holds for every answer: ids, caching, and the headers that a refusal owes."""
+    """Rules for all responses: ids, caching, and the headers that a refusal requires."""
     headers, status = response.headers, response.status_code
     assert status < 500 or status == 503, response.text
     assert REQUEST_ID.fullmatch(headers["X-Request-Id"])
@@ -100,7 +98,7 @@ def assert_well_mannered(response: TestResponse) -> None:
 
 @lru_cache
 def strict_document_of(app: Flask) -> Json:
-    """The application's document, its answers closed: what is not documented must not be there."""
+    """The application's document with closed schemas: undocumented members are invalid."""
     closed = deepcopy(openapi_document(app))
     for name, schema in closed["components"]["schemas"].items():
         if name != "Problem":  # which carries the facts of its code

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from adapters.memory.tables import Tables
 from domain.accounts import Principal
 from domain.one_time_password import Purpose
-from tests.api.door import Caller, Door
+from tests.api.client import Api, Client
 from tests.builders import ASHA, RAVI, SIGNING_KEY, House
 
 SECRET = "what Asha told nobody else"
@@ -24,22 +24,22 @@ PHONE_OF_NOBODY = "+919876543299"
 
 
 @dataclass(frozen=True)
-class World:
-    """Asha, whose things Ravi should not get at. What happened before the attack must be all that has happened."""
+class Scenario:
+    """Ravi attacks the data of Asha. An attack must not change anything."""
 
     house: House
     asha: Principal
     asha_token: str
     asha_refresh_token: str
-    ravi: Caller
-    guest: Caller
+    ravi: Client
+    guest: Client
     room: str
     ravis_room: str
     before: Tables = field(repr=False)
     codes_before: int
 
     def has_changed(self) -> bool:
-        """Whether anything is not as it was."""
+        """Whether tables, sent codes or notifications changed, apart from the audit trail."""
         return (
             but_for_the_audit(self.house.database.tables) != but_for_the_audit(self.before)
             or len(self.house.outbox.sent) != self.codes_before
@@ -48,28 +48,28 @@ class World:
 
 
 def but_for_the_audit(tables: Tables) -> Tables:
-    """The tables without the audit trail, in which attacks are meant to show."""
+    """The tables without the audit trail, which records attacks."""
     return replace(tables, audit_events={})
 
 
 @pytest.fixture
-def world() -> World:
-    """A room of Asha's with a conversation, a room of Ravi's without, and nothing going on."""
+def scenario() -> Scenario:
+    """A room of Asha with a conversation, an empty room of Ravi, and no pending replies."""
     house = House()
     asha = house.user_with_password(ASHA, PASSWORD)
     login = house.log_in(ASHA)
-    ravi = Door(house).log_in(RAVI)
+    ravi = Api(house).log_in(RAVI)
     room = house.room(asha, SECRET)
     house.say(asha, room, SECRET)
     house.work()
     ravis_room = ravi.open_room()
-    return World(
+    return Scenario(
         house=house,
         asha=asha,
         asha_token=login.token,
         asha_refresh_token=login.refresh_token,
         ravi=ravi,
-        guest=Door(house).guest(),
+        guest=Api(house).guest(),
         room=str(room),
         ravis_room=ravis_room.rpartition("/")[2],
         before=house.database.tables.copy(),
@@ -77,12 +77,12 @@ def world() -> World:
     )
 
 
-def assert_repelled(world: World, answer: TestResponse, statuses: set[int]) -> None:
-    """Refused as it should be, with nothing told and nothing done. The client has checked the rest."""
+def assert_repelled(scenario: Scenario, answer: TestResponse, statuses: set[int]) -> None:
+    """Refused with one of ``statuses``; nothing is disclosed or changed. DocumentedClient checks the rest."""
     assert answer.status_code in statuses, answer.text
-    for secret in (SECRET, PASSWORD, ASHA, str(world.asha.user_id)):
+    for secret in (SECRET, PASSWORD, ASHA, str(scenario.asha.user_id)):
         assert secret not in answer.text + str(answer.headers)
-    assert not world.has_changed()
+    assert not scenario.has_changed()
 
 
 # --- Bodies that are no JSON, or wicked JSON -------------------------------------------------------------------------
@@ -147,9 +147,9 @@ WICKED_JSON: Mapping[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", WICKED_JSON.values(), ids=list(WICKED_JSON))
-def test_wicked_json(world: World, data: bytes):
-    answer = world.ravi.send("POST", "/chatroom", data=data, content_type="application/json")
-    assert_repelled(world, answer, {400})
+def test_wicked_json(scenario: Scenario, data: bytes):
+    answer = scenario.ravi.send("POST", "/chatroom", data=data, content_type="application/json")
+    assert_repelled(scenario, answer, {400})
 
 
 MEDIA_TYPES = [
@@ -161,9 +161,11 @@ MEDIA_TYPES = [
 
 
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
-def test_media_types_a_browser_would_send_unasked(world: World, media_type: str):
-    answer = world.ravi.send("POST", "/chatroom", data=b'{"name": "R"}', environ_overrides={"CONTENT_TYPE": media_type})
-    assert_repelled(world, answer, {415})
+def test_media_types_a_browser_would_send_unasked(scenario: Scenario, media_type: str):
+    answer = scenario.ravi.send(
+        "POST", "/chatroom", data=b'{"name": "R"}', environ_overrides={"CONTENT_TYPE": media_type}
+    )
+    assert_repelled(scenario, answer, {415})
 
 
 # --- Members of every wrong type -------------------------------------------------------------------------------------
@@ -200,10 +202,10 @@ WRONG_TYPES: Mapping[str, object] = {
 
 
 @pytest.mark.parametrize(("path", "member"), [(path, member) for path, body in GOOD_BODIES.items() for member in body])
-def test_members_of_the_wrong_type(world: World, path: str, member: str):
+def test_members_of_the_wrong_type(scenario: Scenario, path: str, member: str):
     for name, wrong in WRONG_TYPES.items():
-        answer = world.ravi.post(path.format(mine=world.ravis_room), {**GOOD_BODIES[path], member: wrong})
-        assert_repelled(world, answer, {422})
+        answer = scenario.ravi.post(path.format(mine=scenario.ravis_room), {**GOOD_BODIES[path], member: wrong})
+        assert_repelled(scenario, answer, {422})
         assert member in (answer.json or {})["errors"], name
 
 
@@ -220,31 +222,31 @@ IDS = [
 ]
 
 
-def _with_id(world: World, template: str) -> str:
-    room = world.room
-    return template.format(room=room, upper=room.upper(), bare=room.replace("-", ""), mine=world.ravis_room)
+def _with_id(scenario: Scenario, template: str) -> str:
+    room = scenario.room
+    return template.format(room=room, upper=room.upper(), bare=room.replace("-", ""), mine=scenario.ravis_room)
 
 
 @pytest.mark.parametrize("template", IDS, ids=[template[:40] for template in IDS])
-def test_reading_what_is_not_yours(world: World, template: str):
-    assert_repelled(world, world.ravi.get(f"/chatroom/{_with_id(world, template)}"), {404})
+def test_reading_what_is_not_yours(scenario: Scenario, template: str):
+    assert_repelled(scenario, scenario.ravi.get(f"/chatroom/{_with_id(scenario, template)}"), {404})
 
 
 @pytest.mark.parametrize("template", IDS, ids=[template[:40] for template in IDS])
-def test_writing_into_what_is_not_yours(world: World, template: str):
-    answer = world.ravi.post(f"/chatroom/{_with_id(world, template)}/message", {"message": "hi"})
-    assert_repelled(world, answer, {404})
+def test_writing_into_what_is_not_yours(scenario: Scenario, template: str):
+    answer = scenario.ravi.post(f"/chatroom/{_with_id(scenario, template)}/message", {"message": "hi"})
+    assert_repelled(scenario, answer, {404})
 
 
 @pytest.mark.parametrize("template", IDS, ids=[template[:40] for template in IDS])
-def test_changing_what_is_not_yours(world: World, template: str):
-    path = f"/chatroom/{_with_id(world, template)}"
-    assert_repelled(world, world.ravi.send("PATCH", path, json={"name": "Mine now"}), {404})
-    assert_repelled(world, world.ravi.send("DELETE", path), {404})
+def test_changing_what_is_not_yours(scenario: Scenario, template: str):
+    path = f"/chatroom/{_with_id(scenario, template)}"
+    assert_repelled(scenario, scenario.ravi.send("PATCH", path, json={"name": "Mine now"}), {404})
+    assert_repelled(scenario, scenario.ravi.send("DELETE", path), {404})
 
 
-def test_putting_something_in_its_place(world: World):
-    assert_repelled(world, world.ravi.send("PUT", f"/chatroom/{world.room}"), {405})
+def test_putting_something_in_its_place(scenario: Scenario):
+    assert_repelled(scenario, scenario.ravi.send("PUT", f"/chatroom/{scenario.room}"), {405})
 
 
 # --- Queries ---------------------------------------------------------------------------------------------------------
@@ -272,15 +274,15 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES, ids=[query[:40] for query in QUERIES])
 @pytest.mark.parametrize("path", ["/chatroom", "/chatroom/{mine}"])
-def test_queries(world: World, path: str, query: str):
-    assert_repelled(world, world.ravi.get(_with_id(world, f"{path}?{query}")), {422})
+def test_queries(scenario: Scenario, path: str, query: str):
+    assert_repelled(scenario, scenario.ravi.get(_with_id(scenario, f"{path}?{query}")), {422})
 
 
 @pytest.mark.parametrize("query", ["limit=5&limit=999", "limit[]=999", "LIMIT=0", "offset=-1&user_id=1&role=admin"])
-def test_what_a_query_has_too_much_does_not_count(world: World, query: str):
-    answer = world.ravi.get(f"/chatroom?{query}")
-    assert [room["id"] for room in answer.json or []] == [world.ravis_room]
-    assert not world.has_changed()
+def test_what_a_query_has_too_much_does_not_count(scenario: Scenario, query: str):
+    answer = scenario.ravi.get(f"/chatroom?{query}")
+    assert [room["id"] for room in answer.json or []] == [scenario.ravis_room]
+    assert not scenario.has_changed()
 
 
 # --- Tokens ----------------------------------------------------------------------------------------------------------
@@ -305,34 +307,34 @@ def claims_of(token: str) -> dict[str, Any]:
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
-def asha_with(**changes: object) -> Callable[[World], str]:
+def asha_with(**changes: object) -> Callable[[Scenario], str]:
     """A token of Asha's with some claims changed, rightly signed; None takes a claim away."""
 
-    def forge(world: World) -> str:
-        claims = claims_of(world.asha_token) | changes
+    def forge(scenario: Scenario) -> str:
+        claims = claims_of(scenario.asha_token) | changes
         return sign({name: value for name, value in claims.items() if value is not ...})
 
     return forge
 
 
-def asha_signed(**how: Any) -> Callable[[World], str]:
+def asha_signed(**how: Any) -> Callable[[Scenario], str]:
     """The claims of Asha's token, signed in another way."""
-    return lambda world: sign(claims_of(world.asha_token), **how)
+    return lambda scenario: sign(claims_of(scenario.asha_token), **how)
 
 
-def parts(world: World) -> list[str]:
+def parts(scenario: Scenario) -> list[str]:
     """Header, claims and signature of Asha's token."""
-    return world.asha_token.split(".")
+    return scenario.asha_token.split(".")
 
 
-def unsigned(algorithm: object, signature: str = "") -> Callable[[World], str]:
+def unsigned(algorithm: object, signature: str = "") -> Callable[[Scenario], str]:
     """Asha's claims under an algorithm that signs nothing."""
-    return lambda world: f"{b64({'alg': algorithm, 'typ': 'JWT'})}.{parts(world)[1]}.{signature}"
+    return lambda scenario: f"{b64({'alg': algorithm, 'typ': 'JWT'})}.{parts(scenario)[1]}.{signature}"
 
 
-def session_of_ravi(world: World) -> str:
+def session_of_ravi(scenario: Scenario) -> str:
     """The session id in Ravi's token."""
-    return str(claims_of(world.ravi.token or "")["sid"])
+    return str(claims_of(scenario.ravi.token or "")["sid"])
 
 
 PUBLIC_KEY = (
@@ -342,7 +344,7 @@ PUBLIC_KEY = (
 )
 OTHER_KEY = b"a key that an attacker made up, of more than 32 bytes"
 
-TOKENS: Mapping[str, Callable[[World], str]] = {
+TOKENS: Mapping[str, Callable[[Scenario], str]] = {
     "alg none": unsigned("none"),
     "alg None": unsigned("None"),
     "alg NONE": unsigned("NONE"),
@@ -351,11 +353,13 @@ TOKENS: Mapping[str, Callable[[World], str]] = {
     "alg empty": unsigned(""),
     "alg a list": unsigned(["HS256"]),
     "alg a number": unsigned(256),
-    "alg missing": lambda world: f"{b64({'typ': 'JWT'})}.{parts(world)[1]}.{parts(world)[2]}",
-    "signature cut off": lambda world: ".".join(parts(world)[:2]) + ".",
-    "signature missing": lambda world: ".".join(parts(world)[:2]),
-    "signature of another token": lambda world: ".".join([*parts(world)[:2], (world.ravi.token or "").split(".")[2]]),
-    "signature shortened": lambda world: world.asha_token[:-4],
+    "alg missing": lambda scenario: f"{b64({'typ': 'JWT'})}.{parts(scenario)[1]}.{parts(scenario)[2]}",
+    "signature cut off": lambda scenario: ".".join(parts(scenario)[:2]) + ".",
+    "signature missing": lambda scenario: ".".join(parts(scenario)[:2]),
+    "signature of another token": lambda scenario: ".".join(
+        [*parts(scenario)[:2], (scenario.ravi.token or "").split(".")[2]]
+    ),
+    "signature shortened": lambda scenario: scenario.asha_token[:-4],
     "another key": asha_signed(key=OTHER_KEY),
     "empty key": asha_signed(key=b""),
     "key id of a file": asha_signed(key=b"", header={"kid": "../../../../dev/null"}),
@@ -389,13 +393,13 @@ TOKENS: Mapping[str, Callable[[World], str]] = {
     "sub a number": asha_with(sub=1),
     "sub no UUID": asha_with(sub="asha"),
     "sub of nobody": asha_with(sub="00000000-0000-7000-8000-000000000000"),
-    "sub of Ravi": lambda world: asha_with(sub=claims_of(world.ravi.token or "")["sub"])(world),
+    "sub of Ravi": lambda scenario: asha_with(sub=claims_of(scenario.ravi.token or "")["sub"])(scenario),
     "sid a number": asha_with(sid=1),
     "sid a list": asha_with(sid=["x"]),
     "sid an object": asha_with(sid={"$ne": None}),
     "sid no UUID": asha_with(sid="x"),
     "sid of nobody": asha_with(sid="00000000-0000-7000-8000-000000000000"),
-    "sid of Ravi": lambda world: asha_with(sid=session_of_ravi(world))(world),
+    "sid of Ravi": lambda scenario: asha_with(sid=session_of_ravi(scenario))(scenario),
     "claims a list": lambda _: sign([1]),
     "claims a text": lambda _: sign("asha"),
     "claims null": lambda _: sign(None),
@@ -406,66 +410,66 @@ TOKENS: Mapping[str, Callable[[World], str]] = {
     "header 1,400 deep": lambda _: b64(b"[" * 1_400) + ".e30.e30",
     "header of objects 280 deep": lambda _: b64(b'{"x":' * 280) + ".e30.e30",
     "header with 1,400 digits": lambda _: b64(b'{"alg": ' + b"9" * 1_400 + b"}") + ".e30.e30",
-    "header not JSON": lambda world: f"{b64(b'{')}.{parts(world)[1]}.{parts(world)[2]}",
-    "header a list": lambda world: f"{b64([])}.{parts(world)[1]}.{parts(world)[2]}",
-    "claims changed afterwards": lambda world: (
-        f"{parts(world)[0]}.{b64(claims_of(world.asha_token) | {'tier': 'pro'})}.{parts(world)[2]}"
+    "header not JSON": lambda scenario: f"{b64(b'{')}.{parts(scenario)[1]}.{parts(scenario)[2]}",
+    "header a list": lambda scenario: f"{b64([])}.{parts(scenario)[1]}.{parts(scenario)[2]}",
+    "claims changed afterwards": lambda scenario: (
+        f"{parts(scenario)[0]}.{b64(claims_of(scenario.asha_token) | {'tier': 'pro'})}.{parts(scenario)[2]}"
     ),
-    "one part": lambda world: parts(world)[1],
-    "five parts": lambda world: f"{world.asha_token}.{parts(world)[1]}.{parts(world)[2]}",
+    "one part": lambda scenario: parts(scenario)[1],
+    "five parts": lambda scenario: f"{scenario.asha_token}.{parts(scenario)[1]}.{parts(scenario)[2]}",
     "empty parts": lambda _: "..",
     "dots": lambda _: "." * 500,
     "not Base64": lambda _: "!!!.???.***",
-    "twice": lambda world: f"{world.asha_token},{world.asha_token}",
-    "twice with its scheme": lambda world: f"{world.asha_token}, Bearer {world.asha_token}",
-    "white space inside": lambda world: world.asha_token.replace(".", ". "),
+    "twice": lambda scenario: f"{scenario.asha_token},{scenario.asha_token}",
+    "twice with its scheme": lambda scenario: f"{scenario.asha_token}, Bearer {scenario.asha_token}",
+    "white space inside": lambda scenario: scenario.asha_token.replace(".", ". "),
     "2,001 characters": lambda _: "x" * 2_001,
     "100,000 characters": lambda _: "x.y." + "z" * 100_000,
     "bytes of Latin-1": lambda _: "\xff\xfe.\xe9.\xfc",
-    "UTF-8": lambda world: world.asha_token + "☠".encode().decode("latin-1"),
-    "NUL": lambda world: world.asha_token + "\x00",
-    "refresh token": lambda world: world.asha_refresh_token,
+    "UTF-8": lambda scenario: scenario.asha_token + "☠".encode().decode("latin-1"),
+    "NUL": lambda scenario: scenario.asha_token + "\x00",
+    "refresh token": lambda scenario: scenario.asha_refresh_token,
     "key id of nobody": asha_signed(header={"kid": "00000000"}),
     "key id empty": asha_signed(header={"kid": ""}),
     "key id a number": asha_signed(header={"kid": 1}),
     "key id null": asha_signed(header={"kid": None}),
-    "user id": lambda world: str(world.asha.user_id),
+    "user id": lambda scenario: str(scenario.asha.user_id),
     "phone number": lambda _: PHONE_OF_NOBODY,
 }
 
 
 @pytest.mark.parametrize("forge", TOKENS.values(), ids=list(TOKENS))
-def test_forged_tokens(world: World, forge: Callable[[World], str]):
-    header = {"HTTP_AUTHORIZATION": f"Bearer {forge(world)}"}  # as the server hands it over, whatever is in it
-    for method, path in (("GET", "/user/me"), ("GET", f"/chatroom/{world.room}"), ("POST", "/chatroom")):
-        assert_repelled(world, world.guest.send(method, path, environ_overrides=header), {401})
+def test_forged_tokens(scenario: Scenario, forge: Callable[[Scenario], str]):
+    header = {"HTTP_AUTHORIZATION": f"Bearer {forge(scenario)}"}  # as the server hands it over, whatever is in it
+    for method, path in (("GET", "/user/me"), ("GET", f"/chatroom/{scenario.room}"), ("POST", "/chatroom")):
+        assert_repelled(scenario, scenario.guest.send(method, path, environ_overrides=header), {401})
 
 
-def test_the_forger_can_sign_what_is_genuine(world: World):
+def test_the_forger_can_sign_what_is_genuine(scenario: Scenario):
     """The forged tokens above are refused for what is wrong with them, and not for how they were made."""
-    assert Door(world.house).caller(asha_with()(world)).get("/user/me").status_code == 200
+    assert Api(scenario.house).client(asha_with()(scenario)).get("/user/me").status_code == 200
 
 
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer ", "Bearer  ", "Basic YTpi", "Digest x", "Token x", "bearer", "Bearer\tx", "\xff"]
 )
-def test_headers_without_a_token(world: World, header: str):
-    answer = world.guest.send("GET", "/user/me", environ_overrides={"HTTP_AUTHORIZATION": header})
-    assert_repelled(world, answer, {401})
+def test_headers_without_a_token(scenario: Scenario, header: str):
+    answer = scenario.guest.send("GET", "/user/me", environ_overrides={"HTTP_AUTHORIZATION": header})
+    assert_repelled(scenario, answer, {401})
 
 
-def test_a_token_whose_session_was_ended(world: World):
-    session = claims_of(world.asha_token)["sid"]
-    for ended in [known for known in world.house.database.tables.sessions if str(known) == session]:
-        del world.house.database.tables.sessions[ended]
-        del world.before.sessions[ended]
-    assert_repelled(world, Door(world.house).caller(world.asha_token).get("/user/me"), {401})
+def test_a_token_whose_session_was_ended(scenario: Scenario):
+    session = claims_of(scenario.asha_token)["sid"]
+    for ended in [known for known in scenario.house.database.tables.sessions if str(known) == session]:
+        del scenario.house.database.tables.sessions[ended]
+        del scenario.before.sessions[ended]
+    assert_repelled(scenario, Api(scenario.house).client(scenario.asha_token).get("/user/me"), {401})
 
 
-def test_a_token_of_an_erased_user(world: World):
-    del world.house.database.tables.users[world.asha.user_id]
-    del world.before.users[world.asha.user_id]
-    assert_repelled(world, Door(world.house).caller(world.asha_token).get("/user/me"), {401})
+def test_a_token_of_an_erased_user(scenario: Scenario):
+    del scenario.house.database.tables.users[scenario.asha.user_id]
+    del scenario.before.users[scenario.asha.user_id]
+    assert_repelled(scenario, Api(scenario.house).client(scenario.asha_token).get("/user/me"), {401})
 
 
 # --- One-time passwords ----------------------------------------------------------------------------------------------
@@ -501,42 +505,42 @@ OTPS: Mapping[str, tuple[Callable[[str], object], int]] = {
 
 @pytest.mark.parametrize(("write", "status"), OTPS.values(), ids=list(OTPS))
 @pytest.mark.parametrize("path", ["/auth/verify-otp", "/auth/reset-password"])
-def test_one_time_passwords_that_are_none(world: World, path: str, write: Callable[[str], object], status: int):
-    code = world.house.code(ASHA, Purpose.LOGIN if path == "/auth/verify-otp" else Purpose.PASSWORD_RESET)
-    sent = len(world.house.outbox.sent)
+def test_one_time_passwords_that_are_none(scenario: Scenario, path: str, write: Callable[[str], object], status: int):
+    code = scenario.house.code(ASHA, Purpose.LOGIN if path == "/auth/verify-otp" else Purpose.PASSWORD_RESET)
+    sent = len(scenario.house.outbox.sent)
     body = {"mobileNumber": ASHA, "otp": write(code), "newPassword": "a new password"}
-    assert world.guest.post(path, body).status_code == status
-    assert but_for_the_audit(world.house.database.tables) == but_for_the_audit(world.before)
-    assert len(world.house.outbox.sent) == sent
+    assert scenario.guest.post(path, body).status_code == status
+    assert but_for_the_audit(scenario.house.database.tables) == but_for_the_audit(scenario.before)
+    assert len(scenario.house.outbox.sent) == sent
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
 @pytest.mark.parametrize("path", ["/auth/verify-otp", "/auth/reset-password"])
-def test_the_code_of_another_number(world: World, path: str, purpose: Purpose):
+def test_the_code_of_another_number(scenario: Scenario, path: str, purpose: Purpose):
     for phone in (RAVI, ASHA):
-        world.house.code(phone, purpose)
-    code_of_ravi = next(code for phone, code, _ in reversed(world.house.outbox.sent) if phone.e164 == RAVI)
+        scenario.house.code(phone, purpose)
+    code_of_ravi = next(code for phone, code, _ in reversed(scenario.house.outbox.sent) if phone.e164 == RAVI)
     body = {"mobileNumber": ASHA, "otp": code_of_ravi, "newPassword": "a new password"}
-    assert world.guest.post(path, body).status_code == 401
-    assert but_for_the_audit(world.house.database.tables) == but_for_the_audit(world.before)
+    assert scenario.guest.post(path, body).status_code == 401
+    assert but_for_the_audit(scenario.house.database.tables) == but_for_the_audit(scenario.before)
 
 
-def test_the_code_of_another_number_does_not_change_a_password(world: World):
-    world.house.clock.advance(timedelta(minutes=11))
-    code = world.house.code(ASHA, Purpose.PASSWORD_RESET)
-    answer = world.ravi.post("/auth/change-password", {"newPassword": "a new password", "otp": code})
+def test_the_code_of_another_number_does_not_change_a_password(scenario: Scenario):
+    scenario.house.clock.advance(timedelta(minutes=11))
+    code = scenario.house.code(ASHA, Purpose.PASSWORD_RESET)
+    answer = scenario.ravi.post("/auth/change-password", {"newPassword": "a new password", "otp": code})
     assert answer.status_code == 401
-    assert but_for_the_audit(world.house.database.tables) == but_for_the_audit(world.before)
+    assert but_for_the_audit(scenario.house.database.tables) == but_for_the_audit(scenario.before)
 
 
-def test_nobody_guesses_a_code(world: World):
-    code = world.house.code(ASHA)
+def test_nobody_guesses_a_code(scenario: Scenario):
+    code = scenario.house.code(ASHA)
     statuses = [
-        world.guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": guess}).status_code
+        scenario.guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": guess}).status_code
         for guess in ("000001", "000002", "000003", "000004", "000005", "000006", code)
     ]
     assert statuses == [401] * 5 + [429] * 2
-    assert but_for_the_audit(world.house.database.tables) == but_for_the_audit(world.before)
+    assert but_for_the_audit(scenario.house.database.tables) == but_for_the_audit(scenario.before)
 
 
 # --- Headers ---------------------------------------------------------------------------------------------------------
@@ -549,9 +553,9 @@ INJECTIONS = [
 
 
 @pytest.mark.parametrize("request_id", INJECTIONS, ids=[repr(value[:30]) for value in INJECTIONS])
-def test_request_ids_that_are_more_than_ids(world: World, request_id: str):
-    answer = world.guest.send("GET", "/user/me", environ_overrides={"HTTP_X_REQUEST_ID": request_id})
-    assert_repelled(world, answer, {401})
+def test_request_ids_that_are_more_than_ids(scenario: Scenario, request_id: str):
+    answer = scenario.guest.send("GET", "/user/me", environ_overrides={"HTTP_X_REQUEST_ID": request_id})
+    assert_repelled(scenario, answer, {401})
     assert {"Set-Cookie", "X-Evil"}.isdisjoint(answer.headers.keys())
     assert request_id not in answer.text + str(answer.headers)
 
@@ -573,19 +577,19 @@ HEADERS: Mapping[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=list(HEADERS))
-def test_headers_open_no_door(world: World, headers: dict[str, str]):
-    for path in ("/user/me", "/chatroom", f"/chatroom/{world.room}"):
-        assert_repelled(world, world.guest.get(path, headers=headers), {401})
-    assert_repelled(world, world.ravi.get(f"/chatroom/{world.room}", headers=headers), {404})
+def test_headers_open_no_door(scenario: Scenario, headers: dict[str, str]):
+    for path in ("/user/me", "/chatroom", f"/chatroom/{scenario.room}"):
+        assert_repelled(scenario, scenario.guest.get(path, headers=headers), {401})
+    assert_repelled(scenario, scenario.ravi.get(f"/chatroom/{scenario.room}", headers=headers), {404})
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1.5", "9" * 30, "١"])
-def test_lengths_that_lie(world: World, length: str):
-    answer = world.ravi.send(
+def test_lengths_that_lie(scenario: Scenario, length: str):
+    answer = scenario.ravi.send(
         "POST",
         "/chatroom",
         data=b'{"name": "R"}',
         content_type="application/json",
         environ_overrides={"CONTENT_LENGTH": length.encode().decode("latin-1")},
     )
-    assert_repelled(world, answer, {400, 413, 422})
+    assert_repelled(scenario, answer, {400, 413, 422})

@@ -1,4 +1,4 @@
-"""The check that every answer of these tests goes through, checked."""
+"""DocumentedClient fails where a response and the document differ."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.api.client import Client, application
 from tests.api.documented import assert_documented, strict_document_of
-from tests.api.door import Caller, application
 
 Json = dict[str, Any]
 
@@ -75,7 +75,7 @@ def with_another_format(document: Json) -> None:
         with_another_format,
     ],
 )
-def test_an_answer_is_held_to_the_document(asha: Caller, falsify: Callable[[Json], None]):
+def test_an_answer_is_held_to_the_document(asha: Client, falsify: Callable[[Json], None]):
     answer = asha.get("/user/me")
     document = deepcopy(strict_document_of(application()))
     assert_documented(answer, document)

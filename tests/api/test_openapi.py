@@ -11,7 +11,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from entrypoints.api.app import openapi_document
-from tests.api.door import Caller, application
+from tests.api.client import Client, application
 
 Json = dict[str, Any]
 
@@ -22,7 +22,7 @@ NOT_OPERATIONS = {"/docs/", "/docs/<path:path>", "/openapi.json", "/problems", "
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
-# What is owed. An endpoint is built or absent, never a stub.
+# The operations that must exist. An endpoint is built or absent, never a stub.
 OWED = {
     "POST /auth/refresh",
     "POST /auth/logout",
@@ -57,7 +57,7 @@ OWED = {
     "POST /message/{entry_id}/regenerate",
     "GET /subscription/status",
 } | {
-    # What issue 5 owes.
+    # Billing.
     "POST /subscribe/pro",
     "POST /subscription/subscribe/pro",
     "POST /subscription/portal",
@@ -120,7 +120,7 @@ def test_it_is_the_one_in_the_repository(document: Json):
     assert orjson.loads(orjson.dumps(document)) == committed, "`make openapi` writes it; look at what has changed"
 
 
-def test_it_is_served(guest: Caller, document: Json):
+def test_it_is_served(guest: Client, document: Json):
     answer = guest.get("/openapi.json")
     assert answer.content_type == "application/json"
     assert answer.json == orjson.loads(orjson.dumps(document))
@@ -205,16 +205,14 @@ def test_it_is_the_same_on_every_version_of_python(document: Json):
 
 
 class Links(HTMLParser):
-    """Whatever a page makes a browser fetch."""
+    """The addresses that a page makes a browser fetch."""
 
     def __init__(self, page: str) -> None:
-        """Read ``page``."""
         super().__init__()
         self.found: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the addresses of a tag."""
         self.found += [value for name, value in attrs if name in {"href", "src"} and value]
 
 
@@ -222,7 +220,7 @@ class TestThePageOfTheDocumentation:
     """/docs."""
 
     @pytest.mark.parametrize("path", ["/docs/", "/docs", "/docs/index.html"])
-    def test_it_stands_alone(self, guest: Caller, path: str):
+    def test_it_stands_alone(self, guest: Client, path: str):
         page = guest.get(path)
         assert page.status_code == 200
         assert page.mimetype == "text/html"
@@ -234,12 +232,12 @@ class TestThePageOfTheDocumentation:
                 assert asset.status_code == 200, link
                 assert asset.data, link
 
-    def test_it_shows_our_document(self, guest: Caller):
+    def test_it_shows_our_document(self, guest: Client):
         page = guest.get("/docs/").text
         assert '"url": "/openapi.json"' in page
         assert '"validatorUrl": null' in page
 
-    def test_its_styles_fetch_nothing_from_elsewhere(self, guest: Caller):
+    def test_its_styles_fetch_nothing_from_elsewhere(self, guest: Client):
         for path in ("/docs/swagger-ui.css", "/docs/index.css"):
             with guest.get(path) as style:
                 assert not re.search(r"(@import|url\()[\s\"']*(https?:)?//", style.get_data(as_text=True))

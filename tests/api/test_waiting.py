@@ -9,7 +9,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from entrypoints.api.app import create_app
 from entrypoints.api.http_options import HttpOptions
-from tests.api.door import Caller, body_of, problem_of
+from tests.api.client import Client, body_of, problem_of
 from tests.builders import House
 
 
@@ -19,19 +19,19 @@ def client_with(house: House, *, waiting: int = 100, per_user: int = 100) -> Fla
     return FlaskClient(create_app(house.use_cases, options))
 
 
-def with_token(caller: Caller) -> dict[str, str]:
+def with_token(caller: Client) -> dict[str, str]:
     return {"Authorization": f"Bearer {caller.token}"}
 
 
 @pytest.fixture
-def poll(asha: Caller) -> str:
+def poll(asha: Client) -> str:
     """A long poll for the reply to a message of hers."""
     room = asha.open_room()
     message = body_of(asha.say(room), 202)["message"]["id"]
     return f"{room}/messages?after={message}&wait=5"
 
 
-def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, poll: str, house: House):
+def test_too_many_waiting_is_said_of_nothing_else(asha: Client, poll: str, house: House):
     app: Flask = create_app(house.use_cases, HttpOptions(waiting_requests=0))
 
     @app.get("/elsewhere")
@@ -47,20 +47,20 @@ def test_too_many_waiting_is_said_of_nothing_else(asha: Caller, poll: str, house
     assert other.headers["Retry-After"] == "7"
 
 
-def test_a_poll_without_a_wait_takes_no_place(asha: Caller, poll: str, house: House):
+def test_a_poll_without_a_wait_takes_no_place(asha: Client, poll: str, house: House):
     client = client_with(house, waiting=0)
     for path in (poll.replace("wait=5", "wait=0"), poll.replace("&wait=5", "")):
         assert client.get(path, headers=with_token(asha)).status_code == 200
 
 
-def test_a_message_is_accepted_although_nobody_may_wait_for_its_reply(asha: Caller, house: House):
+def test_a_message_is_accepted_although_nobody_may_wait_for_its_reply(asha: Client, house: House):
     room = asha.open_room()
     headers = {**with_token(asha), "Prefer": "wait=20"}
     sent = client_with(house, waiting=0).post(f"{room}/message", json={"message": "hi"}, headers=headers)
     assert body_of(sent, 202)["reply"]["status"] == "queued"
 
 
-def test_one_user_may_not_take_all_places(asha: Caller, ravi: Caller, house: House):
+def test_one_user_may_not_take_all_places(asha: Client, ravi: Client, house: House):
     client = client_with(house, waiting=3, per_user=2)
     paths = {}
     for caller in (asha, ravi):
@@ -76,7 +76,7 @@ def test_one_user_may_not_take_all_places(asha: Caller, ravi: Caller, house: Hou
     client.get(paths[asha], headers=with_token(asha)).close()
 
 
-def test_a_poll_gives_its_place_back_whatever_comes_of_it(asha: Caller, poll: str, house: House):
+def test_a_poll_gives_its_place_back_whatever_comes_of_it(asha: Client, poll: str, house: House):
     client = client_with(house, waiting=1)
     for _ in range(3):
         house.database_probe.on = True

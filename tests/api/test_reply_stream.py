@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from domain.replies import AnswerFailed, FailureReason
 from entrypoints.api.app import create_app
-from tests.api.door import Caller, Door, body_of
+from tests.api.client import Api, Client, body_of
 from tests.builders import ASHA, House
 
 PIECES = ["Once ", "upon", " a time…\n\nnämlich\r\n\u2028data: x"]
@@ -16,7 +16,7 @@ TEXT = "".join(PIECES)
 
 
 class ServerSent(NamedTuple):
-    """An event as a browser hears it."""
+    """An event as a browser dispatches it."""
 
     id: str
     name: str
@@ -24,10 +24,9 @@ class ServerSent(NamedTuple):
 
 
 class EventSource:
-    """What a browser makes of a stream, section 9.2.6."""
+    """Parses a stream as a browser does, section 9.2.6."""
 
     def __init__(self, body: bytes) -> None:
-        """Read all of it."""
         self.events: list[ServerSent] = []
         self.comments = 0
         self.retry: int | None = None
@@ -56,7 +55,6 @@ class EventSource:
 
     @property
     def names(self) -> list[str]:
-        """What happened."""
         return [event.name for event in self.events]
 
     @property
@@ -68,17 +66,17 @@ class EventSource:
         return text
 
 
-def watch(caller: Caller, path: str, last_event_id: str | None = None) -> EventSource:
+def watch(client: Client, path: str, last_event_id: str | None = None) -> EventSource:
     """The whole stream of a reply."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    answer = caller.get(f"{path}/stream", headers=headers)
+    answer = client.get(f"{path}/stream", headers=headers)
     assert answer.status_code == 200, answer.text
     return EventSource(answer.data)
 
 
 @pytest.fixture
-def path(asha: Caller) -> str:
-    """The path of a reply that waits."""
+def path(asha: Client) -> str:
+    """The path of a queued reply."""
     return asha.promised(asha.open_room())
 
 
@@ -93,14 +91,14 @@ def done(path: str, house: House) -> str:
 class TestTheFormat:
     """Headers and bytes."""
 
-    def test_headers(self, asha: Caller, done: str):
+    def test_headers(self, asha: Client, done: str):
         headers = asha.get(f"{done}/stream").headers
         assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Accel-Buffering"] == "no"
         assert "Content-Length" not in headers
 
-    def test_bytes(self, asha: Caller, path: str, house: House):
+    def test_bytes(self, asha: Client, path: str, house: House):
         house.model.will(["Hé", "llo"])
         house.meanwhile.plan(house.work)
         stream = asha.get(f"{path}/stream").data.decode()
@@ -110,7 +108,7 @@ class TestTheFormat:
         assert second == 'id: 1-5\nevent: delta\ndata: {"text":"llo"}'
         assert end.startswith('id: 1-5\nevent: done\ndata: {"id":"')
 
-    def test_head(self, asha: Caller, path: str):
+    def test_head(self, asha: Client, path: str):
         answer = asha.send("HEAD", f"{path}/stream")
         assert (answer.status_code, answer.data) == (200, b"")
 
@@ -118,7 +116,7 @@ class TestTheFormat:
 class TestWatching:
     """From the start to the end."""
 
-    def test_while_it_is_being_written(self, asha: Caller, path: str, house: House):
+    def test_while_it_is_being_written(self, asha: Client, path: str, house: House):
         house.model.will(PIECES)
         house.meanwhile.plan(house.work)
         stream = watch(asha, path)
@@ -129,26 +127,26 @@ class TestWatching:
         assert end.data == body_of(asha.get(path))
         assert end.data["content"] == stream.text == TEXT
 
-    def test_when_it_is_done(self, asha: Caller, done: str):
+    def test_when_it_is_done(self, asha: Client, done: str):
         stream = watch(asha, done)
         assert stream.names == ["delta", "done"]
         assert stream.text == stream.events[-1].data["content"] == TEXT
         assert stream.comments == 0
 
-    def test_by_the_id_of_the_message(self, asha: Caller, done: str):
+    def test_by_the_id_of_the_message(self, asha: Client, done: str):
         message = body_of(asha.get(done))["replyTo"]
         assert watch(asha, f"/message/{message}").text == TEXT
 
-    def test_on_another_device(self, asha: Caller, done: str, house: House):
-        assert watch(Door(house).log_in(ASHA), done).text == TEXT
+    def test_on_another_device(self, asha: Client, done: str, house: House):
+        assert watch(Api(house).log_in(ASHA), done).text == TEXT
 
-    def test_signs_of_life_while_nothing_is_said(self, asha: Caller, path: str, house: House):
+    def test_signs_of_life_while_nothing_is_said(self, asha: Client, path: str, house: House):
         house.meanwhile.plan(*[lambda: None] * 3, house.work)
         stream = watch(asha, path)
         assert stream.comments == 4
         assert stream.names == ["delta", "done"]
 
-    def test_a_failure(self, asha: Caller, path: str, house: House):
+    def test_a_failure(self, asha: Client, path: str, house: House):
         house.model.will(["Once ", AnswerFailed(FailureReason.REFUSED)])
         house.meanwhile.plan(house.work)
         stream = watch(asha, path)
@@ -156,13 +154,13 @@ class TestWatching:
         assert stream.events[-1].data == body_of(asha.get(path))
         assert stream.events[-1].data["error"]["code"] == "refused"
 
-    def test_a_cancellation(self, asha: Caller, path: str, house: House):
+    def test_a_cancellation(self, asha: Client, path: str, house: House):
         house.meanwhile.plan(lambda: asha.post(f"{path}/cancel"))
         stream = watch(asha, path)
         assert stream.names == ["cancelled"]
         assert stream.events[-1].data == body_of(asha.get(path))
 
-    def test_another_attempt_begins_anew(self, asha: Caller, path: str, house: House):
+    def test_another_attempt_begins_anew(self, asha: Client, path: str, house: House):
         house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)], PIECES)
 
         def the_next_attempt() -> None:
@@ -180,20 +178,20 @@ class TestResuming:
     """Last-Event-ID."""
 
     @pytest.mark.parametrize("characters", range(len(TEXT) + 1))
-    def test_at_any_position_when_it_is_done(self, asha: Caller, done: str, characters: int):
+    def test_at_any_position_when_it_is_done(self, asha: Client, done: str, characters: int):
         stream = watch(asha, done, f"1-{characters}")
         assert TEXT[:characters] + stream.text == TEXT
         assert stream.names[-1] == "done"
         assert "reset" not in stream.names
 
-    def test_where_it_broke_off(self, asha: Caller, path: str, house: House):
+    def test_where_it_broke_off(self, asha: Client, path: str, house: House):
         house.model.will(PIECES)
         house.meanwhile.plan(house.work)
         stream = watch(asha, path)
         for nth, event in enumerate(stream.events[:-1]):
             assert watch(asha, path, event.id).text == "".join(PIECES[nth + 1 :])
 
-    def test_after_the_end_there_is_only_the_end(self, asha: Caller, done: str):
+    def test_after_the_end_there_is_only_the_end(self, asha: Client, done: str):
         last = watch(asha, done).last_id
         stream = watch(asha, done, last)
         assert stream.names == ["done"]
@@ -202,16 +200,16 @@ class TestResuming:
     @pytest.mark.parametrize(
         "junk", ["", "x", "1", "1-", "-1", "1-2-3", "a-b", "-1--1", "1 - 2", "9" * 30 + "-1", "²-1"]
     )
-    def test_what_is_no_id_of_ours_begins_at_the_beginning(self, asha: Caller, done: str, junk: str):
+    def test_what_is_no_id_of_ours_begins_at_the_beginning(self, asha: Client, done: str, junk: str):
         stream = watch(asha, done, junk)
         assert (stream.names, stream.text) == (["delta", "done"], TEXT)
 
     @pytest.mark.parametrize("other", ["2-0", "7-3", "0-4", "1-999"])
-    def test_an_id_of_another_text_begins_anew(self, asha: Caller, done: str, other: str):
+    def test_an_id_of_another_text_begins_anew(self, asha: Client, done: str, other: str):
         stream = watch(asha, done, other)
         assert (stream.names, stream.text) == (["reset", "delta", "done"], TEXT)
 
-    def test_an_id_of_another_reply_to_the_same_message_too(self, asha: Caller, done: str, house: House):
+    def test_an_id_of_another_reply_to_the_same_message_too(self, asha: Client, done: str, house: House):
         message = body_of(asha.get(done))["replyTo"]
         first = watch(asha, f"/message/{message}")
         asha.post(f"/message/{message}/regenerate")
@@ -221,10 +219,10 @@ class TestResuming:
         assert stream.names == ["reset", "delta", "done"]
 
 
-class TestPlaces:
-    """A stream is not work."""
+class TestSlots:
+    """A stream holds no request slot."""
 
-    def test_who_watches_keeps_nobody_from_working(self, asha: Caller, path: str, house: House):
+    def test_who_watches_keeps_nobody_from_working(self, asha: Client, path: str, house: House):
         app = create_app(house.use_cases)
         client = FlaskClient(app)
         authorization = {"Authorization": f"Bearer {asha.token}"}
@@ -240,7 +238,7 @@ class TestPlaces:
             stream.close()
         assert client.get("/user/me", headers=authorization).status_code == 200
 
-    def test_who_goes_is_not_listened_for(self, asha: Caller, path: str, house: House):
+    def test_who_goes_is_not_listened_for(self, asha: Client, path: str, house: House):
         client = FlaskClient(create_app(house.use_cases))
         stream = client.get(f"{path}/stream", headers={"Authorization": f"Bearer {asha.token}"})
         body = stream.iter_encoded()

@@ -1,4 +1,4 @@
-"""/chatroom: chatrooms, listed and read."""
+"""/chatroom: opening, listing, reading, changing and removing chatrooms."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from domain.replies import Answer, AnswerFailed, FailureReason
 from entrypoints.api.messages import FAILURE_DETAILS
-from tests.api.door import Caller, Door, body_of, faulty_fields, problem_of
+from tests.api.client import Api, Client, body_of, faulty_fields, problem_of
 from tests.builders import ASHA, House
 
 NOWHERE = f"/chatroom/{UUID(int=1 << 100)}"
@@ -32,7 +32,7 @@ def _links(header: str) -> list[tuple[str, dict[str, str]]]:
 class TestOpening:
     """POST /chatroom."""
 
-    def test_the_room_and_its_address(self, asha: Caller):
+    def test_the_room_and_its_address(self, asha: Client):
         answer = asha.post("/chatroom", {"name": "  My First Chat "})
         body = body_of(answer, 201)
         assert body == {
@@ -45,7 +45,7 @@ class TestOpening:
         assert answer.headers["Cache-Control"] == "no-store"
         assert body_of(asha.get(answer.headers["Location"]))["name"] == "My First Chat"
 
-    def test_a_system_prompt_is_kept(self, asha: Caller):
+    def test_a_system_prompt_is_kept(self, asha: Client):
         answer = asha.post("/chatroom", {"name": "Pirates", "systemPrompt": "Talk like a pirate. ☠"})
         assert body_of(asha.get(answer.headers["Location"]))["systemPrompt"] == "Talk like a pirate. ☠"
 
@@ -64,21 +64,21 @@ class TestOpening:
             ({"systemPrompt": 1}, {"name", "systemPrompt"}),
         ],
     )
-    def test_each_faulty_field_is_named(self, asha: Caller, house: House, body: object, faulty: set[str]):
+    def test_each_faulty_field_is_named(self, asha: Client, house: House, body: object, faulty: set[str]):
         assert faulty_fields(asha.post("/chatroom", body)) == faulty
         assert not house.database.tables.chatrooms
 
-    def test_nobody_opens_a_room_for_another(self, asha: Caller, ravi: Caller):
+    def test_nobody_opens_a_room_for_another(self, asha: Client, ravi: Client):
         theirs = body_of(ravi.get("/user/me"))["id"]
         wish = {"userId": theirs, "user_id": theirs, "id": str(UUID(int=7)), "createdAt": "2020-01-01T00:00:00Z"}
         body = body_of(asha.post("/chatroom", {"name": "Mine", **wish}), 201)
         assert (body["id"], body["createdAt"]) != (wish["id"], wish["createdAt"])
         assert body_of(ravi.get("/chatroom")) == []
 
-    def test_a_guest_is_not_told_what_a_body_should_look_like(self, guest: Caller):
+    def test_a_guest_is_not_told_what_a_body_should_look_like(self, guest: Client):
         assert "errors" not in problem_of(guest.post("/chatroom", {}), 401, "token_invalid")
 
-    def test_without_the_database_nothing_is_opened(self, asha: Caller, house: House):
+    def test_without_the_database_nothing_is_opened(self, asha: Client, house: House):
         house.database_probe.on = False
         problem_of(asha.post("/chatroom", {"name": "Room"}), 503, "dependency_unavailable")
         assert not house.database.tables.chatrooms
@@ -87,18 +87,18 @@ class TestOpening:
 class TestListing:
     """GET /chatroom."""
 
-    def test_an_array_newest_first_and_only_your_own(self, asha: Caller, ravi: Caller):
+    def test_an_array_newest_first_and_only_your_own(self, asha: Client, ravi: Client):
         for name in ("one", "two", "three"):
             asha.open_room(name)
         ravi.open_room("theirs")
         assert [room["name"] for room in body_of(asha.get("/chatroom"))] == ["three", "two", "one"]
 
-    def test_nobody_has_rooms_at_first(self, asha: Caller):
+    def test_nobody_has_rooms_at_first(self, asha: Client):
         answer = asha.get("/chatroom")
         assert body_of(answer) == []
         assert "Link" not in answer.headers
 
-    def test_the_second_look_is_a_hit_until_a_write(self, asha: Caller, ravi: Caller):
+    def test_the_second_look_is_a_hit_until_a_write(self, asha: Client, ravi: Client):
         assert asha.get("/chatroom").headers["X-Cache"] == "miss"
         assert asha.get("/chatroom").headers["X-Cache"] == "hit"
         ravi.open_room("theirs")
@@ -111,12 +111,12 @@ class TestListing:
         assert again.headers["X-Cache"] == "hit"
         assert again.data == after_the_write.data
 
-    def test_the_cache_of_one_is_not_shown_to_another(self, asha: Caller, ravi: Caller):
+    def test_the_cache_of_one_is_not_shown_to_another(self, asha: Client, ravi: Client):
         asha.open_room("secret")
         asha.get("/chatroom")
         assert body_of(ravi.get("/chatroom")) == []
 
-    def test_a_page_that_is_known_is_not_sent_again(self, asha: Caller):
+    def test_a_page_that_is_known_is_not_sent_again(self, asha: Client):
         asha.open_room("one")
         first = asha.get("/chatroom")
         tag = first.headers["ETag"]
@@ -131,7 +131,7 @@ class TestListing:
         assert changed.status_code == 200
         assert changed.headers["ETag"] != tag
 
-    def test_pages_follow_each_other_to_the_end(self, asha: Caller):
+    def test_pages_follow_each_other_to_the_end(self, asha: Client):
         for number in range(7):
             asha.open_room(f"room {number}")
         names: list[list[str]] = []
@@ -143,7 +143,7 @@ class TestListing:
             path = next_link(answer)
         assert names == [["room 6", "room 5", "room 4"], ["room 3", "room 2", "room 1"], ["room 0"]]
 
-    def test_the_first_page_links_to_the_next_from_the_cache_too(self, asha: Caller):
+    def test_the_first_page_links_to_the_next_from_the_cache_too(self, asha: Client):
         for number in range(51):
             asha.open_room(f"room {number}")
         miss, hit = asha.get("/chatroom"), asha.get("/chatroom")
@@ -156,7 +156,7 @@ class TestListing:
         assert [room["name"] for room in body_of(last)] == ["room 0"]
         assert next_link(last) is None
 
-    def test_a_room_opened_meanwhile_does_not_shift_the_pages(self, asha: Caller):
+    def test_a_room_opened_meanwhile_does_not_shift_the_pages(self, asha: Client):
         for number in range(4):
             asha.open_room(f"room {number}")
         path = next_link(asha.get("/chatroom?limit=2"))
@@ -164,20 +164,20 @@ class TestListing:
         assert [room["name"] for room in body_of(asha.get(path or ""))] == ["room 1", "room 0"]
 
     @pytest.mark.parametrize("limit", [1, 100])
-    def test_the_bounds_of_a_page(self, asha: Caller, limit: int):
+    def test_the_bounds_of_a_page(self, asha: Client, limit: int):
         body_of(asha.get(f"/chatroom?limit={limit}"))
 
     @pytest.mark.parametrize("limit", ["0", "-1", "101", "abc", "", "1.5", "1e1"])
-    def test_a_limit_out_of_bounds(self, asha: Caller, limit: str):
+    def test_a_limit_out_of_bounds(self, asha: Client, limit: str):
         assert faulty_fields(asha.get(f"/chatroom?limit={limit}")) == {"limit"}
 
-    def test_a_cursor_that_is_none(self, asha: Caller):
+    def test_a_cursor_that_is_none(self, asha: Client):
         assert faulty_fields(asha.get("/chatroom?cursor=junk&limit=junk")) == {"cursor", "limit"}
 
-    def test_a_guest_is_told_nothing(self, guest: Caller):
+    def test_a_guest_is_told_nothing(self, guest: Client):
         problem_of(guest.get("/chatroom?limit=junk"), 401, "token_invalid")
 
-    def test_without_the_database_one_has_to_wait(self, asha: Caller, house: House):
+    def test_without_the_database_one_has_to_wait(self, asha: Client, house: House):
         asha.get("/chatroom")
         house.database_probe.on = False
         problem_of(asha.get("/chatroom"), 503, "dependency_unavailable")
@@ -186,7 +186,7 @@ class TestListing:
 class TestReading:
     """GET /chatroom/{id}."""
 
-    def test_prompts_and_replies_oldest_first(self, asha: Caller, house: House):
+    def test_prompts_and_replies_oldest_first(self, asha: Client, house: House):
         room = asha.open_room("Poems")
         asha.say(room, "one")
         house.work()
@@ -226,7 +226,7 @@ class TestReading:
             "status": "queued",
         }
 
-    def test_what_the_model_counted(self, asha: Caller, house: House):
+    def test_what_the_model_counted(self, asha: Client, house: House):
         room = asha.open_room()
         house.model.will(Answer("cut sho", "gemini-x", input_tokens=3, output_tokens=2, truncated=True))
         asha.say(room)
@@ -236,7 +236,7 @@ class TestReading:
         assert (entry["model"], entry["truncated"]) == ("gemini-x", True)
 
     @pytest.mark.parametrize("reason", list(FailureReason))
-    def test_a_failed_reply_says_why_and_costs_nothing(self, asha: Caller, house: House, reason: FailureReason):
+    def test_a_failed_reply_says_why_and_costs_nothing(self, asha: Client, house: House, reason: FailureReason):
         room = asha.open_room()
         house.model.will(*[AnswerFailed(reason)] * house.policy.max_attempts)
         asha.say(room, "hi")
@@ -251,13 +251,13 @@ class TestReading:
         assert not {"model", "truncated", "usage"} & set(entry)
         assert body_of(asha.get("/user/usage"))["used"] == 0
 
-    def test_a_running_reply(self, asha: Caller, house: House):
+    def test_a_running_reply(self, asha: Client, house: House):
         room = asha.open_room()
         asha.say(room)
         house.claim_one()
         assert body_of(asha.get(room))["messages"][1]["status"] == "running"
 
-    def test_texts_come_back_as_they_were_sent(self, asha: Caller, house: House):
+    def test_texts_come_back_as_they_were_sent(self, asha: Client, house: House):
         room = asha.open_room()
         text = ' tabs\t"quotes" \\ <b> \U0001f44b\U0001f3fd é é \u200f שלום '
         asha.say(room, text)
@@ -265,7 +265,7 @@ class TestReading:
         contents = [entry["content"] for entry in body_of(asha.get(room))["messages"]]
         assert contents == [text, f"echo: {text}"]
 
-    def test_a_reply_shows_as_soon_as_it_is_stored(self, asha: Caller, house: House):
+    def test_a_reply_shows_as_soon_as_it_is_stored(self, asha: Client, house: House):
         room = asha.open_room()
         asha.say(room)
         before = asha.get(room)
@@ -279,8 +279,8 @@ class TestReading:
         assert after.headers["ETag"] != tag
 
     def test_pages_go_back_to_the_beginning(self):
-        door = Door(House(basic_daily_prompts=100))
-        asha = door.log_in(ASHA)
+        api = Api(House(basic_daily_prompts=100))
+        asha = api.log_in(ASHA)
         room = asha.open_room()
         for number in range(5):
             asha.say(room, str(number))
@@ -294,8 +294,8 @@ class TestReading:
         assert pages == [["3", "4"], ["1", "2"], ["0"]]
 
     def test_the_usual_page_has_fifty_entries(self):
-        door = Door(House(basic_daily_prompts=100))
-        asha = door.log_in(ASHA)
+        api = Api(House(basic_daily_prompts=100))
+        asha = api.log_in(ASHA)
         room = asha.open_room()
         for number in range(26):
             asha.say(room, str(number))
@@ -303,7 +303,7 @@ class TestReading:
         assert len(body["messages"]) == 50
         assert body["nextCursor"] == body["messages"][0]["id"]
 
-    def test_a_message_always_comes_with_its_reply(self, asha: Caller):
+    def test_a_message_always_comes_with_its_reply(self, asha: Client):
         room = asha.open_room()
         asha.say(room, "one")
         asha.say(room, "two")
@@ -311,13 +311,13 @@ class TestReading:
             assert len(body_of(asha.get(f"{room}?limit={limit}"))["messages"]) == entries
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x"])
-    def test_a_limit_out_of_bounds(self, asha: Caller, query: str):
+    def test_a_limit_out_of_bounds(self, asha: Client, query: str):
         assert faulty_fields(asha.get(f"{asha.open_room()}?{query}")) == {"limit"}
 
-    def test_a_cursor_that_is_none(self, asha: Caller):
+    def test_a_cursor_that_is_none(self, asha: Client):
         assert faulty_fields(asha.get(f"{asha.open_room()}?cursor=1")) == {"cursor"}
 
-    def test_a_foreign_room_and_a_missing_one_look_alike(self, asha: Caller, ravi: Caller):
+    def test_a_foreign_room_and_a_missing_one_look_alike(self, asha: Client, ravi: Client):
         room = ravi.open_room("secret")
         same_id = {"X-Request-Id": "one-and-the-same"}
         foreign, missing = asha.get(room, headers=same_id), asha.get(NOWHERE, headers=same_id)
@@ -325,18 +325,64 @@ class TestReading:
         assert foreign.data == missing.data
         assert foreign.headers == missing.headers
 
-    def test_a_foreign_cursor_tells_nothing(self, asha: Caller, ravi: Caller):
+    def test_a_foreign_cursor_tells_nothing(self, asha: Client, ravi: Client):
         theirs = body_of(ravi.say(ravi.open_room("secret"), "secret"), 202)["message"]["id"]
         room = asha.open_room()
         asha.say(room, "mine")
         answer = asha.get(f"{room}?cursor={theirs}")
         assert "secret" not in answer.text
 
-    def test_a_guest_cannot_tell_which_rooms_there_are(self, guest: Caller, asha: Caller):
+    def test_a_guest_cannot_tell_which_rooms_there_are(self, guest: Client, asha: Client):
         for path in (asha.open_room(), NOWHERE):
             problem_of(guest.get(path), 401, "token_invalid")
 
-    def test_without_the_database_one_has_to_wait(self, asha: Caller, house: House):
+    def test_without_the_database_one_has_to_wait(self, asha: Client, house: House):
         room = asha.open_room()
         house.database_probe.on = False
         problem_of(asha.get(room), 503, "dependency_unavailable")
+
+
+class TestChanging:
+    """PATCH and DELETE of /chatroom/{id}."""
+
+    def test_renaming(self, asha: Client):
+        room = asha.open_room("Old")
+        tag = asha.get("/chatroom").headers["ETag"]
+        body = body_of(asha.send("PATCH", room, json={"name": "New", "systemPrompt": "Be brief."}))
+        assert (body["name"], body["systemPrompt"], room) == ("New", "Be brief.", f"/chatroom/{body['id']}")
+        listed = asha.get("/chatroom", headers={"If-None-Match": tag})
+        assert [line["name"] for line in body_of(listed)] == ["New"]
+        assert listed.headers["X-Cache"] == "miss"
+        shown = body_of(asha.get(room))
+        assert (shown["name"], shown["systemPrompt"]) == ("New", "Be brief.")
+        assert body_of(asha.send("PATCH", room, json={"systemPrompt": None}))["systemPrompt"] is None
+
+    @pytest.mark.parametrize(
+        ("wrong", "field"),
+        [({"name": ""}, "name"), ({"name": None}, "name"), ({"name": "x" * 101}, "name"), ({"name": " "}, "name"),
+         ({"systemPrompt": ""}, "systemPrompt"), ({"systemPrompt": "x" * 4_001}, "systemPrompt"),
+         ({"systemPrompt": 1}, "systemPrompt")],
+    )  # fmt: skip
+    def test_what_no_chatroom_may_be_called(self, asha: Client, wrong: dict[str, Any], field: str):
+        room = asha.open_room("Old")
+        assert faulty_fields(asha.send("PATCH", room, json=wrong)) == {field}
+        assert body_of(asha.get(room))["name"] == "Old"
+
+    def test_removing(self, asha: Client):
+        room, other = asha.open_room(), asha.open_room()
+        asha.say(room)
+        assert asha.send("DELETE", room).status_code == 204
+        for answer in (asha.get(room), asha.send("DELETE", room), asha.say(room), asha.send("PATCH", room, json={})):
+            problem_of(answer, 404, "chatroom_not_found")
+        assert [f"/chatroom/{line['id']}" for line in body_of(asha.get("/chatroom"))] == [other]
+
+    def test_a_foreign_one_is_as_one_that_never_was(self, asha: Client, ravi: Client):
+        room = asha.open_room("Mine")
+        for method, json_ in (("PATCH", {"name": "His"}), ("DELETE", None)):
+            problem_of(ravi.send(method, room, json=json_), 404, "chatroom_not_found")
+        assert body_of(asha.get(room))["name"] == "Mine"
+
+    def test_a_guest_changes_nothing(self, guest: Client, asha: Client):
+        room = asha.open_room()
+        for method in ("PATCH", "DELETE"):
+            problem_of(guest.send(method, room), 401, "token_invalid")

@@ -1,4 +1,4 @@
-"""POST /chatroom/{id}/message that is repeated, that waits, and that comes when there is too much to do."""
+"""POST /chatroom/{id}/message: Idempotency-Key, Prefer: wait, full backlogs."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import pytest
 from adapters.memory.idempotency import MemoryIdempotencyKeys
 from domain.errors import IdempotencyKeyInUse
 from domain.replies import AnswerFailed, FailureReason, ReplyPolicy
-from tests.api.door import Caller, Door, body_of, faulty_fields, problem_of
+from tests.api.client import Api, Client, body_of, faulty_fields, problem_of
 from tests.builders import ASHA, RAVI, House
 
 UUID_KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
@@ -16,7 +16,7 @@ UUID_KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
 class TestIdempotencyKey:
     """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header)."""
 
-    def test_what_is_repeated_gets_the_same_answer(self, asha: Caller, house: House):
+    def test_what_is_repeated_gets_the_same_answer(self, asha: Client, house: House):
         room = asha.open_room()
         first = asha.say(room, Idempotency_Key=UUID_KEY)
         assert "Idempotent-Replayed" not in first.headers
@@ -30,31 +30,31 @@ class TestIdempotencyKey:
         assert body_of(asha.get("/user/usage"))["used"] == 1
         assert len(body_of(asha.get(room))["messages"]) == 2
 
-    def test_without_a_key_it_is_another_message(self, asha: Caller):
+    def test_without_a_key_it_is_another_message(self, asha: Client):
         room = asha.open_room()
         assert asha.say(room).json != asha.say(room).json
         assert body_of(asha.get("/user/usage"))["used"] == 2
 
     @pytest.mark.parametrize("text", ["another", "hi "])
-    def test_with_another_message_it_is_a_mistake(self, asha: Caller, text: str):
+    def test_with_another_message_it_is_a_mistake(self, asha: Client, text: str):
         room = asha.open_room()
         asha.say(room, Idempotency_Key=UUID_KEY)
         problem = problem_of(asha.say(room, text, Idempotency_Key=UUID_KEY), 422, "idempotency_key_reused")
         assert set(problem) == {"type", "title", "status", "code", "requestId"}
         assert body_of(asha.get("/user/usage"))["used"] == 1
 
-    def test_in_another_room_too(self, asha: Caller):
+    def test_in_another_room_too(self, asha: Client):
         asha.say(asha.open_room(), Idempotency_Key=UUID_KEY)
         problem_of(asha.say(asha.open_room(), Idempotency_Key=UUID_KEY), 422, "idempotency_key_reused")
 
-    def test_of_another_user_it_is_another_key(self, asha: Caller, ravi: Caller):
+    def test_of_another_user_it_is_another_key(self, asha: Client, ravi: Client):
         asha.say(asha.open_room(), Idempotency_Key=UUID_KEY)
         answer = ravi.say(ravi.open_room(), "mine", Idempotency_Key=UUID_KEY)
         assert body_of(answer, 202)["message"]["content"] == "mine"
         assert "Idempotent-Replayed" not in answer.headers
 
     def test_while_the_first_is_underway_one_has_to_ask_again(
-        self, asha: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+        self, asha: Client, house: House, monkeypatch: pytest.MonkeyPatch
     ):
         room = asha.open_room()
 
@@ -67,40 +67,40 @@ class TestIdempotencyKey:
         assert not house.database.tables.messages
         body_of(asha.say(room, Idempotency_Key=UUID_KEY), 202)
 
-    def test_what_was_refused_may_come_again_with_its_key(self, asha: Caller, ravi: Caller):
+    def test_what_was_refused_may_come_again_with_its_key(self, asha: Client, ravi: Client):
         theirs, mine = ravi.open_room(), asha.open_room()
         problem_of(asha.say(theirs, Idempotency_Key=UUID_KEY), 404, "chatroom_not_found")
         assert faulty_fields(asha.say(mine, " ", Idempotency_Key=UUID_KEY)) == {"message"}
         body_of(asha.say(mine, Idempotency_Key=UUID_KEY), 202)
 
-    def test_after_a_day_it_is_free(self, asha: Caller, house: House):
+    def test_after_a_day_it_is_free(self, asha: Client, house: House):
         room = asha.open_room()
         first = asha.say(room, Idempotency_Key=UUID_KEY).json
         house.clock.advance(timedelta(hours=24))
-        asha = Door(house).log_in(ASHA)
+        asha = Api(house).log_in(ASHA)
         answer = asha.say(room, Idempotency_Key=UUID_KEY)
         assert body_of(answer, 202) != first
         assert "Idempotent-Replayed" not in answer.headers
 
     @pytest.mark.parametrize("key", ["k", "k" * 255, '"quoted"', "!~", "a,b;c"])
-    def test_any_visible_ascii_is_one(self, asha: Caller, key: str):
+    def test_any_visible_ascii_is_one(self, asha: Client, key: str):
         room = asha.open_room()
         first = body_of(asha.say(room, Idempotency_Key=key), 202)
         assert body_of(asha.say(room, Idempotency_Key=key), 202) == first
 
     @pytest.mark.parametrize("key", ["", "k" * 256, "two words", "tab\tbed", "clé", "\x7f"])
-    def test_what_is_none(self, asha: Caller, house: House, key: str):
+    def test_what_is_none(self, asha: Client, house: House, key: str):
         assert faulty_fields(asha.say(asha.open_room(), Idempotency_Key=key)) == {"Idempotency-Key"}
         assert not house.database.tables.messages
 
-    def test_a_stranger_s_key_is_not_looked_at(self, guest: Caller, asha: Caller):
+    def test_a_stranger_s_key_is_not_looked_at(self, guest: Client, asha: Client):
         problem_of(guest.say(asha.open_room(), Idempotency_Key=""), 401, "token_invalid")
 
 
 class TestPreferWait:
     """Prefer: wait=N (RFC 7240)."""
 
-    def test_a_reply_that_is_there_in_time_comes_along(self, asha: Caller, house: House):
+    def test_a_reply_that_is_there_in_time_comes_along(self, asha: Client, house: House):
         room = asha.open_room()
         house.meanwhile.plan(house.work)
         answer = asha.say(room, Prefer="wait=10")
@@ -110,7 +110,7 @@ class TestPreferWait:
         assert body["quota"]["used"] == 1
         assert answer.headers["RateLimit"]
 
-    def test_a_failure_is_an_answer_too(self, asha: Caller, house: House):
+    def test_a_failure_is_an_answer_too(self, asha: Client, house: House):
         house.model.will(AnswerFailed(FailureReason.REFUSED))
         house.meanwhile.plan(house.work)
         body = body_of(asha.say(asha.open_room(), Prefer="wait=10"), 201)
@@ -140,14 +140,14 @@ class TestPreferWait:
             ("x=wait=3", 0),
         ],
     )
-    def test_when_the_time_is_up_the_reply_comes_later(self, asha: Caller, house: House, preference: str, seconds: int):
+    def test_when_the_time_is_up_the_reply_comes_later(self, asha: Client, house: House, preference: str, seconds: int):
         room = asha.open_room()
         began = house.clock()
         body = body_of(asha.say(room, Prefer=preference), 202)
         assert body["reply"]["status"] == "queued"
         assert house.clock() - began == timedelta(seconds=seconds)
 
-    def test_a_repetition_may_wait_for_the_reply_of_the_first(self, asha: Caller, house: House):
+    def test_a_repetition_may_wait_for_the_reply_of_the_first(self, asha: Client, house: House):
         room = asha.open_room()
         first = body_of(asha.say(room, Idempotency_Key="k", Prefer="wait=1"), 202)
         house.work()
@@ -157,12 +157,12 @@ class TestPreferWait:
         assert (body["reply"]["id"], body["reply"]["status"]) == (first["reply"]["id"], "done")
         assert (body["message"], body["quota"]) == (first["message"], first["quota"])
 
-    def test_what_was_accepted_is_so_also_when_the_database_goes_down_meanwhile(self, asha: Caller, house: House):
+    def test_what_was_accepted_is_so_also_when_the_database_goes_down_meanwhile(self, asha: Client, house: House):
         room = asha.open_room()
         house.meanwhile.plan(lambda: setattr(house.database_probe, "on", False))
         assert body_of(asha.say(room, Prefer="wait=10"), 202)["reply"]["status"] == "queued"
 
-    def test_what_is_refused_waits_for_nothing(self, asha: Caller, ravi: Caller, house: House):
+    def test_what_is_refused_waits_for_nothing(self, asha: Client, ravi: Client, house: House):
         room = ravi.open_room()
         began = house.clock()
         problem_of(asha.say(room, Prefer="wait=10"), 404, "chatroom_not_found")
@@ -173,8 +173,8 @@ class TestFullBacklogs:
     """429 too_many_unfinished_replies, 503 backlog_full."""
 
     def test_of_one_user(self):
-        door = Door(House(reply_policy=ReplyPolicy(user_backlog=2)))
-        asha, ravi = door.log_in(ASHA), door.log_in(RAVI)
+        api = Api(House(reply_policy=ReplyPolicy(user_backlog=2)))
+        asha, ravi = api.log_in(ASHA), api.log_in(RAVI)
         room = asha.open_room()
         for _ in range(2):
             body_of(asha.say(room), 202)
@@ -186,13 +186,13 @@ class TestFullBacklogs:
         body_of(ravi.say(ravi.open_room()), 202)
 
     def test_of_all(self):
-        door = Door(House(reply_policy=ReplyPolicy(backlog=1)))
-        asha, ravi = door.log_in(ASHA), door.log_in(RAVI)
+        api = Api(House(reply_policy=ReplyPolicy(backlog=1)))
+        asha, ravi = api.log_in(ASHA), api.log_in(RAVI)
         body_of(asha.say(asha.open_room()), 202)
         room = ravi.open_room()
         answer = ravi.say(room)
         problem_of(answer, 503, "backlog_full")
         assert answer.headers["Retry-After"] == "10"
         assert body_of(ravi.get("/user/usage"))["used"] == 0
-        door.house.work()
+        api.house.work()
         body_of(ravi.say(room), 202)
