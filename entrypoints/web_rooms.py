@@ -43,13 +43,13 @@ def rooms(threads: int) -> Rooms:
     """Rooms of which the largest, for ordinary work, has ``threads`` threads."""
     work = Room("work", threads=threads, per_client=max(threads * 3 // 4, 1), waiting=2_000, per_client_waiting=500)
     # The provider's answers take as long as they take; a buyer needs one at a time.
-    payments = Room("payments", threads=4, per_client=1, waiting=4, per_client_waiting=1)
+    payments = Room("payments", threads=4, per_client=1, waiting=16, per_client_waiting=8)
     webhooks = Room("webhooks", threads=4, per_client=4, waiting=64)
-    landing = Room("landing", threads=2, per_client=1, waiting=2, per_client_waiting=1)
+    landing = Room("landing", threads=2, per_client=1, waiting=8, per_client_waiting=2)
     # bcrypt: two at once (see its adapter), a quarter of a second each.
-    passwords = Room("passwords", threads=4, per_client=2, waiting=16, per_client_waiting=4)
-    text_messages = Room("text_messages", threads=4, per_client=2, waiting=8, per_client_waiting=4)
-    accounts = Room("accounts", threads=2, per_client=1, waiting=4, per_client_waiting=1)
+    passwords = Room("passwords", threads=4, per_client=3, waiting=32, per_client_waiting=16)
+    text_messages = Room("text_messages", threads=4, per_client=3, waiting=32, per_client_waiting=16)
+    accounts = Room("accounts", threads=2, per_client=1, waiting=16, per_client_waiting=2)
     probes = Room("probes", threads=2, per_client=2, waiting=16)
     return Rooms(
         work,

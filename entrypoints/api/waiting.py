@@ -101,6 +101,8 @@ def wait_for(
 def stream(places: WaitingPlaces, user_id: UserId, steps: Generator[Any, Any, None], response: Response) -> Response:
     """``response`` with the pieces of ``steps`` as its body. Raises TooManyWaiting."""
     release = places.take(user_id)
+    # Werkzeug would count what the response has now: nothing.
+    response.automatically_set_content_length = False
     if request.environ.get(SERVER_WAITS):
         request.environ[WAITING] = ServerWaiting(steps, streams=True, release=release)
         return response

@@ -294,3 +294,29 @@ def test_ruff_checks_for_the_oldest_python() -> None:
 
     assert settings["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
     assert configuration()["mypy"]["python_version"] == oldest
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_is_complete_extras_included(name: str) -> None:
+    # `pip check` does not look at extras, and with --no-deps nothing else does.
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    rows = [Requirement(line.rstrip(" \\")) for line in text.splitlines() if line[:1].isalnum()]
+    pins = {canonicalize_name(row.name): row for row in rows if not row.marker or row.marker.evaluate()}
+    wanted = [(package, extra) for package, row in pins.items() for extra in ("", *row.extras)]
+    seen: set[tuple[str, str]] = set()
+    missing = []
+    while wanted:
+        package, extra = found = wanted.pop()
+        if found in seen:
+            continue
+        seen.add(found)
+        for requirement in map(Requirement, metadata.requires(package) or []):
+            if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+                continue
+            dependency = canonicalize_name(requirement.name)
+            if dependency not in pins:
+                missing.append(f"{package}[{extra}] wants {requirement}")
+                continue
+            wanted += [(dependency, one) for one in ("", *requirement.extras)]
+
+    assert missing == []
