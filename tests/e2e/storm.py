@@ -153,7 +153,6 @@ class Faults:
         return [
             self.kill_the_worker,
             self.kill_the_web_server,
-            self.kill_a_web_process,
             self.stop_the_worker_past_its_lease,
             self.flush_redis,
             self.kill_redis,
@@ -168,15 +167,8 @@ class Faults:
         self._kill(self._service.find("worker"))
 
     def kill_the_web_server(self) -> None:
-        """kill -9 of granian itself."""
+        """kill -9."""
         self._kill(self._service.find("web"))
-
-    def kill_a_web_process(self) -> None:
-        """kill -9 of the process that granian started."""
-        server = self._service.find("web")
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in server.children() if server else ():
-                self._kill(process)
 
     def stop_the_worker_past_its_lease(self) -> None:
         """A worker that comes back as a zombie."""
