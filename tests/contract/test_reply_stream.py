@@ -492,7 +492,8 @@ def test_without_redis_nothing_comes_and_nothing_is_raised(
 ) -> None:
     with down() as url, connect(url) as redis:
         publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
-        with listening(subscriber, reply_id) as subscription, listening(subscriber, reply_id) as another:
+        # Not ``listening``: no subscription ever takes effect here.
+        with subscriber.listen(reply_id) as subscription, subscriber.listen(reply_id) as another:
             tell(publisher, reply_id, list(TEXT))
             publisher.forget([reply_id])
             assert subscriber.published(reply_id) == []

@@ -160,8 +160,8 @@ class Service:
         for child in self.supervisor.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 line = child.cmdline()
-                # Before it becomes its program a child shows the launcher's line.
-                if not lives(child) or not line or "launch.py" in " ".join(line):
+                # Before it becomes its program a child shows the line of setpriv.
+                if not lives(child) or not line or launch.UNLESS_ORPHANED in line:
                     continue
                 if role in line or role in Path(line[0]).name:
                     return child

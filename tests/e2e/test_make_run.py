@@ -102,7 +102,7 @@ def test_it_starts_and_every_way_to_end_it_leaves_nothing_running(make_run, chec
     assert make.home() == "Home Route"
     assert "creating the database (first start only" in make.said()
     assert f"http://127.0.0.1:{make.port}/docs" in make.said()
-    assert "offline model answers, since no GEMINI_API_KEY is set" in make.said()
+    assert "The offline model answers" in make.said()
     assert (checkout / ".data" / "postgres").is_dir()
     lines = make.command_lines()
     assert [role for role in ROLES if not any(role in line for line in lines)] == [], lines

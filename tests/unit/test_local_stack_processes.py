@@ -1,11 +1,11 @@
 """The supervisor's care for its children, with children that do next to nothing."""
 
-import dataclasses
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from entrypoints.local_stack.children import ChildSpec, inherited_environment
 from entrypoints.local_stack.errors import ChildFailed, StopRequested
 from entrypoints.local_stack.inbox import QuietInbox, SignalInbox
 from entrypoints.local_stack.processes import Supervisor
+from entrypoints.settings import read_settings
 
 SLEEPER = "import time, sys; open(sys.argv[1], 'a').write('x'); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
@@ -57,7 +58,7 @@ def child(tmp_path: Path) -> Callable[..., ChildSpec]:
             environment=inherited_environment(),
             ready=(tmp_path / role).exists,
         )
-        return dataclasses.replace(spec, **details)
+        return replace(spec, **details)
 
     return make
 
@@ -238,16 +239,12 @@ def test_the_time_until_the_next_restart_is_all_that_is_waited(supervisor):
 @pytest.mark.parametrize(
     ("provider", "model"),
     [
-        ("offline", "The offline model answers, since no GEMINI_API_KEY is set."),
-        ("gemini", "Gemini answers."),
+        ("offline", "The offline model answers; set GEMINI_API_KEY for Gemini."),
+        ("openai-compatible", "Language model: openai-compatible."),
     ],
 )
-def test_the_welcome_names_addresses_that_can_be_opened(monkeypatch, host, base, provider, model):
-    monkeypatch.setattr(up, "_status", lambda _settings, _path: 404)
-    settings = SimpleNamespace(host=host, port=1, llm_provider=provider)
-    first, *rest = up._welcome(settings, elapsed=1.25)
+def test_the_welcome_names_addresses_that_can_be_opened(host, base, provider, model):
+    settings = replace(read_settings({}), host=host, port=1, llm_provider=provider)
+    first, api, documentation, _ = up._welcome(settings, elapsed=1.25)
     assert first == f"ready after 1.2 s. {model}"
-    assert [line.split()[-1] for line in rest[:2]] == [base, f"{base}/docs"]
-    assert not any("/app" in line for line in rest)
-    monkeypatch.setattr(up, "_status", lambda _settings, _path: 200)
-    assert any(line.endswith(f"{base}/app") for line in up._welcome(settings, elapsed=1.0))
+    assert [line.split()[-1] for line in (api, documentation)] == [base, f"{base}/docs"]
