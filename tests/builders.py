@@ -470,3 +470,30 @@ class House:
     def sweep(self) -> int:
         """Fail what nobody may try any more; how many that were."""
         return self.replying.fail_expired()
+
+
+class OneReply:
+    """A house in which Asha has sent one message, and the reply to it, which waits in the queue."""
+
+    def __init__(self, *, key: str | None = None, **options: Any) -> None:
+        self.house = House(**options)
+        self.asha = self.house.user(ASHA)
+        self.room = self.house.room(self.asha)
+        self.sent = self.house.say(self.asha, self.room, "hi", key=key)
+
+    @property
+    def row(self) -> ReplyRow:
+        return self.house.reply(self.sent)
+
+    @property
+    def state(self) -> ReplyState:
+        return self.row.state
+
+    @property
+    def used(self) -> int:
+        """How many prompts Asha was charged and not given back."""
+        return self.house.used(self.asha)
+
+    def follow(self, after: Position = START) -> Iterator[StreamEvent]:
+        """Watch it being written."""
+        return self.house.follow(self.asha, self.sent.reply_id, after=after)
