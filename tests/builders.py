@@ -379,12 +379,10 @@ class House:
     # --- Rooms and messages ---
 
     def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
-        """A new chatroom."""
         room = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
         return room.id
 
     def say(self, principal: Principal, room: ChatroomId, text: str, *, key: str | None = None) -> SentMessage:
-        """Send a message."""
         return self.use_cases.chat.send_message(
             sender=principal.user_id, chatroom_id=room, text=text, idempotency_key=key
         )
@@ -394,11 +392,9 @@ class House:
         return self.use_cases.chat.cancel_reply(user_id=principal.user_id, entry_id=entry_id)[1]
 
     def retry(self, principal: Principal, entry_id: MessageId | ReplyId) -> SentMessage:
-        """Ask again after a failure."""
         return self.use_cases.chat.ask_again.retry(user_id=principal.user_id, entry_id=entry_id)
 
     def regenerate(self, principal: Principal, entry_id: MessageId | ReplyId) -> SentMessage:
-        """Ask for another reply."""
         return self.use_cases.chat.ask_again.regenerate(user_id=principal.user_id, entry_id=entry_id)
 
     def entry(self, principal: Principal, entry_id: MessageId | ReplyId) -> Entry:

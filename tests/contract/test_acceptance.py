@@ -32,8 +32,6 @@ RECORD = SubscriptionRecord(
 
 
 class AcceptanceContract:
-    """What every implementation of Acceptance does, and the rule that it implements."""
-
     def accept(
         self, world: World, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
     ) -> DailyQuota:
@@ -49,7 +47,6 @@ class AcceptanceContract:
         allowances: Allowances = FIVE,
         policy: ReplyPolicy = POLICY,
     ) -> tuple[DailyQuota, ReplyId]:
-        """A message of the chatroom's owner."""
         reply_id = ReplyId(new_id())
         quota = self.accept(world, a_message(room, text), reply_id, allowances=allowances, policy=policy)
         return quota, reply_id
@@ -161,20 +158,14 @@ class AcceptanceContract:
 
 
 class TestInMemory(AcceptanceContract):
-    """In memory."""
-
     @pytest.fixture
     def world(self, memory_world: MemoryWorld) -> MemoryWorld:
-        """In memory."""
         return memory_world
 
 
 class TestInSql(AcceptanceContract):
-    """In PostgreSQL."""
-
     @pytest.fixture
     def world(self, real_world: SqlWorld) -> SqlWorld:
-        """In PostgreSQL."""
         return real_world
 
     @pytest.mark.parametrize("rooms", [1, 5])

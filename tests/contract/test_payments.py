@@ -109,8 +109,6 @@ def an_order(user_id: UserId) -> Order:
 
 
 class PaymentsContract:
-    """What every implementation of Payments does."""
-
     def customer(self, provider: Provider) -> CustomerId:
         return provider.payments.new_customer(a_user())
 

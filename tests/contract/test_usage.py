@@ -32,8 +32,6 @@ def limited_to(daily_prompts: int) -> Allowances:
 
 
 class UsageContract:
-    """What every implementation of Usage does."""
-
     def test_counts_up_to_the_limit_and_then_refuses(self, world: World) -> None:
         user = world.user()
         today = world.today()

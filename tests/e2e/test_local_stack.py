@@ -155,7 +155,6 @@ class Run:
         return None
 
     def child_other_than(self, before: psutil.Process, role: str) -> psutil.Process | None:
-        """The successor of a child."""
         found = self.child(role)
         return None if found == before else found
 

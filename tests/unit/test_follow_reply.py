@@ -392,7 +392,6 @@ class Wire:
     """The ReplySubscriber port: what is published may not be kept, and may be heard never, once or twice."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.kept: list[Chunk] = []
         self.to_come: deque[Callable[[], object]] = deque()
         self.looks = 0
@@ -550,7 +549,6 @@ class Client:
     """Applies what it is told."""
 
     def __init__(self) -> None:
-        """Has heard nothing."""
         self.text = ""
         self.position = START
         self.ended: Entry | None = None

@@ -19,13 +19,11 @@ class RoomWithHistory:
         self.id = self.house.room(self.asha, system_prompt=system_prompt)
 
     def exchange(self, prompt: str, outcome: str | Exception) -> None:
-        """Something said, and what was answered."""
         self.house.model.will(Answer(outcome, "scripted") if isinstance(outcome, str) else outcome)
         self.house.say(self.asha, self.id, prompt)
         self.house.work()
 
     def asked(self, prompt: str = "and now?") -> Prompt:
-        """What the model is asked."""
         self.exchange(prompt, "an answer")
         return self.house.model.prompts[-1]
 

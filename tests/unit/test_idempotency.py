@@ -26,7 +26,6 @@ class SentWithKey(OneReply):
 
     @property
     def accepted(self) -> tuple[int, int, int]:
-        """Messages, replies and prompts charged."""
         tables = self.house.database.tables
         return len(tables.messages), len(tables.replies), self.house.used(self.asha)
 

@@ -50,7 +50,6 @@ class ManagedReply(OneReply):
 
 
 def failed() -> ManagedReply:
-    """The model has refused to answer."""
     reply = ManagedReply()
     reply.house.model.will(REFUSED)
     assert reply.house.work() == [ReplyState.FAILED]
@@ -58,7 +57,6 @@ def failed() -> ManagedReply:
 
 
 def done(*, basic_daily_prompts: int = 5) -> ManagedReply:
-    """The message was answered."""
     reply = ManagedReply(basic_daily_prompts=basic_daily_prompts)
     reply.house.model.will(Answer("first", "scripted"))
     assert reply.house.work() == [ReplyState.DONE]

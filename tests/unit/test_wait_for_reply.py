@@ -25,11 +25,9 @@ class AwaitedReply(OneReply):
 
     @property
     def waited(self) -> timedelta:
-        """How long it took."""
         return self.house.clock() - self.began
 
     def wait(self, within: float) -> Entry:
-        """Wait for the reply."""
         return self.house.finish(
             self.house.use_cases.chat.wait_for_reply(
                 user_id=self.asha.user_id, reply_id=self.sent.reply_id, within=within * SECONDS
@@ -37,7 +35,6 @@ class AwaitedReply(OneReply):
         )
 
     def poll_messages(self, after: MessageId | ReplyId, within: float = 0, *, turns: int = 10) -> Sequence[Turn]:
-        """Read on in the room."""
         return self.house.finish(
             self.house.use_cases.chat.poll_messages(
                 user_id=self.asha.user_id, chatroom_id=self.room, after=after, turns=turns, within=within * SECONDS

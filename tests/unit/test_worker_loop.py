@@ -35,7 +35,6 @@ class HeldModel:
     """Answers when it is let go; an Exception where it was told so."""
 
     def __init__(self) -> None:
-        """Begin holding."""
         self.asked = Semaphore(0)
         self.answers = Semaphore(0)
         self.faults: dict[str, Exception] = {}
@@ -134,7 +133,6 @@ class LoopAtWork:
 
 @contextmanager
 def running(concurrency: int = 10) -> Iterator[LoopAtWork]:
-    """Closed at the end, whatever happened."""
     opened = LoopAtWork(concurrency=concurrency)
     try:
         yield opened

@@ -31,7 +31,6 @@ class WrittenReply(OneReply):
 
     @property
     def prompts(self) -> list[str]:
-        """What the model was asked."""
         return [prompt.text for prompt in self.house.model.prompts]
 
     @property
