@@ -50,8 +50,6 @@ class ChildSpec:
     hurry_signal: signal.Signals = signal.SIGKILL
     # What it gets from the kernel when the supervisor is gone (with setpriv).
     death_signal: signal.Signals = signal.SIGKILL
-    # Started again when it ends by itself after it was ready once.
-    restart: bool = True
     # Whether it does its work by now; may block for a second. None: that cannot be asked.
     ready: Callable[[], bool] | None = None
     ready_within: float = 60.0

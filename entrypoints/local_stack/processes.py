@@ -100,7 +100,7 @@ class Supervisor:
         return min([*waits, at_most] if at_most is not None else waits, default=None)
 
     def _look_after(self, child: Child) -> None:
-        if not child.established or not child.spec.restart:
+        if not child.established:
             return
         if child.restart_at is None and child.has_ended():
             self._plan_restart(child, child.how_it_ended())

@@ -156,6 +156,17 @@ class AcceptanceContract:
         assert conversation is not None
         assert len(conversation.turns) == 1
 
+    @pytest.mark.parametrize("rooms", [1, 5])
+    def test_of_many_at_once_five_are_accepted(self, world: World, rooms: int) -> None:
+        user = world.user()
+        rooms_of_user = [world.room(user) for _ in range(rooms)]
+
+        outcomes = at_once(partial(self.send, world, rooms_of_user[number % rooms]) for number in range(THREADS))
+        refused = [outcome for outcome in outcomes if isinstance(outcome, QuotaExhausted)]
+        assert len(outcomes) - len(refused) == 5
+        assert all(one.used == one.limit == 5 for one in refused)
+        assert world.used(user.id) == 5
+
 
 class TestInMemory(AcceptanceContract):
     @pytest.fixture
@@ -167,17 +178,6 @@ class TestInSql(AcceptanceContract):
     @pytest.fixture
     def world(self, real_world: SqlWorld) -> SqlWorld:
         return real_world
-
-    @pytest.mark.parametrize("rooms", [1, 5])
-    def test_of_many_at_once_five_are_accepted(self, world: SqlWorld, rooms: int) -> None:
-        user = world.user()
-        rooms_of_user = [world.room(user) for _ in range(rooms)]
-
-        outcomes = at_once(partial(self.send, world, rooms_of_user[number % rooms]) for number in range(THREADS))
-        refused = [outcome for outcome in outcomes if isinstance(outcome, QuotaExhausted)]
-        assert len(outcomes) - len(refused) == 5
-        assert all(one.used == one.limit == 5 for one in refused)
-        assert world.used(user.id) == 5
 
 
 class TestTheRuleInSql(TestInSql):

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,14 +85,9 @@ def test_a_child_that_ends_before_it_is_ready_fails_with_the_end_of_its_log(supe
         supervisor.start(spec)
 
 
-def test_a_child_that_is_never_ready_fails(supervisor, child):
-    with pytest.raises(ChildFailed, match="sleeper was not ready after 0 s"):
-        supervisor.start(child("sleeper", ready=lambda: False, ready_within=0.1))
-
-
-def test_a_child_that_failed_is_gone_and_the_others_stay(supervisor, child, tmp_path, lines):
+def test_a_child_that_is_never_ready_fails_and_is_gone_and_the_others_stay(supervisor, child, tmp_path, lines):
     supervisor.start(child("good"))
-    with pytest.raises(ChildFailed):
+    with pytest.raises(ChildFailed, match="bad was not ready after 0 s"):
         supervisor.start(child("bad", ready=lambda: False, ready_within=0.1))
     supervisor.stop()
     assert lines == ["stopping (Ctrl-C again: at once) …"]
@@ -140,13 +134,6 @@ def test_a_dead_child_is_started_again_until_the_end_is_asked_for(supervisor, ch
     assert lines[1].startswith("ender is started again (process ")
     assert lines[2] == "ender ended with status 3; it is started again in 0.4 s"
     assert (tmp_path / "ender").read_text() == "xx"
-
-
-def test_a_child_that_need_not_live_is_not_started_again(supervisor, child, inbox, lines):
-    supervisor.start(child("once", "", ready=None, restart=False))
-    for _ in range(20):
-        supervisor.pause(0.02)
-    assert lines == []
 
 
 def test_a_child_run_to_its_end_tells_its_status(supervisor, child):
@@ -216,15 +203,6 @@ def test_without_a_request_every_handler_is_restored():
         inbox.wait(0.0)
         assert [signal.getsignal(number) for number in numbers] != before
     assert [signal.getsignal(number) for number in numbers] == before
-
-
-def test_the_time_until_the_next_restart_is_all_that_is_waited(supervisor):
-    assert supervisor._until_next_restart(None) is None
-    assert supervisor._until_next_restart(2.0) == 2.0
-    now = supervisor._clock()
-    supervisor._children = [SimpleNamespace(restart_at=at) for at in (None, now - 5, now + 600)]
-    assert supervisor._until_next_restart(2.0) == 0.0
-    supervisor._children = []
 
 
 @pytest.mark.parametrize(
