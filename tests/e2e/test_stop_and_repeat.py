@@ -31,7 +31,6 @@ def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def send(person: Person, text: str, **headers: str) -> httpx.Response:
-    """Send a message with headers."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return person.http.post(f"/chatroom/{person.room}/message", json={"message": text}, headers=given)
 

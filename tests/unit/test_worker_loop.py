@@ -35,7 +35,6 @@ class HeldModel:
     """Answers when it is let go; an Exception where it was told so."""
 
     def __init__(self) -> None:
-        """Begin holding."""
         self.asked = Semaphore(0)
         self.answers = Semaphore(0)
         self.faults: dict[str, Exception] = {}
@@ -56,18 +55,16 @@ class HeldModel:
 
 
 class Telling:
-    """A story that tells how each of its runs ended."""
+    """A use case that tells how each call of it ended."""
 
-    def __init__(self, story: Callable[..., Any], *, done: Semaphore | None = None, failed: Semaphore) -> None:
-        """Tell of ``story``."""
-        self._story = story
+    def __init__(self, use_case: Callable[..., Any], *, done: Semaphore | None = None, failed: Semaphore) -> None:
+        self._use_case = use_case
         self._done = done
         self._failed = failed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As always."""
         try:
-            outcome = self._story(*args, **kwargs)
+            outcome = self._use_case(*args, **kwargs)
         except Exception:
             self._failed.release()
             raise
@@ -76,11 +73,10 @@ class Telling:
         return outcome
 
 
-class Shop:
+class LoopAtWork:
     """A house with a loop at work, and a room for each message so that all are due at once."""
 
     def __init__(self, *, concurrency: int) -> None:
-        """Open."""
         self.house = House(basic_daily_prompts=1_000, reply_policy=ReplyPolicy(user_concurrency=1_000))
         self.asha = self.house.user(ASHA)
         self.model = HeldModel()
@@ -136,9 +132,8 @@ class Shop:
 
 
 @contextmanager
-def shop(concurrency: int = 10) -> Iterator[Shop]:
-    """Closed at the end, whatever happened."""
-    opened = Shop(concurrency=concurrency)
+def running(concurrency: int = 10) -> Iterator[LoopAtWork]:
+    opened = LoopAtWork(concurrency=concurrency)
     try:
         yield opened
     finally:
@@ -147,7 +142,7 @@ def shop(concurrency: int = 10) -> Iterator[Shop]:
 
 
 def test_what_is_due_is_written():
-    with shop() as here:
+    with running() as here:
         here.model.answers.release(3)
         here.say("a", "b", "c")
         here.loop.notify()
@@ -156,7 +151,7 @@ def test_what_is_due_is_written():
 
 
 def test_no_more_at_once_than_allowed_however_often_it_rings():
-    with shop(concurrency=2) as here:
+    with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         for _ in range(5):
             here.look()
@@ -165,7 +160,7 @@ def test_no_more_at_once_than_allowed_however_often_it_rings():
 
 
 def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
-    with shop(concurrency=2) as here:
+    with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         here.loop.notify()
         here.model.answers.release(5)
@@ -174,7 +169,7 @@ def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
 
 
 def test_work_is_found_without_any_ring():
-    with shop() as here:
+    with running() as here:
         here.look()
         here.say("nobody rang for this")
         here.model.answers.release()
@@ -184,7 +179,7 @@ def test_work_is_found_without_any_ring():
 
 
 def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
-    with shop(concurrency=1) as here:
+    with running(concurrency=1) as here:
         here.model.faults["a"] = RuntimeError("a bug")
         here.model.answers.release(2)
         here.say("a", "b")
@@ -199,7 +194,7 @@ def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
 
 
 def test_the_sweeper_fails_what_is_hopeless():
-    with shop() as here:
+    with running() as here:
         here.say("a", "b")
         here.house.clock.advance(here.house.policy.deadline)
         here.loop._sweep()
@@ -208,7 +203,7 @@ def test_the_sweeper_fails_what_is_hopeless():
 
 
 def test_the_sweeper_forgets_what_was_kept_long_enough():
-    with shop() as here:
+    with running() as here:
         here.house.clock.advance(2 * AUDIT_RETENTION)
         here.loop._forget_old()
         assert not here.house.database.tables.audit_events
@@ -219,7 +214,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
     def fail() -> int:
         raise trouble
 
-    with shop() as here:
+    with running() as here:
         here.loop._replying = replace(here.loop._replying, purge_expired=cast("PurgeExpired", fail))
         here.loop._forget_old()
         here.model.answers.release(1)
@@ -229,7 +224,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
 
 
 def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
-    with shop() as here:
+    with running() as here:
         here.house.database_probe.on = False
         assert not here.loop._claim()
         with pytest.raises(DependencyDown):
@@ -244,7 +239,7 @@ def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
 
 
 def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
-    with shop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -262,7 +257,7 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
         def history(self, *_args: object, **_options: object) -> Sequence[Exchange]:
             raise DependencyDown("database")
 
-    with shop() as here:
+    with running() as here:
         replying = here.house.replying
         here.house.replying = replace(
             replying,
@@ -280,7 +275,7 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
 
 
 def test_a_user_may_stop_what_is_being_written():
-    with shop() as here:
+    with running() as here:
         here.say("a", "b")
         here.loop.notify()
         here.wait_for(here.model.asked, 2)
@@ -297,7 +292,7 @@ def test_a_user_may_stop_what_is_being_written():
 
 
 def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_second():
-    with shop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -316,7 +311,7 @@ def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_
 
 
 def test_a_full_worker_rings_for_another_one():
-    with shop(concurrency=2) as here:
+    with running(concurrency=2) as here:
         here.look()
         here.say("a")
         rings = here.house.worker_notifier.notified
@@ -330,7 +325,7 @@ def test_a_full_worker_rings_for_another_one():
 
 def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_NOTIFICATIONS_SECONDS", PATIENCE)
-    with shop(concurrency=1) as here:
+    with running(concurrency=1) as here:
         here.say("a", "b", "c", "d")
         rings = here.house.worker_notifier.notified
         here.model.answers.release(4)
@@ -341,7 +336,7 @@ def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pyt
 
 def test_nobody_is_asked_about_stops_while_nothing_runs():
     asked: list[Collection[object]] = []
-    with shop() as here:
+    with running() as here:
         find_stops = cast("FindStops", asked.append)
         here.loop._replying = replace(here.house.replying, find_stops=find_stops)
         here.loop._propagate_cancellation()
@@ -349,7 +344,7 @@ def test_nobody_is_asked_about_stops_while_nothing_runs():
 
 
 def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
-    with shop(concurrency=1) as here:
+    with running(concurrency=1) as here:
         here.say("a", "b")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -364,7 +359,7 @@ def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
 
 
 def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_by_another():
-    with shop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -379,7 +374,7 @@ def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_b
 
 
 def test_stopping_with_the_database_down_ends_all_the_same():
-    with shop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -390,7 +385,7 @@ def test_stopping_with_the_database_down_ends_all_the_same():
 
 
 def test_rings_from_many_threads_take_each_reply_once():
-    with shop(concurrency=3) as here:
+    with running(concurrency=3) as here:
         here.say(*"abcdefghij")
         go = Event()
 

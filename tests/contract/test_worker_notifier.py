@@ -23,8 +23,6 @@ from tests.redis_doubles import DOWN, closed_port
 
 
 class JobQueueContract:
-    """What every implementation of WorkerNotifier does."""
-
     def test_rings_and_never_raises(self, worker_notifier: WorkerNotifier, rings: Callable[[], int]) -> None:
         assert rings() == 0
         worker_notifier.notify()
