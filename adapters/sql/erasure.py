@@ -1,7 +1,7 @@
 """Erasing a user from PostgreSQL.
 
 ERASURES names every table with data of users, children before their parents; a test fails when a new table is missing
-(tests/contract/test_leaving.py).
+(tests/contract/test_erasure.py).
 """
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from entrypoints import cpu_affinity as one_core
+from entrypoints import cpu_affinity
 from entrypoints.cpu_affinity import TICKS_PER_SECOND, better_core, keep_to_one_core
 
 
@@ -99,12 +99,12 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
-    monkeypatch.setattr(one_core, "os", machine)
-    monkeypatch.setattr(one_core, "time", machine)
-    monkeypatch.setattr(one_core, "random", SimpleNamespace(choice=min, random=lambda: 0.0))
-    monkeypatch.setattr(one_core, "Thread", machine.thread)
-    monkeypatch.setattr(one_core, "STAT", machine.stat)
-    monkeypatch.setattr(one_core, "TASKS", machine.tasks)
+    monkeypatch.setattr(cpu_affinity, "os", machine)
+    monkeypatch.setattr(cpu_affinity, "time", machine)
+    monkeypatch.setattr(cpu_affinity, "random", SimpleNamespace(choice=min, random=lambda: 0.0))
+    monkeypatch.setattr(cpu_affinity, "Thread", machine.thread)
+    monkeypatch.setattr(cpu_affinity, "STAT", machine.stat)
+    monkeypatch.setattr(cpu_affinity, "TASKS", machine.tasks)
     return machine
 
 
@@ -133,7 +133,7 @@ def test_a_process_of_one_core_is_left_alone(machine: Machine) -> None:
 
 
 def test_a_system_without_affinity_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_core, "os", SimpleNamespace())
+    monkeypatch.setattr(cpu_affinity, "os", SimpleNamespace())
     assert told() == []
 
 
@@ -198,7 +198,7 @@ def test_work_of_its_own_on_other_cores_makes_no_core_look_less_than_idle(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[int, float]] = []
-    monkeypatch.setattr(one_core, "better_core", lambda current, others: seen.append(others))
+    monkeypatch.setattr(cpu_affinity, "better_core", lambda current, others: seen.append(others))
     # A second and a half of it by threads that hash passwords.
     machine.then(machine.works(2.0, on0=0.5, on1=1.0))
     assert told() == []
@@ -246,7 +246,7 @@ def test_a_core_that_it_did_not_move_to_is_not_taken_for_its_own(
         return 1
 
     own: list[int] = []
-    monkeypatch.setattr(one_core, "better_core", always)
+    monkeypatch.setattr(cpu_affinity, "better_core", always)
     machine.then(moved_by_the_operator, machine.works(0.5))
     assert told() == []
     assert own == [0, 0]
