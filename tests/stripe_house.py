@@ -60,7 +60,7 @@ class StripeHouse(House):
         return answer
 
     def buyer(self, phone: str = ASHA) -> "Buyer":
-        """Somebody who may buy."""
+        """A user who may buy."""
         return Buyer(self, self.user(phone))
 
     def deliver(self, event: Event, *, secret: str = WEBHOOK_SECRET) -> Received:
@@ -81,7 +81,7 @@ class Buyer:
     """A user, and the customer they are."""
 
     def __init__(self, house: StripeHouse, principal: Principal) -> None:
-        """Somebody in a house."""
+        """A user in a house."""
         self.house = house
         self.principal = principal
         self.user_id = principal.user_id
@@ -91,7 +91,7 @@ class Buyer:
         return self.house.use_cases.billing.subscribe(user_id=self.user_id).id
 
     def buy(self) -> str:
-        """Open a checkout and pay; the id of the subscription. Nobody is told of it yet."""
+        """Open a checkout and pay; the id of the subscription. No event is sent yet."""
         return self.house.stripe.pay(self.subscribe())
 
     @property

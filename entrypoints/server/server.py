@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 class Options(NamedTuple):
     """What the application decides for the server."""
 
-    # The room in which a request is answered. None: on the event loop, since it asks nobody and takes no time.
+    # The room in which a request is answered. None: on the event loop, since it does no I/O and takes no time.
     room_of: Callable[[Environ], Room | None]
     # Whose request it is, for the bounds per client of a room.
     client_of: Callable[[Environ], Hashable]

@@ -1,4 +1,4 @@
-"""The contract of the reader: what the doors ask."""
+"""The contract of the reader: the queries of the entry points."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ class ReaderContract:
             user.id, user.phone.e164, "Ünï 👩🏽‍🚀", None, user.created_at, Plan.BASIC, DailyQuota(world.today(), 2, 5)
         )
 
-    def test_a_profile_of_nobody_is_none(self, world: World) -> None:
+    def test_a_profile_of_an_unknown_user_is_none(self, world: World) -> None:
         world.user()
         assert world.reader.profile(UserId(new_id()), allowances=ALLOWANCES) is None
 
@@ -124,7 +124,7 @@ class ReaderContract:
         rooms = []
         for number in range(7):
             rooms.append(world.room(user, name=f"room {number} 🌈", updated_at=MOMENT + timedelta(days=1)))
-            world.room()  # somebody else's
+            world.room()  # of another user
         expected = [ChatroomSummary(room.id, room.name, MOMENT, MOMENT + timedelta(days=1)) for room in reversed(rooms)]
 
         first = world.reader.rooms(user.id, limit=3, before=None)

@@ -420,7 +420,7 @@ def test_a_stale_pid_file_naming_a_strangers_process_is_no_obstacle(data_dir):
     with embedded_servers(data_dir) as servers:
         assert answers(servers)
     server = Postgres(find_binaries(), data_dir)
-    with somebody_of_the_same_user(server) as stranger:
+    with a_process_of_the_same_user(server) as stranger:
         pid_file = server.data / "postmaster.pid"
         pid_file.write_text(f"{stranger.pid}\n{server.data}\n1700000000\n5432\n\n127.0.0.1\n")
         os.chown(pid_file, server.data.stat().st_uid, server.data.stat().st_gid)
@@ -431,7 +431,7 @@ def test_a_stale_pid_file_naming_a_strangers_process_is_no_obstacle(data_dir):
 
 
 @contextlib.contextmanager
-def somebody_of_the_same_user(server: Postgres) -> Iterator[Child]:
+def a_process_of_the_same_user(server: Postgres) -> Iterator[Child]:
     """A process of the user as whom Postgres runs: one of another user would not disturb it."""
     spec = ChildSpec(
         role="stranger",
@@ -475,7 +475,7 @@ def test_a_server_whose_supervisor_is_gone_is_told_to_end_and_waited_for(data_di
         assert answers(servers)
 
 
-def test_a_port_that_somebody_was_quicker_to_take_is_given_up(data_dir, monkeypatch):
+def test_a_port_that_another_process_took_first_is_given_up(data_dir, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as quicker:
         taken = quicker.getsockname()[1]
         free = ports.free_loopback_port
@@ -486,7 +486,7 @@ def test_a_port_that_somebody_was_quicker_to_take_is_given_up(data_dir, monkeypa
             assert str(taken) not in servers.database_url + servers.redis_url
 
 
-def test_a_server_that_somebody_started_by_hand_is_left_alone(data_dir):
+def test_a_server_that_was_started_by_hand_is_left_alone(data_dir):
     with embedded_servers(data_dir):
         pass
     server = Postgres(find_binaries(), data_dir)
@@ -505,7 +505,7 @@ def test_a_server_that_somebody_started_by_hand_is_left_alone(data_dir):
 
 
 def test_postgres_is_unprivileged_even_where_only_its_starter_may_go(tmp_path):
-    # Binaries and data below a directory that nobody else may enter, as in a checkout below /root.
+    # Binaries and data below a directory that no other user may enter, as in a checkout below /root.
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     installed = find_binaries()

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("domain", "application", "adapters", "entrypoints", "migrations")
 
-# Where a checkout may lie on somebody's machine. A path in prose or in a container ends before a second part.
+# Where a checkout may lie on a machine. A path in prose or in a container ends before a second part.
 OF_A_MACHINE = re.compile(r"(?<![\w.:/])/(?:work|root|home|Users)/[\w.-]+")
 
 # Directories that git does not keep stand in .gitignore with a slash at the end.

@@ -60,7 +60,7 @@ def revision_of(database_url: str) -> str | None:
 
 @pytest.fixture
 def empty_database(database_server: str) -> Iterator[str]:
-    """A database that nobody has migrated."""
+    """A database without a schema."""
     with new_database(database_server, migrated=False) as url:
         yield url
 

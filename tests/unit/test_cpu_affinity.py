@@ -32,13 +32,13 @@ def test_a_core_is_left_for_one_on_which_others_do_much_less(others: dict[int, f
 
 
 class Ended(BaseException):
-    """The last second of a story is over."""
+    """The scenario has no further second."""
 
 
 class Machine:
     """What the module knows of the system: threads 0 (the one that asks), 7, 8 and 9, and how busy the cores are.
 
-    A story is told by ``then``: what happens in each second that the process looks on.
+    ``then`` sets the scenario: what happens in each second that the process looks on.
     """
 
     def __init__(self, files: Path) -> None:
@@ -114,7 +114,7 @@ GIVEN_BACK = {thread: {0, 1} for thread in ALL}
 
 
 def told() -> list[str]:
-    """Keep to one core until the story ends: what was logged."""
+    """Keep to one core until the scenario ends; returns the logged events."""
     with capture_logs() as lines, suppress(Ended):
         keep_to_one_core()
     return [line["event"] for line in lines]
@@ -253,7 +253,7 @@ def test_a_core_that_it_did_not_move_to_is_not_taken_for_its_own(
     assert machine.affinity == {thread: {0, 1} for thread in ALL}
 
 
-STORY = """
+PROGRAM = """
 import os, threading
 from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
 from entrypoints.cpu_affinity import STAT, TASKS, keep_to_one_core
@@ -287,4 +287,4 @@ assert cores_of("bcrypt") == [before]
 
 def test_all_its_threads_keep_to_it_but_those_that_hash_passwords() -> None:
     # Where this system does not allow it, all cores are kept.
-    subprocess.run([sys.executable, "-c", STORY], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=60)

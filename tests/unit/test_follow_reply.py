@@ -31,8 +31,8 @@ TEXT = "Once upon a time"
 PIECES = ["Once ", "upon", " a time"]
 
 
-class Story:
-    """One message that waits for its reply, and somebody who watches."""
+class FollowedReply:
+    """One message that waits for its reply, and a user who watches."""
 
     def __init__(self) -> None:
         """Accept the message."""
@@ -55,36 +55,36 @@ class Story:
         self.house.stream.publish(self.sent.reply_id, Chunk(Position(generation, end), text))
 
 
-def told() -> Story:
+def followed_to_its_end() -> FollowedReply:
     """A reply that is done."""
-    story = Story()
-    story.house.model.will(PIECES)
-    assert story.house.work() == [ReplyState.DONE]
-    return story
+    followed = FollowedReply()
+    followed.house.model.will(PIECES)
+    assert followed.house.work() == [ReplyState.DONE]
+    return followed
 
 
 # --- While it is being written ---
 
 
-def cancelled_in_the_queue(story: Story) -> None:
-    story.house.cancel(story.asha, story.sent.reply_id)
+def cancelled_in_the_queue(followed: FollowedReply) -> None:
+    followed.house.cancel(followed.asha, followed.sent.reply_id)
 
 
-def given_up_by_the_sweeper(story: Story) -> None:
-    story.house.clock.advance(story.house.policy.deadline)
-    assert story.house.sweep() == 1
+def given_up_by_the_sweeper(followed: FollowedReply) -> None:
+    followed.house.clock.advance(followed.house.policy.deadline)
+    assert followed.house.sweep() == 1
 
 
-def handed_back_while_it_was_to_be_stopped(story: Story) -> None:
-    claimed = story.house.claim_one()
-    story.house.cancel(story.asha, story.sent.reply_id)
-    story.house.replying.release(claimed)
+def handed_back_while_it_was_to_be_stopped(followed: FollowedReply) -> None:
+    claimed = followed.house.claim_one()
+    followed.house.cancel(followed.asha, followed.sent.reply_id)
+    followed.house.replying.release(claimed)
 
 
-def tried_in_vain_and_then_cancelled(story: Story) -> None:
-    story.house.model.will(["Once", AnswerFailed(FailureReason.MODEL_BUSY)])
-    assert story.house.work() == [ReplyState.QUEUED]
-    story.house.cancel(story.asha, story.sent.reply_id)
+def tried_in_vain_and_then_cancelled(followed: FollowedReply) -> None:
+    followed.house.model.will(["Once", AnswerFailed(FailureReason.MODEL_BUSY)])
+    assert followed.house.work() == [ReplyState.QUEUED]
+    followed.house.cancel(followed.asha, followed.sent.reply_id)
 
 
 WITHOUT_A_WORKER = [
@@ -96,104 +96,104 @@ WITHOUT_A_WORKER = [
 
 
 @pytest.mark.parametrize("end", WITHOUT_A_WORKER)
-def test_an_end_without_a_worker_is_heard_at_once(end: Callable[[Story], None]):
-    story = Story()
-    events = story.follow()
+def test_an_end_without_a_worker_is_heard_at_once(end: Callable[[FollowedReply], None]):
+    followed = FollowedReply()
+    events = followed.follow()
     assert next(events) == Heartbeat()
-    end(story)
-    ended_at = story.house.clock()
-    assert list(events)[-1] == story.ended
-    assert story.house.clock() == ended_at, "somebody had to wait for it"
+    end(followed)
+    ended_at = followed.house.clock()
+    assert list(events)[-1] == followed.ended
+    assert followed.house.clock() == ended_at, "a listener had to wait for it"
 
 
 @pytest.mark.parametrize("end", WITHOUT_A_WORKER)
-def test_its_last_piece_says_which_run_it_was(end: Callable[[Story], None]):
-    story = Story()
-    end(story)
-    chunks = story.house.stream.published(story.sent.reply_id)
-    assert chunks[-1] == Chunk(Position(story.ended.entry.turn.generation, 0), "", final=True)
+def test_its_last_piece_says_which_run_it_was(end: Callable[[FollowedReply], None]):
+    followed = FollowedReply()
+    end(followed)
+    chunks = followed.house.stream.published(followed.sent.reply_id)
+    assert chunks[-1] == Chunk(Position(followed.ended.entry.turn.generation, 0), "", final=True)
     assert [chunk.final for chunk in chunks].count(True) == 1
 
 
 def test_when_it_is_taken_away_the_stream_ends_and_is_not_found_any_more():
-    story = Story()
-    events = story.follow()
+    followed = FollowedReply()
+    events = followed.follow()
     assert next(events) == Heartbeat()
-    story.house.meanwhile.plan(lambda: story.house.use_cases.auth.erase_account(principal=story.asha))
+    followed.house.meanwhile.plan(lambda: followed.house.use_cases.auth.erase_account(principal=followed.asha))
     assert list(events) == []
     with pytest.raises(MessageNotFound):
-        story.follow()
+        followed.follow()
 
 
 def test_from_the_start_to_the_end():
-    story = Story()
-    story.house.model.will(PIECES)
-    story.house.meanwhile.plan(story.house.work)
-    assert list(story.follow()) == [
+    followed = FollowedReply()
+    followed.house.model.will(PIECES)
+    followed.house.meanwhile.plan(followed.house.work)
+    assert list(followed.follow()) == [
         Heartbeat(),
         Delta(Position(1, 5), "Once "),
         Delta(Position(1, 9), "upon"),
         Delta(Position(1, 16), " a time"),
-        story.ended,
+        followed.ended,
     ]
-    assert story.ended.entry.turn.reply_state is ReplyState.DONE
+    assert followed.ended.entry.turn.reply_state is ReplyState.DONE
 
 
 def test_each_piece_comes_as_soon_as_it_is_said():
-    story = Story()
-    events = story.follow()
+    followed = FollowedReply()
+    events = followed.follow()
     heard = [next(events)]
 
     def hear() -> None:
         heard.append(next(events))
 
-    story.house.model.will([PIECES[0], hear, PIECES[1], hear, PIECES[2], hear])
-    claimed = story.house.claim_one()
-    outcome = story.house.replying.ask_model(claimed, stop=Stop())
+    followed.house.model.will([PIECES[0], hear, PIECES[1], hear, PIECES[2], hear])
+    claimed = followed.house.claim_one()
+    outcome = followed.house.replying.ask_model(claimed, stop=Stop())
     assert [event.text for event in heard if isinstance(event, Delta)] == PIECES
-    story.house.replying.store_outcome(claimed, outcome)
-    assert list(events) == [story.ended]
-    assert story.house.clock() == story.ended.entry.turn.sent_at  # nobody has waited
+    followed.house.replying.store_outcome(claimed, outcome)
+    assert list(events) == [followed.ended]
+    assert followed.house.clock() == followed.ended.entry.turn.sent_at  # without waiting
 
 
 @pytest.mark.parametrize("late_by", range(4))
 def test_who_comes_late_gets_what_was_said_and_then_the_rest(late_by: int):
-    story = Story()
+    followed = FollowedReply()
     events: list[Iterator[StreamEvent]] = []
 
     def come() -> None:
-        events.append(story.follow())
+        events.append(followed.follow())
         # It begins to listen with the first look.
         heard.append(next(events[0]))
 
     heard: list[StreamEvent] = []
     steps: list[str | Callable[[], object]] = [*PIECES]
     steps.insert(late_by, come)
-    story.house.model.will(steps)
-    story.house.work()
+    followed.house.model.will(steps)
+    followed.house.work()
     heard += events[0]
     assert "".join(event.text for event in heard if isinstance(event, Delta)) == TEXT
-    assert heard[-1] == story.ended
+    assert heard[-1] == followed.ended
     assert not any(isinstance(event, Reset) for event in heard)
 
 
 def test_many_may_watch():
-    story = Story()
-    listeners = [story.follow() for _ in range(3)]
+    followed = FollowedReply()
+    listeners = [followed.follow() for _ in range(3)]
     for events in listeners:
         assert next(events) == Heartbeat()
-    story.house.model.will(PIECES)
-    story.house.work()
+    followed.house.model.will(PIECES)
+    followed.house.work()
     for events in listeners:
         assert "".join(event.text for event in events if isinstance(event, Delta)) == TEXT
 
 
 def test_who_goes_is_not_waited_for():
-    story = Story()
-    events = story.follow()
+    followed = FollowedReply()
+    events = followed.follow()
     next(events)
     events.close()  # type: ignore[attr-defined]
-    assert not story.house.stream._subscribers[story.sent.reply_id]
+    assert not followed.house.stream._subscribers[followed.sent.reply_id]
 
 
 # --- Where one left off ---
@@ -202,101 +202,105 @@ def test_who_goes_is_not_waited_for():
 @pytest.mark.parametrize("characters", range(len(TEXT) + 1))
 @pytest.mark.parametrize("kept", [True, False])
 def test_one_goes_on_at_any_position_when_it_is_done(characters: int, kept: bool):
-    story = told()
+    followed = followed_to_its_end()
     if not kept:
-        story.house.stream._published.clear()
+        followed.house.stream._published.clear()
     rest = [Delta(Position(1, len(TEXT)), TEXT[characters:])] if characters < len(TEXT) else []
-    assert list(story.follow(Position(1, characters))) == [*rest, story.ended]
-    assert not story.house.stream._subscribers  # what has ended is not listened to
+    assert list(followed.follow(Position(1, characters))) == [*rest, followed.ended]
+    assert not followed.house.stream._subscribers  # what has ended is not listened to
 
 
 @pytest.mark.parametrize("characters", range(10))
 def test_and_while_it_is_being_written(characters: int):
-    story = Story()
+    followed = FollowedReply()
     heard: list[StreamEvent] = []
 
     def come_back() -> None:
-        story.house.meanwhile.plan(*[lambda: None] * 3)
-        events = story.follow(Position(1, characters))
+        followed.house.meanwhile.plan(*[lambda: None] * 3)
+        events = followed.follow(Position(1, characters))
         for event in events:
             if isinstance(event, Heartbeat):
                 break
             heard.append(event)
 
-    story.house.model.will(["Once ", "upon", come_back, " a time"])
-    story.house.work()
+    followed.house.model.will(["Once ", "upon", come_back, " a time"])
+    followed.house.work()
     assert "".join(cast("Delta", event).text for event in heard) == "Once upon"[characters:]
 
 
 @pytest.mark.parametrize("position", [Position(1, 99), Position(9, 3), Position(9, 0), Position(0, 7)])
 def test_a_position_that_never_was_begins_anew(position: Position):
-    story = told()
-    assert list(story.follow(position)) == [Reset(Position(1, 0)), Delta(Position(1, 16), TEXT), story.ended]
+    followed = followed_to_its_end()
+    assert list(followed.follow(position)) == [Reset(Position(1, 0)), Delta(Position(1, 16), TEXT), followed.ended]
 
 
 # --- Another run ---
 
 
 def test_another_run_begins_anew():
-    story = Story()
-    story.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)], PIECES)
-    story.house.meanwhile.plan(
-        story.house.work, lambda: story.house.clock.advance(timedelta(seconds=2)), story.house.work
+    followed = FollowedReply()
+    followed.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)], PIECES)
+    followed.house.meanwhile.plan(
+        followed.house.work, lambda: followed.house.clock.advance(timedelta(seconds=2)), followed.house.work
     )
-    assert [event for event in story.follow() if not isinstance(event, Heartbeat)] == [
+    assert [event for event in followed.follow() if not isinstance(event, Heartbeat)] == [
         Delta(Position(1, 7), "It was "),
         Reset(Position(2, 0)),
         Delta(Position(2, 5), "Once "),
         Delta(Position(2, 9), "upon"),
         Delta(Position(2, 16), " a time"),
-        story.ended,
+        followed.ended,
     ]
 
 
 def test_one_is_told_as_soon_as_it_begins():
-    story = Story()
-    story.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)])
-    story.house.work()
-    events = story.follow()
+    followed = FollowedReply()
+    followed.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)])
+    followed.house.work()
+    events = followed.follow()
     assert next(events) == Delta(Position(1, 7), "It was ")
-    story.house.clock.advance(timedelta(seconds=2))
-    story.house.model.will([lambda: heard.append(next(events)), "Once"])
+    followed.house.clock.advance(timedelta(seconds=2))
+    followed.house.model.will([lambda: heard.append(next(events)), "Once"])
     heard: list[StreamEvent] = []
-    story.house.work()
+    followed.house.work()
     assert heard == [Reset(Position(2, 0))]
 
 
 def test_who_has_heard_nothing_yet_is_not_told_to_forget_it():
-    story = Story()
-    story.house.replying.release(story.house.claim_one())
-    story.house.model.will(PIECES)
-    story.house.work()
-    assert [type(event) for event in story.follow()] == [Delta, Ended]
+    followed = FollowedReply()
+    followed.house.replying.release(followed.house.claim_one())
+    followed.house.model.will(PIECES)
+    followed.house.work()
+    assert [type(event) for event in followed.follow()] == [Delta, Ended]
 
 
 def test_who_slept_through_a_run_begins_anew():
-    story = Story()
-    story.house.replying.release(story.house.claim_one())
+    followed = FollowedReply()
+    followed.house.replying.release(followed.house.claim_one())
     heard: list[StreamEvent] = []
 
     def come_back() -> None:
-        events = story.follow(Position(1, 3))
+        events = followed.follow(Position(1, 3))
         heard.extend([next(events), next(events)])
 
-    story.house.model.will(["Once ", come_back, "upon a time"])
-    story.house.work()
+    followed.house.model.will(["Once ", come_back, "upon a time"])
+    followed.house.work()
     assert heard == [Reset(Position(2, 0)), Delta(Position(2, 5), "Once ")]
-    assert list(story.follow(Position(1, 3))) == [Reset(Position(2, 0)), Delta(Position(2, 16), TEXT), story.ended]
+    assert list(followed.follow(Position(1, 3))) == [
+        Reset(Position(2, 0)),
+        Delta(Position(2, 16), TEXT),
+        followed.ended,
+    ]
 
 
 def test_what_a_worker_says_that_was_thought_dead_is_not_heard():
-    story = Story()
-    story.house.claim_one()
-    events = story.follow()
+    followed = FollowedReply()
+    followed.house.claim_one()
+    events = followed.follow()
     assert next(events) == Heartbeat()
-    story.publish(1, 5, "Once ")
-    story.publish(2, 7, "It was ")
-    story.publish(1, 9, "upon")
+    followed.publish(1, 5, "Once ")
+    followed.publish(2, 7, "It was ")
+    followed.publish(1, 9, "upon")
     assert [next(events) for _ in range(3)] == [
         Delta(Position(1, 5), "Once "),
         Reset(Position(2, 0)),
@@ -309,92 +313,92 @@ def test_what_a_worker_says_that_was_thought_dead_is_not_heard():
 
 
 def test_a_failure_ends_it_and_nothing_of_the_text_is_left():
-    story = Story()
-    story.house.model.will(["Once ", AnswerFailed(FailureReason.REFUSED)])
-    story.house.meanwhile.plan(story.house.work)
-    assert list(story.follow())[1:] == [Delta(Position(1, 5), "Once "), Reset(Position(1, 0)), story.ended]
-    assert story.ended.entry.turn.failure is FailureReason.REFUSED
+    followed = FollowedReply()
+    followed.house.model.will(["Once ", AnswerFailed(FailureReason.REFUSED)])
+    followed.house.meanwhile.plan(followed.house.work)
+    assert list(followed.follow())[1:] == [Delta(Position(1, 5), "Once "), Reset(Position(1, 0)), followed.ended]
+    assert followed.ended.entry.turn.failure is FailureReason.REFUSED
 
 
 def test_a_failure_without_a_word():
-    story = Story()
-    story.house.model.will(AnswerFailed(FailureReason.REFUSED))
-    story.house.meanwhile.plan(story.house.work)
-    assert list(story.follow()) == [Heartbeat(), story.ended]
-    assert list(story.follow()) == [story.ended]
+    followed = FollowedReply()
+    followed.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    followed.house.meanwhile.plan(followed.house.work)
+    assert list(followed.follow()) == [Heartbeat(), followed.ended]
+    assert list(followed.follow()) == [followed.ended]
 
 
 def test_what_was_stopped_ends_with_what_there_is_of_it():
-    story = Story()
-    claimed = story.house.claim_one()
-    events = story.follow()
+    followed = FollowedReply()
+    claimed = followed.house.claim_one()
+    events = followed.follow()
     next(events)
-    story.house.cancel(story.asha, story.sent.reply_id)
+    followed.house.cancel(followed.asha, followed.sent.reply_id)
 
     stop = Stop()
-    story.house.model.will(["Once ", stop.request, "upon"])
-    assert story.house.write(claimed, stop=stop) is ReplyState.CANCELLED
-    assert list(events) == [Delta(Position(1, 5), "Once "), story.ended]
-    assert story.ended.entry.turn.reply_state is ReplyState.CANCELLED
-    assert list(story.follow(Position(1, 2))) == [Delta(Position(1, 5), "ce "), story.ended]
+    followed.house.model.will(["Once ", stop.request, "upon"])
+    assert followed.house.write(claimed, stop=stop) is ReplyState.CANCELLED
+    assert list(events) == [Delta(Position(1, 5), "Once "), followed.ended]
+    assert followed.ended.entry.turn.reply_state is ReplyState.CANCELLED
+    assert list(followed.follow(Position(1, 2))) == [Delta(Position(1, 5), "ce "), followed.ended]
 
 
 def test_what_is_cancelled_before_it_begins_ends_with_the_next_look_at_the_database():
-    story = Story()
-    story.house.meanwhile.plan(lambda: story.house.cancel(story.asha, story.sent.reply_id))
-    assert list(story.follow()) == [Heartbeat(), story.ended]
+    followed = FollowedReply()
+    followed.house.meanwhile.plan(lambda: followed.house.cancel(followed.asha, followed.sent.reply_id))
+    assert list(followed.follow()) == [Heartbeat(), followed.ended]
 
 
 def test_a_death_in_silence_is_found_out():
-    story = Story()
-    story.house.claim_one()
-    story.publish(1, 5, "Once ")
-    events = story.follow()
+    followed = FollowedReply()
+    followed.house.claim_one()
+    followed.publish(1, 5, "Once ")
+    events = followed.follow()
     assert next(events) == Delta(Position(1, 5), "Once ")
-    before = story.house.clock()
+    before = followed.house.clock()
     assert [next(events), next(events)] == [Heartbeat()] * 2
-    assert story.house.clock() - before == 2 * timedelta(seconds=HEARTBEAT_SECONDS)
-    story.house.clock.advance(story.house.policy.deadline)
-    story.house.sweep()
-    assert list(events) == [Reset(Position(1, 0)), story.ended]
-    assert story.ended.entry.turn.failure is FailureReason.DEADLINE_EXCEEDED
+    assert followed.house.clock() - before == 2 * timedelta(seconds=HEARTBEAT_SECONDS)
+    followed.house.clock.advance(followed.house.policy.deadline)
+    followed.house.sweep()
+    assert list(events) == [Reset(Position(1, 0)), followed.ended]
+    assert followed.ended.entry.turn.failure is FailureReason.DEADLINE_EXCEEDED
 
 
 def test_an_end_that_was_stored_without_a_word_is_found_out():
-    story = Story()
-    claimed = story.house.claim_one()
-    events = story.follow()
+    followed = FollowedReply()
+    claimed = followed.house.claim_one()
+    events = followed.follow()
     next(events)
-    story.publish(1, 5, "Once ")
-    with story.house.unit_of_work() as work:  # and Redis is down
+    followed.publish(1, 5, "Once ")
+    with followed.house.unit_of_work() as work:  # and Redis is down
         work.replies.finish(claimed.claim, Answer(TEXT, "scripted"))
         work.commit()
-    assert list(events) == [Delta(Position(1, 5), "Once "), Delta(Position(1, 16), TEXT[5:]), story.ended]
+    assert list(events) == [Delta(Position(1, 5), "Once "), Delta(Position(1, 16), TEXT[5:]), followed.ended]
 
 
-def test_a_database_that_is_down_for_a_moment_cuts_nobody_off():
-    story = Story()
-    events = story.follow()
+def test_a_database_that_is_down_for_a_moment_cuts_no_listener_off():
+    followed = FollowedReply()
+    events = followed.follow()
     next(events)
-    story.house.database_probe.on = False
+    followed.house.database_probe.on = False
     assert [next(events), next(events)] == [Heartbeat()] * 2
-    story.house.database_probe.on = True
-    story.house.work()
-    assert list(events)[-1] == story.ended
-    story.house.database_probe.on = False
+    followed.house.database_probe.on = True
+    followed.house.work()
+    assert list(events)[-1] == followed.ended
+    followed.house.database_probe.on = False
     with pytest.raises(DependencyDown):
-        story.follow()  # but nobody begins to watch without
+        followed.follow()  # but nobody begins to watch without
 
 
 def test_a_message_stands_for_its_newest_reply():
-    story = told()
-    again = story.house.regenerate(story.asha, story.sent.reply_id)
-    story.house.model.will(["Another"])
-    story.house.work()
+    followed = followed_to_its_end()
+    again = followed.house.regenerate(followed.asha, followed.sent.reply_id)
+    followed.house.model.will(["Another"])
+    followed.house.work()
     # Another reply to the message goes on counting the runs: a position in one is never one in the other.
-    assert next(story.house.follow(story.asha, story.sent.message.id)) == Delta(Position(2, 7), "Another")
-    assert next(story.house.follow(story.asha, again.reply_id)) == Delta(Position(2, 7), "Another")
-    assert next(story.follow()) == Delta(Position(1, 16), TEXT)
+    assert next(followed.house.follow(followed.asha, followed.sent.message.id)) == Delta(Position(2, 7), "Another")
+    assert next(followed.house.follow(followed.asha, again.reply_id)) == Delta(Position(2, 7), "Another")
+    assert next(followed.follow()) == Delta(Position(1, 16), TEXT)
 
 
 # --- What gets lost on the way ---
@@ -463,17 +467,17 @@ class Watched(NamedTuple):
         self.rows[0] = entry._replace(turn=turn)
 
 
-STORY = Story()
-ENTRY = STORY.house.entry(STORY.asha, STORY.sent.reply_id)
+FOLLOWED = FollowedReply()
+ENTRY = FOLLOWED.house.entry(FOLLOWED.asha, FOLLOWED.sent.reply_id)
 
 
 def watched() -> Watched:
     """A reply that is waiting."""
     rows, wire = [ENTRY], Wire()
-    story = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
+    follow_reply = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
 
     def follow(after: Position = START) -> Iterator[StreamEvent]:
-        return events_of(story(user_id=STORY.asha.user_id, entry_id=STORY.sent.reply_id, after=after))
+        return events_of(follow_reply(user_id=FOLLOWED.asha.user_id, entry_id=FOLLOWED.sent.reply_id, after=after))
 
     return Watched(wire, rows, follow)
 
@@ -531,7 +535,7 @@ def test_what_was_heard_already_is_dropped_also_in_part():
     assert next(events) == Heartbeat()
 
 
-def test_what_nobody_has_kept_comes_from_the_database_at_the_end():
+def test_chunks_that_are_lost_come_from_the_database_at_the_end():
     reply = watched()
     events = reply.follow()
     next(events)

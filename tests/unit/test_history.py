@@ -10,7 +10,7 @@ from domain.replies import Answer, AnswerFailed, FailureReason
 from tests.builders import ASHA, RAVI, House
 
 
-class Story:
+class Conversation:
     """A room in which something was said."""
 
     def __init__(self, history_tokens: int, *, system_prompt: str | None = None) -> None:
@@ -32,96 +32,96 @@ class Story:
 
 
 def test_the_conversation_goes_along_oldest_first():
-    story = Story(history_tokens=1_000)
-    story.exchange("one", "eins")
-    story.exchange("two", "zwei")
-    assert story.asked() == Prompt("and now?", [Exchange("one", "eins"), Exchange("two", "zwei")], None)
+    conversation = Conversation(history_tokens=1_000)
+    conversation.exchange("one", "eins")
+    conversation.exchange("two", "zwei")
+    assert conversation.asked() == Prompt("and now?", [Exchange("one", "eins"), Exchange("two", "zwei")], None)
 
 
 def test_nothing_of_it_where_the_budget_is_nothing():
-    story = Story(history_tokens=0)
-    story.exchange("one", "eins")
-    assert story.asked() == Prompt("and now?", (), None)
+    conversation = Conversation(history_tokens=0)
+    conversation.exchange("one", "eins")
+    assert conversation.asked() == Prompt("and now?", (), None)
 
 
 def test_the_system_prompt_of_the_room_goes_along_always():
     for tokens in (0, 1_000):
-        story = Story(history_tokens=tokens, system_prompt="Talk like a pirate.")
-        assert story.asked().system == "Talk like a pirate."
-        another = story.house.room(story.asha)
-        story.house.say(story.asha, another, "hi")
-        story.house.work()
-        assert story.house.model.prompts[-1] == Prompt("hi", [] if tokens else (), None)
+        conversation = Conversation(history_tokens=tokens, system_prompt="Talk like a pirate.")
+        assert conversation.asked().system == "Talk like a pirate."
+        another = conversation.house.room(conversation.asha)
+        conversation.house.say(conversation.asha, another, "hi")
+        conversation.house.work()
+        assert conversation.house.model.prompts[-1] == Prompt("hi", [] if tokens else (), None)
 
 
 def test_turns_are_whole_and_the_newest_go_first():
     # Four characters a token: 5 tokens are 20 characters, 8 a turn.
-    story = Story(history_tokens=5)
+    conversation = Conversation(history_tokens=5)
     for letter in "abc":
-        story.exchange(letter * 4, letter.upper() * 4)
-    assert story.asked().history == [Exchange("bbbb", "BBBB"), Exchange("cccc", "CCCC")]
+        conversation.exchange(letter * 4, letter.upper() * 4)
+    assert conversation.asked().history == [Exchange("bbbb", "BBBB"), Exchange("cccc", "CCCC")]
 
 
 @pytest.mark.parametrize(("answer", "fits"), [("x" * 36, True), ("x" * 37, False)])
 def test_a_turn_that_just_fits(answer: str, fits: bool):
-    story = Story(history_tokens=10)
-    story.exchange("four", answer)
-    assert story.asked().history == ([Exchange("four", answer)] if fits else [])
+    conversation = Conversation(history_tokens=10)
+    conversation.exchange("four", answer)
+    assert conversation.asked().history == ([Exchange("four", answer)] if fits else [])
 
 
 def test_nothing_older_than_what_does_not_fit():
-    story = Story(history_tokens=10)
-    story.exchange("a", "b")
-    story.exchange("long", "x" * 100)
-    story.exchange("c", "d")
-    assert story.asked().history == [Exchange("c", "d")]
+    conversation = Conversation(history_tokens=10)
+    conversation.exchange("a", "b")
+    conversation.exchange("long", "x" * 100)
+    conversation.exchange("c", "d")
+    assert conversation.asked().history == [Exchange("c", "d")]
 
 
 def test_only_what_was_answered():
-    story = Story(history_tokens=1_000)
-    story.exchange("one", "eins")
-    story.exchange("refused", AnswerFailed(FailureReason.REFUSED))
-    sent = story.house.say(story.asha, story.room, "cancelled")
-    story.house.cancel(story.asha, sent.reply_id)
-    story.exchange("two", "zwei")
-    assert story.asked().history == [Exchange("one", "eins"), Exchange("two", "zwei")]
+    conversation = Conversation(history_tokens=1_000)
+    conversation.exchange("one", "eins")
+    conversation.exchange("refused", AnswerFailed(FailureReason.REFUSED))
+    sent = conversation.house.say(conversation.asha, conversation.room, "cancelled")
+    conversation.house.cancel(conversation.asha, sent.reply_id)
+    conversation.exchange("two", "zwei")
+    assert conversation.asked().history == [Exchange("one", "eins"), Exchange("two", "zwei")]
 
 
 def test_the_newest_reply_of_each_message():
-    story = Story(history_tokens=1_000)
-    sent = story.house.say(story.asha, story.room, "one")
-    story.house.work()
-    story.house.regenerate(story.asha, sent.reply_id)
-    story.house.model.will(Answer("eins", "scripted"))
-    story.house.work()
-    assert story.asked().history == [Exchange("one", "eins")]
+    conversation = Conversation(history_tokens=1_000)
+    sent = conversation.house.say(conversation.asha, conversation.room, "one")
+    conversation.house.work()
+    conversation.house.regenerate(conversation.asha, sent.reply_id)
+    conversation.house.model.will(Answer("eins", "scripted"))
+    conversation.house.work()
+    assert conversation.asked().history == [Exchange("one", "eins")]
 
 
 def test_another_reply_to_an_older_message_knows_what_was_said_before_it_and_not_itself():
-    story = Story(history_tokens=1_000)
-    story.exchange("one", "eins")
-    sent = story.house.say(story.asha, story.room, "two")
-    story.house.work()
-    story.exchange("three", "drei")
-    story.house.regenerate(story.asha, sent.reply_id)
-    story.house.work()
-    assert story.house.model.prompts[-1] == Prompt("two", [Exchange("one", "eins")], None)
+    conversation = Conversation(history_tokens=1_000)
+    conversation.exchange("one", "eins")
+    sent = conversation.house.say(conversation.asha, conversation.room, "two")
+    conversation.house.work()
+    conversation.exchange("three", "drei")
+    conversation.house.regenerate(conversation.asha, sent.reply_id)
+    conversation.house.work()
+    assert conversation.house.model.prompts[-1] == Prompt("two", [Exchange("one", "eins")], None)
 
 
 def test_nothing_of_other_rooms_or_people():
-    story = Story(history_tokens=1_000)
-    ravi = story.house.user(RAVI)
-    for who in (story.asha, ravi):
-        story.house.say(who, story.house.room(who), "secret")
-    story.house.work()
-    assert story.asked().history == []
+    conversation = Conversation(history_tokens=1_000)
+    ravi = conversation.house.user(RAVI)
+    for who in (conversation.asha, ravi):
+        conversation.house.say(who, conversation.house.room(who), "secret")
+    conversation.house.work()
+    assert conversation.asked().history == []
 
 
 def test_so_many_turns_and_no_more():
-    story = Story(history_tokens=10_000)
+    conversation = Conversation(history_tokens=10_000)
     for number in range(MAX_HISTORY_TURNS + 2):
-        story.exchange(str(number), "yes")
-    assert [turn.prompt for turn in story.asked().history] == [str(n) for n in range(2, MAX_HISTORY_TURNS + 2)]
+        conversation.exchange(str(number), "yes")
+    assert [turn.prompt for turn in conversation.asked().history] == [str(n) for n in range(2, MAX_HISTORY_TURNS + 2)]
 
 
 @given(
@@ -129,10 +129,10 @@ def test_so_many_turns_and_no_more():
     tokens=st.integers(1, 30),
 )
 def test_it_is_the_longest_end_of_the_conversation_that_fits(turns: list[tuple[str, str]], tokens: int):
-    story = Story(history_tokens=tokens)
+    conversation = Conversation(history_tokens=tokens)
     for prompt, answer in turns:
-        story.exchange(prompt, answer)
-    kept = list(story.asked().history)
+        conversation.exchange(prompt, answer)
+    kept = list(conversation.asked().history)
     said = [Exchange(*turn) for turn in turns]
     assert kept == said[len(said) - len(kept) :]
     budget = tokens * CHARACTERS_PER_TOKEN

@@ -20,7 +20,7 @@ from tests.builders import ASHA, RAVI, House
 DAY = timedelta(hours=24)
 
 
-class Story:
+class KeyedMessage:
     """A message that was sent with a key."""
 
     def __init__(self, **options: int) -> None:
@@ -38,43 +38,43 @@ class Story:
 
 
 def test_what_is_sent_again_with_its_key_is_answered_as_the_first_time():
-    story = Story()
-    assert not story.sent.repeated
+    keyed = KeyedMessage()
+    assert not keyed.sent.repeated
     for _ in range(3):
-        again = story.house.say(story.asha, story.room, "hi", key="k")
+        again = keyed.house.say(keyed.asha, keyed.room, "hi", key="k")
         assert again.repeated
         assert (again.message, again.reply_id, again.quota) == (
-            story.sent.message,
-            story.sent.reply_id,
-            story.sent.quota,
+            keyed.sent.message,
+            keyed.sent.reply_id,
+            keyed.sent.quota,
         )
-    assert story.accepted == (1, 1, 1)
-    assert story.house.worker_notifier.notified == 1
+    assert keyed.accepted == (1, 1, 1)
+    assert keyed.house.worker_notifier.notified == 1
 
 
 @pytest.mark.parametrize("outcome", [Answer("hello", "scripted"), AnswerFailed(FailureReason.REFUSED)])
 def test_also_when_the_reply_has_ended(outcome: Answer | Exception):
-    story = Story()
-    story.house.model.will(outcome)
-    story.house.work()
-    used = story.house.used(story.asha)
-    again = story.house.say(story.asha, story.room, "hi", key="k")
-    assert (again.repeated, again.reply_id) == (True, story.sent.reply_id)
-    assert story.accepted == (1, 1, used)
+    keyed = KeyedMessage()
+    keyed.house.model.will(outcome)
+    keyed.house.work()
+    used = keyed.house.used(keyed.asha)
+    again = keyed.house.say(keyed.asha, keyed.room, "hi", key="k")
+    assert (again.repeated, again.reply_id) == (True, keyed.sent.reply_id)
+    assert keyed.accepted == (1, 1, used)
 
 
 def test_also_when_there_is_another_reply_by_now():
-    story = Story()
-    story.house.work()
-    story.house.regenerate(story.asha, story.sent.reply_id)
-    assert story.house.say(story.asha, story.room, "hi", key="k").reply_id == story.sent.reply_id
+    keyed = KeyedMessage()
+    keyed.house.work()
+    keyed.house.regenerate(keyed.asha, keyed.sent.reply_id)
+    assert keyed.house.say(keyed.asha, keyed.room, "hi", key="k").reply_id == keyed.sent.reply_id
 
 
 def test_also_when_the_quota_is_used_up():
-    story = Story(basic_daily_prompts=1)
+    keyed = KeyedMessage(basic_daily_prompts=1)
     with pytest.raises(QuotaExhausted):
-        story.house.say(story.asha, story.room, "hi", key="another")
-    assert story.house.say(story.asha, story.room, "hi", key="k").repeated
+        keyed.house.say(keyed.asha, keyed.room, "hi", key="another")
+    assert keyed.house.say(keyed.asha, keyed.room, "hi", key="k").repeated
 
 
 def test_also_when_the_backlog_is_full():
@@ -86,50 +86,50 @@ def test_also_when_the_backlog_is_full():
 
 
 def test_the_key_stands_for_the_room_and_the_text():
-    story = Story()
-    another = story.house.room(story.asha)
-    for room, text in ((story.room, "hi "), (story.room, "Hi"), (another, "hi")):
+    keyed = KeyedMessage()
+    another = keyed.house.room(keyed.asha)
+    for room, text in ((keyed.room, "hi "), (keyed.room, "Hi"), (another, "hi")):
         with pytest.raises(IdempotencyKeyReused):
-            story.house.say(story.asha, room, text, key="k")
-    assert story.accepted == (1, 1, 1)
+            keyed.house.say(keyed.asha, room, text, key="k")
+    assert keyed.accepted == (1, 1, 1)
 
 
 def test_another_key_and_no_key_are_another_message():
-    story = Story()
+    keyed = KeyedMessage()
     for key in ("K", "k2", None, None):
-        assert not story.house.say(story.asha, story.room, "hi", key=key).repeated
-    assert story.accepted == (5, 5, 5)
+        assert not keyed.house.say(keyed.asha, keyed.room, "hi", key=key).repeated
+    assert keyed.accepted == (5, 5, 5)
 
 
 def test_the_keys_of_two_users_have_nothing_to_do_with_each_other():
-    story = Story()
-    ravi = story.house.user(RAVI)
-    theirs = story.house.say(ravi, story.house.room(ravi), "hi", key="k")
+    keyed = KeyedMessage()
+    ravi = keyed.house.user(RAVI)
+    theirs = keyed.house.say(ravi, keyed.house.room(ravi), "hi", key="k")
     assert not theirs.repeated
     assert theirs.message.user_id == ravi.user_id
-    assert story.house.used(ravi) == 1
+    assert keyed.house.used(ravi) == 1
     with pytest.raises(ChatroomNotFound):
-        story.house.say(ravi, story.room, "hi", key="another")
+        keyed.house.say(ravi, keyed.room, "hi", key="another")
 
 
 def test_a_key_counts_for_24_hours():
-    story = Story()
-    story.house.clock.advance(DAY - timedelta(microseconds=1))
-    assert story.house.say(story.asha, story.room, "hi", key="k").repeated
-    story.house.clock.advance(timedelta(microseconds=1))
-    anew = story.house.say(story.asha, story.room, "something else", key="k")
+    keyed = KeyedMessage()
+    keyed.house.clock.advance(DAY - timedelta(microseconds=1))
+    assert keyed.house.say(keyed.asha, keyed.room, "hi", key="k").repeated
+    keyed.house.clock.advance(timedelta(microseconds=1))
+    anew = keyed.house.say(keyed.asha, keyed.room, "something else", key="k")
     assert not anew.repeated
     # And from then on for what it came with then.
-    assert story.house.say(story.asha, story.room, "something else", key="k").message == anew.message
+    assert keyed.house.say(keyed.asha, keyed.room, "something else", key="k").message == anew.message
 
 
 def test_old_keys_are_forgotten_and_no_others():
-    story = Story()
-    story.house.clock.advance(DAY / 2)
-    story.house.say(story.asha, story.room, "later", key="later")
-    story.house.clock.advance(DAY / 2)
-    assert story.house.replying.purge_expired() == 1
-    assert [key for _, key in story.house.database.tables.idempotency_keys] == ["later"]
+    keyed = KeyedMessage()
+    keyed.house.clock.advance(DAY / 2)
+    keyed.house.say(keyed.asha, keyed.room, "later", key="later")
+    keyed.house.clock.advance(DAY / 2)
+    assert keyed.house.replying.purge_expired() == 1
+    assert [key for _, key in keyed.house.database.tables.idempotency_keys] == ["later"]
 
 
 def test_a_refused_request_leaves_no_key():
@@ -157,16 +157,16 @@ def test_a_refused_request_leaves_no_key():
 
 
 def test_of_many_at_once_one_is_accepted():
-    story = Story()
+    keyed = KeyedMessage()
     with ThreadPoolExecutor(16) as threads:
-        sent = list(threads.map(lambda _: story.house.say(story.asha, story.room, "again", key="new"), range(16)))
+        sent = list(threads.map(lambda _: keyed.house.say(keyed.asha, keyed.room, "again", key="new"), range(16)))
     assert sum(not one.repeated for one in sent) == 1
     assert len({(one.message.id, one.reply_id) for one in sent}) == 1
-    assert story.accepted == (2, 2, 2)
+    assert keyed.accepted == (2, 2, 2)
 
 
 def test_a_repetition_promises_what_is_kept():
-    story = Story()
-    again = story.house.say(story.asha, story.room, "hi", key="k")
-    assert story.house.work() == [ReplyState.DONE]
-    assert story.house.entry(story.asha, again.reply_id).turn.reply_content == "echo: hi"
+    keyed = KeyedMessage()
+    again = keyed.house.say(keyed.asha, keyed.room, "hi", key="k")
+    assert keyed.house.work() == [ReplyState.DONE]
+    assert keyed.house.entry(keyed.asha, again.reply_id).turn.reply_content == "echo: hi"

@@ -443,8 +443,8 @@ def test_a_client_that_leaves_gives_its_place_back(server: Running) -> None:
 
 def test_a_long_poll_is_answered_when_something_comes(server: Running) -> None:
     client = Client(server.port).get("/poll")
-    server.app.mailbox.put(b"news")
-    assert client.response()[2] == b"b'news'"
+    server.app.mailbox.put(b"event")
+    assert client.response()[2] == b"b'event'"
     assert server.app.released.get(timeout=PATIENCE) == "poll"
 
 

@@ -55,19 +55,19 @@ class HeldModel:
         return Answer(f"echo: {prompt.text}", "held")
 
 
-class Telling:
-    """A story that tells how each of its runs ended."""
+class SignallingUseCase:
+    """Wraps a use case and releases a semaphore when a run of it ends."""
 
-    def __init__(self, story: Callable[..., Any], *, done: Semaphore | None = None, failed: Semaphore) -> None:
-        """Tell of ``story``."""
-        self._story = story
+    def __init__(self, use_case: Callable[..., Any], *, done: Semaphore | None = None, failed: Semaphore) -> None:
+        """Tell of ``use_case``."""
+        self._use_case = use_case
         self._done = done
         self._failed = failed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As always."""
         try:
-            outcome = self._story(*args, **kwargs)
+            outcome = self._use_case(*args, **kwargs)
         except Exception:
             self._failed.release()
             raise
@@ -76,7 +76,7 @@ class Telling:
         return outcome
 
 
-class Shop:
+class RunningLoop:
     """A house with a loop at work, and a room for each message so that all are due at once."""
 
     def __init__(self, *, concurrency: int) -> None:
@@ -84,13 +84,13 @@ class Shop:
         self.house = House(basic_daily_prompts=1_000, reply_policy=ReplyPolicy(user_concurrency=1_000))
         self.asha = self.house.user(ASHA)
         self.model = HeldModel()
-        self.written = Semaphore(0)  # or not, for an error nobody foresaw
+        self.written = Semaphore(0)  # or not, after an unexpected error
         self.not_stored = Semaphore(0)
         replying = self.house.replying
         self.house.replying = replace(replying, ask_model=replace(replying.ask_model, language_model=self.model))
         self.loop = self.make_loop(concurrency)
         self.looked = Semaphore(0)
-        self.loop._claim = Telling(  # type: ignore[method-assign]
+        self.loop._claim = SignallingUseCase(  # type: ignore[method-assign]
             self.loop._claim, done=self.looked, failed=self.looked
         )
         self.loop.start()
@@ -101,9 +101,9 @@ class Shop:
         return ReplyLoop(
             replace(
                 replying,
-                ask_model=cast("AskModel", Telling(replying.ask_model, failed=self.written)),
+                ask_model=cast("AskModel", SignallingUseCase(replying.ask_model, failed=self.written)),
                 store_outcome=cast(
-                    "StoreOutcome", Telling(replying.store_outcome, done=self.written, failed=self.not_stored)
+                    "StoreOutcome", SignallingUseCase(replying.store_outcome, done=self.written, failed=self.not_stored)
                 ),
             ),
             self.house.worker_heartbeat,
@@ -136,9 +136,9 @@ class Shop:
 
 
 @contextmanager
-def shop(concurrency: int = 10) -> Iterator[Shop]:
+def running_loop(concurrency: int = 10) -> Iterator[RunningLoop]:
     """Closed at the end, whatever happened."""
-    opened = Shop(concurrency=concurrency)
+    opened = RunningLoop(concurrency=concurrency)
     try:
         yield opened
     finally:
@@ -147,7 +147,7 @@ def shop(concurrency: int = 10) -> Iterator[Shop]:
 
 
 def test_what_is_due_is_written():
-    with shop() as here:
+    with running_loop() as here:
         here.model.answers.release(3)
         here.say("a", "b", "c")
         here.loop.notify()
@@ -155,8 +155,8 @@ def test_what_is_due_is_written():
         assert here.states() == {ReplyState.DONE: 3}
 
 
-def test_no_more_at_once_than_allowed_however_often_it_rings():
-    with shop(concurrency=2) as here:
+def test_no_more_at_once_than_allowed_however_often_it_is_notified():
+    with running_loop(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         for _ in range(5):
             here.look()
@@ -164,8 +164,8 @@ def test_no_more_at_once_than_allowed_however_often_it_rings():
         assert here.states() == {ReplyState.RUNNING: 2, ReplyState.QUEUED: 3}
 
 
-def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
-    with shop(concurrency=2) as here:
+def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
+    with running_loop(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         here.loop.notify()
         here.model.answers.release(5)
@@ -173,18 +173,18 @@ def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
         assert here.states() == {ReplyState.DONE: 5}
 
 
-def test_work_is_found_without_any_ring():
-    with shop() as here:
+def test_work_is_found_without_any_notification():
+    with running_loop() as here:
         here.look()
-        here.say("nobody rang for this")
+        here.say("no worker was notified of this")
         here.model.answers.release()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.house.worker_heartbeat.announced
 
 
-def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
-    with shop(concurrency=1) as here:
+def test_an_unexpected_error_costs_one_attempt_and_no_slot():
+    with running_loop(concurrency=1) as here:
         here.model.faults["a"] = RuntimeError("a bug")
         here.model.answers.release(2)
         here.say("a", "b")
@@ -198,8 +198,8 @@ def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
         assert here.states() == {ReplyState.DONE: 2}
 
 
-def test_the_sweeper_fails_what_is_hopeless():
-    with shop() as here:
+def test_the_sweeper_fails_expired_replies():
+    with running_loop() as here:
         here.say("a", "b")
         here.house.clock.advance(here.house.policy.deadline)
         here.loop._sweep()
@@ -208,7 +208,7 @@ def test_the_sweeper_fails_what_is_hopeless():
 
 
 def test_the_sweeper_forgets_what_was_kept_long_enough():
-    with shop() as here:
+    with running_loop() as here:
         here.house.clock.advance(2 * AUDIT_RETENTION)
         here.loop._forget_old()
         assert not here.house.database.tables.audit_events
@@ -219,7 +219,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
     def fail() -> int:
         raise trouble
 
-    with shop() as here:
+    with running_loop() as here:
         here.loop._replying = replace(here.loop._replying, purge_expired=cast("PurgeExpired", fail))
         here.loop._forget_old()
         here.model.answers.release(1)
@@ -229,7 +229,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
 
 
 def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
-    with shop() as here:
+    with running_loop() as here:
         here.house.database_probe.on = False
         assert not here.loop._claim()
         with pytest.raises(DependencyDown):
@@ -244,7 +244,7 @@ def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
 
 
 def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
-    with shop() as here:
+    with running_loop() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -262,7 +262,7 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
         def history(self, *_args: object, **_options: object) -> Sequence[Exchange]:
             raise DependencyDown("database")
 
-    with shop() as here:
+    with running_loop() as here:
         replying = here.house.replying
         here.house.replying = replace(
             replying,
@@ -280,7 +280,7 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
 
 
 def test_a_user_may_stop_what_is_being_written():
-    with shop() as here:
+    with running_loop() as here:
         here.say("a", "b")
         here.loop.notify()
         here.wait_for(here.model.asked, 2)
@@ -297,7 +297,7 @@ def test_a_user_may_stop_what_is_being_written():
 
 
 def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_second():
-    with shop() as here:
+    with running_loop() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -315,33 +315,33 @@ def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_
         assert here.states() == {ReplyState.QUEUED: 1}
 
 
-def test_a_full_worker_rings_for_another_one():
-    with shop(concurrency=2) as here:
+def test_a_full_worker_notifies_another_one():
+    with running_loop(concurrency=2) as here:
         here.look()
         here.say("a")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.notified == rings
+        assert here.house.worker_notifier.notified == notified
         here.say("b", "c")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.notified == rings + 1
+        assert here.house.worker_notifier.notified == notified + 1
 
 
-def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_that_stays_full_does_not_notify_with_each_claim(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_NOTIFICATIONS_SECONDS", PATIENCE)
-    with shop(concurrency=1) as here:
+    with running_loop(concurrency=1) as here:
         here.say("a", "b", "c", "d")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.model.answers.release(4)
         here.loop.notify()
         here.wait_for(here.written, 4)
-        assert here.house.worker_notifier.notified == rings + 1
+        assert here.house.worker_notifier.notified == notified + 1
 
 
-def test_nobody_is_asked_about_stops_while_nothing_runs():
+def test_the_database_is_not_asked_about_stops_while_nothing_runs():
     asked: list[Collection[object]] = []
-    with shop() as here:
+    with running_loop() as here:
         find_stops = cast("FindStops", asked.append)
         here.loop._replying = replace(here.house.replying, find_stops=find_stops)
         here.loop._propagate_cancellation()
@@ -349,7 +349,7 @@ def test_nobody_is_asked_about_stops_while_nothing_runs():
 
 
 def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
-    with shop(concurrency=1) as here:
+    with running_loop(concurrency=1) as here:
         here.say("a", "b")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -364,7 +364,7 @@ def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
 
 
 def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_by_another():
-    with shop() as here:
+    with running_loop() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -379,7 +379,7 @@ def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_b
 
 
 def test_stopping_with_the_database_down_ends_all_the_same():
-    with shop() as here:
+    with running_loop() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -389,8 +389,8 @@ def test_stopping_with_the_database_down_ends_all_the_same():
         assert here.states() == {ReplyState.RUNNING: 1}  # until its lease runs out
 
 
-def test_rings_from_many_threads_take_each_reply_once():
-    with shop(concurrency=3) as here:
+def test_notifications_from_many_threads_take_each_reply_once():
+    with running_loop(concurrency=3) as here:
         here.say(*"abcdefghij")
         go = Event()
 

@@ -25,8 +25,8 @@ PERMANENT = [
 ]
 
 
-class Story:
-    """One message that waits for its reply."""
+class AcceptedMessage:
+    """A user, a chatroom and one accepted message whose reply is pending."""
 
     def __init__(self, policy: ReplyPolicy = POLICY) -> None:
         """Accept the message."""
@@ -52,11 +52,11 @@ class Story:
 
 
 def test_the_answer_is_stored_with_what_is_known_of_it():
-    story = Story()
-    story.house.model.will(Answer("Hello!", "gemini-x", input_tokens=3, output_tokens=2, truncated=True))
-    story.house.clock.advance(SECONDS)
-    assert story.house.work() == [ReplyState.DONE]
-    conversation = story.house.use_cases.chat.read_chatroom(user_id=story.asha.user_id, chatroom_id=story.room)
+    accepted = AcceptedMessage()
+    accepted.house.model.will(Answer("Hello!", "gemini-x", input_tokens=3, output_tokens=2, truncated=True))
+    accepted.house.clock.advance(SECONDS)
+    assert accepted.house.work() == [ReplyState.DONE]
+    conversation = accepted.house.use_cases.chat.read_chatroom(user_id=accepted.asha.user_id, chatroom_id=accepted.room)
     [turn] = conversation.turns
     assert (turn.reply_content, turn.model, turn.input_tokens, turn.output_tokens, turn.truncated, turn.failure) == (
         "Hello!",
@@ -66,21 +66,21 @@ def test_the_answer_is_stored_with_what_is_known_of_it():
         True,
         None,
     )
-    assert turn.finished_at == story.house.clock()
-    assert story.used == 1
+    assert turn.finished_at == accepted.house.clock()
+    assert accepted.used == 1
 
 
 def test_a_message_is_answered_once():
-    story = Story()
-    story.house.work()
-    assert story.house.work() == []
-    assert story.prompts == ["hi"]
+    accepted = AcceptedMessage()
+    accepted.house.work()
+    assert accepted.house.work() == []
+    assert accepted.prompts == ["hi"]
 
 
 def test_what_one_worker_has_another_does_not_get():
-    story = Story()
-    assert len(story.house.claim()) == 1
-    assert story.house.claim() == []
+    accepted = AcceptedMessage()
+    assert len(accepted.house.claim()) == 1
+    assert accepted.house.claim() == []
 
 
 # --- Failures ---
@@ -88,82 +88,82 @@ def test_what_one_worker_has_another_does_not_get():
 
 @pytest.mark.parametrize("reason", PERMANENT)
 def test_what_trying_again_cannot_change_fails_at_once_and_costs_nothing(reason: FailureReason):
-    story = Story()
-    story.house.model.will(AnswerFailed(reason))
-    assert story.house.work() == [ReplyState.FAILED]
-    assert story.outcome == ("failed", reason.value)
-    assert story.used == 0
+    accepted = AcceptedMessage()
+    accepted.house.model.will(AnswerFailed(reason))
+    assert accepted.house.work() == [ReplyState.FAILED]
+    assert accepted.outcome == ("failed", reason.value)
+    assert accepted.used == 0
 
 
 @pytest.mark.parametrize("reason", [BUSY, FailureReason.MODEL_UNREACHABLE])
 def test_what_may_pass_is_tried_again_after_a_while(reason: FailureReason):
-    story = Story()
-    story.house.model.will(AnswerFailed(reason))
-    assert story.house.work() == [ReplyState.QUEUED]
-    assert story.outcome == ("queued", "")
-    assert story.used == 1
-    story.house.clock.advance(2 * SECONDS)
-    assert story.house.work() == [ReplyState.DONE]
-    assert story.outcome == ("bot", "echo: hi")
-    assert story.used == 1
+    accepted = AcceptedMessage()
+    accepted.house.model.will(AnswerFailed(reason))
+    assert accepted.house.work() == [ReplyState.QUEUED]
+    assert accepted.outcome == ("queued", "")
+    assert accepted.used == 1
+    accepted.house.clock.advance(2 * SECONDS)
+    assert accepted.house.work() == [ReplyState.DONE]
+    assert accepted.outcome == ("bot", "echo: hi")
+    assert accepted.used == 1
 
 
 def test_the_wait_doubles_and_the_last_attempt_is_the_last():
-    story = Story()
-    story.house.model.will(*[AnswerFailed(BUSY)] * 3)
-    assert story.house.work() == [ReplyState.QUEUED]
-    story.house.clock.advance(2 * SECONDS - timedelta(microseconds=1))
-    assert story.house.work() == []
-    story.house.clock.advance(timedelta(microseconds=1))
-    assert story.house.work() == [ReplyState.QUEUED]
-    story.house.clock.advance(3 * SECONDS)
-    assert story.house.work() == []
-    story.house.clock.advance(SECONDS)
-    assert story.house.work() == [ReplyState.FAILED]
-    assert story.outcome == ("failed", "model_busy")
-    assert story.used == 0
-    assert len(story.house.model.prompts) == 3
+    accepted = AcceptedMessage()
+    accepted.house.model.will(*[AnswerFailed(BUSY)] * 3)
+    assert accepted.house.work() == [ReplyState.QUEUED]
+    accepted.house.clock.advance(2 * SECONDS - timedelta(microseconds=1))
+    assert accepted.house.work() == []
+    accepted.house.clock.advance(timedelta(microseconds=1))
+    assert accepted.house.work() == [ReplyState.QUEUED]
+    accepted.house.clock.advance(3 * SECONDS)
+    assert accepted.house.work() == []
+    accepted.house.clock.advance(SECONDS)
+    assert accepted.house.work() == [ReplyState.FAILED]
+    assert accepted.outcome == ("failed", "model_busy")
+    assert accepted.used == 0
+    assert len(accepted.house.model.prompts) == 3
 
 
 def test_the_providers_own_wish_is_waited_for():
-    story = Story()
-    story.house.model.will(AnswerFailed(BUSY, retry_after=30 * SECONDS))
-    story.house.work()
-    story.house.clock.advance(29 * SECONDS)
-    assert story.house.work() == []
-    story.house.clock.advance(SECONDS)
-    assert story.house.work() == [ReplyState.DONE]
+    accepted = AcceptedMessage()
+    accepted.house.model.will(AnswerFailed(BUSY, retry_after=30 * SECONDS))
+    accepted.house.work()
+    accepted.house.clock.advance(29 * SECONDS)
+    assert accepted.house.work() == []
+    accepted.house.clock.advance(SECONDS)
+    assert accepted.house.work() == [ReplyState.DONE]
 
 
 def test_a_wait_past_the_deadline_is_a_failure_now():
-    story = Story()
-    story.house.model.will(AnswerFailed(BUSY, retry_after=300 * SECONDS))
-    assert story.house.work() == [ReplyState.FAILED]
-    assert story.outcome == ("failed", "model_busy")
-    assert story.used == 0
+    accepted = AcceptedMessage()
+    accepted.house.model.will(AnswerFailed(BUSY, retry_after=300 * SECONDS))
+    assert accepted.house.work() == [ReplyState.FAILED]
+    assert accepted.outcome == ("failed", "model_busy")
+    assert accepted.used == 0
 
 
-def test_a_message_nobody_came_for_fails_at_its_deadline():
-    story = Story()
-    story.house.clock.advance(300 * SECONDS - timedelta(microseconds=1))
-    assert story.house.sweep() == 0
-    story.house.clock.advance(timedelta(microseconds=1))
-    assert story.house.claim() == []
-    assert story.house.sweep() == 1
-    assert story.outcome == ("failed", "deadline_exceeded")
-    assert story.used == 0
-    assert story.house.sweep() == 0
-    assert story.used == 0
+def test_a_message_that_no_worker_claimed_fails_at_its_deadline():
+    accepted = AcceptedMessage()
+    accepted.house.clock.advance(300 * SECONDS - timedelta(microseconds=1))
+    assert accepted.house.sweep() == 0
+    accepted.house.clock.advance(timedelta(microseconds=1))
+    assert accepted.house.claim() == []
+    assert accepted.house.sweep() == 1
+    assert accepted.outcome == ("failed", "deadline_exceeded")
+    assert accepted.used == 0
+    assert accepted.house.sweep() == 0
+    assert accepted.used == 0
 
 
 def test_a_failed_message_gives_its_prompt_back_to_the_day_that_paid():
-    story = Story(replace(POLICY, deadline=timedelta(days=1)))
-    story.house.clock.advance(timedelta(hours=23))
-    story.house.say(story.asha, story.house.room(story.asha), "of the next day")
-    story.house.model.will(AnswerFailed(FailureReason.REFUSED))
-    assert story.house.work() == [ReplyState.FAILED, ReplyState.DONE]
-    assert sorted(story.house.database.tables.daily_usage.values()) == [0, 1]
-    assert story.used == 1
+    accepted = AcceptedMessage(replace(POLICY, deadline=timedelta(days=1)))
+    accepted.house.clock.advance(timedelta(hours=23))
+    accepted.house.say(accepted.asha, accepted.house.room(accepted.asha), "of the next day")
+    accepted.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    assert accepted.house.work() == [ReplyState.FAILED, ReplyState.DONE]
+    assert sorted(accepted.house.database.tables.daily_usage.values()) == [0, 1]
+    assert accepted.used == 1
 
 
 def test_a_prompt_given_back_may_be_spent_again():
@@ -185,36 +185,36 @@ def test_a_prompt_given_back_may_be_spent_again():
 
 @pytest.mark.parametrize("reason", [BUSY, FailureReason.MODEL_UNREACHABLE])
 def test_a_provider_that_was_not_even_asked_uses_no_attempt_up(reason: FailureReason):
-    story = Story()
-    story.house.model.will(*[AnswerFailed(reason, retry_after=10 * SECONDS, asked=False)] * 5)
+    accepted = AcceptedMessage()
+    accepted.house.model.will(*[AnswerFailed(reason, retry_after=10 * SECONDS, asked=False)] * 5)
     for _ in range(5):
-        assert story.house.work() == [ReplyState.QUEUED]
-        assert story.house.reply(story.sent).attempt == 0
-        story.house.clock.advance(10 * SECONDS - timedelta(microseconds=1))
-        assert story.house.work() == []
-        story.house.clock.advance(timedelta(microseconds=1))
-    assert story.house.work() == [ReplyState.DONE]
-    assert story.house.reply(story.sent).attempt == 1
-    assert story.used == 1
+        assert accepted.house.work() == [ReplyState.QUEUED]
+        assert accepted.house.reply(accepted.sent).attempt == 0
+        accepted.house.clock.advance(10 * SECONDS - timedelta(microseconds=1))
+        assert accepted.house.work() == []
+        accepted.house.clock.advance(timedelta(microseconds=1))
+    assert accepted.house.work() == [ReplyState.DONE]
+    assert accepted.house.reply(accepted.sent).attempt == 1
+    assert accepted.used == 1
 
 
 def test_nor_does_the_wait_for_it_double():
-    story = Story()
-    story.house.model.will(*[AnswerFailed(BUSY, asked=False)] * 3)
+    accepted = AcceptedMessage()
+    accepted.house.model.will(*[AnswerFailed(BUSY, asked=False)] * 3)
     for _ in range(3):
-        assert story.house.work() == [ReplyState.QUEUED]
-        story.house.clock.advance(2 * SECONDS)
-    assert story.house.work() == [ReplyState.DONE]
+        assert accepted.house.work() == [ReplyState.QUEUED]
+        accepted.house.clock.advance(2 * SECONDS)
+    assert accepted.house.work() == [ReplyState.DONE]
 
 
 def test_a_provider_that_stays_down_is_waited_for_until_the_deadline_and_no_longer():
-    story = Story()
-    story.house.model.will(*[AnswerFailed(BUSY, retry_after=100 * SECONDS, asked=False)] * 3)
+    accepted = AcceptedMessage()
+    accepted.house.model.will(*[AnswerFailed(BUSY, retry_after=100 * SECONDS, asked=False)] * 3)
     for state in (ReplyState.QUEUED, ReplyState.QUEUED, ReplyState.FAILED):
-        assert story.house.work() == [state]
-        story.house.clock.advance(100 * SECONDS)
-    assert story.outcome == ("failed", "model_busy")
-    assert story.used == 0
+        assert accepted.house.work() == [state]
+        accepted.house.clock.advance(100 * SECONDS)
+    assert accepted.outcome == ("failed", "model_busy")
+    assert accepted.used == 0
 
 
 # --- The database goes down before the outcome is stored ---
@@ -231,32 +231,32 @@ def test_a_provider_that_stays_down_is_waited_for_until_the_deadline_and_no_long
     ],
 )
 def test_an_outcome_is_stored_once_however_often_that_is_tried(outcome: Outcome, state: ReplyState, used: int):
-    story = Story()
-    claimed = story.house.claim_one()
-    store = story.house.replying.store_outcome
-    story.house.database_probe.on = False
+    accepted = AcceptedMessage()
+    claimed = accepted.house.claim_one()
+    store = accepted.house.replying.store_outcome
+    accepted.house.database_probe.on = False
     for _ in range(2):
         with pytest.raises(DependencyDown):
             store(claimed, outcome)
-    story.house.database_probe.on = True
-    assert story.house.reply(story.sent).state is ReplyState.RUNNING
-    assert not story.house.stream.published(story.sent.reply_id)  # nobody is told what is not stored
+    accepted.house.database_probe.on = True
+    assert accepted.house.reply(accepted.sent).state is ReplyState.RUNNING
+    assert not accepted.house.stream.published(accepted.sent.reply_id)  # what is not stored is not published
     assert store(claimed, outcome) is state
-    row = story.house.reply(story.sent)
+    row = accepted.house.reply(accepted.sent)
     # The commit came through, and only its acknowledgement was lost.
     assert store(claimed, outcome) is None
-    assert story.house.reply(story.sent) == row
-    assert (row.state, story.used) == (state, used)
+    assert accepted.house.reply(accepted.sent) == row
+    assert (row.state, accepted.used) == (state, used)
 
 
 def test_listeners_are_told_of_the_end_when_it_is_stored():
-    story = Story()
-    story.house.model.will(AnswerFailed(BUSY))
-    story.house.work()
-    assert not any(chunk.final for chunk in story.house.stream.published(story.sent.reply_id))
-    story.house.clock.advance(2 * SECONDS)
-    story.house.work()
-    final = story.house.stream.published(story.sent.reply_id)[-1]
+    accepted = AcceptedMessage()
+    accepted.house.model.will(AnswerFailed(BUSY))
+    accepted.house.work()
+    assert not any(chunk.final for chunk in accepted.house.stream.published(accepted.sent.reply_id))
+    accepted.house.clock.advance(2 * SECONDS)
+    accepted.house.work()
+    final = accepted.house.stream.published(accepted.sent.reply_id)[-1]
     assert (final.final, final.end) == (True, (2, len("echo: hi")))
 
 
@@ -264,130 +264,130 @@ def test_listeners_are_told_of_the_end_when_it_is_stored():
 
 
 def test_the_reply_of_a_worker_that_died_goes_to_another_when_its_lease_runs_out():
-    story = Story()
-    story.house.claim_one()
-    story.house.clock.advance(60 * SECONDS - timedelta(microseconds=1))
-    assert story.house.work() == []
-    story.house.clock.advance(timedelta(microseconds=1))
-    assert story.house.sweep() == 0
-    assert story.house.claim_one().attempt == 2
+    accepted = AcceptedMessage()
+    accepted.house.claim_one()
+    accepted.house.clock.advance(60 * SECONDS - timedelta(microseconds=1))
+    assert accepted.house.work() == []
+    accepted.house.clock.advance(timedelta(microseconds=1))
+    assert accepted.house.sweep() == 0
+    assert accepted.house.claim_one().attempt == 2
 
 
 def test_a_message_that_kills_its_worker_is_tried_three_times_and_costs_nothing():
-    story = Story()
+    accepted = AcceptedMessage()
     for attempt in (1, 2, 3):
-        assert story.house.claim_one().attempt == attempt
-        story.house.clock.advance(60 * SECONDS)
-    assert story.house.claim() == []
-    assert story.house.sweep() == 1
-    assert story.outcome == ("failed", "attempts_exhausted")
-    assert story.used == 0
-    assert story.house.model.prompts == []
+        assert accepted.house.claim_one().attempt == attempt
+        accepted.house.clock.advance(60 * SECONDS)
+    assert accepted.house.claim() == []
+    assert accepted.house.sweep() == 1
+    assert accepted.outcome == ("failed", "attempts_exhausted")
+    assert accepted.used == 0
+    assert accepted.house.model.prompts == []
 
 
-def test_an_error_nobody_foresaw_counts_as_a_death():
-    story = Story()
-    story.house.model.will(RuntimeError("a bug"))
-    claimed = story.house.claim_one()
+def test_an_unexpected_error_counts_as_a_death():
+    accepted = AcceptedMessage()
+    accepted.house.model.will(RuntimeError("a bug"))
+    claimed = accepted.house.claim_one()
     with pytest.raises(RuntimeError):
-        story.house.write(claimed)
-    assert story.outcome == ("running", "")
-    story.house.clock.advance(60 * SECONDS)
-    assert story.house.work() == [ReplyState.DONE]
-    assert story.used == 1
+        accepted.house.write(claimed)
+    assert accepted.outcome == ("running", "")
+    accepted.house.clock.advance(60 * SECONDS)
+    assert accepted.house.work() == [ReplyState.DONE]
+    assert accepted.used == 1
 
 
 @pytest.mark.parametrize(
     "too_late", [Answer("too late", "zombie"), AnswerFailed(BUSY), AnswerFailed(FailureReason.REFUSED)]
 )
 def test_a_worker_that_was_thought_dead_writes_nothing(too_late: Answer | AnswerFailed):
-    story = Story()
-    zombie = story.house.claim_one()
-    story.house.clock.advance(60 * SECONDS)
-    heir = story.house.claim_one()
-    story.house.model.will(too_late)
-    assert story.house.write(zombie) is None
-    assert story.outcome == ("running", "")
-    assert story.house.write(heir) is ReplyState.DONE
-    story.house.model.will(too_late)
-    assert story.house.write(zombie) is None
-    assert story.outcome == ("bot", "echo: hi")
-    assert story.used == 1
+    accepted = AcceptedMessage()
+    zombie = accepted.house.claim_one()
+    accepted.house.clock.advance(60 * SECONDS)
+    heir = accepted.house.claim_one()
+    accepted.house.model.will(too_late)
+    assert accepted.house.write(zombie) is None
+    assert accepted.outcome == ("running", "")
+    assert accepted.house.write(heir) is ReplyState.DONE
+    accepted.house.model.will(too_late)
+    assert accepted.house.write(zombie) is None
+    assert accepted.outcome == ("bot", "echo: hi")
+    assert accepted.used == 1
 
 
 def test_nor_does_it_undo_or_refund_again_what_the_sweeper_failed():
-    story = Story()
-    zombie = story.house.claim_one()
-    story.house.clock.advance(300 * SECONDS)
-    assert story.house.sweep() == 1
-    story.house.say(story.asha, story.house.room(story.asha), "another")
+    accepted = AcceptedMessage()
+    zombie = accepted.house.claim_one()
+    accepted.house.clock.advance(300 * SECONDS)
+    assert accepted.house.sweep() == 1
+    accepted.house.say(accepted.asha, accepted.house.room(accepted.asha), "another")
     for late in (AnswerFailed(FailureReason.REFUSED), Answer("too late", "zombie")):
-        story.house.model.will(late)
-        assert story.house.write(zombie) is None
-    assert story.outcome == ("failed", "deadline_exceeded")
-    assert story.used == 1  # the other message
+        accepted.house.model.will(late)
+        assert accepted.house.write(zombie) is None
+    assert accepted.outcome == ("failed", "deadline_exceeded")
+    assert accepted.used == 1  # the other message
 
 
-def test_a_slow_worker_may_still_finish_what_nobody_else_was_given():
-    story = Story()
-    claimed = story.house.claim_one()
-    story.house.clock.advance(61 * SECONDS)
-    assert story.house.write(claimed) is ReplyState.DONE
+def test_a_slow_worker_may_still_finish_what_was_not_claimed_again():
+    accepted = AcceptedMessage()
+    claimed = accepted.house.claim_one()
+    accepted.house.clock.advance(61 * SECONDS)
+    assert accepted.house.write(claimed) is ReplyState.DONE
 
 
 def test_handing_back_does_not_count_as_an_attempt():
-    story = Story()
+    accepted = AcceptedMessage()
     for _ in range(5):
-        claimed = story.house.claim_one()
+        claimed = accepted.house.claim_one()
         assert claimed.attempt == 1
-        story.house.replying.release(claimed)
-    assert story.outcome == ("queued", "")
-    assert story.house.work() == [ReplyState.DONE]
+        accepted.house.replying.release(claimed)
+    assert accepted.outcome == ("queued", "")
+    assert accepted.house.work() == [ReplyState.DONE]
 
 
 def test_who_has_handed_back_writes_nothing_and_hands_nothing_else_back():
-    story = Story()
-    stopped = story.house.claim_one()
-    story.house.replying.release(stopped)
-    assert story.house.write(stopped) is None
-    heir = story.house.claim_one()
-    story.house.replying.release(stopped)
-    assert story.outcome == ("running", "")
-    assert story.house.write(heir) is ReplyState.DONE
+    accepted = AcceptedMessage()
+    stopped = accepted.house.claim_one()
+    accepted.house.replying.release(stopped)
+    assert accepted.house.write(stopped) is None
+    heir = accepted.house.claim_one()
+    accepted.house.replying.release(stopped)
+    assert accepted.outcome == ("running", "")
+    assert accepted.house.write(heir) is ReplyState.DONE
 
 
 # --- Order and fairness ---
 
 
 def test_one_room_is_answered_in_order_one_at_a_time():
-    story = Story()
-    story.house.say(story.asha, story.room, "and then")
-    first = story.house.claim_one()
+    accepted = AcceptedMessage()
+    accepted.house.say(accepted.asha, accepted.room, "and then")
+    first = accepted.house.claim_one()
     assert first.prompt == "hi"
-    assert story.house.claim() == []
-    story.house.write(first)
-    assert story.house.claim_one().prompt == "and then"
+    assert accepted.house.claim() == []
+    accepted.house.write(first)
+    assert accepted.house.claim_one().prompt == "and then"
 
 
 def test_a_reply_that_waits_for_its_next_attempt_holds_up_its_room_only():
-    story = Story()
-    story.house.say(story.asha, story.room, "and then")
-    elsewhere = story.house.room(story.asha)
-    story.house.say(story.asha, elsewhere, "elsewhere")
-    story.house.model.will(AnswerFailed(BUSY))
-    assert story.house.work() == [ReplyState.QUEUED, ReplyState.DONE]
-    assert story.house.conversation(story.asha, elsewhere) == [("user", "elsewhere"), ("bot", "echo: elsewhere")]
-    story.house.clock.advance(2 * SECONDS)
-    assert story.house.work() == [ReplyState.DONE, ReplyState.DONE]
-    assert story.prompts == ["hi", "elsewhere", "hi", "and then"]
+    accepted = AcceptedMessage()
+    accepted.house.say(accepted.asha, accepted.room, "and then")
+    elsewhere = accepted.house.room(accepted.asha)
+    accepted.house.say(accepted.asha, elsewhere, "elsewhere")
+    accepted.house.model.will(AnswerFailed(BUSY))
+    assert accepted.house.work() == [ReplyState.QUEUED, ReplyState.DONE]
+    assert accepted.house.conversation(accepted.asha, elsewhere) == [("user", "elsewhere"), ("bot", "echo: elsewhere")]
+    accepted.house.clock.advance(2 * SECONDS)
+    assert accepted.house.work() == [ReplyState.DONE, ReplyState.DONE]
+    assert accepted.prompts == ["hi", "elsewhere", "hi", "and then"]
 
 
 def test_after_a_failure_the_room_goes_on():
-    story = Story()
-    story.house.say(story.asha, story.room, "and then")
-    story.house.model.will(AnswerFailed(FailureReason.REFUSED))
-    assert story.house.work() == [ReplyState.FAILED, ReplyState.DONE]
-    assert story.house.conversation(story.asha, story.room) == [
+    accepted = AcceptedMessage()
+    accepted.house.say(accepted.asha, accepted.room, "and then")
+    accepted.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    assert accepted.house.work() == [ReplyState.FAILED, ReplyState.DONE]
+    assert accepted.house.conversation(accepted.asha, accepted.room) == [
         ("user", "hi"),
         ("failed", "refused"),
         ("user", "and then"),
@@ -396,15 +396,15 @@ def test_after_a_failure_the_room_goes_on():
 
 
 def test_no_more_are_taken_than_were_asked_for_and_the_oldest_first():
-    story = Story()
-    ravi = story.house.user(RAVI)
-    story.house.say(ravi, story.house.room(ravi), "me too")
-    [first] = story.house.claim(limit=1)
-    [second] = story.house.claim(limit=1)
+    accepted = AcceptedMessage()
+    ravi = accepted.house.user(RAVI)
+    accepted.house.say(ravi, accepted.house.room(ravi), "me too")
+    [first] = accepted.house.claim(limit=1)
+    [second] = accepted.house.claim(limit=1)
     assert [first.prompt, second.prompt] == ["hi", "me too"]
 
 
-def test_a_sweep_fails_all_that_is_hopeless_in_batches():
+def test_a_sweep_fails_all_expired_replies_in_batches():
     house = House(basic_daily_prompts=250, reply_policy=replace(POLICY, user_backlog=250))
     asha = house.user(ASHA)
     room = house.room(asha)
@@ -419,19 +419,19 @@ def test_a_sweep_fails_all_that_is_hopeless_in_batches():
 
 
 def test_the_service_goes_on_while_the_model_thinks():
-    story = Story()
+    accepted = AcceptedMessage()
 
     class ThinkingModel:
         def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
             # In another thread: this one could enter its own transaction again.
-            with ThreadPoolExecutor(1) as somebody:
-                somebody.submit(story.house.say, story.asha, story.room, "are you there?").result(timeout=10)
+            with ThreadPoolExecutor(1) as executor:
+                executor.submit(accepted.house.say, accepted.asha, accepted.room, "are you there?").result(timeout=10)
             return Answer("I was thinking.", "slow")
 
-    ask_model = replace(story.house.replying.ask_model, language_model=ThinkingModel())
-    story.house.replying = replace(story.house.replying, ask_model=ask_model)
-    assert story.house.write(story.house.claim_one()) is ReplyState.DONE
-    assert story.house.conversation(story.asha, story.room) == [
+    ask_model = replace(accepted.house.replying.ask_model, language_model=ThinkingModel())
+    accepted.house.replying = replace(accepted.house.replying, ask_model=ask_model)
+    assert accepted.house.write(accepted.house.claim_one()) is ReplyState.DONE
+    assert accepted.house.conversation(accepted.asha, accepted.room) == [
         ("user", "hi"),
         ("bot", "I was thinking."),
         ("user", "are you there?"),
@@ -447,11 +447,11 @@ def test_the_model_gets_less_time_than_the_lease_and_no_more_than_is_left():
             given.append(within)
             return Answer("quick", "hurried")
 
-    def ask(story: Story, reply: ClaimedReply) -> None:
-        replace(story.house.replying.ask_model, language_model=HurriedModel())(reply, stop=Stop())
+    def ask(accepted: AcceptedMessage, reply: ClaimedReply) -> None:
+        replace(accepted.house.replying.ask_model, language_model=HurriedModel())(reply, stop=Stop())
 
     for waited in (0, 280):
-        story = Story()
-        story.house.clock.advance(waited * SECONDS)
-        ask(story, story.house.claim_one())
+        accepted = AcceptedMessage()
+        accepted.house.clock.advance(waited * SECONDS)
+        ask(accepted, accepted.house.claim_one())
     assert given == [48 * SECONDS, 20 * SECONDS]
