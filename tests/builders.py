@@ -379,12 +379,10 @@ class House:
     # --- Rooms and messages ---
 
     def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
-        """A new chatroom."""
         room = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
         return room.id
 
     def say(self, principal: Principal, room: ChatroomId, text: str, *, key: str | None = None) -> SentMessage:
-        """Send a message."""
         return self.use_cases.chat.send_message(
             sender=principal.user_id, chatroom_id=room, text=text, idempotency_key=key
         )
@@ -394,11 +392,9 @@ class House:
         return self.use_cases.chat.cancel_reply(user_id=principal.user_id, entry_id=entry_id)[1]
 
     def retry(self, principal: Principal, entry_id: MessageId | ReplyId) -> SentMessage:
-        """Ask again after a failure."""
         return self.use_cases.chat.ask_again.retry(user_id=principal.user_id, entry_id=entry_id)
 
     def regenerate(self, principal: Principal, entry_id: MessageId | ReplyId) -> SentMessage:
-        """Ask for another reply."""
         return self.use_cases.chat.ask_again.regenerate(user_id=principal.user_id, entry_id=entry_id)
 
     def entry(self, principal: Principal, entry_id: MessageId | ReplyId) -> Entry:
@@ -470,3 +466,30 @@ class House:
     def sweep(self) -> int:
         """Fail expired replies; how many that were."""
         return self.replying.fail_expired()
+
+
+class OneReply:
+    """A house in which Asha has sent one message, and the reply to it, which waits in the queue."""
+
+    def __init__(self, *, key: str | None = None, **options: Any) -> None:
+        self.house = House(**options)
+        self.asha = self.house.user(ASHA)
+        self.room = self.house.room(self.asha)
+        self.sent = self.house.say(self.asha, self.room, "hi", key=key)
+
+    @property
+    def row(self) -> ReplyRow:
+        return self.house.reply(self.sent)
+
+    @property
+    def state(self) -> ReplyState:
+        return self.row.state
+
+    @property
+    def used(self) -> int:
+        """How many prompts Asha was charged and not given back."""
+        return self.house.used(self.asha)
+
+    def follow(self, after: Position = START) -> Iterator[StreamEvent]:
+        """Watch it being written."""
+        return self.house.follow(self.asha, self.sent.reply_id, after=after)

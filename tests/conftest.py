@@ -79,7 +79,6 @@ def database_url(database_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A Redis database of this run."""
     url = servers.given_redis_url()
     if url is None:
         started: Servers = request.getfixturevalue("started_servers")
@@ -91,13 +90,11 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def clean_database(database_url: str) -> str:
-    """The database, empty."""
     servers.truncate_all_tables(database_url)
     return database_url
 
 
 @pytest.fixture
 def clean_redis(redis_url: str) -> str:
-    """The Redis database, empty."""
     servers.flush_redis(redis_url)
     return redis_url

@@ -60,7 +60,6 @@ def new_database(server_url: str, *, migrated: bool = True) -> Iterator[str]:
 
 
 def truncate_all_tables(database_url: str) -> None:
-    """Empty every table but Alembic's."""
     connection = psycopg2.connect(libpq_url(database_url))
     try:
         with connection, connection.cursor() as cursor:
@@ -87,7 +86,6 @@ def take_redis(redis_url: str) -> None:
 
 
 def flush_redis(redis_url: str) -> None:
-    """Empty the tests' database."""
     with Redis.from_url(redis_url) as redis, redis.pipeline() as pipeline:
         pipeline.flushdb()
         pipeline.set(OURS, b"1")

@@ -29,7 +29,6 @@ class StripeHouse(House):
     """A house with a Stripe. ``down``: it does not answer. ``in_between``: done once, after it has answered."""
 
     def __init__(self, policy: BillingPolicy | None = None) -> None:
-        """An empty one."""
         self.policy_of_billing = policy or BillingPolicy(price=PRICE, old_prices=frozenset({OLD_PRICE}))
         self._ids = count(1)
         self.down = False
@@ -60,11 +59,9 @@ class StripeHouse(House):
         return answer
 
     def buyer(self, phone: str = ASHA) -> "Buyer":
-        """A user who may buy."""
         return Buyer(self, self.user(phone))
 
     def deliver(self, event: Event, *, secret: str = WEBHOOK_SECRET) -> Received:
-        """The webhook is called."""
         body = orjson.dumps(event)
         signature = signature_of(body, secret=secret, at=int(self.clock().timestamp()))
         return self.use_cases.billing.receive_event(body=body, signature=signature)
@@ -81,13 +78,11 @@ class Buyer:
     """A user, and the customer they are."""
 
     def __init__(self, house: StripeHouse, principal: Principal) -> None:
-        """A user in a house."""
         self.house = house
         self.principal = principal
         self.user_id = principal.user_id
 
     def subscribe(self) -> CheckoutId:
-        """Open a checkout."""
         return self.house.use_cases.billing.subscribe(user_id=self.user_id).id
 
     def buy(self) -> str:
@@ -96,7 +91,6 @@ class Buyer:
 
     @property
     def customer_id(self) -> CustomerId:
-        """The customer."""
         with self.house.unit_of_work() as work:
             found = work.billing.customers.of(self.user_id)
         assert found is not None
@@ -104,7 +98,6 @@ class Buyer:
 
     @property
     def record(self) -> SubscriptionRecord | None:
-        """What our table says."""
         with self.house.unit_of_work() as work:
             return work.billing.subscriptions.get(self.user_id).record
 
@@ -116,5 +109,4 @@ class Buyer:
         return None if counts is None else policy.to_record(counts)
 
     def plan(self) -> Plan:
-        """What they have at this moment."""
         return self.house.use_cases.billing.show_plan_status(user_id=self.user_id).plan

@@ -1,1 +1,1 @@
-"""What `make run` needs around the service: child processes, and the embedded real servers."""
+"""A local stack for newcomers and tests: real servers out of wheels, and the service on them. Not for production."""

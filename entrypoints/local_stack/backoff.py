@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """Doubling delays from `first` to `longest` seconds.
+    """Doubling delays from ``first`` to ``longest`` seconds.
 
-    A child that lived for `healthy` seconds has earned a fresh start: the next delay is `first`.
+    A child that lived for ``healthy`` seconds has earned a fresh start: the next delay is ``first``.
     """
 
     first: float = 0.2
@@ -16,7 +16,7 @@ class Backoff:
     _next: float = 0.0
 
     def delay_after(self, lived: float) -> float:
-        """The delay after a life of `lived` seconds."""
+        """The delay after a life of ``lived`` seconds."""
         if lived >= self.healthy or not self._next:
             self._next = self.first
         delay = self._next

@@ -1,7 +1,6 @@
-"""Where the wheels of the `embedded` extra keep their programs.
+"""Where the wheels of the ``embedded`` extra keep their programs.
 
-Nothing of theirs is imported: their own way to run servers leaves orphans and, as root, changes
-the machine.
+Nothing of theirs is imported: their own way to run servers leaves orphans and, as root, changes the machine.
 """
 
 import importlib.util
@@ -13,8 +12,8 @@ from typing import NamedTuple
 
 from entrypoints.local_stack.errors import ServersUnavailable
 
-_WAY_OUT = (
-    "Either run `docker compose up`, or set DATABASE_URL and REDIS_URL to servers of your own"
+WAY_OUT = (
+    "Either run ``docker compose up``, or set DATABASE_URL and REDIS_URL to servers of your own"
     " (postgresql://user:password@host:5432/database and redis://host:6379/0)."
 )
 
@@ -36,7 +35,7 @@ def find_binaries() -> Binaries:
         if not os.access(path, os.X_OK):
             raise ServersUnavailable(
                 f"the embedded servers do not run on this platform ({sys.platform},"
-                f" {platform.machine()}): there is no program {path}. {_WAY_OUT}"
+                f" {platform.machine()}): there is no program {path}. {WAY_OUT}"
             )
     return found
 
@@ -45,7 +44,7 @@ def _package(name: str, distribution: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ServersUnavailable(
-            f"the package {distribution} is not installed, so there are no embedded servers. {_WAY_OUT}"
+            f"the package {distribution} is not installed, so there are no embedded servers. {WAY_OUT}"
         )
     return Path(spec.origin).parent
 

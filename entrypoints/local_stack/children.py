@@ -8,29 +8,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from entrypoints.local_stack import launch
 from entrypoints.local_stack.backoff import Backoff
 from entrypoints.local_stack.errors import ChildFailed
 from entrypoints.local_stack.locks import LockFile
-from entrypoints.local_stack.privileges import Account
 
-_LOG_LIMIT = 10_000_000
-# What a server needs to find its libraries and temporary files; neither settings that would
-# change its mind (PG*, LC_*) nor the keys and secrets of the application.
-_BARE = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+LOG_LIMIT = 10_000_000
+# What a server needs to find its libraries and temporary files; neither settings that would change its behaviour (PG*,
+# LC_*) nor the keys and secrets of the application.
+BARE = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def inherited_environment(**overrides: str) -> dict[str, str]:
-    """This process's whole environment and `overrides`, for a child that reads its settings."""
+    """This process's whole environment and ``overrides``, for a child that reads its settings."""
     return _own_environment() | overrides
 
 
 def bare_environment() -> dict[str, str]:
-    """An environment for programs of others, which shall not see this one's configuration."""
+    """An environment for the servers, without the configuration and the secrets of the application."""
     own = _own_environment()
-    return {name: own[name] for name in _BARE if name in own} | {"LC_ALL": "C"}
+    return {name: own[name] for name in BARE if name in own} | {"LC_ALL": "C"}
 
 
 def _own_environment() -> dict[str, str]:
@@ -40,43 +39,34 @@ def _own_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What a child is, and what is owed to it."""
-
-    role: str
-    """What messages call it."""
+    role: str  # what messages call it
     command: tuple[str, ...]
-    environment: Mapping[str, str]
-    """The complete environment."""
-    stdin: Path | None = None
-    """A file to read from; None for nothing."""
+    environment: Mapping[str, str]  # all of it
+    stdin: Path | None = None  # None: it reads nothing
+    # Asks it to end in good order. After ``grace`` seconds it is killed; ``hurry_signal`` comes before that, and at
+    # once when a second request to stop comes.
     stop_signal: signal.Signals = signal.SIGTERM
-    """Asks it to end in good order; it has `grace` seconds for that, then it is killed."""
     grace: float = 10.0
     hurry_signal: signal.Signals = signal.SIGKILL
-    """What it gets instead of more grace when somebody is impatient."""
+    # What it gets from the kernel when the supervisor is gone (with setpriv).
     death_signal: signal.Signals = signal.SIGKILL
-    """What it gets from the kernel when the supervisor is gone (Linux)."""
-    restart: bool = True
-    """Whether it is started again when it ends by itself after it was ready once."""
+    # Whether it does its work by now; may block for a second. None: that cannot be asked.
     ready: Callable[[], bool] | None = None
-    """Whether it does its work by now; None if that cannot be asked. May block for a second."""
     ready_within: float = 60.0
-    log: Path | None = None
-    """Where its output is appended; None for the supervisor's own output."""
-    account: Account | None = None
-    """The user it becomes, if it may not run as root; it is able to open `must_read` then."""
+    log: Path | None = None  # its output is appended; None: the supervisor's own output
+    # The user it becomes if it may not run as root; it can open ``must_read`` then.
+    account: launch.Account | None = None
     must_read: tuple[str, ...] = ()
+    # A lock file that it and every process it creates hold while they live.
     lock: Path | None = None
-    """A lock file that it and every process it creates hold while they live."""
+    # Called before every start, with the lock held.
     before_start: Callable[[], None] | None = None
-    """Runs before every start, with the lock held."""
 
 
 class Child:
-    """A child and its successors: after `spawn` and an end, it can be spawned again."""
+    """A child and its successors: after ``spawn`` and an end, it can be spawned again."""
 
     def __init__(self, spec: ChildSpec, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is started yet."""
         self.spec = spec
         self.established = False
         self.restart_at: float | None = None
@@ -110,18 +100,16 @@ class Child:
         return self._process.poll() is not None
 
     def is_ready(self) -> bool:
-        """Whether it does its work by now."""
         return self.spec.ready is None or self.spec.ready()
 
     def plan_restart(self) -> float:
-        """Note when the next `spawn` is due; returns in how many seconds."""
+        """Note when the next ``spawn`` is due; returns in how many seconds."""
         now = self._clock()
         delay = self._backoff.delay_after(now - self._spawned_at)
         self.restart_at = now + delay
         return delay
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself."""
         if self._process is not None:
             self._process.send_signal(number)
 
@@ -155,20 +143,20 @@ class Child:
             spec.before_start()
         given = stack.enter_context((spec.stdin or Path(os.devnull)).open("rb"))
         output = stack.enter_context(open_log(spec.log)) if spec.log else None
-        process = subprocess.Popen(  # noqa: S603 (no shell, and a command of our own)
-            launch.command_line(
-                spec.command,
-                death_signal=spec.death_signal,
-                account=spec.account,
-                must_read=spec.must_read,
-            ),
+        user: dict[str, Any] = {}
+        privileges: list[str] = []
+        if spec.account:
+            user, privileges = launch.as_account(spec.account, must_read=[*spec.must_read, spec.command[0]])
+        process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 (a command of our own)
+            launch.command_line(spec.command, death_signal=spec.death_signal, privileges=privileges),
+            **user,
             env=spec.environment,
             stdin=given,
             stdout=output,
             stderr=output,
             pass_fds=(lock.descriptor,) if lock else (),
-            # Its own session: Ctrl-C on the terminal reaches the supervisor alone, which then
-            # stops the children in their order.
+            # Its own session: Ctrl-C on the terminal reaches the supervisor alone, which then stops the children in
+            # their order.
             start_new_session=True,
         )
         if lock:
@@ -179,7 +167,7 @@ class Child:
 def open_log(path: Path) -> IO[bytes]:
     """Open a log for appending; a long one of the past is put aside first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > _LOG_LIMIT:
+    if path.exists() and path.stat().st_size > LOG_LIMIT:
         path.replace(path.with_name(path.name + ".1"))
     return path.open("ab")
 

@@ -1,7 +1,7 @@
 """Real servers without an installation: Postgres and Valkey out of Python wheels.
 
-For `make run` on a bare machine and for tests. They are ordinary child processes; all they own is
-below one data directory, readable by its owner only:
+For ``make run`` on a bare machine and for tests. They are ordinary child processes; all they own is below one data
+directory, readable by its owner only:
 
     postgres/           the database             postgres.password   its password
     valkey/             the append-only file     valkey.password, valkey.conf
@@ -26,8 +26,8 @@ from entrypoints.local_stack.postgres import Postgres
 from entrypoints.local_stack.processes import Supervisor
 from entrypoints.local_stack.valkey import Valkey
 
-_ORPHAN_ENDS_WITHIN = 30.0
-_PORT_ATTEMPTS = 3
+ORPHAN_ENDS_WITHIN = 30.0
+PORT_ATTEMPTS = 3
 
 
 class Servers(NamedTuple):
@@ -41,12 +41,11 @@ class Servers(NamedTuple):
 def embedded_servers(data_dir: Path, *, durable: bool = True) -> Iterator[Servers]:
     """Run both servers in the background for the length of a block, for tests and small tools.
 
-    Their data stays in `data_dir`. `durable=False` makes writes much cheaper: then Valkey keeps
-    nothing, and a power failure may destroy the database. Raises SupervisorError if they cannot
-    run.
+    Their data stays in ``data_dir``. ``durable=False`` makes writes cheaper: Valkey keeps nothing then, and a power
+    failure may destroy the database. Raises SupervisorError if they cannot run.
 
-    Use it in the main thread: on Linux the servers also end when the thread that started them
-    does, so that nothing is left even after kill -9. A server that dies is not started again.
+    Use it in the main thread: the servers end when the thread that started them does, so that nothing is left even
+    after kill -9 (docs/decisions/0015 says where not). A server that dies is not started again.
     """
     data_dir = data_dir.absolute()
     with sole_user_of(data_dir):
@@ -61,9 +60,9 @@ def embedded_servers(data_dir: Path, *, durable: bool = True) -> Iterator[Server
 
 
 def start_postgres(supervisor: Supervisor, data_dir: Path, *, durable: bool = True) -> str:
-    """Start the embedded Postgres as a child of `supervisor`; returns its URL when it answers.
+    """Start the embedded Postgres as a child of ``supervisor``; returns its URL when it answers.
 
-    The caller is the sole user of `data_dir`. Creates the database if there is none.
+    The caller is the sole user of ``data_dir``. Creates the database if there is none.
     """
     server = Postgres(find_binaries(), data_dir, durable)
     _end_orphan(supervisor, server.lock, "postgres", signal.SIGINT)
@@ -78,7 +77,7 @@ def start_postgres(supervisor: Supervisor, data_dir: Path, *, durable: bool = Tr
 
 
 def start_valkey(supervisor: Supervisor, data_dir: Path, *, durable: bool = True) -> str:
-    """Start the embedded Valkey as a child of `supervisor`; returns its URL when it answers."""
+    """Start the embedded Valkey as a child of ``supervisor``; returns its URL when it answers."""
     server = Valkey(find_binaries(), data_dir, durable)
     _end_orphan(supervisor, server.lock, "valkey-server", signal.SIGTERM)
     started = time.monotonic()
@@ -93,8 +92,8 @@ def _say_ready(supervisor: Supervisor, role: str, port: int, started: float) -> 
 
 
 def _start(supervisor: Supervisor, spec_on: Callable[[int], ChildSpec]) -> int:
-    """Start a server on a free port; on another one if somebody else was quicker to take it."""
-    for attempts_left in reversed(range(_PORT_ATTEMPTS)):
+    """Start a server on a free port; on another one if it was taken meanwhile."""
+    for attempts_left in reversed(range(PORT_ATTEMPTS)):
         port = ports.free_loopback_port()
         try:
             supervisor.start(spec_on(port))
@@ -107,11 +106,8 @@ def _start(supervisor: Supervisor, spec_on: Callable[[int], ChildSpec]) -> int:
 
 
 def _end_orphan(supervisor: Supervisor, path: Path, program: str, stop_signal: signal.Signals) -> None:
-    """Wait for a server whose supervisor was killed; the kernel told it to stop (Linux).
-
-    Elsewhere nobody did, so it is told now: no supervisor lives that could still need it.
-    """
-    deadline = time.monotonic() + _ORPHAN_ENDS_WITHIN
+    """Wait for a server whose supervisor was killed. Where the kernel did not tell it to stop, it is told now."""
+    deadline = time.monotonic() + ORPHAN_ENDS_WITHIN
     told = False
     while not _is_free(path):
         if not told:

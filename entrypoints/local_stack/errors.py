@@ -1,4 +1,4 @@
-"""The failures a person at the terminal is expected to meet, and one that is none."""
+"""Expected failures, with texts for the person at the terminal, and a request to stop."""
 
 
 class SupervisorError(Exception):
@@ -14,4 +14,4 @@ class ServersUnavailable(SupervisorError):
 
 
 class StopRequested(Exception):
-    """Someone asked the supervisor to stop (Ctrl-C, SIGTERM) while it waited for something."""
+    """A request to stop (Ctrl-C, SIGTERM) came while the supervisor waited for something."""

@@ -1,84 +1,102 @@
-"""The last step before a child's program: tie it to its parent, change the user, execute.
+"""How a child is started: it ends with its parent, and does not run as root if it may not.
 
-Runs as `python -I -S launch.py [options] -- PROGRAM ARGUMENT…`, by its path, so that it is found
-whatever the working directory and PYTHONPATH are, and so that nothing lying about in the working
-directory is imported while this process may still be root. It replaces itself with the program:
-the process keeps its id and shows the program's own command line.
-
-A separate program, rather than `preexec_fn`, because Python code between fork and exec may hang
-in a parent with threads.
+``setpriv`` (util-linux) does what needs system calls that Python has no names for; it is only put in front of the
+command. Where it is missing (macOS, busybox), children outlive a supervisor that is killed with ``kill -9``
+(docs/decisions/0015).
 """
 
-import argparse
 import os
+import shutil
 import signal
-import sys
+import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
-if not __package__:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from entrypoints import parent_death
-from entrypoints.local_stack import privileges
 from entrypoints.local_stack.errors import SupervisorError
 
-CANNOT_LAUNCH = 126  # the shell's status for "found, but cannot be executed"
+# The kernel reports only the deaths that follow its being asked: this notices a parent that died just before.
+UNLESS_ORPHANED = 'test "$PPID" = "$0" && exec "$@"'
+FIRST_HIDDEN = 'for path; do test -r "$path" || { printf %s "$path"; break; }; done'
+
+CAP_SETPCAP = 8
+# What lets a process into directories of others, the smaller right first. Docker gives root only the larger one.
+PASSES = {"dac_read_search": 2, "dac_override": 1}
 
 
-def command_line(
-    command: Sequence[str],
-    *,
-    death_signal: signal.Signals,
-    account: privileges.Account | None = None,
-    must_read: Sequence[str] = (),
-) -> list[str]:
-    """What to execute so that `command` runs as a child of *this* process and dies with it.
+class Account(NamedTuple):
+    """A user of the operating system, by number."""
 
-    With `account`, which takes root, the program runs as that user and can open `must_read`.
+    uid: int
+    gid: int
+
+
+def command_line(command: Sequence[str], *, death_signal: signal.Signals, privileges: Sequence[str] = ()) -> list[str]:
+    """What to execute so that ``command`` gets ``death_signal`` from the kernel when this thread ends, even by kill -9.
+
+    The child has to be started by the calling thread, so use the main one. It keeps its process id and shows the
+    command line of ``command`` in the end. ``privileges`` are options of setpriv.
     """
-    line = [sys.executable, "-I", "-S", str(Path(__file__).resolve())]
-    line += ["--parent", str(os.getpid()), "--death-signal", death_signal.name]
-    if account is not None:
-        line += ["--become", f"{account.uid}:{account.gid}"]
-        line += [word for path in must_read for word in ("--must-read", path)]
-    return [*line, "--", *command]
+    setpriv = find_setpriv()
+    if setpriv is None:
+        return list(command)
+    tied = ["--pdeathsig", death_signal.name, "/bin/sh", "-c", UNLESS_ORPHANED, str(os.getpid())]
+    return [setpriv, *privileges, *tied, *command]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Become the program. Returns (a status, after a line on stderr) only if that failed."""
-    options = _parse(arguments)
-    # The death signal may come at any moment, and it should not end in a KeyboardInterrupt.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        if options.become is not None:
-            privileges.become(options.become, must_read=[*options.must_read, options.command[0]])
-        # After the change of user, which clears it.
-        parent_death.die_with_parent(options.death_signal, parent=options.parent)
-        os.execvp(options.command[0], options.command)  # noqa: S606 (that is the purpose)
-    except (SupervisorError, OSError) as fault:
-        sys.stderr.write(f"cannot start {options.command[0]}: {fault}\n")
-    return CANNOT_LAUNCH
+def as_account(account: Account, *, must_read: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """How root starts a child as ``account`` that can open ``must_read``: arguments of Popen, and options of setpriv.
+
+    PostgreSQL refuses to run as root, but its programs and data may lie below a directory that only root may enter,
+    such as /root. To open that to everybody would be a bad surprise. So the child keeps one capability: to pass
+    through directories of others (which includes reading files of others), and only if it needs that.
+
+    Raises SupervisorError if it needs it and this root user cannot give it.
+    """
+    user: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []}
+    hidden = _hidden(user, must_read)
+    if not hidden:
+        return user, []
+    kept = capability_to_keep(_permitted()) if find_setpriv() else None
+    if kept is None:
+        raise SupervisorError(
+            f"user {account.uid} cannot reach {hidden}, and root has no way to let it in here: that takes setpriv (of"
+            " util-linux) and CAP_SETPCAP with CAP_DAC_READ_SEARCH or CAP_DAC_OVERRIDE. Put DATA_DIR and the checkout"
+            " where other users may enter, or do not run as root."
+        )
+    options = ["--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]
+    # Without this bit access(2), by which Postgres looks for its own executable, ignores the capabilities of a process
+    # whose real user is not root.
+    options += ["--securebits", "+no_setuid_fixup"]
+    return {}, [*options, "--inh-caps", f"-all,+{kept}", "--ambient-caps", f"-all,+{kept}"]
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="launch", allow_abbrev=False)
-    parser.add_argument("--parent", type=int)
-    parser.add_argument("--death-signal", type=_signal, default=signal.SIGKILL)
-    parser.add_argument("--become", type=_account, metavar="UID:GID")
-    parser.add_argument("--must-read", action="append", default=[], metavar="PATH")
-    parser.add_argument("command", nargs="+")
-    return parser.parse_args(arguments)
+def capability_to_keep(permitted: int) -> str | None:
+    """The least capability that opens directories of others, out of the bit set ``permitted``."""
+    if not permitted >> CAP_SETPCAP & 1:
+        return None
+    return next((name for name, bit in PASSES.items() if permitted >> bit & 1), None)
 
 
-def _signal(name: str) -> signal.Signals:
-    return signal.Signals[name]
+@cache
+def find_setpriv() -> str | None:
+    """The path of a setpriv that can do all this; None if there is none (busybox has a lesser one)."""
+    found = shutil.which("setpriv")
+    if found is None:
+        return None
+    tried = subprocess.run([found, "--pdeathsig", "keep", "true"], capture_output=True, check=False)  # noqa: S603
+    return found if tried.returncode == 0 else None
 
 
-def _account(text: str) -> privileges.Account:
-    uid, _, gid = text.partition(":")
-    return privileges.Account(int(uid), int(gid))
+def _hidden(user: dict[str, Any], paths: Sequence[str]) -> str:
+    """The first of ``paths`` that a process of this user cannot read."""
+    line = ["/bin/sh", "-c", FIRST_HIDDEN, "sh", *paths]
+    shown: str = subprocess.run(line, **user, cwd="/", stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603
+    return shown
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _permitted() -> int:
+    """The capabilities of this process (Linux), as a bit set."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)

@@ -1,7 +1,7 @@
 """Lock files: exactly one supervisor per data directory, exactly one server per database.
 
-The kernel holds the lock (flock), not the file: it ends with the last process that has the file
-open, however that process ends, so a file left behind by kill -9 means nothing.
+The kernel holds the lock (flock), not the file: it ends with the last process that has the file open, however that
+process ends, so a file left behind by kill -9 means nothing.
 """
 
 import contextlib
@@ -18,17 +18,16 @@ from entrypoints.local_stack.errors import SupervisorError
 class LockFile:
     """An exclusive lock that is held. Its file names a process, for messages to people.
 
-    Processes that inherit the descriptor hold the lock together with this one, and keep it when
-    this one closes. So a lock handed to a server tells whether any of its processes is left.
+    Processes that inherit the descriptor hold the lock together with this one, and keep it when this one closes. So a
+    lock handed to a server tells whether any of its processes is left.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """Use `LockFile.take`."""
         self.descriptor = descriptor
 
     @classmethod
     def take(cls, path: Path) -> "LockFile | None":
-        """Take the lock, or return None at once if somebody holds it."""
+        """Take the lock, or return None at once if it is held."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,11 +42,10 @@ class LockFile:
         os.pwrite(self.descriptor, f"{pid}\n".encode(), 0)
 
     def close(self) -> None:
-        """Let go. The lock is free unless a child that inherited it still lives."""
+        """The lock is free then, unless a child that inherited it still lives."""
         os.close(self.descriptor)
 
     def __enter__(self) -> Self:
-        """Hold the lock for the length of a block."""
         return self
 
     def __exit__(
@@ -56,12 +54,10 @@ class LockFile:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let go at its end."""
         self.close()
 
 
 def named_in(path: Path) -> int | None:
-    """The process written down in a lock file, if any."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -70,9 +66,9 @@ def named_in(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def sole_user_of(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory (made if missing, for its owner only) against a second supervisor.
+    """Keep a second supervisor off the data directory, which is made if missing, for its owner only.
 
-    Raises SupervisorError, naming the other one, if there is one.
+    Raises SupervisorError, naming the process, if there is one already.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import socket
 
 
 def free_loopback_port() -> int:
-    """A port nobody listens on now. Somebody may be quicker to take it than the caller."""
+    """A port that no server listens on. Another process may take it before the caller does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

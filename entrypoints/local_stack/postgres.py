@@ -16,13 +16,13 @@ from entrypoints.local_stack import process_table
 from entrypoints.local_stack.binaries import Binaries
 from entrypoints.local_stack.children import ChildSpec, bare_environment, last_lines
 from entrypoints.local_stack.errors import ServersUnavailable
-from entrypoints.local_stack.privileges import Account
+from entrypoints.local_stack.launch import Account
 from entrypoints.local_stack.secret_files import kept_secret, write_secret
 
-_NAME = "gemini_chat"  # of the database and of its owner
+NAME = "gemini_chat"  # of the database and of its owner
 
 # For a developer's machine: a small footprint, few processes, no replication.
-_SETTINGS = {
+SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
@@ -35,49 +35,44 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
 }
-_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """The embedded Postgres of one data directory."""
-
     binaries: Binaries
     data_dir: Path
     durable: bool = True
 
     @property
     def data(self) -> Path:
-        """What Postgres calls its data directory. It exists complete or not at all."""
+        """Postgres's own data directory. It exists complete or not at all."""
         return self.data_dir / "postgres"
 
     @property
     def lock(self) -> Path:
-        """Held by every process of the server."""
+        """A file that every process of the server holds locked."""
         return self.data_dir / "postgres.lock"
 
     @property
     def log(self) -> Path:
-        """What the server says."""
         return self.data_dir / "logs" / "postgres.log"
 
     def exists(self) -> bool:
-        """Whether the database was created already."""
         return (self.data / "PG_VERSION").exists()
 
     def create(self, run: Callable[[ChildSpec], int]) -> None:
-        """Create the data and the empty database in it. Killed in the middle, it starts anew.
+        """Create the data and the empty database in it, in a directory aside that is renamed when it is complete.
 
-        Everything happens in a directory aside, which is renamed when it is complete. `run` runs
-        a child to its end and returns its status. No process of an earlier attempt may be left:
-        wait for `lock` first.
+        ``run`` runs a child to its end and returns its status. No process of an earlier attempt may be left: wait for
+        ``lock`` first.
         """
         aside = self.data_dir / "postgres.new"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(mode=0o700)
         account = _account_for(aside)
         write_secret(aside / "password", self._password())
-        write_secret(aside / "create.sql", f"CREATE DATABASE {_NAME};\n")
+        write_secret(aside / "create.sql", f"CREATE DATABASE {NAME};\n")
         _give(account, aside, aside / "password")
         for spec in (self._initdb(aside, account), self._create_database(aside, account)):
             if run(spec):
@@ -101,20 +96,19 @@ class Postgres:
             )
         if not (self.data_dir / "postgres.password").exists():
             raise ServersUnavailable(
-                f"{self.data_dir / 'postgres.password'} is missing, and without it nobody can log"
+                f"{self.data_dir / 'postgres.password'} is missing, and without it no client can log"
                 f" in to {self.data}. Restore the file, or remove both for an empty database."
             )
 
     def url(self, port: int) -> str:
         """The address of the database, password included."""
         # Without sslmode a PGSSLMODE of the environment would apply; this server has no TLS.
-        where = f"127.0.0.1:{port}/{_NAME}?sslmode=disable"
-        return f"postgresql://{_NAME}:{self._password()}@{where}"
+        where = f"127.0.0.1:{port}/{NAME}?sslmode=disable"
+        return f"postgresql://{NAME}:{self._password()}@{where}"
 
     def spec(self, port: int) -> ChildSpec:
-        """The server as a child process."""
         url = self.url(port)
-        settings = _SETTINGS | ({} if self.durable else _FORGETFUL) | {"port": str(port)}
+        settings = SETTINGS | ({} if self.durable else FORGETFUL) | {"port": str(port)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return ChildSpec(
             role="postgres",
@@ -136,7 +130,7 @@ class Postgres:
         return kept_secret(self.data_dir / "postgres.password")
 
     def _initdb(self, aside: Path, account: Account | None) -> ChildSpec:
-        command = [str(self.binaries.initdb), "--pgdata", str(aside / "data"), "--username", _NAME]
+        command = [str(self.binaries.initdb), "--pgdata", str(aside / "data"), "--username", NAME]
         command += ["--pwfile", str(aside / "password"), "--auth", "scram-sha-256"]
         # The builtin locale is the same on every machine, whatever its libc offers.
         command += ["--encoding", "UTF8", "--locale", "C"]
@@ -179,12 +173,11 @@ class Postgres:
 
 
 def postgres_answers(url: str) -> bool:
-    """Whether a Postgres lets us in at this address."""
     return why_postgres_does_not_answer(url) is None
 
 
 def why_postgres_does_not_answer(url: str) -> str | None:
-    """What Postgres, or the attempt to reach it, says; None if it lets us in."""
+    """Why no client can log in at this address; None if it can."""
     try:
         psycopg2.connect(_libpq(url), connect_timeout=2).close()
     except psycopg2.Error as fault:
@@ -193,11 +186,11 @@ def why_postgres_does_not_answer(url: str) -> str | None:
 
 
 def clear_stale_pid_file(data: Path, command_line_of: Callable[[int], str] = process_table.command_line_of) -> None:
-    """Remove a `postmaster.pid` that a killed server left behind.
+    """Remove a ``postmaster.pid`` that a killed server left behind.
 
-    Postgres does so itself, unless the number belongs to another living process of the same user
-    by now; in containers, where numbers start anew, that is common. The caller holds the server's
-    lock, so no server of ours lives; one that somebody started by hand raises ServersUnavailable.
+    Postgres does so itself, unless the number belongs to another living process of the same user by now; in containers,
+    where numbers start anew, that is common. The caller holds the server's lock, so no server of ours lives; one that
+    was started by hand raises ServersUnavailable.
     """
     pid_file = data / "postmaster.pid"
     try:
@@ -234,10 +227,10 @@ def _major_version(binaries: Binaries) -> str:
 
 
 def _account_for(path: Path) -> Account | None:
-    """The user Postgres has to become to serve `path`; None if this process's own will do."""
+    """The user Postgres has to become to serve ``path``; None if this process's own will do."""
     owner = path.stat()
     if os.geteuid() == 0:
-        return _nobody() if owner.st_uid == 0 else Account(owner.st_uid, owner.st_gid)
+        return _unprivileged() if owner.st_uid == 0 else Account(owner.st_uid, owner.st_gid)
     if owner.st_uid != os.geteuid():
         raise ServersUnavailable(
             f"{path} belongs to user {owner.st_uid} (started by root earlier?), but this is user"
@@ -246,7 +239,7 @@ def _account_for(path: Path) -> Account | None:
     return None
 
 
-def _nobody() -> Account:
+def _unprivileged() -> Account:
     """An unprivileged user that every system has. None is created."""
     for name in ("nobody", "daemon"):
         with contextlib.suppress(KeyError):

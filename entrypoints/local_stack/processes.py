@@ -1,7 +1,7 @@
-"""The care for several children: start in order, start again what died, stop in reverse order.
+"""Supervises children: starts them in order, starts again what died, stops them in reverse order.
 
-One thread, and it has to be the main one: signals arrive there, and to the kernel the end of the
-thread that created a child is the end of the child's parent.
+One thread, and it has to be the main one: signals arrive there, and to the kernel the end of the thread that created a
+child is the end of the child's parent.
 """
 
 import signal
@@ -12,17 +12,16 @@ from entrypoints.local_stack.children import Child, ChildSpec, last_lines
 from entrypoints.local_stack.errors import ChildFailed, StopRequested, SupervisorError
 from entrypoints.local_stack.inbox import Inbox
 
-_PROBE_INTERVAL = 0.03
-_AFTER_KILL = 5.0
+PROBE_INTERVAL = 0.03
+AFTER_KILL = 5.0
 
 Say = Callable[[str], None]
 
 
 class Supervisor:
-    """Owns children. Whoever makes one calls `stop` in the end, whatever happened."""
+    """Owns children. Its creator calls ``stop`` in the end, also after an exception."""
 
     def __init__(self, inbox: Inbox, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
-        """Waits by `inbox` and tells the person at the terminal by `say`."""
         self.say = say
         self._inbox = inbox
         self._clock = clock
@@ -31,8 +30,8 @@ class Supervisor:
     def start(self, *specs: ChildSpec) -> None:
         """Start children in this order, then wait until each of them is ready.
 
-        Raises ChildFailed, and forgets these children, if one of them ends or is not ready in
-        time; StopRequested if somebody asks for the end meanwhile.
+        Raises ChildFailed, after stopping these children, if one of them ends or is not ready in time; StopRequested
+        after a request to stop.
         """
         fresh = [Child(spec, self._clock) for spec in specs]
         self._children += fresh
@@ -48,7 +47,7 @@ class Supervisor:
     def run(self, spec: ChildSpec) -> int:
         """Run a child to its end and return its status (negative: killed by that signal).
 
-        Raises StopRequested if somebody asks for the end meanwhile.
+        Raises StopRequested after a request to stop.
         """
         child = Child(spec, self._clock)
         self._children.append(child)
@@ -59,14 +58,14 @@ class Supervisor:
         return child.status or 0
 
     def keep_running(self) -> None:
-        """Look after the children until somebody asks for the end (raises StopRequested)."""
+        """Look after the children until a request to stop (raises StopRequested)."""
         while True:
             self.pause()
 
     def pause(self, at_most: float | None = None) -> None:
-        """Wait for up to so many seconds, or until something happens, and look after the children.
+        """Wait for up to so many seconds, or until a signal comes, and look after the children.
 
-        Raises StopRequested if somebody asked for the end.
+        Raises StopRequested after a request to stop.
         """
         self._inbox.wait(self._until_next_restart(at_most))
         if self._inbox.stop_requests:
@@ -88,8 +87,8 @@ class Supervisor:
             if self._clock() > deadline:
                 silence = f"was not ready after {child.spec.ready_within:.0f} s"
                 raise ChildFailed(_failure(child, silence))
-            self.pause(_PROBE_INTERVAL)
-        # Even if the probe succeeded: a stranger on the same port may have answered.
+            self.pause(PROBE_INTERVAL)
+        # Even if the probe succeeded: another server on the same port may have answered.
         if child.spec.ready is not None and child.has_ended():
             raise ChildFailed(_failure(child, child.how_it_ended()))
         child.established = True
@@ -101,7 +100,7 @@ class Supervisor:
         return min([*waits, at_most] if at_most is not None else waits, default=None)
 
     def _look_after(self, child: Child) -> None:
-        if not child.established or not child.spec.restart:
+        if not child.established:
             return
         if child.restart_at is None and child.has_ended():
             self._plan_restart(child, child.how_it_ended())
@@ -142,7 +141,7 @@ class Supervisor:
         self.say(f"{child.spec.role} is still running and is made to end")
         for number in dict.fromkeys((child.spec.hurry_signal, signal.SIGKILL)):
             child.send_group_signal(number)
-            deadline = self._clock() + _AFTER_KILL
+            deadline = self._clock() + AFTER_KILL
             while not child.has_ended() and self._clock() < deadline:
                 self._inbox.wait(max(0.0, deadline - self._clock()))
 

@@ -1,4 +1,4 @@
-"""Where the embedded PostgreSQL of `make run` is at this moment, for commands that look into it."""
+"""Where the embedded PostgreSQL of ``make run`` is at this moment, for commands that look into it."""
 
 from pathlib import Path
 

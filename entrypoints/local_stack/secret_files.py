@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in `path`; made by chance the first time. Safe to put into a URL as it is."""
+    """The secret in ``path``; made by chance the first time. Safe to put into a URL as it is."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:

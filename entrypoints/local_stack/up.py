@@ -1,4 +1,4 @@
-"""What `make run` does: everything from an empty directory to a service that answers."""
+"""What ``make run`` does: everything from an empty directory to a service that answers."""
 
 import contextlib
 import http.client
@@ -6,8 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from entrypoints.local_stack import ports
 from entrypoints.local_stack.children import ChildSpec, inherited_environment
@@ -18,39 +17,12 @@ from entrypoints.local_stack.locks import sole_user_of
 from entrypoints.local_stack.postgres import why_postgres_does_not_answer
 from entrypoints.local_stack.processes import Supervisor
 from entrypoints.local_stack.valkey import why_redis_does_not_answer
+from entrypoints.settings import Settings
 
-_PORT_FREE_WITHIN = 3.0
-_EXTERNAL_ANSWERS_WITHIN = 10.0
-_READY_WITHIN = 90.0
-_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with)
-
-
-class RunSettings(Protocol):
-    """The part of the settings that matters here."""
-
-    @property
-    def host(self) -> str:
-        """Where the web server listens."""
-
-    @property
-    def port(self) -> int:
-        """On which port."""
-
-    @property
-    def database_url(self) -> str | None:
-        """A Postgres to use; None for the embedded one."""
-
-    @property
-    def redis_url(self) -> str | None:
-        """A Redis to use; None for the embedded Valkey."""
-
-    @property
-    def data_dir(self) -> Path:
-        """Where the embedded servers keep their data (absolute)."""
-
-    @property
-    def llm_provider(self) -> str:
-        """Which model answers: "gemini" or "offline"."""
+PORT_FREE_WITHIN = 3.0
+EXTERNAL_ANSWERS_WITHIN = 10.0
+READY_WITHIN = 90.0
+EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +34,11 @@ class Commands:
     worker: tuple[str, ...] = (sys.executable, "-m", "entrypoints.cli", "worker")
 
 
-def up(settings: RunSettings, commands: Commands | None = None) -> int:
+def up(settings: Settings, commands: Commands | None = None) -> int:
     """Run the whole service until SIGINT, SIGTERM or SIGHUP; then stop every process of it.
 
-    Returns the exit status: 0 if it was asked to stop, 1 (and a message on stderr) if something
-    that may well happen went wrong. A second request to stop ends the stopping quickly.
+    Returns the exit status: 0 if it was asked to stop, 1 (and a message on stderr) after an expected failure. A second
+    request to stop ends the processes that have not ended yet.
     """
     with SignalInbox.open() as inbox:
         try:
@@ -80,7 +52,7 @@ def up(settings: RunSettings, commands: Commands | None = None) -> int:
     return 0
 
 
-def _run(supervisor: Supervisor, settings: RunSettings, commands: Commands) -> None:
+def _run(supervisor: Supervisor, settings: Settings, commands: Commands) -> None:
     started = time.monotonic()
     try:
         _await_free_port(supervisor, settings)
@@ -95,7 +67,7 @@ def _run(supervisor: Supervisor, settings: RunSettings, commands: Commands) -> N
         supervisor.stop()
 
 
-def _servers(supervisor: Supervisor, settings: RunSettings) -> Servers:
+def _servers(supervisor: Supervisor, settings: Settings) -> Servers:
     database_url, redis_url = settings.database_url, settings.redis_url
     if database_url is None:
         database_url = start_postgres(supervisor, settings.data_dir)
@@ -109,7 +81,7 @@ def _servers(supervisor: Supervisor, settings: RunSettings) -> Servers:
 
 
 def _await_external(supervisor: Supervisor, setting: str, url: str, why_not: Callable[[str], str | None]) -> None:
-    deadline = time.monotonic() + _EXTERNAL_ANSWERS_WITHIN
+    deadline = time.monotonic() + EXTERNAL_ANSWERS_WITHIN
     told = False
     while (reason := why_not(url)) is not None:
         if time.monotonic() > deadline:
@@ -120,9 +92,9 @@ def _await_external(supervisor: Supervisor, setting: str, url: str, why_not: Cal
         supervisor.pause(0.2)
 
 
-def _await_free_port(supervisor: Supervisor, settings: RunSettings) -> None:
+def _await_free_port(supervisor: Supervisor, settings: Settings) -> None:
     # A moment of patience: the web server of a run that was just killed may be still ending.
-    deadline = time.monotonic() + _PORT_FREE_WITHIN
+    deadline = time.monotonic() + PORT_FREE_WITHIN
     while reason := ports.why_not(settings.host, settings.port):
         if time.monotonic() > deadline:
             raise SupervisorError(
@@ -142,7 +114,7 @@ def _migrate(supervisor: Supervisor, command: tuple[str, ...], environment: dict
 
 def _start_service(
     supervisor: Supervisor,
-    settings: RunSettings,
+    settings: Settings,
     commands: Commands,
     environment: dict[str, str],
 ) -> None:
@@ -152,16 +124,16 @@ def _start_service(
         command=commands.web,
         environment=environment,
         ready=lambda: _is_ready(settings),
-        ready_within=_READY_WITHIN,
+        ready_within=READY_WITHIN,
     )
     supervisor.start(web, ChildSpec(role="worker", command=commands.worker, environment=environment))
 
 
-def _is_ready(settings: RunSettings) -> bool:
+def _is_ready(settings: Settings) -> bool:
     return all(_status(settings, path) == 200 for path in ("/health/live", "/health/ready"))
 
 
-def _status(settings: RunSettings, path: str) -> int | None:
+def _status(settings: Settings, path: str) -> int | None:
     """The HTTP status of a path of the web server, None if it does not answer."""
     # http.client, since urllib would go through a proxy of the environment.
     connection = http.client.HTTPConnection(_address(settings.host), settings.port, timeout=2)
@@ -174,22 +146,23 @@ def _status(settings: RunSettings, path: str) -> int | None:
         connection.close()
 
 
-def _welcome(settings: RunSettings, elapsed: float) -> list[str]:
+def _welcome(settings: Settings, elapsed: float) -> list[str]:
     host = _address(settings.host)
     base = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-    model = "Gemini answers."
+    model = f"Language model: {settings.llm_provider}."
     if settings.llm_provider == "offline":
-        model = "The offline model answers, since no GEMINI_API_KEY is set."
-    lines = [f"ready after {elapsed:.1f} s. {model}", f"  API            {base}"]
-    lines.append(f"  documentation  {base}/docs")
-    if _status(settings, "/app") in (200, 301, 302, 307, 308):
-        lines.append(f"  app            {base}/app")
-    return [*lines, "  Ctrl-C stops everything."]
+        model = "The offline model answers; set GEMINI_API_KEY for Gemini."
+    return [
+        f"ready after {elapsed:.1f} s. {model}",
+        f"  API            {base}",
+        f"  documentation  {base}/docs",
+        "  Ctrl-C stops everything.",
+    ]
 
 
 def _address(host: str) -> str:
-    """Where to reach a server that listens on `host`."""
-    return _EVERYWHERE.get(host, host)
+    """Where to reach a server that listens on ``host``."""
+    return EVERYWHERE.get(host, host)
 
 
 def _say(line: str) -> None:
@@ -197,7 +170,7 @@ def _say(line: str) -> None:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    # Nobody reads any more (`make run | head`): no reason to let go of the children.
+    # OSError: the output is closed (``make run | head``), which is no reason to leave the children behind.
     encoding = stream.encoding or "utf-8"
     with contextlib.suppress(OSError):
         # Not every terminal has an ellipsis, and a path may hold anything.

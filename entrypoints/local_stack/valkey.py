@@ -13,8 +13,8 @@ from entrypoints.local_stack.binaries import Binaries
 from entrypoints.local_stack.children import ChildSpec, bare_environment
 from entrypoints.local_stack.secret_files import kept_secret, write_secret
 
-# One attempt: whoever asks decides whether to ask again. (The client's default is ten of them.)
-_IMPATIENT: dict[str, Any] = {
+# One attempt: the caller decides whether to ask again. (The client's default is ten of them.)
+IMPATIENT: dict[str, Any] = {
     "socket_timeout": 1,
     "socket_connect_timeout": 1,
     "retry": Retry(NoBackoff(), 0),
@@ -23,20 +23,17 @@ _IMPATIENT: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Valkey:
-    """The embedded Valkey of one data directory."""
-
     binaries: Binaries
     data_dir: Path
     durable: bool = True
 
     @property
     def data(self) -> Path:
-        """Where it keeps its data."""
         return self.data_dir / "valkey"
 
     @property
     def lock(self) -> Path:
-        """Held by every process of the server."""
+        """A file that every process of the server holds locked."""
         return self.data_dir / "valkey.lock"
 
     def url(self, port: int) -> str:
@@ -44,7 +41,7 @@ class Valkey:
         return f"redis://:{self._password()}@127.0.0.1:{port}/0"
 
     def spec(self, port: int) -> ChildSpec:
-        """The server as a child process. Writes its configuration, which holds the password."""
+        """The server as a child process. Writes its configuration, password included, to a file."""
         url = self.url(port)
         self.data.mkdir(mode=0o700, exist_ok=True)
         configuration = self.data_dir / "valkey.conf"
@@ -79,14 +76,13 @@ class Valkey:
 
 
 def redis_answers(url: str) -> bool:
-    """Whether a server of the Redis protocol lets us in at this address."""
     return why_redis_does_not_answer(url) is None
 
 
 def why_redis_does_not_answer(url: str) -> str | None:
-    """What Redis, or the attempt to reach it, says; None if it answers a PING."""
+    """Why no client can log in at this address; None if the server answers a PING."""
     try:
-        with redis.Redis.from_url(url, **_IMPATIENT) as client:
+        with redis.Redis.from_url(url, **IMPATIENT) as client:
             client.ping()
     except redis.RedisError as fault:
         return str(fault)

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from enum import Enum, auto
-from threading import Event
 from typing import Any, NamedTuple, Protocol, cast
 
 import httptools
@@ -47,8 +46,8 @@ class Request(NamedTuple):
 class Exchange(Protocol):
     """The request that is being answered, as far as its connection goes."""
 
-    # Cleared while the client does not read what was written; threads wait for it.
-    writable: Event
+    def cannot_write(self) -> None:
+        """The client does not read what was written."""
 
     def can_write_again(self) -> None: ...
 
@@ -152,12 +151,11 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.paused_since = self._server.now()
         if self.exchange is not None:
-            self.exchange.writable.clear()
+            self.exchange.cannot_write()
 
     def resume_writing(self) -> None:
         self.paused_since = None
         if self.exchange is not None:
-            self.exchange.writable.set()
             self.exchange.can_write_again()
 
     # What the parser calls
@@ -175,17 +173,17 @@ class Connection(asyncio.Protocol):
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        # WSGI cannot tell X_Forwarded_For from X-Forwarded-For, and proxies remove only the latter.
-        if b"_" in name:
-            return
         key = environ_name(name)
-        known = self._environ.get(key)
-        if known is not None and key == "HTTP_HOST":
-            self._environ["HTTP_HOST"] = ""  # two hosts: refused as none
+        if key is None:
             return
+        environ = self._environ
         text = value.decode("latin-1")
-        self._environ[key] = text if known is None else f"{known},{text}"
+        if key not in environ:
+            environ[key] = text
+        elif key == "HTTP_HOST":
+            environ[key] = ""  # two hosts: refused as none
+        else:
+            environ[key] = f"{environ[key]},{text}"
 
     def on_headers_complete(self) -> None:
         environ = self._environ

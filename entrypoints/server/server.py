@@ -57,9 +57,9 @@ class Exchange:
         "gone",
         "keep_alive",
         "room",
+        "unread",
         "version",
         "waiting",
-        "writable",
     )
 
     def __init__(self, connection: Connection, request: Request, client: Hashable, room: Room | None) -> None:
@@ -71,27 +71,36 @@ class Exchange:
         self.room = room
         self.gone = False
         self.waiting: Waiting | None = None
-        self.writable = Event()
-        self.writable.set()
+        # While the client does not read what was written: set when it has read enough, or left.
+        self.unread: Event | None = None
         self._resume: Callable[[], None] | None = None
 
     def client_has_left(self) -> None:
         self.gone = True
-        self.writable.set()
+        self._has_read()
         if self.waiting is not None:
             self.waiting.client_has_left()
 
     def when_writable(self, resume: Callable[[], None]) -> None:
         """Call ``resume`` when the client has read enough of what was written: now, as a rule."""
-        if self.writable.is_set():
+        if self.unread is None:
             resume()
         else:
             self._resume = resume
 
+    def cannot_write(self) -> None:
+        self.unread = Event()
+
     def can_write_again(self) -> None:
+        self._has_read()
         resume, self._resume = self._resume, None
         if resume is not None:
             resume()
+
+    def _has_read(self) -> None:
+        unread, self.unread = self.unread, None
+        if unread is not None:
+            unread.set()
 
 
 class Server:
@@ -257,7 +266,9 @@ class Server:
             written.set()
 
         self.post(write)
-        if not (written.wait(PIECE_SECONDS) and exchange.writable.wait(PIECE_SECONDS)) or exchange.gone:
+        written.wait(PIECE_SECONDS)
+        unread = exchange.unread
+        if (unread is not None and not unread.wait(PIECE_SECONDS)) or exchange.gone:
             raise ClientHasLeft
 
     def _finish(self, exchange: Exchange, data: bytes) -> None:
@@ -398,6 +409,6 @@ def _frame(piece: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-def _date() -> bytes:
+def _date() -> str:
     """The last header, and the end of the headers."""
-    return f"Date: {formatdate(usegmt=True)}\r\n\r\n".encode()
+    return f"Date: {formatdate(usegmt=True)}\r\n\r\n"

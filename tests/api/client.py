@@ -48,7 +48,6 @@ class Api:
         self.house = house or House()
 
     def guest(self) -> "Client":
-        """A client without a token."""
         return Client(self.house, application().test_client(), None)
 
     def log_in(self, phone: str) -> "Client":
@@ -113,7 +112,6 @@ def problem_of(response: TestResponse, status: int, code: str) -> dict[str, Any]
 
 
 def faulty_fields(response: TestResponse) -> set[str]:
-    """The fields named in a 422."""
     errors = problem_of(response, 422, "validation_failed")["errors"]
     assert all(lines and all(lines) for lines in errors.values())
     return set(errors)

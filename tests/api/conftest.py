@@ -9,49 +9,41 @@ from tests.stripe_house import StripeHouse
 
 @pytest.fixture
 def api() -> Api:
-    """The API on in-memory adapters."""
     return Api()
 
 
 @pytest.fixture
 def house(api: Api) -> House:
-    """The application behind the API."""
     return api.house
 
 
 @pytest.fixture
 def guest(api: Api) -> Client:
-    """A client without a token."""
     return api.guest()
 
 
 @pytest.fixture
 def asha(api: Api) -> Client:
-    """A user."""
     return api.log_in(ASHA)
 
 
 @pytest.fixture
 def ravi(api: Api) -> Client:
-    """Another user."""
     return api.log_in(RAVI)
 
 
 @pytest.fixture
 def stripe_house() -> StripeHouse:
-    """The application with a simulated Stripe."""
     return StripeHouse()
 
 
 @pytest.fixture
 def buyer(stripe_house: StripeHouse) -> Client:
-    """A user of it."""
     return Api(stripe_house).log_in(ASHA)
 
 
 @pytest.fixture
 def stripe(stripe_house: StripeHouse) -> Client:
-    """Stripe, which sends webhooks."""
     return Api(stripe_house).guest()
 
 

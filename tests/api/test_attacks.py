@@ -289,7 +289,6 @@ def test_what_a_query_has_too_much_does_not_count(scenario: Scenario, query: str
 
 
 def b64(value: object) -> str:
-    """A part of a token."""
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -303,7 +302,6 @@ def sign(
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token says."""
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
@@ -333,7 +331,6 @@ def unsigned(algorithm: object, signature: str = "") -> Callable[[Scenario], str
 
 
 def session_of_ravi(scenario: Scenario) -> str:
-    """The session id in Ravi's token."""
     return str(claims_of(scenario.ravi.token or "")["sid"])
 
 

@@ -125,8 +125,6 @@ class TestSendingACode:
 
 
 class TestVerifyingACode:
-    """POST /auth/verify-otp."""
-
     def test_the_right_code_logs_in(self, guest: Client, house: House):
         answer = guest.post("/auth/verify-otp", {"mobileNumber": "9876543210", "otp": house.code(ASHA)})
         body = body_of(answer)

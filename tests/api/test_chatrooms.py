@@ -15,7 +15,6 @@ NOWHERE = f"/chatroom/{UUID(int=1 << 100)}"
 
 
 def next_link(answer: Any) -> str | None:
-    """The address of the next page."""
     links = {link["rel"]: url for url, link in _links(answer.headers.get("Link", ""))}
     return links.get("next")
 

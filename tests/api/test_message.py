@@ -23,7 +23,6 @@ def said(asha: Client) -> Any:
 
 
 def done(asha: Client, house: House) -> Any:
-    """A message that was answered."""
     sent = said(asha)
     house.work()
     return sent

@@ -86,20 +86,16 @@ MEDIA_TYPES = {"GET /user/export": "application/x-ndjson"}
 
 
 class Operation(NamedTuple):
-    """A method of a path."""
-
     name: str
     parts: Json
 
 
 @pytest.fixture(scope="module")
 def document() -> Json:
-    """The document of the application."""
     return openapi_document(application())
 
 
 def operations(document: Json) -> Iterator[Operation]:
-    """Every operation of the document."""
     for path, methods in document["paths"].items():
         for method in METHODS & set(methods):
             yield Operation(f"{method.upper()} {path}", methods[method])

@@ -13,7 +13,6 @@ NOWHERE = f"/chatroom/{UUID(int=1 << 100)}"
 
 
 def contents(body: Any) -> list[str | None]:
-    """What was said on a page."""
     return [entry["content"] for entry in body["messages"]]
 
 

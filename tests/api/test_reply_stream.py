@@ -67,7 +67,6 @@ class EventSource:
 
 
 def watch(client: Client, path: str, last_event_id: str | None = None) -> EventSource:
-    """The whole stream of a reply."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     answer = client.get(f"{path}/stream", headers=headers)
     assert answer.status_code == 200, answer.text

@@ -66,7 +66,6 @@ class Listener:
 
 
 def ask(model: LanguageModel, text: str = "Why?", *, within: timedelta = LONG, **prompt: Any) -> Answer:
-    """The answer, its chunks unheard."""
     return model.write(Prompt(text, **prompt), within=within, stop=Stop(), on_chunk=lambda chunk: None)
 
 

@@ -32,8 +32,6 @@ RECORD = SubscriptionRecord(
 
 
 class AcceptanceContract:
-    """What every implementation of Acceptance does, and the rule that it implements."""
-
     def accept(
         self, world: World, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
     ) -> DailyQuota:
@@ -49,7 +47,6 @@ class AcceptanceContract:
         allowances: Allowances = FIVE,
         policy: ReplyPolicy = POLICY,
     ) -> tuple[DailyQuota, ReplyId]:
-        """A message of the chatroom's owner."""
         reply_id = ReplyId(new_id())
         quota = self.accept(world, a_message(room, text), reply_id, allowances=allowances, policy=policy)
         return quota, reply_id
@@ -159,26 +156,8 @@ class AcceptanceContract:
         assert conversation is not None
         assert len(conversation.turns) == 1
 
-
-class TestInMemory(AcceptanceContract):
-    """In memory."""
-
-    @pytest.fixture
-    def world(self, memory_world: MemoryWorld) -> MemoryWorld:
-        """In memory."""
-        return memory_world
-
-
-class TestInSql(AcceptanceContract):
-    """In PostgreSQL."""
-
-    @pytest.fixture
-    def world(self, real_world: SqlWorld) -> SqlWorld:
-        """In PostgreSQL."""
-        return real_world
-
     @pytest.mark.parametrize("rooms", [1, 5])
-    def test_of_many_at_once_five_are_accepted(self, world: SqlWorld, rooms: int) -> None:
+    def test_of_many_at_once_five_are_accepted(self, world: World, rooms: int) -> None:
         user = world.user()
         rooms_of_user = [world.room(user) for _ in range(rooms)]
 
@@ -187,6 +166,18 @@ class TestInSql(AcceptanceContract):
         assert len(outcomes) - len(refused) == 5
         assert all(one.used == one.limit == 5 for one in refused)
         assert world.used(user.id) == 5
+
+
+class TestInMemory(AcceptanceContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> MemoryWorld:
+        return memory_world
+
+
+class TestInSql(AcceptanceContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> SqlWorld:
+        return real_world
 
 
 class TestTheRuleInSql(TestInSql):

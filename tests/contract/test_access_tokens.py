@@ -99,8 +99,6 @@ GARBAGE = [
 
 
 class AccessTokensContract:
-    """What every implementation of AccessTokens does."""
-
     def test_what_was_issued_is_read(self, tokens: AccessTokens) -> None:
         token = tokens.issue(SESSION, at=NOW)
         for at in (NOW, NOW + timedelta(minutes=59)):

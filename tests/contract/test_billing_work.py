@@ -69,8 +69,6 @@ def write(world: World, action: Callable[[UnitOfWork], object]) -> None:
 
 
 class BillingWorkContract:
-    """What every implementation of BillingWork does."""
-
     # --- Customers ---
 
     def test_a_user_is_one_customer_however_many_add_one(self, world: World) -> None:

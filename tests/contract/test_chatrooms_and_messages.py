@@ -33,8 +33,6 @@ TEXTS = [
 
 
 class ChatroomsContract:
-    """What every implementation of Chatrooms does."""
-
     @pytest.mark.parametrize("text", TEXTS, ids=shown)
     def test_comes_back_unchanged(self, world: World, text: str) -> None:
         room = world.room(name=text, system_prompt=text, updated_at=MOMENT + timedelta(microseconds=1))
@@ -74,8 +72,6 @@ class ChatroomsContract:
 
 
 class MessagesContract:
-    """What every implementation of Messages does."""
-
     @pytest.mark.parametrize("text", TEXTS, ids=shown)
     def test_comes_back_unchanged(self, world: World, text: str) -> None:
         room = world.room()

@@ -88,8 +88,6 @@ def erase(world: World, user_id: UserId) -> dict[str, int]:
 
 
 class LeavingContract:
-    """What every implementation of Erasure, Export, AuditTrail and AuditReader does."""
-
     def test_everything_of_the_user_is_erased_and_counted(self, world: World, export: Export) -> None:
         user = lives_a_life(world)
         assert erase(world, user.id) == EVERYTHING

@@ -43,11 +43,8 @@ def purge_expired(world: World, limit: int = 100) -> int:
 
 
 class IdempotencyKeysContract:
-    """What every implementation of IdempotencyKeys does."""
-
     @pytest.fixture
     def reply(self, world: World) -> QueuedReply:
-        """Something that was accepted."""
         return world.ask(world.room())
 
     @pytest.mark.parametrize("plan", Plan)

@@ -47,12 +47,10 @@ class GeminiContract(LanguageModelContract):
 
     @pytest.fixture
     def server(self) -> Iterator[FakeGemini]:
-        """A Gemini."""
         with FakeGemini() as server:
             yield server
 
     def heard(self, body: dict[str, Any]) -> tuple[str | None, list[tuple[str, str]]]:
-        """See LanguageModelContract."""
         system = body.get("systemInstruction")
         said = [(content["role"], content["parts"][0]["text"]) for content in body["contents"]]
         return system["parts"][0]["text"] if system else None, said
@@ -101,7 +99,6 @@ class TestGeminiLegacy(GeminiContract):
 
     @pytest.fixture
     def model(self, server: FakeGemini) -> Iterator[Any]:
-        """The adapter."""
         from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel  # noqa: PLC0415
 
         model = GeminiLegacyLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
@@ -117,19 +114,16 @@ class TestOpenAiCompatible(LanguageModelContract, ClosingContract, OddAnswersCon
 
     @pytest.fixture
     def server(self) -> Iterator[FakeOpenAi]:
-        """An OpenAI."""
         with FakeOpenAi() as server:
             yield server
 
     @pytest.fixture
     def model(self, server: FakeOpenAi) -> Iterator[OpenAiCompatibleLanguageModel]:
-        """The adapter."""
         model = OpenAiCompatibleLanguageModel(base_url=server.base_url, model=MODEL, api_key=KEY)
         yield model
         model.close()
 
     def heard(self, body: dict[str, Any]) -> tuple[str | None, list[tuple[str, str]]]:
-        """See LanguageModelContract."""
         roles = {"assistant": "model"}
         said = [(roles.get(message["role"], message["role"]), message["content"]) for message in body["messages"]]
         return (said[0][1], said[1:]) if said[0][0] == "system" else (None, said)
@@ -146,7 +140,6 @@ class TestAsTheContainerBuildsIt(GeminiContract):
 
     @pytest.fixture
     def model(self, server: FakeGemini) -> Iterator[LanguageModel]:
-        """All three."""
         gemini = GeminiLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
         clock = SettableClock(datetime(2026, 1, 1, tzinfo=UTC))
         yield LanguageModelBreaker(LanguageModelFallback([gemini], clock=clock), clock=clock)

@@ -70,8 +70,6 @@ def guess_wrong(store: OtpStore, times: int, pass_time: PassTime, purpose: Purpo
 
 
 class BudgetContract(Stores):
-    """What every implementation of OtpStore does about guessing, and about codes that were never sent."""
-
     def test_twenty_wrong_codes_lock_the_number_whatever_is_sent_in_between(
         self, store: OtpStore, pass_time: PassTime
     ) -> None:
@@ -221,8 +219,6 @@ def refused(sends: OtpBudget, phone: PhoneNumber, address: str | None, caps: Sen
 
 
 class SendsContract(Stores):
-    """What every implementation of OtpBudget does."""
-
     def test_without_caps_everything_is_sent(self, sends: OtpBudget) -> None:
         for _ in range(50):
             sends.take(ASHA, HERE, SendCaps(per_number=None))

@@ -48,8 +48,6 @@ def lock(store: OtpStore, purpose: Purpose = Purpose.LOGIN) -> None:
 
 
 class OtpStoreContract:
-    """What every implementation of OtpStore does."""
-
     @pytest.mark.parametrize("purpose", Purpose)
     def test_the_right_code_is_good_once(self, store: OtpStore, purpose: Purpose) -> None:
         store.put(ASHA, purpose, "123456", POLICY)

@@ -30,8 +30,6 @@ TEXTS = [
 
 
 class PasswordHasherContract:
-    """What every implementation of PasswordHasher does."""
-
     @pytest.mark.parametrize("password", TEXTS, ids=shown)
     def test_the_password_matches_and_its_neighbours_do_not(self, hasher: PasswordHasher, password: str) -> None:
         kept = hasher.hash(password)

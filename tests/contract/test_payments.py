@@ -28,7 +28,7 @@ NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 THREADS = 8
 
 
-class Shop(ABC):
+class Provider(ABC):
     """A payment provider, and the world beyond it."""
 
     payments: Payments
@@ -50,7 +50,7 @@ class Shop(ABC):
     def go_down(self) -> None: ...
 
 
-class MemoryShop(Shop):
+class MemoryProvider(Provider):
     def __init__(self) -> None:
         self.clock = SettableClock(NOW)
         self.memory = MemoryPayments(self.clock)
@@ -72,7 +72,7 @@ class MemoryShop(Shop):
         self.memory.down = True
 
 
-class FakeShop(Shop):
+class StripeProvider(Provider):
     """Stripe's library in front of the stand-in."""
 
     def __init__(
@@ -109,42 +109,40 @@ def an_order(user_id: UserId) -> Order:
 
 
 class PaymentsContract:
-    """What every implementation of Payments does."""
+    def customer(self, provider: Provider) -> CustomerId:
+        return provider.payments.new_customer(a_user())
 
-    def customer(self, shop: Shop) -> CustomerId:
-        return shop.payments.new_customer(a_user())
-
-    def test_a_user_is_one_customer(self, shop: Shop) -> None:
+    def test_a_user_is_one_customer(self, provider: Provider) -> None:
         user, other = a_user(), a_user()
-        made = together([lambda: shop.payments.new_customer(user)] * THREADS)
+        made = together([lambda: provider.payments.new_customer(user)] * THREADS)
         assert len(set(made)) == 1
-        assert shop.payments.new_customer(other) not in made
+        assert provider.payments.new_customer(other) not in made
 
-    def test_an_order_is_one_checkout_however_many_ask(self, shop: Shop) -> None:
+    def test_an_order_is_one_checkout_however_many_ask(self, provider: Provider) -> None:
         user = a_user()
-        customer = shop.payments.new_customer(user)
+        customer = provider.payments.new_customer(user)
         order = an_order(user)
-        made = together([lambda: shop.payments.open_checkout(order, customer)] * THREADS)
+        made = together([lambda: provider.payments.open_checkout(order, customer)] * THREADS)
         assert len(set(made)) == 1
         assert made[0].state is CheckoutState.OPEN
         assert made[0].url is not None
-        assert shop.payments.checkout(made[0].id) == made[0]
-        another = shop.payments.open_checkout(replace(order, attempt_id=uuid4()), customer)
+        assert provider.payments.checkout(made[0].id) == made[0]
+        another = provider.payments.open_checkout(replace(order, attempt_id=uuid4()), customer)
         assert another.id != made[0].id
 
-    def test_there_is_no_checkout_that_was_not_opened(self, shop: Shop) -> None:
-        assert shop.payments.checkout(CheckoutId("cs_test_invented")) is None
+    def test_there_is_no_checkout_that_was_not_opened(self, provider: Provider) -> None:
+        assert provider.payments.checkout(CheckoutId("cs_test_invented")) is None
 
-    def test_a_checkout_that_is_paid_is_a_subscription(self, shop: Shop) -> None:
+    def test_a_checkout_that_is_paid_is_a_subscription(self, provider: Provider) -> None:
         user = a_user()
-        customer = shop.payments.new_customer(user)
-        assert shop.payments.subscriptions_of(customer) == []
-        checkout = shop.payments.open_checkout(an_order(user), customer)
-        shop.pay(checkout.id)
-        paid = shop.payments.checkout(checkout.id)
+        customer = provider.payments.new_customer(user)
+        assert provider.payments.subscriptions_of(customer) == []
+        checkout = provider.payments.open_checkout(an_order(user), customer)
+        provider.pay(checkout.id)
+        paid = provider.payments.checkout(checkout.id)
         assert paid is not None
         assert (paid.state, paid.url) == (CheckoutState.COMPLETE, None)
-        [subscription] = shop.payments.subscriptions_of(customer, hurry=True)
+        [subscription] = provider.payments.subscriptions_of(customer, hurry=True)
         assert subscription.customer_id == customer
         assert subscription.status is SubscriptionStatus.ACTIVE
         assert subscription.price_ids == (PRICE,)
@@ -152,107 +150,107 @@ class PaymentsContract:
         assert subscription.period_end == NOW + timedelta(days=30)
         assert not subscription.cancel_at_period_end
 
-    def test_an_expired_checkout_stays_so_and_a_paid_one_too(self, shop: Shop) -> None:
+    def test_an_expired_checkout_stays_so_and_a_paid_one_too(self, provider: Provider) -> None:
         user = a_user()
-        customer = shop.payments.new_customer(user)
-        left, paid = (shop.payments.open_checkout(an_order(user), customer) for _ in range(2))
-        shop.pay(paid.id)
+        customer = provider.payments.new_customer(user)
+        left, paid = (provider.payments.open_checkout(an_order(user), customer) for _ in range(2))
+        provider.pay(paid.id)
         for checkout, state in ((left, CheckoutState.EXPIRED), (paid, CheckoutState.COMPLETE)):
             for _ in range(2):
-                shop.payments.expire_checkout(checkout.id)
-                now = shop.payments.checkout(checkout.id)
+                provider.payments.expire_checkout(checkout.id)
+                now = provider.payments.checkout(checkout.id)
                 assert now is not None
                 assert (now.state, now.url) == (state, None)
-        shop.payments.expire_checkout(CheckoutId("cs_test_invented"))
+        provider.payments.expire_checkout(CheckoutId("cs_test_invented"))
 
-    def test_a_checkout_expires_after_a_day(self, shop: Shop) -> None:
+    def test_a_checkout_expires_after_a_day(self, provider: Provider) -> None:
         user = a_user()
-        checkout = shop.payments.open_checkout(an_order(user), shop.payments.new_customer(user))
-        shop.clock.advance(timedelta(hours=24))
-        now = shop.payments.checkout(checkout.id)
+        checkout = provider.payments.open_checkout(an_order(user), provider.payments.new_customer(user))
+        provider.clock.advance(timedelta(hours=24))
+        now = provider.payments.checkout(checkout.id)
         assert now is not None
         assert now.state is CheckoutState.EXPIRED
 
-    def test_a_subscription_ends_with_its_period_or_goes_on(self, shop: Shop) -> None:
-        customer = self.customer(shop)
-        subscription_id = shop.sell(customer)
+    def test_a_subscription_ends_with_its_period_or_goes_on(self, provider: Provider) -> None:
+        customer = self.customer(provider)
+        subscription_id = provider.sell(customer)
 
         def ends() -> bool:
-            return shop.payments.subscriptions_of(customer)[0].cancel_at_period_end
+            return provider.payments.subscriptions_of(customer)[0].cancel_at_period_end
 
         for number, renew in enumerate((False, False, True, True, False)):
-            shop.payments.renew(subscription_id, renew=renew, key=f"wish-{number}")
+            provider.payments.renew(subscription_id, renew=renew, key=f"wish-{number}")
             assert ends() is not renew
         # The same wish once more, long after, is no wish any more.
-        shop.payments.renew(subscription_id, renew=True, key="wish-2")
+        provider.payments.renew(subscription_id, renew=True, key="wish-2")
         assert ends()
 
-    def test_what_has_ended_cannot_go_on(self, shop: Shop) -> None:
-        customer = self.customer(shop)
-        subscription_id = shop.sell(customer)
-        shop.payments.cancel(subscription_id, refund=False)
-        shop.payments.renew(subscription_id, renew=True, key="wish")
-        assert shop.payments.subscriptions_of(customer)[0].status is SubscriptionStatus.CANCELED
-        assert shop.refunds() == 0
+    def test_what_has_ended_cannot_go_on(self, provider: Provider) -> None:
+        customer = self.customer(provider)
+        subscription_id = provider.sell(customer)
+        provider.payments.cancel(subscription_id, refund=False)
+        provider.payments.renew(subscription_id, renew=True, key="wish")
+        assert provider.payments.subscriptions_of(customer)[0].status is SubscriptionStatus.CANCELED
+        assert provider.refunds() == 0
 
-    def test_a_cancelled_subscription_is_refunded_once(self, shop: Shop) -> None:
-        customer = self.customer(shop)
-        subscription_id = shop.sell(customer)
+    def test_a_cancelled_subscription_is_refunded_once(self, provider: Provider) -> None:
+        customer = self.customer(provider)
+        subscription_id = provider.sell(customer)
         for _ in range(3):
-            shop.payments.cancel(subscription_id, refund=True)
-        assert shop.payments.subscriptions_of(customer)[0].status is SubscriptionStatus.CANCELED
-        assert shop.refunds() == 1
-        shop.payments.cancel(SubscriptionId("sub_invented"), refund=True)
-        assert shop.refunds() == 1
+            provider.payments.cancel(subscription_id, refund=True)
+        assert provider.payments.subscriptions_of(customer)[0].status is SubscriptionStatus.CANCELED
+        assert provider.refunds() == 1
+        provider.payments.cancel(SubscriptionId("sub_invented"), refund=True)
+        assert provider.refunds() == 1
 
-    def test_customers_do_not_share(self, shop: Shop) -> None:
-        one, other = self.customer(shop), self.customer(shop)
-        bought = shop.sell(one)
-        assert [subscription.id for subscription in shop.payments.subscriptions_of(one)] == [bought]
-        assert shop.payments.subscriptions_of(other) == []
+    def test_customers_do_not_share(self, provider: Provider) -> None:
+        one, other = self.customer(provider), self.customer(provider)
+        bought = provider.sell(one)
+        assert [subscription.id for subscription in provider.payments.subscriptions_of(one)] == [bought]
+        assert provider.payments.subscriptions_of(other) == []
 
-    def test_however_many_there_were_all_are_told(self, shop: Shop) -> None:
-        customer = self.customer(shop)
-        bought = {shop.sell(customer) for _ in range(103)}
-        assert {subscription.id for subscription in shop.payments.subscriptions_of(customer)} == bought
+    def test_however_many_there_were_all_are_told(self, provider: Provider) -> None:
+        customer = self.customer(provider)
+        bought = {provider.sell(customer) for _ in range(103)}
+        assert {subscription.id for subscription in provider.payments.subscriptions_of(customer)} == bought
 
-    def test_a_charge_leads_to_its_customer(self, shop: Shop) -> None:
-        customer = self.customer(shop)
-        assert shop.payments.customer_of_charge(shop.charge_of(shop.sell(customer))) == customer
-        assert shop.payments.customer_of_charge("ch_invented") is None
+    def test_a_charge_leads_to_its_customer(self, provider: Provider) -> None:
+        customer = self.customer(provider)
+        assert provider.payments.customer_of_charge(provider.charge_of(provider.sell(customer))) == customer
+        assert provider.payments.customer_of_charge("ch_invented") is None
 
-    def test_a_portal_is_new_each_time(self, shop: Shop) -> None:
-        customer = self.customer(shop)
-        urls = {shop.payments.open_portal(customer, return_url="https://chat.example") for _ in range(2)}
+    def test_a_portal_is_new_each_time(self, provider: Provider) -> None:
+        customer = self.customer(provider)
+        urls = {provider.payments.open_portal(customer, return_url="https://chat.example") for _ in range(2)}
         assert len(urls) == 2
         assert all(url.startswith("https://") for url in urls)
 
-    def test_an_unknown_customer_is_a_fault_and_not_a_customer_without_subscriptions(self, shop: Shop) -> None:
+    def test_an_unknown_customer_is_a_fault_and_not_a_customer_without_subscriptions(self, provider: Provider) -> None:
         stranger = CustomerId("cus_of_another_account")
         for action in (
-            lambda: shop.payments.subscriptions_of(stranger),
-            lambda: shop.payments.open_checkout(an_order(a_user()), stranger),
-            lambda: shop.payments.open_portal(stranger, return_url="https://chat.example"),
+            lambda: provider.payments.subscriptions_of(stranger),
+            lambda: provider.payments.open_checkout(an_order(a_user()), stranger),
+            lambda: provider.payments.open_portal(stranger, return_url="https://chat.example"),
         ):
             with pytest.raises(DependencyDown):
                 action()
 
-    def test_a_provider_that_is_down_is_said_to_be(self, shop: Shop) -> None:
+    def test_a_provider_that_is_down_is_said_to_be(self, provider: Provider) -> None:
         user = a_user()
-        customer = shop.payments.new_customer(user)
-        checkout = shop.payments.open_checkout(an_order(user), customer)
-        subscription_id = shop.sell(customer)
-        shop.go_down()
+        customer = provider.payments.new_customer(user)
+        checkout = provider.payments.open_checkout(an_order(user), customer)
+        subscription_id = provider.sell(customer)
+        provider.go_down()
         actions: list[Callable[[], object]] = [
-            lambda: shop.payments.new_customer(a_user()),
-            lambda: shop.payments.open_checkout(an_order(user), customer),
-            lambda: shop.payments.checkout(checkout.id),
-            lambda: shop.payments.expire_checkout(checkout.id),
-            lambda: shop.payments.open_portal(customer, return_url="https://chat.example"),
-            lambda: shop.payments.subscriptions_of(customer),
-            lambda: shop.payments.renew(subscription_id, renew=False, key="wish"),
-            lambda: shop.payments.cancel(subscription_id, refund=True),
-            lambda: shop.payments.customer_of_charge("ch_1"),
+            lambda: provider.payments.new_customer(a_user()),
+            lambda: provider.payments.open_checkout(an_order(user), customer),
+            lambda: provider.payments.checkout(checkout.id),
+            lambda: provider.payments.expire_checkout(checkout.id),
+            lambda: provider.payments.open_portal(customer, return_url="https://chat.example"),
+            lambda: provider.payments.subscriptions_of(customer),
+            lambda: provider.payments.renew(subscription_id, renew=False, key="wish"),
+            lambda: provider.payments.cancel(subscription_id, refund=True),
+            lambda: provider.payments.customer_of_charge("ch_1"),
         ]
         for action in actions:
             with pytest.raises(DependencyDown) as down:
@@ -262,13 +260,13 @@ class PaymentsContract:
 
 class TestMemoryPayments(PaymentsContract):
     @pytest.fixture
-    def shop(self) -> Shop:
-        return MemoryShop()
+    def provider(self) -> Provider:
+        return MemoryProvider()
 
 
 class TestSandbox(PaymentsContract):
     @pytest.fixture
-    def shop(self, tmp_path) -> Shop:
+    def provider(self, tmp_path) -> Provider:
         clock = SettableClock(NOW)
         state = StateInFile(tmp_path / "data" / "sandbox.json")
         stripe = StripeScenarios(state=state, clock=clock, api_key=KEY, prices=frozenset({PRICE}))
@@ -276,10 +274,10 @@ class TestSandbox(PaymentsContract):
         payments = StripePayments(api_key=KEY, transport=sandbox.handle)
 
         def go_down() -> None:
-            shop.payments = StripePayments(api_key="sk_test_revoked", transport=sandbox.handle)
+            provider.payments = StripePayments(api_key="sk_test_revoked", transport=sandbox.handle)
 
-        shop = FakeShop(stripe, clock, payments, go_down)
-        return shop
+        provider = StripeProvider(stripe, clock, payments, go_down)
+        return provider
 
 
 class TestStripePayments(PaymentsContract):
@@ -295,31 +293,33 @@ class TestStripePayments(PaymentsContract):
             yield server
 
     @pytest.fixture
-    def shop(self, fake: StripeScenarios, server: StripeServer) -> Shop:
+    def provider(self, fake: StripeScenarios, server: StripeServer) -> Provider:
         def go_down() -> None:
             server.faults.down = True
 
         clock = fake._clock
         assert isinstance(clock, SettableClock)
-        return FakeShop(fake, clock, StripePayments(api_key=KEY, base_url=server.url), go_down)
+        return StripeProvider(fake, clock, StripePayments(api_key=KEY, base_url=server.url), go_down)
 
-    def test_the_version_is_pinned_and_every_write_has_a_key(self, shop: Shop, server: StripeServer) -> None:
+    def test_the_version_is_pinned_and_every_write_has_a_key(self, provider: Provider, server: StripeServer) -> None:
         user = a_user()
-        customer = shop.payments.new_customer(user)
-        checkout = shop.payments.open_checkout(an_order(user), customer)
-        shop.payments.expire_checkout(checkout.id)
-        subscription_id = shop.sell(customer)
-        shop.payments.renew(subscription_id, renew=False, key="wish")
-        shop.payments.cancel(subscription_id, refund=True)
+        customer = provider.payments.new_customer(user)
+        checkout = provider.payments.open_checkout(an_order(user), customer)
+        provider.payments.expire_checkout(checkout.id)
+        subscription_id = provider.sell(customer)
+        provider.payments.renew(subscription_id, renew=False, key="wish")
+        provider.payments.cancel(subscription_id, refund=True)
         assert {asked.headers["stripe-version"] for asked in server.asked} == {API_VERSION}
         writes = [asked for asked in server.asked if asked.method != "GET"]
         assert len(writes) == 6
         assert all(asked.headers["idempotency-key"] for asked in writes)
 
-    def test_who_it_is_stands_on_the_session_and_on_the_subscription(self, shop: Shop, fake: StripeScenarios) -> None:
+    def test_who_it_is_stands_on_the_session_and_on_the_subscription(
+        self, provider: Provider, fake: StripeScenarios
+    ) -> None:
         user = a_user()
-        checkout = shop.payments.open_checkout(an_order(user), shop.payments.new_customer(user))
-        shop.pay(checkout.id)
+        checkout = provider.payments.open_checkout(an_order(user), provider.payments.new_customer(user))
+        provider.pay(checkout.id)
         objects = fake.look()
         [session], [subscription] = objects.sessions.values(), objects.subscriptions.values()
         assert session["client_reference_id"] == str(user)
@@ -329,28 +329,28 @@ class TestStripePayments(PaymentsContract):
         assert session["metadata"] == subscription["metadata"] == {"user_id": str(user)}
 
     def test_a_lost_answer_is_asked_for_again_and_nothing_is_done_twice(
-        self, shop: Shop, server: StripeServer, fake: StripeScenarios
+        self, provider: Provider, server: StripeServer, fake: StripeScenarios
     ) -> None:
         user = a_user()
         server.faults.lost = 1
-        customer = shop.payments.new_customer(user)
+        customer = provider.payments.new_customer(user)
         server.faults.lost = 1
-        shop.payments.open_checkout(an_order(user), customer)
+        provider.payments.open_checkout(an_order(user), customer)
         assert (len(fake.look().customers), len(fake.look().sessions)) == (1, 1)
 
-    def test_a_failure_that_stripe_keeps_does_not_keep_us(self, shop: Shop, server: StripeServer) -> None:
+    def test_a_failure_that_stripe_keeps_does_not_keep_us(self, provider: Provider, server: StripeServer) -> None:
         user = a_user()
         server.faults.burnt = 1
         with pytest.raises(DependencyDown):
-            shop.payments.new_customer(user)
-        assert shop.payments.new_customer(user) == shop.payments.new_customer(user)
+            provider.payments.new_customer(user)
+        assert provider.payments.new_customer(user) == provider.payments.new_customer(user)
 
-    def test_in_a_hurry_it_is_given_two_seconds(self, shop: Shop, server: StripeServer) -> None:
-        customer = shop.payments.new_customer(a_user())
+    def test_in_a_hurry_it_is_given_two_seconds(self, provider: Provider, server: StripeServer) -> None:
+        customer = provider.payments.new_customer(a_user())
         server.faults.slow = 3.0
         began = datetime.now(UTC)
         with pytest.raises(DependencyDown):
-            shop.payments.subscriptions_of(customer, hurry=True)
+            provider.payments.subscriptions_of(customer, hurry=True)
         assert datetime.now(UTC) - began < timedelta(seconds=2.9)
 
     def test_no_server_listens(self) -> None:
@@ -358,37 +358,37 @@ class TestStripePayments(PaymentsContract):
         with pytest.raises(DependencyDown):
             payments.subscriptions_of(CustomerId("cus_1"), hurry=True)
 
-    def test_a_wrong_key_and_a_wrong_price_are_faults_of_ours(self, server: StripeServer, shop: Shop) -> None:
+    def test_a_wrong_key_and_a_wrong_price_are_faults_of_ours(self, server: StripeServer, provider: Provider) -> None:
         with pytest.raises(DependencyDown):
             StripePayments(api_key="sk_test_wrong", base_url=server.url).new_customer(a_user())
         user = a_user()
         with pytest.raises(DependencyDown):
-            shop.payments.open_checkout(
-                replace(an_order(user), price_id="price_gone"), shop.payments.new_customer(user)
+            provider.payments.open_checkout(
+                replace(an_order(user), price_id="price_gone"), provider.payments.new_customer(user)
             )
 
-    def test_an_end_that_was_set_as_a_day_is_an_end_too(self, shop: Shop, fake: StripeScenarios) -> None:
-        customer = shop.payments.new_customer(a_user())
-        subscription_id = shop.sell(customer)
+    def test_an_end_that_was_set_as_a_day_is_an_end_too(self, provider: Provider, fake: StripeScenarios) -> None:
+        customer = provider.payments.new_customer(a_user())
+        subscription_id = provider.sell(customer)
         day = NOW + timedelta(days=3)
         with fake._state() as objects:
             objects.subscriptions[subscription_id]["cancel_at"] = int(day.timestamp())
-        [subscription] = shop.payments.subscriptions_of(customer)
+        [subscription] = provider.payments.subscriptions_of(customer)
         assert (subscription.cancel_at_period_end, subscription.period_end) == (True, day)
-        shop.payments.renew(subscription_id, renew=True, key="wish")
-        assert not shop.payments.subscriptions_of(customer)[0].cancel_at_period_end
+        provider.payments.renew(subscription_id, renew=True, key="wish")
+        assert not provider.payments.subscriptions_of(customer)[0].cancel_at_period_end
 
 
 class TestTheShapesBefore202503(PaymentsContract):
     """The same, from a Stripe that answers in the shapes it had before."""
 
     @pytest.fixture
-    def shop(self) -> Shop:
+    def provider(self) -> Provider:
         clock = SettableClock(NOW)
         fake = a_fake(clock, old_shapes=True)
 
         def go_down() -> None:
-            shop.payments = StripePayments(api_key="sk_test_revoked", transport=fake.handle)
+            provider.payments = StripePayments(api_key="sk_test_revoked", transport=fake.handle)
 
-        shop = FakeShop(fake, clock, StripePayments(api_key=KEY, transport=fake.handle), go_down)
-        return shop
+        provider = StripeProvider(fake, clock, StripePayments(api_key=KEY, transport=fake.handle), go_down)
+        return provider

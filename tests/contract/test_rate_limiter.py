@@ -24,8 +24,6 @@ FIVE = Limit("five", 5, timedelta(days=1))
 
 
 class RateLimiterContract:
-    """What every implementation of RateLimiter does."""
-
     def test_it_counts_up_to_the_limit_and_beyond(self, limiter: RateLimiter) -> None:
         charged = [limiter([Hit(THREE, "asha")])[0] for _ in range(5)]
         assert [one.used for one in charged] == [1, 2, 3, 4, 5]

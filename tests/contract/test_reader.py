@@ -25,8 +25,6 @@ def spend(world: World, user_id: UserId, times: int) -> None:
 
 
 class ReaderContract:
-    """What every implementation of Reader does."""
-
     # Profile and plan_status
 
     def test_a_profile_shows_the_user_plan_and_use(self, world: World) -> None:

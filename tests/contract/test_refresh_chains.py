@@ -54,8 +54,6 @@ def purge_sessions(world: World, moment: datetime, limit: int = 10) -> int:
 
 
 class RefreshChainsContract:
-    """What every implementation of RefreshChains does."""
-
     def test_a_new_token_is_found_with_its_session(self, world: World) -> None:
         session = begun(world, device="A phone ☎")
         with world.unit_of_work() as work:

@@ -23,8 +23,6 @@ OLD, NEW, OTHER = (letter * 32 for letter in (b"o", b"n", b"x"))
 
 
 class RefreshTokensContract:
-    """What every implementation of RefreshTokens does."""
-
     def test_each_first_one_is_another(self, tokens: RefreshTokens) -> None:
         assert len({tokens.first() for _ in range(100)}) == 100
 

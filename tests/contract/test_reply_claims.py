@@ -34,8 +34,6 @@ UNLIMITED = replace(POLICY, user_concurrency=1_000)
 
 
 class ClaimsContract:
-    """What every implementation of Replies does with who asks and who claims."""
-
     # Whose turn it is
 
     def test_a_new_one_is_due_together(self, world: World) -> None:

@@ -26,8 +26,6 @@ from tests.contract.world import (
 
 
 class OutcomesContract:
-    """What every implementation of Replies does with the outcome of an attempt."""
-
     # Finishing
 
     @pytest.mark.parametrize(

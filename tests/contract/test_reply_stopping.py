@@ -25,8 +25,6 @@ from tests.contract.world import (
 
 
 class StoppingContract:
-    """What every implementation of Replies does when a reply is not wanted any more."""
-
     def test_a_queued_one_is_cancelled_at_once_and_gives_its_charge_back_once(self, world: World) -> None:
         room = world.room()
         yesterday = world.today() - timedelta(days=1)

@@ -54,7 +54,6 @@ def tell(
 
 
 def hear(subscription: ReplySubscription, *, until: Callable[[Chunk], bool] = lambda chunk: chunk.final) -> list[Chunk]:
-    """What comes, to the end."""
     heard: list[Chunk] = []
     ends = time.monotonic() + PATIENCE
     while time.monotonic() < ends:
@@ -293,7 +292,6 @@ class TestMemoryReplyStream(ReplyStreamContract):
 class TestRedisReplyStream(ReplyStreamContract):
     @pytest.fixture
     def redis(self, clean_redis: str) -> Iterator[Redis]:
-        """What the test itself looks with."""
         with connect(clean_redis) as redis:
             yield redis
 
@@ -492,7 +490,8 @@ def test_without_redis_nothing_comes_and_nothing_is_raised(
 ) -> None:
     with down() as url, connect(url) as redis:
         publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
-        with listening(subscriber, reply_id) as subscription, listening(subscriber, reply_id) as another:
+        # Not ``listening``: no subscription ever takes effect here.
+        with subscriber.listen(reply_id) as subscription, subscriber.listen(reply_id) as another:
             tell(publisher, reply_id, list(TEXT))
             publisher.forget([reply_id])
             assert subscriber.published(reply_id) == []
@@ -515,7 +514,6 @@ def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(
 
 
 def channels(redis: Redis) -> list[bytes]:
-    """What is being listened to."""
     return cast("list[bytes]", redis.pubsub_channels("reply:*"))
 
 
@@ -527,6 +525,5 @@ def _channels_or_none(redis: Redis) -> int | None:
 
 
 def listening_connections(redis: Redis) -> int:
-    """How many connections listen."""
     clients = cast("list[dict[str, Any]]", redis.client_list(_type="pubsub"))
     return len(clients)

@@ -25,8 +25,6 @@ def fill(cache: RoomListCache, user_id: UserId, page: bytes) -> None:
 
 
 class RoomListCacheContract:
-    """What every implementation of RoomListCache does."""
-
     @pytest.fixture
     def user_id(self) -> UserId:
         return UserId(new_id())

@@ -17,8 +17,6 @@ def begin_session(world: World, user: User, **changes: object) -> Session:
 
 
 class SessionsContract:
-    """What every implementation of Sessions and Reader.principal does."""
-
     @pytest.mark.parametrize("method", LoginMethod)
     def test_tells_who_it_belongs_to(self, world: World, method: LoginMethod) -> None:
         user = world.user()

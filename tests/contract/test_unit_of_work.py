@@ -19,8 +19,6 @@ from tests.contract.world import (
 
 
 class UnitOfWorkContract:
-    """What every implementation of UnitOfWorkFactory and UnitOfWork does."""
-
     def test_what_is_committed_is_there(self, world: World) -> None:
         user = a_user()
         room = a_room(user)

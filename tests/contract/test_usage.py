@@ -10,8 +10,7 @@ from domain.billing import SubscriptionStatus
 from domain.errors import QuotaExhausted
 from domain.plans import Allowance, Allowances, DailyQuota, Plan
 from domain.replies import Charge
-from tests.concurrency import at_once, together
-from tests.contract.world import ACTIVE, ALLOWANCES, THREADS, MemoryWorld, SqlWorld, World
+from tests.contract.world import ACTIVE, ALLOWANCES, MemoryWorld, SqlWorld, World
 
 
 def spend(world: World, user_id: UserId, allowances: Allowances = ALLOWANCES) -> DailyQuota:
@@ -32,8 +31,6 @@ def limited_to(daily_prompts: int) -> Allowances:
 
 
 class UsageContract:
-    """What every implementation of Usage does."""
-
     def test_counts_up_to_the_limit_and_then_refuses(self, world: World) -> None:
         user = world.user()
         today = world.today()
@@ -42,14 +39,6 @@ class UsageContract:
             spend(world, user.id)
         midnight = datetime.combine(today + timedelta(days=1), time(), tzinfo=UTC)
         assert refusal.value.facts() == {"limit": 5, "used": 5, "resets_at": midnight}
-        assert world.used(user.id) == 5
-
-    def test_however_many_try_at_once_exactly_the_limit_wins(self, world: World) -> None:
-        user = world.user()
-        results = at_once([lambda: spend(world, user.id)] * (3 * THREADS))
-        won = [result.used for result in results if isinstance(result, DailyQuota)]
-        assert sorted(won) == [1, 2, 3, 4, 5]
-        assert all(isinstance(result, DailyQuota | QuotaExhausted) for result in results)
         assert world.used(user.id) == 5
 
     def test_a_prompt_whose_work_is_rolled_back_costs_nothing(self, world: World) -> None:
@@ -101,19 +90,6 @@ class UsageContract:
         spend(world, user.id)
         refund(world, Charge(user.id, world.today() - timedelta(days=1)))
         assert world.used(user.id) == 1
-
-    @pytest.mark.parametrize("status", SubscriptionStatus)
-    def test_only_what_is_paid_for_is_without_limit(self, world: World, status: SubscriptionStatus) -> None:
-        user = world.user()
-        world.subscribe(user.id, replace(ACTIVE, status=status))
-        limit = None if status in {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING} else 5
-        assert spend(world, user.id) == DailyQuota(world.today(), 1, limit, Plan.BASIC if limit else Plan.PRO)
-
-    def test_pro_goes_on_past_the_limit_of_basic(self, world: World) -> None:
-        user = world.user()
-        world.subscribe(user.id, ACTIVE)
-        results = together([lambda: spend(world, user.id)] * THREADS)
-        assert sorted(result.used for result in results) == [*range(1, THREADS + 1)]
 
     def test_the_plan_is_that_of_the_moment(self, world: World) -> None:
         user = world.user()

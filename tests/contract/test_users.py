@@ -12,8 +12,6 @@ from tests.contract.world import MOMENT, THREADS, MemoryWorld, SqlWorld, World, 
 
 
 class UsersContract:
-    """What every implementation of Users does."""
-
     @pytest.mark.parametrize(
         "changes",
         [

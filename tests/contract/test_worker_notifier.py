@@ -23,8 +23,6 @@ from tests.redis_doubles import DOWN, closed_port
 
 
 class WorkerNotifierContract:
-    """What every implementation of WorkerNotifier does."""
-
     def test_notifies_and_never_raises(self, worker_notifier: WorkerNotifier, notifications: Callable[[], int]) -> None:
         assert notifications() == 0
         worker_notifier.notify()
@@ -49,7 +47,7 @@ class Listener:
         self.heard = 0
 
     def listen(self, *, until: int, meanwhile: Callable[[], object] | None = None) -> bool:
-        """Listen for ``until`` notifications; ``meanwhile`` runs in a thread once we listen. What ``listen`` returned."""
+        """Listen for so many notifications; ``meanwhile`` runs in a thread once we listen. What ``listen`` returned."""
 
         def answer_due() -> None:
             self.heard += 1

@@ -104,7 +104,6 @@ class World(ABC):
         return self.reader.plan_status(user_id, allowances=ALLOWANCES).quota.used
 
     def user(self, **changes: Any) -> User:
-        """A user who is stored."""
         user = a_user(**changes)
         with self.unit_of_work() as work:
             work.users.add(user)
@@ -112,7 +111,6 @@ class World(ABC):
         return user
 
     def room(self, user: User | None = None, **changes: Any) -> Chatroom:
-        """A chatroom that is stored."""
         room = a_room(user or self.user(), **changes)
         with self.unit_of_work() as work:
             work.chatrooms.add(room)
@@ -203,14 +201,12 @@ class World(ABC):
             work.replies.check_backlog(user_id, policy=policy)
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
-        """Cancel a reply."""
         with self.unit_of_work() as work:
             outcome = work.replies.cancel(reply_id)
             work.commit()
         return outcome
 
     def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY) -> list[ClaimedReply]:
-        """Claim what is due."""
         with self.unit_of_work() as work:
             claimed = list(work.replies.claim_due(limit=limit, policy=policy))
             work.commit()
@@ -274,21 +270,17 @@ def a_reply(
 
 
 class MemoryWorld(World):
-    """In memory."""
-
     def __init__(self) -> None:
-        """Begin empty, at the machine's time: sessions are made with it."""
+        # The machine's time: sessions are made with it.
         self._clock = SettableClock(datetime.now(UTC))
         self._database = MemoryDatabase(self._clock)
         self.unit_of_work = MemoryUnitOfWorkFactory(self._database)
         self.reader = MemoryReader(self._database)
 
     def today(self) -> date:
-        """The clock's day."""
         return self._clock().date()
 
     def pass_time(self, by: timedelta) -> None:
-        """Move the clock."""
         self._clock.advance(by)
 
     def pass_a_day(self) -> None:
@@ -299,18 +291,15 @@ class MemoryWorld(World):
         usage.update(moved)
 
     def subscribe(self, user_id: UserId, subscription: Subscription) -> None:
-        """Put the row."""
         self._database.tables.subscriptions[user_id] = subscription
 
     def reply(self, reply_id: ReplyId) -> ReplyFacts:
-        """Read the row."""
         row = self._database.tables.replies[reply_id]
         return ReplyFacts(
             row.state, row.attempt, row.lease_token is not None, row.content, row.failure, row.finished_at is not None
         )
 
     def break_commit(self, work: UnitOfWork) -> None:
-        """Give it a database that fails."""
         assert isinstance(work, MemoryUnitOfWork)
         work._transaction._database = _BrokenDatabase(self._clock)
 
@@ -321,16 +310,12 @@ class _BrokenDatabase(MemoryDatabase):
 
 
 class SqlWorld(World):
-    """In PostgreSQL."""
-
     def __init__(self, database: Database) -> None:
-        """Use an empty database."""
         self.database = database
         self.unit_of_work = SqlUnitOfWorkFactory(database)
         self.reader = SqlReader(database)
 
     def today(self) -> date:
-        """The server's day."""
         day: date = self._rows("SELECT (now() AT TIME ZONE 'utc')::date")[0][0]
         return day
 
@@ -345,11 +330,9 @@ class SqlWorld(World):
         self._run("UPDATE idempotency_keys SET created_at = created_at - %(by)s", by=by)
 
     def pass_a_day(self) -> None:
-        """Shift the rows."""
         self._run("UPDATE daily_usage SET day = day - 1")
 
     def subscribe(self, user_id: UserId, subscription: Subscription) -> None:
-        """Insert the row."""
         self._run(
             "INSERT INTO subscriptions (user_id, status, current_period_end, cancel_at_period_end)"
             " VALUES (%(user_id)s, %(status)s, %(end)s, %(cancel)s)"
@@ -362,7 +345,6 @@ class SqlWorld(World):
         )
 
     def reply(self, reply_id: ReplyId) -> ReplyFacts:
-        """Select the row."""
         ((state, attempt, leased, content, failure, finished),) = self._rows(
             "SELECT state, attempt, lease_token IS NOT NULL, content, failure, finished_at IS NOT NULL"
             " FROM replies WHERE id = %(id)s",
@@ -378,7 +360,6 @@ class SqlWorld(World):
         return count
 
     def break_commit(self, work: UnitOfWork) -> None:
-        """End its connection."""
         assert isinstance(work, SqlUnitOfWork)
         self._run("SELECT pg_terminate_backend(%(pid)s, 5000)", pid=work._transaction.connection.info.backend_pid)
 

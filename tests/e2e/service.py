@@ -64,7 +64,6 @@ def asleep(process: psutil.Process) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -72,10 +71,12 @@ def free_port() -> int:
 
 
 class Service:
-    """One `up` on a data directory of its own. ``close`` leaves no process behind, whatever happened."""
+    """One ``up`` on a data directory of its own, with ``settings`` in its environment; not started yet.
+
+    ``close`` leaves no process behind.
+    """
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
-        """``settings``: variables of the environment. Nothing is started yet."""
         self.data_dir = data_dir
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
@@ -145,7 +146,6 @@ class Service:
 
     @property
     def supervisor(self) -> psutil.Popen:
-        """The process that `make run` is."""
         assert self._supervisor is not None, "not started"
         return self._supervisor
 
@@ -160,15 +160,14 @@ class Service:
         for child in self.supervisor.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 line = child.cmdline()
-                # Before it becomes its program a child shows the launcher's line.
-                if not lives(child) or not line or "launch.py" in " ".join(line):
+                # Before it becomes its program a child shows the line of setpriv.
+                if not lives(child) or not line or launch.UNLESS_ORPHANED in line:
                     continue
                 if role in line or role in Path(line[0]).name:
                     return child
         return None
 
     def process(self, role: str) -> psutil.Process:
-        """As ``find``, once there is one."""
         return until(f"there is a {role}", lambda: self.find(role))
 
     def kill(self, role: str) -> psutil.Process:
@@ -230,7 +229,6 @@ class Service:
 
     @contextlib.contextmanager
     def redis(self) -> Iterator[redis.Redis]:
-        """A client of its Redis."""
         with redis.Redis.from_url(self.redis_url) as client:
             yield client
 
@@ -268,7 +266,6 @@ class Person:
     """A user with a phone number of their own who uses a service over HTTP, a room of theirs at hand."""
 
     def __init__(self, service: Service) -> None:
-        """A number that is unique in this run."""
         self.number = f"+9198765{next(_people):05d}"
         self.service = service
         self.http = service.http()
@@ -291,7 +288,6 @@ class Person:
         return code
 
     def log_in_with(self, code: str) -> dict[str, Any]:
-        """Log in with a one-time password."""
         return self.logged_in(self.post("/auth/verify-otp", 200, mobileNumber=self.number, otp=code))
 
     def logged_in(self, login: dict[str, Any]) -> dict[str, Any]:
@@ -302,12 +298,10 @@ class Person:
         return login
 
     def open_room(self, name: str) -> str:
-        """The id of a new room."""
         room: str = self.post("/chatroom", 201, name=name)["id"]
         return room
 
     def send(self, text: str, room: str | None = None) -> httpx.Response:
-        """Send a message, accepted or not."""
         self.service.secrets.add(text)
         self.service.messages.add(text)
         return self.http.post(f"/chatroom/{room or self.room}/message", json={"message": text})

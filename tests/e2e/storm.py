@@ -64,8 +64,6 @@ class Letter:
 
 @dataclass
 class Ledger:
-    """What all clients saw."""
-
     letters: list[Letter] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -84,7 +82,6 @@ class Sender(Thread):
         self._chance = random.Random(person.number)
 
     def run(self) -> None:
-        """Until it is calm."""
         try:
             self._send_until_calm()
         except Exception as broken_promise:
@@ -149,11 +146,9 @@ class Faults:
         self._chance = chance
 
     def all(self) -> list[Callable[[], None]]:
-        """One of them each time."""
         return [
             self.kill_the_worker,
             self.kill_the_web_server,
-            self.kill_a_web_process,
             self.stop_the_worker_past_its_lease,
             self.flush_redis,
             self.kill_redis,
@@ -164,19 +159,10 @@ class Faults:
         ]
 
     def kill_the_worker(self) -> None:
-        """kill -9."""
         self._kill(self._service.find("worker"))
 
     def kill_the_web_server(self) -> None:
-        """kill -9 of granian itself."""
         self._kill(self._service.find("web"))
-
-    def kill_a_web_process(self) -> None:
-        """kill -9 of the process that granian started."""
-        server = self._service.find("web")
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in server.children() if server else ():
-                self._kill(process)
 
     def stop_the_worker_past_its_lease(self) -> None:
         """A worker that comes back as a zombie."""
@@ -184,7 +170,6 @@ class Faults:
             time.sleep(LEASE_SECONDS + 1.5)
 
     def flush_redis(self) -> None:
-        """FLUSHALL."""
         with contextlib.suppress(redis.RedisError), self._service.redis() as client:
             client.flushall()
 
@@ -193,7 +178,6 @@ class Faults:
         self._kill(self._service.find("valkey-server"))
 
     def stop_redis(self) -> None:
-        """A black hole for a while."""
         with self._stopped(self._service.find("valkey-server")):
             time.sleep(self._chance.uniform(0.5, 2.0))
 
@@ -290,7 +274,6 @@ def settle(service: Service, ledger: Ledger) -> None:
 
 
 def check(service: Service, ledger: Ledger, gemini: FakeGemini) -> None:
-    """Count the promises."""
     replies = service.query(
         "SELECT m.id::text, r.id::text, r.state, m.content, r.content, r.attempt, r.refunded_at IS NOT NULL "
         "FROM messages m LEFT JOIN replies r ON r.message_id = m.id"
@@ -321,7 +304,6 @@ def check(service: Service, ledger: Ledger, gemini: FakeGemini) -> None:
 
 
 def report(service: Service, ledger: Ledger) -> None:
-    """The ledger's figures."""
     states = dict(service.query("SELECT state, count(*) FROM replies GROUP BY state"))
     tried_again = service.query("SELECT count(*) FROM replies WHERE attempt > 1")[0][0]
     print(f"letters accepted: {len(ledger.letters)}; replies: {states}, {tried_again} of them tried more than once")  # noqa: T201
@@ -332,7 +314,6 @@ def report(service: Service, ledger: Ledger) -> None:
 
 
 def main() -> None:
-    """From the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -25,8 +25,6 @@ class NotNow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerSent:
-    """One event."""
-
     name: str
     id: str
     data: dict[str, Any]

@@ -31,7 +31,6 @@ def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def send(person: Person, text: str, **headers: str) -> httpx.Response:
-    """Send a message with headers."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return person.http.post(f"/chatroom/{person.room}/message", json={"message": text}, headers=given)
 
@@ -171,9 +170,8 @@ def test_a_key_repeated_across_a_kill_of_the_web_process_is_one_message(service,
     first = send(person, "Only once", Idempotency_Key=key)
     assert first.status_code == 202
     web = service.process("web")
-    serving = web.children()
-    for process in serving:
-        process.kill()
+    service.kill("web")
+    service.replaced(web, "web")
     until("it answers again", lambda: service.readiness() == (200, []))
 
     again = send(person, "Only once", Idempotency_Key=key)

@@ -106,10 +106,9 @@ class Call:
 
 
 class FakeGemini:
-    """The server in this process, in threads of its own."""
+    """The server in this process, in threads of its own; ``latency`` is that of calls without a scripted outcome."""
 
     def __init__(self, *, port: int = 0, latency: float = 0.0) -> None:
-        """``port`` 0: any free one. ``latency``: of calls that have no outcome of their own."""
         self.latency = latency
         self.calls: list[Call] = []
         self.hang_ups = 0  # of callers who were seen to leave before the end
@@ -121,22 +120,18 @@ class FakeGemini:
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="fake-gemini", daemon=True)
 
     def handler(self) -> "type[_Handler]":
-        """What serves a connection."""
         return _Handler
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self._server.server_address[1])
 
     @property
     def base_url(self) -> str:
-        """What GEMINI_BASE_URL should say."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def settings(self) -> dict[str, str]:
-        """What makes a service ask it."""
         return {"GEMINI_API_KEY": "x", "GEMINI_BASE_URL": self.base_url}
 
     @property
@@ -145,7 +140,6 @@ class FakeGemini:
         return self._server.connections
 
     def will(self, *outcomes: Outcome) -> None:
-        """Append to the script."""
         with self.lock:
             self._script.extend(outcomes)
 
@@ -155,7 +149,6 @@ class FakeGemini:
             self._script.clear()
 
     def reset(self) -> None:
-        """Forget script and calls."""
         self.go_on.clear()
         with self.lock:
             self._script.clear()
@@ -171,7 +164,6 @@ class FakeGemini:
             return Outcome(latency=self.latency)
 
     def __enter__(self) -> Self:
-        """Start to serve."""
         self._thread.start()
         return self
 
@@ -227,7 +219,6 @@ class _Handler(BaseHTTPRequestHandler):
         return _responses(call, outcome, in_pieces=in_pieces)
 
     def error_body(self, status: int, message: str, retry_after: float | None = None) -> dict[str, Any]:
-        """An error's body."""
         return _error(status, message, retry_after)
 
     def setup(self) -> None:
@@ -443,7 +434,6 @@ def _response(call: Call, chunk: str, *, pieces_of: str) -> dict[str, Any]:
 
 
 def _error(status: int, message: str, retry_after: float | None = None) -> dict[str, Any]:
-    """An error as google.aip.dev/193 has it."""
     error: dict[str, Any] = {"code": status, "message": message, "status": _STATUS_NAMES.get(status, "UNKNOWN")}
     if retry_after is not None:
         retry_info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{retry_after:.3f}s"}

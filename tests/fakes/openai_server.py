@@ -24,11 +24,9 @@ class FakeOpenAi(FakeGemini):
 
     @property
     def base_url(self) -> str:
-        """What OPENAI_BASE_URL should say."""
         return f"{super().base_url}/v1"
 
     def handler(self) -> type[_Handler]:
-        """What serves a connection."""
         return _OpenAiHandler
 
 
@@ -72,7 +70,6 @@ class _OpenAiHandler(_Handler):
         return [*chunks, {**_chunk(call, []), "usage": tokens}]
 
     def error_body(self, status: int, message: str, retry_after: float | None = None) -> dict[str, Any]:
-        """An error's body."""
         return {"error": {"message": message, "type": "scripted", "param": None, "code": status}}
 
 

@@ -16,8 +16,6 @@ Answer = tuple[bytes, int, Mapping[str, str]]
 
 @dataclass
 class Asked:
-    """A request that arrived."""
-
     method: str
     path: str
     headers: dict[str, str]
@@ -44,7 +42,6 @@ class StripeServer:
     """A running server. ``asked``: all that arrived."""
 
     def __init__(self, stripe: FakeStripe) -> None:
-        """Serve ``stripe`` on a port of its own."""
         self.asked: list[Asked] = []
         self.faults = Faults()
         self._lock = Lock()

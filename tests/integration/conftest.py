@@ -42,5 +42,4 @@ def build_use_cases(tmp_path: Path) -> Iterator[BuildUseCases]:
 
 @pytest.fixture
 def use_cases(build_use_cases: BuildUseCases, clean_database: str, clean_redis: str) -> UseCases:
-    """The service with all it needs."""
     return build_use_cases(clean_database, clean_redis)

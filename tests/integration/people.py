@@ -16,7 +16,6 @@ def a_mobile_number() -> str:
 
 
 def log_in(use_cases: UseCases, mobile_number: str) -> LoggedIn:
-    """Log in with a one-time password."""
     sent = use_cases.auth.request_code(mobile_number=mobile_number, purpose=Purpose.LOGIN)
     assert sent.shown is not None
     return use_cases.auth.verify_code(mobile_number=mobile_number, code=sent.shown)

@@ -36,7 +36,6 @@ INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, 
 
 @pytest.fixture(scope="module")
 def cursor(database_server: str) -> Iterator[Cursor]:
-    """A database with two thousand users."""
     with new_database(database_server) as url:
         connection = psycopg2.connect(url)
         connection.autocommit = True

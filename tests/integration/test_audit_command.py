@@ -16,7 +16,6 @@ from tests.builders import ASHA
 
 @pytest.fixture
 def settings(clean_database: str, clean_redis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings with both servers."""
     monkeypatch.chdir(tmp_path)
     given = {"DATABASE_URL": clean_database, "REDIS_URL": clean_redis, "JWT_SECRET": "s" * 32, "LOG_LEVEL": "error"}
     for name, value in given.items():

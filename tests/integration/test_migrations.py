@@ -60,7 +60,6 @@ def revision_of(database_url: str) -> str | None:
 
 @pytest.fixture
 def empty_database(database_server: str) -> Iterator[str]:
-    """A database without a schema."""
     with new_database(database_server, migrated=False) as url:
         yield url
 

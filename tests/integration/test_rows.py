@@ -32,7 +32,15 @@ class Values(dict[str, Any]):
 
 
 VALUES = Values(
-    days=1, limit=0, max_attempts=1, user_concurrency=1, window=1, lease=timedelta(1), ids=[], waits=[timedelta(1)]
+    days=1,
+    limit=0,
+    max_attempts=1,
+    user_concurrency=1,
+    window=1,
+    ids=[],
+    lease=timedelta(1),
+    waits=[timedelta(1)],
+    kept_for=timedelta(1),
 )
 
 

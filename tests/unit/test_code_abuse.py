@@ -113,14 +113,12 @@ def test_a_code_that_a_cap_refused_changes_nothing():
 
 
 class Broken:
-    """An OtpDelivery whose provider is down."""
+    """An OtpDelivery whose provider is down; ``surely``: it is certain that nothing was sent."""
 
     def __init__(self, *, surely: bool) -> None:
-        """``surely``: says for sure that nothing was sent."""
         self._surely = surely
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Not sent."""
         raise NotDelivered(surely=self._surely)
 
 

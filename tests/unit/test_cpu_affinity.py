@@ -32,13 +32,13 @@ def test_a_core_is_left_for_one_on_which_others_do_much_less(others: dict[int, f
 
 
 class Ended(BaseException):
-    """The scenario has no further second."""
+    """The last second of a test is over."""
 
 
 class Machine:
     """What the module knows of the system: threads 0 (the one that asks), 7, 8 and 9, and how busy the cores are.
 
-    ``then`` sets the scenario: what happens in each second that the process looks on.
+    ``then`` plans what happens in each second that the process looks on.
     """
 
     def __init__(self, files: Path) -> None:
@@ -114,7 +114,7 @@ GIVEN_BACK = {thread: {0, 1} for thread in ALL}
 
 
 def told() -> list[str]:
-    """Keep to one core until the scenario ends; returns the logged events."""
+    """What is logged while it keeps to one core, until the plan ends."""
     with capture_logs() as lines, suppress(Ended):
         keep_to_one_core()
     return [line["event"] for line in lines]
@@ -168,12 +168,6 @@ def test_where_the_system_does_not_allow_it_or_does_not_say_enough_all_cores_are
     assert machine.affinity == ALL
 
 
-def test_a_thread_that_may_not_be_moved_does_not_keep_the_others_from_moving(machine: Machine) -> None:
-    machine.may_change = lambda thread, cores: thread != 7
-    assert told() == []
-    assert machine.affinity == {**ON_0, 7: {0, 1}}
-
-
 def test_it_moves_where_others_do_much_less_and_back_again(machine: Machine) -> None:
     where = []
 
@@ -194,17 +188,6 @@ def test_an_idle_process_stays(machine: Machine) -> None:
     assert machine.affinity == ON_0
 
 
-def test_work_of_its_own_on_other_cores_makes_no_core_look_less_than_idle(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[int, float]] = []
-    monkeypatch.setattr(cpu_affinity, "better_core", lambda current, others: seen.append(others))
-    # A second and a half of it by threads that hash passwords.
-    machine.then(machine.works(2.0, on0=0.5, on1=1.0))
-    assert told() == []
-    assert seen == [{0: 0.0, 1: 1.0}]
-
-
 @pytest.mark.parametrize("lack", [no_stat, other_stat, missing_core])
 def test_all_cores_are_given_back_when_the_system_says_no_longer_how_busy_they_are(
     machine: Machine, lack: Callable[[Machine], None]
@@ -214,46 +197,7 @@ def test_all_cores_are_given_back_when_the_system_says_no_longer_how_busy_they_a
     assert machine.affinity == GIVEN_BACK
 
 
-def test_all_cores_are_given_back_when_a_move_is_refused(machine: Machine) -> None:
-    machine.may_change = lambda thread, cores: cores != {1}
-    machine.then(machine.works(0.5, on0=1.0), pytest.fail)
-    assert told() == ["not_kept_to_one_core"]
-    assert machine.affinity == GIVEN_BACK
-
-
-def test_all_cores_are_given_back_as_soon_as_the_threads_can_be_listed(machine: Machine) -> None:
-    def out_of_files() -> None:
-        machine.stat.unlink()
-        no_tasks(machine)
-
-    def later() -> None:
-        machine.tasks.rename(machine.tasks.with_name("task"))
-
-    machine.then(out_of_files, later, pytest.fail)
-    assert told() == ["not_kept_to_one_core"]
-    assert machine.affinity == GIVEN_BACK
-
-
-def test_a_core_that_it_did_not_move_to_is_not_taken_for_its_own(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def moved_by_the_operator() -> None:
-        machine.affinity = {thread: {0, 1} for thread in ALL}
-        machine.works(0.5)()
-
-    def always(current: int, others: dict[int, float]) -> int:
-        own.append(current)
-        return 1
-
-    own: list[int] = []
-    monkeypatch.setattr(cpu_affinity, "better_core", always)
-    machine.then(moved_by_the_operator, machine.works(0.5))
-    assert told() == []
-    assert own == [0, 0]
-    assert machine.affinity == {thread: {0, 1} for thread in ALL}
-
-
-PROGRAM = """
+KEPT_TO_ONE_CORE = """
 import os, threading
 from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
 from entrypoints.cpu_affinity import STAT, TASKS, keep_to_one_core
@@ -287,4 +231,4 @@ assert cores_of("bcrypt") == [before]
 
 def test_all_its_threads_keep_to_it_but_those_that_hash_passwords() -> None:
     # Where this system does not allow it, all cores are kept.
-    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", KEPT_TO_ONE_CORE], check=True, timeout=60)

@@ -25,25 +25,13 @@ from application.ports.reader import Entry
 from application.ports.reply_stream import START, Chunk, Position
 from domain.errors import DependencyDown, MessageNotFound
 from domain.replies import Answer, AnswerFailed, FailureReason, ReplyId, ReplyState
-from tests.builders import ASHA, House, events_of
+from tests.builders import OneReply, events_of
 
 TEXT = "Once upon a time"
 PIECES = ["Once ", "upon", " a time"]
 
 
-class FollowedReply:
-    """One message that waits for its reply, and a user who watches."""
-
-    def __init__(self) -> None:
-        """Accept the message."""
-        self.house = House()
-        self.asha = self.house.user(ASHA)
-        self.sent = self.house.say(self.asha, self.house.room(self.asha), "hi")
-
-    def follow(self, after: Position = START) -> Iterator[StreamEvent]:
-        """Watch the reply."""
-        return self.house.follow(self.asha, self.sent.reply_id, after=after)
-
+class FollowedReply(OneReply):
     @property
     def ended(self) -> Ended:
         """How it must end."""
@@ -51,40 +39,40 @@ class FollowedReply:
         return Ended(Position(entry.turn.generation, len(entry.turn.reply_content or "")), entry)
 
     def publish(self, generation: int, end: int, text: str) -> None:
-        """A chunk of ``run`` that ends there."""
+        """A chunk of this generation that ends there."""
         self.house.stream.publish(self.sent.reply_id, Chunk(Position(generation, end), text))
 
 
-def followed_to_its_end() -> FollowedReply:
+def finished() -> FollowedReply:
     """A reply that is done."""
-    followed = FollowedReply()
-    followed.house.model.will(PIECES)
-    assert followed.house.work() == [ReplyState.DONE]
-    return followed
+    reply = FollowedReply()
+    reply.house.model.will(PIECES)
+    assert reply.house.work() == [ReplyState.DONE]
+    return reply
 
 
 # --- While it is being written ---
 
 
-def cancelled_in_the_queue(followed: FollowedReply) -> None:
-    followed.house.cancel(followed.asha, followed.sent.reply_id)
+def cancelled_in_the_queue(reply: FollowedReply) -> None:
+    reply.house.cancel(reply.asha, reply.sent.reply_id)
 
 
-def given_up_by_the_sweeper(followed: FollowedReply) -> None:
-    followed.house.clock.advance(followed.house.policy.deadline)
-    assert followed.house.sweep() == 1
+def given_up_by_the_sweeper(reply: FollowedReply) -> None:
+    reply.house.clock.advance(reply.house.policy.deadline)
+    assert reply.house.sweep() == 1
 
 
-def handed_back_while_it_was_to_be_stopped(followed: FollowedReply) -> None:
-    claimed = followed.house.claim_one()
-    followed.house.cancel(followed.asha, followed.sent.reply_id)
-    followed.house.replying.release(claimed)
+def handed_back_while_it_was_to_be_stopped(reply: FollowedReply) -> None:
+    claimed = reply.house.claim_one()
+    reply.house.cancel(reply.asha, reply.sent.reply_id)
+    reply.house.replying.release(claimed)
 
 
-def tried_in_vain_and_then_cancelled(followed: FollowedReply) -> None:
-    followed.house.model.will(["Once", AnswerFailed(FailureReason.MODEL_BUSY)])
-    assert followed.house.work() == [ReplyState.QUEUED]
-    followed.house.cancel(followed.asha, followed.sent.reply_id)
+def tried_in_vain_and_then_cancelled(reply: FollowedReply) -> None:
+    reply.house.model.will(["Once", AnswerFailed(FailureReason.MODEL_BUSY)])
+    assert reply.house.work() == [ReplyState.QUEUED]
+    reply.house.cancel(reply.asha, reply.sent.reply_id)
 
 
 WITHOUT_A_WORKER = [
@@ -97,103 +85,103 @@ WITHOUT_A_WORKER = [
 
 @pytest.mark.parametrize("end", WITHOUT_A_WORKER)
 def test_an_end_without_a_worker_is_heard_at_once(end: Callable[[FollowedReply], None]):
-    followed = FollowedReply()
-    events = followed.follow()
+    reply = FollowedReply()
+    events = reply.follow()
     assert next(events) == Heartbeat()
-    end(followed)
-    ended_at = followed.house.clock()
-    assert list(events)[-1] == followed.ended
-    assert followed.house.clock() == ended_at, "a listener had to wait for it"
+    end(reply)
+    ended_at = reply.house.clock()
+    assert list(events)[-1] == reply.ended
+    assert reply.house.clock() == ended_at, "a listener had to wait for it"
 
 
 @pytest.mark.parametrize("end", WITHOUT_A_WORKER)
 def test_its_last_piece_says_which_run_it_was(end: Callable[[FollowedReply], None]):
-    followed = FollowedReply()
-    end(followed)
-    chunks = followed.house.stream.published(followed.sent.reply_id)
-    assert chunks[-1] == Chunk(Position(followed.ended.entry.turn.generation, 0), "", final=True)
+    reply = FollowedReply()
+    end(reply)
+    chunks = reply.house.stream.published(reply.sent.reply_id)
+    assert chunks[-1] == Chunk(Position(reply.ended.entry.turn.generation, 0), "", final=True)
     assert [chunk.final for chunk in chunks].count(True) == 1
 
 
 def test_when_it_is_taken_away_the_stream_ends_and_is_not_found_any_more():
-    followed = FollowedReply()
-    events = followed.follow()
+    reply = FollowedReply()
+    events = reply.follow()
     assert next(events) == Heartbeat()
-    followed.house.meanwhile.plan(lambda: followed.house.use_cases.auth.erase_account(principal=followed.asha))
+    reply.house.meanwhile.plan(lambda: reply.house.use_cases.auth.erase_account(principal=reply.asha))
     assert list(events) == []
     with pytest.raises(MessageNotFound):
-        followed.follow()
+        reply.follow()
 
 
 def test_from_the_start_to_the_end():
-    followed = FollowedReply()
-    followed.house.model.will(PIECES)
-    followed.house.meanwhile.plan(followed.house.work)
-    assert list(followed.follow()) == [
+    reply = FollowedReply()
+    reply.house.model.will(PIECES)
+    reply.house.meanwhile.plan(reply.house.work)
+    assert list(reply.follow()) == [
         Heartbeat(),
         Delta(Position(1, 5), "Once "),
         Delta(Position(1, 9), "upon"),
         Delta(Position(1, 16), " a time"),
-        followed.ended,
+        reply.ended,
     ]
-    assert followed.ended.entry.turn.reply_state is ReplyState.DONE
+    assert reply.ended.entry.turn.reply_state is ReplyState.DONE
 
 
 def test_each_piece_comes_as_soon_as_it_is_said():
-    followed = FollowedReply()
-    events = followed.follow()
+    reply = FollowedReply()
+    events = reply.follow()
     heard = [next(events)]
 
     def hear() -> None:
         heard.append(next(events))
 
-    followed.house.model.will([PIECES[0], hear, PIECES[1], hear, PIECES[2], hear])
-    claimed = followed.house.claim_one()
-    outcome = followed.house.replying.ask_model(claimed, stop=Stop())
+    reply.house.model.will([PIECES[0], hear, PIECES[1], hear, PIECES[2], hear])
+    claimed = reply.house.claim_one()
+    outcome = reply.house.replying.ask_model(claimed, stop=Stop())
     assert [event.text for event in heard if isinstance(event, Delta)] == PIECES
-    followed.house.replying.store_outcome(claimed, outcome)
-    assert list(events) == [followed.ended]
-    assert followed.house.clock() == followed.ended.entry.turn.sent_at  # without waiting
+    reply.house.replying.store_outcome(claimed, outcome)
+    assert list(events) == [reply.ended]
+    assert reply.house.clock() == reply.ended.entry.turn.sent_at  # without waiting
 
 
 @pytest.mark.parametrize("late_by", range(4))
 def test_who_comes_late_gets_what_was_said_and_then_the_rest(late_by: int):
-    followed = FollowedReply()
+    reply = FollowedReply()
     events: list[Iterator[StreamEvent]] = []
 
     def come() -> None:
-        events.append(followed.follow())
+        events.append(reply.follow())
         # It begins to listen with the first look.
         heard.append(next(events[0]))
 
     heard: list[StreamEvent] = []
     steps: list[str | Callable[[], object]] = [*PIECES]
     steps.insert(late_by, come)
-    followed.house.model.will(steps)
-    followed.house.work()
+    reply.house.model.will(steps)
+    reply.house.work()
     heard += events[0]
     assert "".join(event.text for event in heard if isinstance(event, Delta)) == TEXT
-    assert heard[-1] == followed.ended
+    assert heard[-1] == reply.ended
     assert not any(isinstance(event, Reset) for event in heard)
 
 
 def test_many_may_watch():
-    followed = FollowedReply()
-    listeners = [followed.follow() for _ in range(3)]
+    reply = FollowedReply()
+    listeners = [reply.follow() for _ in range(3)]
     for events in listeners:
         assert next(events) == Heartbeat()
-    followed.house.model.will(PIECES)
-    followed.house.work()
+    reply.house.model.will(PIECES)
+    reply.house.work()
     for events in listeners:
         assert "".join(event.text for event in events if isinstance(event, Delta)) == TEXT
 
 
 def test_who_goes_is_not_waited_for():
-    followed = FollowedReply()
-    events = followed.follow()
+    reply = FollowedReply()
+    events = reply.follow()
     next(events)
     events.close()  # type: ignore[attr-defined]
-    assert not followed.house.stream._subscribers[followed.sent.reply_id]
+    assert not reply.house.stream._subscribers[reply.sent.reply_id]
 
 
 # --- Where one left off ---
@@ -202,105 +190,101 @@ def test_who_goes_is_not_waited_for():
 @pytest.mark.parametrize("characters", range(len(TEXT) + 1))
 @pytest.mark.parametrize("kept", [True, False])
 def test_one_goes_on_at_any_position_when_it_is_done(characters: int, kept: bool):
-    followed = followed_to_its_end()
+    reply = finished()
     if not kept:
-        followed.house.stream._published.clear()
+        reply.house.stream._published.clear()
     rest = [Delta(Position(1, len(TEXT)), TEXT[characters:])] if characters < len(TEXT) else []
-    assert list(followed.follow(Position(1, characters))) == [*rest, followed.ended]
-    assert not followed.house.stream._subscribers  # what has ended is not listened to
+    assert list(reply.follow(Position(1, characters))) == [*rest, reply.ended]
+    assert not reply.house.stream._subscribers  # what has ended is not listened to
 
 
 @pytest.mark.parametrize("characters", range(10))
 def test_and_while_it_is_being_written(characters: int):
-    followed = FollowedReply()
+    reply = FollowedReply()
     heard: list[StreamEvent] = []
 
     def come_back() -> None:
-        followed.house.meanwhile.plan(*[lambda: None] * 3)
-        events = followed.follow(Position(1, characters))
+        reply.house.meanwhile.plan(*[lambda: None] * 3)
+        events = reply.follow(Position(1, characters))
         for event in events:
             if isinstance(event, Heartbeat):
                 break
             heard.append(event)
 
-    followed.house.model.will(["Once ", "upon", come_back, " a time"])
-    followed.house.work()
+    reply.house.model.will(["Once ", "upon", come_back, " a time"])
+    reply.house.work()
     assert "".join(cast("Delta", event).text for event in heard) == "Once upon"[characters:]
 
 
 @pytest.mark.parametrize("position", [Position(1, 99), Position(9, 3), Position(9, 0), Position(0, 7)])
 def test_a_position_that_never_was_begins_anew(position: Position):
-    followed = followed_to_its_end()
-    assert list(followed.follow(position)) == [Reset(Position(1, 0)), Delta(Position(1, 16), TEXT), followed.ended]
+    reply = finished()
+    assert list(reply.follow(position)) == [Reset(Position(1, 0)), Delta(Position(1, 16), TEXT), reply.ended]
 
 
 # --- Another run ---
 
 
 def test_another_run_begins_anew():
-    followed = FollowedReply()
-    followed.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)], PIECES)
-    followed.house.meanwhile.plan(
-        followed.house.work, lambda: followed.house.clock.advance(timedelta(seconds=2)), followed.house.work
+    reply = FollowedReply()
+    reply.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)], PIECES)
+    reply.house.meanwhile.plan(
+        reply.house.work, lambda: reply.house.clock.advance(timedelta(seconds=2)), reply.house.work
     )
-    assert [event for event in followed.follow() if not isinstance(event, Heartbeat)] == [
+    assert [event for event in reply.follow() if not isinstance(event, Heartbeat)] == [
         Delta(Position(1, 7), "It was "),
         Reset(Position(2, 0)),
         Delta(Position(2, 5), "Once "),
         Delta(Position(2, 9), "upon"),
         Delta(Position(2, 16), " a time"),
-        followed.ended,
+        reply.ended,
     ]
 
 
 def test_one_is_told_as_soon_as_it_begins():
-    followed = FollowedReply()
-    followed.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)])
-    followed.house.work()
-    events = followed.follow()
+    reply = FollowedReply()
+    reply.house.model.will(["It was ", AnswerFailed(FailureReason.MODEL_BUSY)])
+    reply.house.work()
+    events = reply.follow()
     assert next(events) == Delta(Position(1, 7), "It was ")
-    followed.house.clock.advance(timedelta(seconds=2))
-    followed.house.model.will([lambda: heard.append(next(events)), "Once"])
+    reply.house.clock.advance(timedelta(seconds=2))
+    reply.house.model.will([lambda: heard.append(next(events)), "Once"])
     heard: list[StreamEvent] = []
-    followed.house.work()
+    reply.house.work()
     assert heard == [Reset(Position(2, 0))]
 
 
 def test_who_has_heard_nothing_yet_is_not_told_to_forget_it():
-    followed = FollowedReply()
-    followed.house.replying.release(followed.house.claim_one())
-    followed.house.model.will(PIECES)
-    followed.house.work()
-    assert [type(event) for event in followed.follow()] == [Delta, Ended]
+    reply = FollowedReply()
+    reply.house.replying.release(reply.house.claim_one())
+    reply.house.model.will(PIECES)
+    reply.house.work()
+    assert [type(event) for event in reply.follow()] == [Delta, Ended]
 
 
 def test_who_slept_through_a_run_begins_anew():
-    followed = FollowedReply()
-    followed.house.replying.release(followed.house.claim_one())
+    reply = FollowedReply()
+    reply.house.replying.release(reply.house.claim_one())
     heard: list[StreamEvent] = []
 
     def come_back() -> None:
-        events = followed.follow(Position(1, 3))
+        events = reply.follow(Position(1, 3))
         heard.extend([next(events), next(events)])
 
-    followed.house.model.will(["Once ", come_back, "upon a time"])
-    followed.house.work()
+    reply.house.model.will(["Once ", come_back, "upon a time"])
+    reply.house.work()
     assert heard == [Reset(Position(2, 0)), Delta(Position(2, 5), "Once ")]
-    assert list(followed.follow(Position(1, 3))) == [
-        Reset(Position(2, 0)),
-        Delta(Position(2, 16), TEXT),
-        followed.ended,
-    ]
+    assert list(reply.follow(Position(1, 3))) == [Reset(Position(2, 0)), Delta(Position(2, 16), TEXT), reply.ended]
 
 
 def test_what_a_worker_says_that_was_thought_dead_is_not_heard():
-    followed = FollowedReply()
-    followed.house.claim_one()
-    events = followed.follow()
+    reply = FollowedReply()
+    reply.house.claim_one()
+    events = reply.follow()
     assert next(events) == Heartbeat()
-    followed.publish(1, 5, "Once ")
-    followed.publish(2, 7, "It was ")
-    followed.publish(1, 9, "upon")
+    reply.publish(1, 5, "Once ")
+    reply.publish(2, 7, "It was ")
+    reply.publish(1, 9, "upon")
     assert [next(events) for _ in range(3)] == [
         Delta(Position(1, 5), "Once "),
         Reset(Position(2, 0)),
@@ -313,92 +297,92 @@ def test_what_a_worker_says_that_was_thought_dead_is_not_heard():
 
 
 def test_a_failure_ends_it_and_nothing_of_the_text_is_left():
-    followed = FollowedReply()
-    followed.house.model.will(["Once ", AnswerFailed(FailureReason.REFUSED)])
-    followed.house.meanwhile.plan(followed.house.work)
-    assert list(followed.follow())[1:] == [Delta(Position(1, 5), "Once "), Reset(Position(1, 0)), followed.ended]
-    assert followed.ended.entry.turn.failure is FailureReason.REFUSED
+    reply = FollowedReply()
+    reply.house.model.will(["Once ", AnswerFailed(FailureReason.REFUSED)])
+    reply.house.meanwhile.plan(reply.house.work)
+    assert list(reply.follow())[1:] == [Delta(Position(1, 5), "Once "), Reset(Position(1, 0)), reply.ended]
+    assert reply.ended.entry.turn.failure is FailureReason.REFUSED
 
 
 def test_a_failure_without_a_word():
-    followed = FollowedReply()
-    followed.house.model.will(AnswerFailed(FailureReason.REFUSED))
-    followed.house.meanwhile.plan(followed.house.work)
-    assert list(followed.follow()) == [Heartbeat(), followed.ended]
-    assert list(followed.follow()) == [followed.ended]
+    reply = FollowedReply()
+    reply.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    reply.house.meanwhile.plan(reply.house.work)
+    assert list(reply.follow()) == [Heartbeat(), reply.ended]
+    assert list(reply.follow()) == [reply.ended]
 
 
 def test_what_was_stopped_ends_with_what_there_is_of_it():
-    followed = FollowedReply()
-    claimed = followed.house.claim_one()
-    events = followed.follow()
+    reply = FollowedReply()
+    claimed = reply.house.claim_one()
+    events = reply.follow()
     next(events)
-    followed.house.cancel(followed.asha, followed.sent.reply_id)
+    reply.house.cancel(reply.asha, reply.sent.reply_id)
 
     stop = Stop()
-    followed.house.model.will(["Once ", stop.request, "upon"])
-    assert followed.house.write(claimed, stop=stop) is ReplyState.CANCELLED
-    assert list(events) == [Delta(Position(1, 5), "Once "), followed.ended]
-    assert followed.ended.entry.turn.reply_state is ReplyState.CANCELLED
-    assert list(followed.follow(Position(1, 2))) == [Delta(Position(1, 5), "ce "), followed.ended]
+    reply.house.model.will(["Once ", stop.request, "upon"])
+    assert reply.house.write(claimed, stop=stop) is ReplyState.CANCELLED
+    assert list(events) == [Delta(Position(1, 5), "Once "), reply.ended]
+    assert reply.ended.entry.turn.reply_state is ReplyState.CANCELLED
+    assert list(reply.follow(Position(1, 2))) == [Delta(Position(1, 5), "ce "), reply.ended]
 
 
 def test_what_is_cancelled_before_it_begins_ends_with_the_next_look_at_the_database():
-    followed = FollowedReply()
-    followed.house.meanwhile.plan(lambda: followed.house.cancel(followed.asha, followed.sent.reply_id))
-    assert list(followed.follow()) == [Heartbeat(), followed.ended]
+    reply = FollowedReply()
+    reply.house.meanwhile.plan(lambda: reply.house.cancel(reply.asha, reply.sent.reply_id))
+    assert list(reply.follow()) == [Heartbeat(), reply.ended]
 
 
 def test_a_death_in_silence_is_found_out():
-    followed = FollowedReply()
-    followed.house.claim_one()
-    followed.publish(1, 5, "Once ")
-    events = followed.follow()
+    reply = FollowedReply()
+    reply.house.claim_one()
+    reply.publish(1, 5, "Once ")
+    events = reply.follow()
     assert next(events) == Delta(Position(1, 5), "Once ")
-    before = followed.house.clock()
+    before = reply.house.clock()
     assert [next(events), next(events)] == [Heartbeat()] * 2
-    assert followed.house.clock() - before == 2 * timedelta(seconds=HEARTBEAT_SECONDS)
-    followed.house.clock.advance(followed.house.policy.deadline)
-    followed.house.sweep()
-    assert list(events) == [Reset(Position(1, 0)), followed.ended]
-    assert followed.ended.entry.turn.failure is FailureReason.DEADLINE_EXCEEDED
+    assert reply.house.clock() - before == 2 * timedelta(seconds=HEARTBEAT_SECONDS)
+    reply.house.clock.advance(reply.house.policy.deadline)
+    reply.house.sweep()
+    assert list(events) == [Reset(Position(1, 0)), reply.ended]
+    assert reply.ended.entry.turn.failure is FailureReason.DEADLINE_EXCEEDED
 
 
 def test_an_end_that_was_stored_without_a_word_is_found_out():
-    followed = FollowedReply()
-    claimed = followed.house.claim_one()
-    events = followed.follow()
+    reply = FollowedReply()
+    claimed = reply.house.claim_one()
+    events = reply.follow()
     next(events)
-    followed.publish(1, 5, "Once ")
-    with followed.house.unit_of_work() as work:  # and Redis is down
+    reply.publish(1, 5, "Once ")
+    with reply.house.unit_of_work() as work:  # and Redis is down
         work.replies.finish(claimed.claim, Answer(TEXT, "scripted"))
         work.commit()
-    assert list(events) == [Delta(Position(1, 5), "Once "), Delta(Position(1, 16), TEXT[5:]), followed.ended]
+    assert list(events) == [Delta(Position(1, 5), "Once "), Delta(Position(1, 16), TEXT[5:]), reply.ended]
 
 
 def test_a_database_that_is_down_for_a_moment_cuts_no_listener_off():
-    followed = FollowedReply()
-    events = followed.follow()
+    reply = FollowedReply()
+    events = reply.follow()
     next(events)
-    followed.house.database_probe.on = False
+    reply.house.database_probe.on = False
     assert [next(events), next(events)] == [Heartbeat()] * 2
-    followed.house.database_probe.on = True
-    followed.house.work()
-    assert list(events)[-1] == followed.ended
-    followed.house.database_probe.on = False
+    reply.house.database_probe.on = True
+    reply.house.work()
+    assert list(events)[-1] == reply.ended
+    reply.house.database_probe.on = False
     with pytest.raises(DependencyDown):
-        followed.follow()  # but nobody begins to watch without
+        reply.follow()  # but watching does not begin without
 
 
 def test_a_message_stands_for_its_newest_reply():
-    followed = followed_to_its_end()
-    again = followed.house.regenerate(followed.asha, followed.sent.reply_id)
-    followed.house.model.will(["Another"])
-    followed.house.work()
+    reply = finished()
+    again = reply.house.regenerate(reply.asha, reply.sent.reply_id)
+    reply.house.model.will(["Another"])
+    reply.house.work()
     # Another reply to the message goes on counting the runs: a position in one is never one in the other.
-    assert next(followed.house.follow(followed.asha, followed.sent.message.id)) == Delta(Position(2, 7), "Another")
-    assert next(followed.house.follow(followed.asha, again.reply_id)) == Delta(Position(2, 7), "Another")
-    assert next(followed.follow()) == Delta(Position(1, 16), TEXT)
+    assert next(reply.house.follow(reply.asha, reply.sent.message.id)) == Delta(Position(2, 7), "Another")
+    assert next(reply.house.follow(reply.asha, again.reply_id)) == Delta(Position(2, 7), "Another")
+    assert next(reply.follow()) == Delta(Position(1, 16), TEXT)
 
 
 # --- What gets lost on the way ---
@@ -408,7 +392,6 @@ class Wire:
     """The ReplySubscriber port: what is published may not be kept, and may be heard never, once or twice."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.kept: list[Chunk] = []
         self.to_come: deque[Callable[[], object]] = deque()
         self.looks = 0
@@ -474,10 +457,10 @@ ENTRY = FOLLOWED.house.entry(FOLLOWED.asha, FOLLOWED.sent.reply_id)
 def watched() -> Watched:
     """A reply that is waiting."""
     rows, wire = [ENTRY], Wire()
-    follow_reply = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
+    reply = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
 
     def follow(after: Position = START) -> Iterator[StreamEvent]:
-        return events_of(follow_reply(user_id=FOLLOWED.asha.user_id, entry_id=FOLLOWED.sent.reply_id, after=after))
+        return events_of(reply(user_id=FOLLOWED.asha.user_id, entry_id=FOLLOWED.sent.reply_id, after=after))
 
     return Watched(wire, rows, follow)
 
@@ -566,7 +549,6 @@ class Client:
     """Applies what it is told."""
 
     def __init__(self) -> None:
-        """Has heard nothing."""
         self.text = ""
         self.position = START
         self.ended: Entry | None = None

@@ -15,66 +15,59 @@ from domain.errors import (
     TooManyUnfinishedReplies,
 )
 from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState
-from tests.builders import ASHA, RAVI, House
+from tests.builders import ASHA, RAVI, House, OneReply
 
 DAY = timedelta(hours=24)
 
 
-class KeyedMessage:
-    """A message that was sent with a key."""
-
+class SentWithKey(OneReply):
     def __init__(self, **options: int) -> None:
-        """Send it."""
-        self.house = House(**options)  # type: ignore[arg-type]
-        self.asha = self.house.user(ASHA)
-        self.room = self.house.room(self.asha)
-        self.sent = self.house.say(self.asha, self.room, "hi", key="k")
+        super().__init__(key="k", **options)
 
     @property
     def accepted(self) -> tuple[int, int, int]:
-        """Messages, replies and prompts charged."""
         tables = self.house.database.tables
         return len(tables.messages), len(tables.replies), self.house.used(self.asha)
 
 
 def test_what_is_sent_again_with_its_key_is_answered_as_the_first_time():
-    keyed = KeyedMessage()
-    assert not keyed.sent.repeated
+    first = SentWithKey()
+    assert not first.sent.repeated
     for _ in range(3):
-        again = keyed.house.say(keyed.asha, keyed.room, "hi", key="k")
+        again = first.house.say(first.asha, first.room, "hi", key="k")
         assert again.repeated
         assert (again.message, again.reply_id, again.quota) == (
-            keyed.sent.message,
-            keyed.sent.reply_id,
-            keyed.sent.quota,
+            first.sent.message,
+            first.sent.reply_id,
+            first.sent.quota,
         )
-    assert keyed.accepted == (1, 1, 1)
-    assert keyed.house.worker_notifier.notified == 1
+    assert first.accepted == (1, 1, 1)
+    assert first.house.worker_notifier.notified == 1
 
 
 @pytest.mark.parametrize("outcome", [Answer("hello", "scripted"), AnswerFailed(FailureReason.REFUSED)])
 def test_also_when_the_reply_has_ended(outcome: Answer | Exception):
-    keyed = KeyedMessage()
-    keyed.house.model.will(outcome)
-    keyed.house.work()
-    used = keyed.house.used(keyed.asha)
-    again = keyed.house.say(keyed.asha, keyed.room, "hi", key="k")
-    assert (again.repeated, again.reply_id) == (True, keyed.sent.reply_id)
-    assert keyed.accepted == (1, 1, used)
+    first = SentWithKey()
+    first.house.model.will(outcome)
+    first.house.work()
+    used = first.house.used(first.asha)
+    again = first.house.say(first.asha, first.room, "hi", key="k")
+    assert (again.repeated, again.reply_id) == (True, first.sent.reply_id)
+    assert first.accepted == (1, 1, used)
 
 
 def test_also_when_there_is_another_reply_by_now():
-    keyed = KeyedMessage()
-    keyed.house.work()
-    keyed.house.regenerate(keyed.asha, keyed.sent.reply_id)
-    assert keyed.house.say(keyed.asha, keyed.room, "hi", key="k").reply_id == keyed.sent.reply_id
+    first = SentWithKey()
+    first.house.work()
+    first.house.regenerate(first.asha, first.sent.reply_id)
+    assert first.house.say(first.asha, first.room, "hi", key="k").reply_id == first.sent.reply_id
 
 
 def test_also_when_the_quota_is_used_up():
-    keyed = KeyedMessage(basic_daily_prompts=1)
+    first = SentWithKey(basic_daily_prompts=1)
     with pytest.raises(QuotaExhausted):
-        keyed.house.say(keyed.asha, keyed.room, "hi", key="another")
-    assert keyed.house.say(keyed.asha, keyed.room, "hi", key="k").repeated
+        first.house.say(first.asha, first.room, "hi", key="another")
+    assert first.house.say(first.asha, first.room, "hi", key="k").repeated
 
 
 def test_also_when_the_backlog_is_full():
@@ -86,50 +79,50 @@ def test_also_when_the_backlog_is_full():
 
 
 def test_the_key_stands_for_the_room_and_the_text():
-    keyed = KeyedMessage()
-    another = keyed.house.room(keyed.asha)
-    for room, text in ((keyed.room, "hi "), (keyed.room, "Hi"), (another, "hi")):
+    first = SentWithKey()
+    another = first.house.room(first.asha)
+    for room, text in ((first.room, "hi "), (first.room, "Hi"), (another, "hi")):
         with pytest.raises(IdempotencyKeyReused):
-            keyed.house.say(keyed.asha, room, text, key="k")
-    assert keyed.accepted == (1, 1, 1)
+            first.house.say(first.asha, room, text, key="k")
+    assert first.accepted == (1, 1, 1)
 
 
 def test_another_key_and_no_key_are_another_message():
-    keyed = KeyedMessage()
+    first = SentWithKey()
     for key in ("K", "k2", None, None):
-        assert not keyed.house.say(keyed.asha, keyed.room, "hi", key=key).repeated
-    assert keyed.accepted == (5, 5, 5)
+        assert not first.house.say(first.asha, first.room, "hi", key=key).repeated
+    assert first.accepted == (5, 5, 5)
 
 
 def test_the_keys_of_two_users_have_nothing_to_do_with_each_other():
-    keyed = KeyedMessage()
-    ravi = keyed.house.user(RAVI)
-    theirs = keyed.house.say(ravi, keyed.house.room(ravi), "hi", key="k")
+    first = SentWithKey()
+    ravi = first.house.user(RAVI)
+    theirs = first.house.say(ravi, first.house.room(ravi), "hi", key="k")
     assert not theirs.repeated
     assert theirs.message.user_id == ravi.user_id
-    assert keyed.house.used(ravi) == 1
+    assert first.house.used(ravi) == 1
     with pytest.raises(ChatroomNotFound):
-        keyed.house.say(ravi, keyed.room, "hi", key="another")
+        first.house.say(ravi, first.room, "hi", key="another")
 
 
 def test_a_key_counts_for_24_hours():
-    keyed = KeyedMessage()
-    keyed.house.clock.advance(DAY - timedelta(microseconds=1))
-    assert keyed.house.say(keyed.asha, keyed.room, "hi", key="k").repeated
-    keyed.house.clock.advance(timedelta(microseconds=1))
-    anew = keyed.house.say(keyed.asha, keyed.room, "something else", key="k")
+    first = SentWithKey()
+    first.house.clock.advance(DAY - timedelta(microseconds=1))
+    assert first.house.say(first.asha, first.room, "hi", key="k").repeated
+    first.house.clock.advance(timedelta(microseconds=1))
+    anew = first.house.say(first.asha, first.room, "something else", key="k")
     assert not anew.repeated
     # And from then on for what it came with then.
-    assert keyed.house.say(keyed.asha, keyed.room, "something else", key="k").message == anew.message
+    assert first.house.say(first.asha, first.room, "something else", key="k").message == anew.message
 
 
 def test_old_keys_are_forgotten_and_no_others():
-    keyed = KeyedMessage()
-    keyed.house.clock.advance(DAY / 2)
-    keyed.house.say(keyed.asha, keyed.room, "later", key="later")
-    keyed.house.clock.advance(DAY / 2)
-    assert keyed.house.replying.purge_expired() == 1
-    assert [key for _, key in keyed.house.database.tables.idempotency_keys] == ["later"]
+    first = SentWithKey()
+    first.house.clock.advance(DAY / 2)
+    first.house.say(first.asha, first.room, "later", key="later")
+    first.house.clock.advance(DAY / 2)
+    assert first.house.replying.purge_expired() == 1
+    assert [key for _, key in first.house.database.tables.idempotency_keys] == ["later"]
 
 
 def test_a_refused_request_leaves_no_key():
@@ -157,16 +150,16 @@ def test_a_refused_request_leaves_no_key():
 
 
 def test_of_many_at_once_one_is_accepted():
-    keyed = KeyedMessage()
+    first = SentWithKey()
     with ThreadPoolExecutor(16) as threads:
-        sent = list(threads.map(lambda _: keyed.house.say(keyed.asha, keyed.room, "again", key="new"), range(16)))
+        sent = list(threads.map(lambda _: first.house.say(first.asha, first.room, "again", key="new"), range(16)))
     assert sum(not one.repeated for one in sent) == 1
     assert len({(one.message.id, one.reply_id) for one in sent}) == 1
-    assert keyed.accepted == (2, 2, 2)
+    assert first.accepted == (2, 2, 2)
 
 
 def test_a_repetition_promises_what_is_kept():
-    keyed = KeyedMessage()
-    again = keyed.house.say(keyed.asha, keyed.room, "hi", key="k")
-    assert keyed.house.work() == [ReplyState.DONE]
-    assert keyed.house.entry(keyed.asha, again.reply_id).turn.reply_content == "echo: hi"
+    first = SentWithKey()
+    again = first.house.say(first.asha, first.room, "hi", key="k")
+    assert first.house.work() == [ReplyState.DONE]
+    assert first.house.entry(first.asha, again.reply_id).turn.reply_content == "echo: hi"

@@ -70,7 +70,7 @@ def test_a_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path):
 
 
 def test_a_long_log_of_the_past_is_put_aside(tmp_path, monkeypatch):
-    monkeypatch.setattr(children, "_LOG_LIMIT", 10)
+    monkeypatch.setattr(children, "LOG_LIMIT", 10)
     log = tmp_path / "logs" / "server.log"
     for line in (b"first, a long line\n", b"second\n"):
         with children.open_log(log) as file:

@@ -1,4 +1,4 @@
-"""The launcher: its command line, and what it does before it becomes the program."""
+"""How a child is started: tied to its parent, and as which user."""
 
 import os
 import signal
@@ -8,59 +8,51 @@ import sys
 import pytest
 
 from entrypoints.local_stack import launch
-from entrypoints.local_stack.privileges import Account, capability_to_keep
+from entrypoints.local_stack.errors import SupervisorError
+from entrypoints.local_stack.launch import Account, as_account, capability_to_keep
 
 SHOW = "import os, sys; print(os.getpid(), sys.argv[1:], os.path.basename(os.getcwd()))"
 
 
-def test_the_command_line_carries_everything_and_ends_in_the_command():
-    line = launch.command_line(
-        ("postgres", "-D", "/data"),
-        death_signal=signal.SIGINT,
-        account=Account(65534, 65533),
-        must_read=("/data",),
-    )
-    options = launch._parse(line[line.index("--parent") :])
-    assert options.parent == os.getpid()
-    assert options.death_signal is signal.SIGINT
-    assert options.become == (65534, 65533)
-    assert options.must_read == ["/data"]
-    assert options.command == ["postgres", "-D", "/data"]
-
-
-def test_it_becomes_the_program_in_any_directory_whatever_lies_there(tmp_path):
-    (tmp_path / "signal.py").write_text("raise SystemExit('imported from the working directory')")
-    words = ["--", "-x", "two words", ""]
+def test_the_child_keeps_its_process_id_its_arguments_and_its_directory(tmp_path):
+    words = ["--", "-x", "two words", "", "$HOME"]
     line = launch.command_line((sys.executable, "-c", SHOW, *words), death_signal=signal.SIGKILL)
     with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         shown, _ = process.communicate()
     assert shown == f"{process.pid} {words} {tmp_path.name}\n"
 
 
-def test_a_program_that_does_not_exist_is_one_clear_line():
-    line = launch.command_line(("/no/such/program",), death_signal=signal.SIGKILL)
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == launch.CANNOT_LAUNCH
-    assert done.stderr.startswith("cannot start /no/such/program: ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_nothing_starts_when_the_parent_is_gone_already():
+def test_nothing_starts_when_the_parent_is_gone_already(monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # not the parent of the child, so that one must have died
     line = launch.command_line((sys.executable, "-c", SHOW), death_signal=signal.SIGTERM)
-    line[line.index("--parent") + 1] = "1"  # not the parent: so it must have died
     done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if os.uname().sysname == "Linux":
-        assert done.returncode == -signal.SIGTERM
-        assert not done.stdout
-    else:
-        assert done.returncode == 0
+    assert bool(done.stdout) == (launch.find_setpriv() is None)  # without it, no child is tied to its parent
+
+
+def test_without_setpriv_the_command_is_started_as_it_is(monkeypatch):
+    monkeypatch.setattr(launch, "find_setpriv", lambda: None)
+    assert launch.command_line(("postgres", "-D", "/data"), death_signal=signal.SIGINT) == ["postgres", "-D", "/data"]
+
+
+def test_without_setpriv_what_only_root_can_reach_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setattr(launch, "find_setpriv", lambda: None)
+    monkeypatch.setattr(launch, "_hidden", lambda _user, paths: paths[0])
+    with pytest.raises(SupervisorError, match=r"user 65534 cannot reach /closed/data.* setpriv .* DATA_DIR"):
+        as_account(Account(65534, 65533), must_read=["/closed/data"])
+
+
+def test_a_user_who_can_reach_everything_gets_no_capability(monkeypatch):
+    monkeypatch.setattr(launch, "_hidden", lambda _user, _paths: "")
+    user, privileges = as_account(Account(65534, 65533), must_read=["/data"])
+    assert user == {"user": 65534, "group": 65533, "extra_groups": []}
+    assert privileges == []
 
 
 @pytest.mark.parametrize(
     ("permitted", "kept"),
     [
-        pytest.param((1 << 41) - 1, 2, id="all of them: the smaller right"),
-        pytest.param(0xA80425FB, 1, id="Docker's default: the only one there is"),
+        pytest.param((1 << 41) - 1, "dac_read_search", id="all of them: the smaller right"),
+        pytest.param(0xA80425FB, "dac_override", id="Docker's default: the only one there is"),
         pytest.param(1 << 8, None, id="none to give"),
         pytest.param(1 << 2 | 1 << 1, None, id="none that could be kept"),
         pytest.param(0, None, id="nothing"),

@@ -16,31 +16,26 @@ OTHER_REASONS = sorted(set(FailureReason) - {FailureReason.MODEL_NOT_FOUND})
 
 @pytest.fixture
 def clock() -> SettableClock:
-    """PlanStatus still."""
     return SettableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture
 def models() -> list[ScriptedLanguageModel]:
-    """Three, which echo."""
     return [ScriptedLanguageModel() for _ in range(3)]
 
 
 @pytest.fixture
 def fallback(models: Sequence[LanguageModel], clock: SettableClock) -> LanguageModelFallback:
-    """The three in this order."""
     return LanguageModelFallback(models, clock=clock, skip_for=timedelta(minutes=10))
 
 
 def ask(
     model: LanguageModel, *, stop: Stop | None = None, on_chunk: Callable[[str], None] = lambda chunk: None
 ) -> Answer:
-    """An answer."""
     return model.write(Prompt("Hi"), within=timedelta(seconds=5), stop=stop or Stop(), on_chunk=on_chunk)
 
 
 def asked(models: Sequence[ScriptedLanguageModel]) -> list[int]:
-    """How often each was."""
     return [len(model.prompts) for model in models]
 
 

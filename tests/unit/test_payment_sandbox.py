@@ -1,4 +1,4 @@
-"""A subscription from checkout to its end without a Stripe account: pages to click on, signed events, our own adapter in between."""
+"""A subscription without a Stripe account: pages to click on, signed events, our own adapter in between."""
 
 import re
 from collections.abc import Iterator

@@ -42,22 +42,20 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
     """
 
     def __init__(self) -> None:
-        """An open house at eleven at night, so that some days end in the middle."""
         super().__init__()
         self.house = House(basic_daily_prompts=1_000, reply_policy=POLICY)
         self.people = [self.house.user(ASHA), self.house.user(RAVI)]
         self.rooms = [(person, self.house.room(person)) for person in self.people for _ in range(2)]
+        # So late that some days end in the middle.
         self.house.clock.now = self.house.clock.now.replace(hour=23, minute=58)
         self.claims: list[ClaimedReply] = []
         self.ended: dict[ReplyId, ReplyRow] = {}
 
     @property
     def replies(self) -> dict[ReplyId, ReplyRow]:
-        """The rows as they are."""
         return self.house.database.tables.replies
 
     def owner(self, row: ReplyRow) -> Principal:
-        """Whose reply it is."""
         return next(person for person in self.people if person.user_id == row.queued.user_id)
 
     def newest(self, row: ReplyRow) -> ReplyRow:

@@ -175,7 +175,6 @@ class Client:
         return self.send(f"GET {path} HTTP/{version}\r\nHost: here\r\n{lines}\r\n")
 
     def response(self) -> tuple[int, dict[str, str], bytes]:
-        """The next response with a Content-Length."""
         head = self._until(b"\r\n\r\n").decode("latin-1")
         line, *fields = head.rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (field.partition(": ") for field in fields)}

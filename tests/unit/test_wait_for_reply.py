@@ -13,29 +13,21 @@ from application.ports.reply_stream import Chunk, Position
 from domain.chat import ChatroomId, MessageId
 from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.replies import AnswerFailed, FailureReason, ReplyId, ReplyState
-from tests.builders import ASHA, RAVI, House
+from tests.builders import RAVI, OneReply
 
 SECONDS = timedelta(seconds=1)
 
 
-class AwaitedReply:
-    """A user, a chatroom and one accepted message whose reply is pending."""
-
+class AwaitedReply(OneReply):
     def __init__(self) -> None:
-        """Accept the message."""
-        self.house = House()
-        self.asha = self.house.user(ASHA)
-        self.room = self.house.room(self.asha)
-        self.sent = self.house.say(self.asha, self.room, "hi")
+        super().__init__()
         self.began = self.house.clock()
 
     @property
     def waited(self) -> timedelta:
-        """How long it took."""
         return self.house.clock() - self.began
 
     def wait(self, within: float) -> Entry:
-        """Wait for the reply."""
         return self.house.finish(
             self.house.use_cases.chat.wait_for_reply(
                 user_id=self.asha.user_id, reply_id=self.sent.reply_id, within=within * SECONDS
@@ -43,7 +35,6 @@ class AwaitedReply:
         )
 
     def poll_messages(self, after: MessageId | ReplyId, within: float = 0, *, turns: int = 10) -> Sequence[Turn]:
-        """Read on in the room."""
         return self.house.finish(
             self.house.use_cases.chat.poll_messages(
                 user_id=self.asha.user_id, chatroom_id=self.room, after=after, turns=turns, within=within * SECONDS
@@ -59,184 +50,179 @@ class AwaitedReply:
 
 
 def test_what_is_there_is_not_waited_for():
-    awaited = AwaitedReply()
-    awaited.house.work()
-    assert awaited.wait(10).turn.reply_content == "echo: hi"
-    assert awaited.waited == timedelta()
+    reply = AwaitedReply()
+    reply.house.work()
+    assert reply.wait(10).turn.reply_content == "echo: hi"
+    assert reply.waited == timedelta()
 
 
 def test_the_reply_is_there_as_soon_as_it_is_stored():
-    awaited = AwaitedReply()
-    awaited.house.meanwhile.plan(awaited.house.work)
-    assert awaited.wait(10).turn.reply_state is ReplyState.DONE
-    assert awaited.waited == timedelta()
+    reply = AwaitedReply()
+    reply.house.meanwhile.plan(reply.house.work)
+    assert reply.wait(10).turn.reply_state is ReplyState.DONE
+    assert reply.waited == timedelta()
 
 
 def test_its_pieces_are_not_what_is_waited_for():
-    awaited = AwaitedReply()
-    awaited.house.model.will(["Once ", AnswerFailed(FailureReason.MODEL_BUSY)], ["Once ", "upon"])
-    awaited.house.meanwhile.plan(
-        awaited.house.work, lambda: awaited.house.clock.advance(2 * SECONDS), awaited.house.work
-    )
-    assert awaited.wait(10).turn.reply_content == "Once upon"
-    assert awaited.waited == 2 * SECONDS
+    reply = AwaitedReply()
+    reply.house.model.will(["Once ", AnswerFailed(FailureReason.MODEL_BUSY)], ["Once ", "upon"])
+    reply.house.meanwhile.plan(reply.house.work, lambda: reply.house.clock.advance(2 * SECONDS), reply.house.work)
+    assert reply.wait(10).turn.reply_content == "Once upon"
+    assert reply.waited == 2 * SECONDS
 
 
 @pytest.mark.parametrize("reason", [FailureReason.REFUSED, FailureReason.EMPTY_ANSWER])
 def test_a_failure_is_an_end_too(reason: FailureReason):
-    awaited = AwaitedReply()
-    awaited.house.model.will(AnswerFailed(reason))
-    awaited.house.meanwhile.plan(awaited.house.work)
-    assert awaited.wait(10).turn.failure is reason
-    assert awaited.waited == timedelta()
+    reply = AwaitedReply()
+    reply.house.model.will(AnswerFailed(reason))
+    reply.house.meanwhile.plan(reply.house.work)
+    assert reply.wait(10).turn.failure is reason
+    assert reply.waited == timedelta()
 
 
 def test_an_end_without_a_word_is_seen_within_a_second():
-    awaited = AwaitedReply()
-    awaited.house.meanwhile.plan(lambda: awaited.house.cancel(awaited.asha, awaited.sent.reply_id))
-    assert awaited.wait(10).turn.reply_state is ReplyState.CANCELLED
-    assert awaited.waited <= POLL_SECONDS * SECONDS
+    reply = AwaitedReply()
+    reply.house.meanwhile.plan(lambda: reply.house.cancel(reply.asha, reply.sent.reply_id))
+    assert reply.wait(10).turn.reply_state is ReplyState.CANCELLED
+    assert reply.waited <= POLL_SECONDS * SECONDS
 
 
 @pytest.mark.parametrize("within", [0, 0.5, 1, 2.5, 25])
 def test_when_the_time_is_up_it_stands_as_it_stands(within: float):
-    awaited = AwaitedReply()
-    assert awaited.wait(within).turn.reply_state is ReplyState.QUEUED
-    assert awaited.waited == within * SECONDS
+    reply = AwaitedReply()
+    assert reply.wait(within).turn.reply_state is ReplyState.QUEUED
+    assert reply.waited == within * SECONDS
 
 
 def test_who_hears_pieces_without_end_waits_no_longer():
-    awaited = AwaitedReply()
-    awaited.house.claim_one()
+    reply = AwaitedReply()
+    reply.house.claim_one()
     said = count(1)
 
     def go_on() -> None:
-        awaited.house.clock.advance(0.5 * SECONDS)
-        awaited.house.stream.publish(awaited.sent.reply_id, Chunk(Position(1, next(said)), "a"))
+        reply.house.clock.advance(0.5 * SECONDS)
+        reply.house.stream.publish(reply.sent.reply_id, Chunk(Position(1, next(said)), "a"))
 
-    awaited.house.meanwhile.plan(*[go_on] * 100)
-    assert awaited.wait(3).turn.reply_state is ReplyState.RUNNING
-    assert awaited.waited == 3 * SECONDS
+    reply.house.meanwhile.plan(*[go_on] * 100)
+    assert reply.wait(3).turn.reply_state is ReplyState.RUNNING
+    assert reply.waited == 3 * SECONDS
 
 
 def test_users_cannot_wait_for_the_reply_of_another():
-    awaited = AwaitedReply()
-    ravi = awaited.house.user(RAVI)
+    reply = AwaitedReply()
+    ravi = reply.house.user(RAVI)
     with pytest.raises(MessageNotFound):
-        awaited.house.finish(
-            awaited.house.use_cases.chat.wait_for_reply(
-                user_id=ravi.user_id, reply_id=awaited.sent.reply_id, within=10 * SECONDS
+        reply.house.finish(
+            reply.house.use_cases.chat.wait_for_reply(
+                user_id=ravi.user_id, reply_id=reply.sent.reply_id, within=10 * SECONDS
             )
         )
 
 
 def test_without_the_database_there_is_nothing_to_wait_for():
-    awaited = AwaitedReply()
-    awaited.house.meanwhile.plan(lambda: setattr(awaited.house.database_probe, "on", False))
+    reply = AwaitedReply()
+    reply.house.meanwhile.plan(lambda: setattr(reply.house.database_probe, "on", False))
     with pytest.raises(DependencyDown):
-        awaited.wait(10)
+        reply.wait(10)
 
 
 # --- Reading on ---
 
 
 def test_all_that_comes_after_an_entry_with_its_own_turn():
-    awaited = AwaitedReply()
+    reply = AwaitedReply()
     for text in ("and", "then"):
-        awaited.house.say(awaited.asha, awaited.room, text)
+        reply.house.say(reply.asha, reply.room, text)
     everything = [("hi", "queued"), ("and", "queued"), ("then", "queued")]
-    first, second, _ = awaited.poll_messages(awaited.sent.message.id)
-    assert awaited.said(awaited.poll_messages(first.message_id)) == everything
-    assert awaited.said(awaited.poll_messages(first.reply_id)) == everything
-    assert awaited.said(awaited.poll_messages(second.message_id)) == everything[1:]
-    assert awaited.said(awaited.poll_messages(first.message_id, turns=2)) == everything[:2]
-    assert awaited.waited == timedelta()
+    first, second, _ = reply.poll_messages(reply.sent.message.id)
+    assert reply.said(reply.poll_messages(first.message_id)) == everything
+    assert reply.said(reply.poll_messages(first.reply_id)) == everything
+    assert reply.said(reply.poll_messages(second.message_id)) == everything[1:]
+    assert reply.said(reply.poll_messages(first.message_id, turns=2)) == everything[:2]
+    assert reply.waited == timedelta()
 
 
 def test_what_is_finished_already_is_not_waited_for():
-    awaited = AwaitedReply()
-    awaited.house.work()
-    assert awaited.said(awaited.poll_messages(awaited.sent.message.id, 25)) == [("hi", "done")]
-    assert awaited.waited == timedelta()
+    reply = AwaitedReply()
+    reply.house.work()
+    assert reply.said(reply.poll_messages(reply.sent.message.id, 25)) == [("hi", "done")]
+    assert reply.waited == timedelta()
 
 
 def test_the_reply_that_is_being_written_is_waited_for():
-    awaited = AwaitedReply()
-    awaited.house.meanwhile.plan(awaited.house.work)
-    assert awaited.said(awaited.poll_messages(awaited.sent.message.id, 25)) == [("hi", "done")]
-    assert awaited.waited == timedelta()
+    reply = AwaitedReply()
+    reply.house.meanwhile.plan(reply.house.work)
+    assert reply.said(reply.poll_messages(reply.sent.message.id, 25)) == [("hi", "done")]
+    assert reply.waited == timedelta()
 
 
 def test_who_has_everything_waits_for_what_is_sent_meanwhile_and_for_its_reply():
-    awaited = AwaitedReply()
-    awaited.house.work()
+    reply = AwaitedReply()
+    reply.house.work()
 
     def from_another_device() -> None:
-        awaited.house.say(awaited.asha, awaited.room, "and then")
+        reply.house.say(reply.asha, reply.room, "and then")
 
-    awaited.house.meanwhile.plan(from_another_device, awaited.house.work)
-    assert awaited.said(awaited.poll_messages(awaited.sent.reply_id, 25)) == [("hi", "done"), ("and then", "done")]
+    reply.house.meanwhile.plan(from_another_device, reply.house.work)
+    assert reply.said(reply.poll_messages(reply.sent.reply_id, 25)) == [("hi", "done"), ("and then", "done")]
 
 
 def test_another_reply_to_the_same_message_is_waited_for():
-    awaited = AwaitedReply()
-    awaited.house.work()
-    again = awaited.house.regenerate(awaited.asha, awaited.sent.reply_id)
-    awaited.house.meanwhile.plan(awaited.house.work)
-    [turn] = awaited.poll_messages(awaited.sent.reply_id, 25)
+    reply = AwaitedReply()
+    reply.house.work()
+    again = reply.house.regenerate(reply.asha, reply.sent.reply_id)
+    reply.house.meanwhile.plan(reply.house.work)
+    [turn] = reply.poll_messages(reply.sent.reply_id, 25)
     assert (turn.reply_id, turn.reply_state) == (again.reply_id, ReplyState.DONE)
 
 
 def test_another_reply_to_an_older_message_stands_with_it_and_is_not_waited_for():
-    awaited = AwaitedReply()
-    later = awaited.house.say(awaited.asha, awaited.room, "and then")
-    awaited.house.work()
-    again = awaited.house.regenerate(awaited.asha, awaited.sent.reply_id)
-    awaited.house.meanwhile.plan(awaited.house.work)
-    assert awaited.said(awaited.poll_messages(later.reply_id, 3)) == [("and then", "done")]
-    assert awaited.waited == 3 * SECONDS
-    assert [turn.reply_id for turn in awaited.poll_messages(awaited.sent.message.id)] == [
-        again.reply_id,
-        later.reply_id,
-    ]
+    reply = AwaitedReply()
+    later = reply.house.say(reply.asha, reply.room, "and then")
+    reply.house.work()
+    again = reply.house.regenerate(reply.asha, reply.sent.reply_id)
+    reply.house.meanwhile.plan(reply.house.work)
+    assert reply.said(reply.poll_messages(later.reply_id, 3)) == [("and then", "done")]
+    assert reply.waited == 3 * SECONDS
+    assert [turn.reply_id for turn in reply.poll_messages(reply.sent.message.id)] == [again.reply_id, later.reply_id]
 
 
 def test_of_several_the_first_finished_one_is_an_answer():
-    awaited = AwaitedReply()
-    awaited.house.say(awaited.asha, awaited.room, "and then")
-    first = awaited.house.claim_one()
-    awaited.house.meanwhile.plan(lambda: awaited.house.write(first))
-    assert awaited.said(awaited.poll_messages(awaited.sent.message.id, 25)) == [("hi", "done"), ("and then", "queued")]
+    reply = AwaitedReply()
+    reply.house.say(reply.asha, reply.room, "and then")
+    first = reply.house.claim_one()
+    reply.house.meanwhile.plan(lambda: reply.house.write(first))
+    assert reply.said(reply.poll_messages(reply.sent.message.id, 25)) == [("hi", "done"), ("and then", "queued")]
 
 
 @pytest.mark.parametrize("within", [0, 0.5, 3, 25])
 @pytest.mark.parametrize("answered", [True, False])
 def test_when_the_time_is_up_there_is_nothing_new(within: float, answered: bool):
-    awaited = AwaitedReply()
+    reply = AwaitedReply()
     if answered:
-        awaited.house.work()
-    after = awaited.sent.reply_id if answered else awaited.sent.message.id
-    assert awaited.said(awaited.poll_messages(after, within)) == [("hi", "done" if answered else "queued")]
-    assert awaited.waited == within * SECONDS
+        reply.house.work()
+    after = reply.sent.reply_id if answered else reply.sent.message.id
+    assert reply.said(reply.poll_messages(after, within)) == [("hi", "done" if answered else "queued")]
+    assert reply.waited == within * SECONDS
 
 
 def test_a_foreign_room_and_a_missing_one_are_not_found_at_once():
-    awaited = AwaitedReply()
-    ravi = awaited.house.user(RAVI)
-    began = awaited.house.clock()
-    for room in (awaited.room, ChatroomId(UUID(int=1 << 90))):
+    reply = AwaitedReply()
+    ravi = reply.house.user(RAVI)
+    began = reply.house.clock()
+    for room in (reply.room, ChatroomId(UUID(int=1 << 90))):
         with pytest.raises(ChatroomNotFound):
-            awaited.house.finish(
-                awaited.house.use_cases.chat.poll_messages(
-                    user_id=ravi.user_id, chatroom_id=room, after=awaited.sent.message.id, turns=10, within=25 * SECONDS
+            reply.house.finish(
+                reply.house.use_cases.chat.poll_messages(
+                    user_id=ravi.user_id, chatroom_id=room, after=reply.sent.message.id, turns=10, within=25 * SECONDS
                 )
             )
-    assert awaited.house.clock() == began
+    assert reply.house.clock() == began
 
 
 def test_an_entry_of_another_room_tells_nothing_of_it():
-    awaited = AwaitedReply()
-    ravi = awaited.house.user(RAVI)
-    theirs = awaited.house.say(ravi, awaited.house.room(ravi), "secret")
+    reply = AwaitedReply()
+    ravi = reply.house.user(RAVI)
+    theirs = reply.house.say(ravi, reply.house.room(ravi), "secret")
     for after in (theirs.message.id, theirs.reply_id):
-        assert "secret" not in str(awaited.poll_messages(after))
+        assert "secret" not in str(reply.poll_messages(after))

@@ -35,7 +35,6 @@ class HeldModel:
     """Answers when it is let go; an Exception where it was told so."""
 
     def __init__(self) -> None:
-        """Begin holding."""
         self.asked = Semaphore(0)
         self.answers = Semaphore(0)
         self.faults: dict[str, Exception] = {}
@@ -55,17 +54,15 @@ class HeldModel:
         return Answer(f"echo: {prompt.text}", "held")
 
 
-class SignallingUseCase:
-    """Wraps a use case and releases a semaphore when a run of it ends."""
+class Telling:
+    """A use case that tells how each call of it ended."""
 
     def __init__(self, use_case: Callable[..., Any], *, done: Semaphore | None = None, failed: Semaphore) -> None:
-        """Tell of ``use_case``."""
         self._use_case = use_case
         self._done = done
         self._failed = failed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As always."""
         try:
             outcome = self._use_case(*args, **kwargs)
         except Exception:
@@ -76,11 +73,10 @@ class SignallingUseCase:
         return outcome
 
 
-class RunningLoop:
+class LoopAtWork:
     """A house with a loop at work, and a room for each message so that all are due at once."""
 
     def __init__(self, *, concurrency: int) -> None:
-        """Open."""
         self.house = House(basic_daily_prompts=1_000, reply_policy=ReplyPolicy(user_concurrency=1_000))
         self.asha = self.house.user(ASHA)
         self.model = HeldModel()
@@ -90,7 +86,7 @@ class RunningLoop:
         self.house.replying = replace(replying, ask_model=replace(replying.ask_model, language_model=self.model))
         self.loop = self.make_loop(concurrency)
         self.looked = Semaphore(0)
-        self.loop._claim = SignallingUseCase(  # type: ignore[method-assign]
+        self.loop._claim = Telling(  # type: ignore[method-assign]
             self.loop._claim, done=self.looked, failed=self.looked
         )
         self.loop.start()
@@ -101,9 +97,9 @@ class RunningLoop:
         return ReplyLoop(
             replace(
                 replying,
-                ask_model=cast("AskModel", SignallingUseCase(replying.ask_model, failed=self.written)),
+                ask_model=cast("AskModel", Telling(replying.ask_model, failed=self.written)),
                 store_outcome=cast(
-                    "StoreOutcome", SignallingUseCase(replying.store_outcome, done=self.written, failed=self.not_stored)
+                    "StoreOutcome", Telling(replying.store_outcome, done=self.written, failed=self.not_stored)
                 ),
             ),
             self.house.worker_heartbeat,
@@ -136,9 +132,8 @@ class RunningLoop:
 
 
 @contextmanager
-def running_loop(concurrency: int = 10) -> Iterator[RunningLoop]:
-    """Closed at the end, whatever happened."""
-    opened = RunningLoop(concurrency=concurrency)
+def running(concurrency: int = 10) -> Iterator[LoopAtWork]:
+    opened = LoopAtWork(concurrency=concurrency)
     try:
         yield opened
     finally:
@@ -147,7 +142,7 @@ def running_loop(concurrency: int = 10) -> Iterator[RunningLoop]:
 
 
 def test_what_is_due_is_written():
-    with running_loop() as here:
+    with running() as here:
         here.model.answers.release(3)
         here.say("a", "b", "c")
         here.loop.notify()
@@ -156,7 +151,7 @@ def test_what_is_due_is_written():
 
 
 def test_no_more_at_once_than_allowed_however_often_it_is_notified():
-    with running_loop(concurrency=2) as here:
+    with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         for _ in range(5):
             here.look()
@@ -165,7 +160,7 @@ def test_no_more_at_once_than_allowed_however_often_it_is_notified():
 
 
 def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
-    with running_loop(concurrency=2) as here:
+    with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         here.loop.notify()
         here.model.answers.release(5)
@@ -174,7 +169,7 @@ def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
 
 
 def test_work_is_found_without_any_notification():
-    with running_loop() as here:
+    with running() as here:
         here.look()
         here.say("no worker was notified of this")
         here.model.answers.release()
@@ -184,7 +179,7 @@ def test_work_is_found_without_any_notification():
 
 
 def test_an_unexpected_error_costs_one_attempt_and_no_slot():
-    with running_loop(concurrency=1) as here:
+    with running(concurrency=1) as here:
         here.model.faults["a"] = RuntimeError("a bug")
         here.model.answers.release(2)
         here.say("a", "b")
@@ -199,7 +194,7 @@ def test_an_unexpected_error_costs_one_attempt_and_no_slot():
 
 
 def test_the_sweeper_fails_expired_replies():
-    with running_loop() as here:
+    with running() as here:
         here.say("a", "b")
         here.house.clock.advance(here.house.policy.deadline)
         here.loop._sweep()
@@ -208,7 +203,7 @@ def test_the_sweeper_fails_expired_replies():
 
 
 def test_the_sweeper_forgets_what_was_kept_long_enough():
-    with running_loop() as here:
+    with running() as here:
         here.house.clock.advance(2 * AUDIT_RETENTION)
         here.loop._forget_old()
         assert not here.house.database.tables.audit_events
@@ -219,7 +214,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
     def fail() -> int:
         raise trouble
 
-    with running_loop() as here:
+    with running() as here:
         here.loop._replying = replace(here.loop._replying, purge_expired=cast("PurgeExpired", fail))
         here.loop._forget_old()
         here.model.answers.release(1)
@@ -229,7 +224,7 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
 
 
 def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
-    with running_loop() as here:
+    with running() as here:
         here.house.database_probe.on = False
         assert not here.loop._claim()
         with pytest.raises(DependencyDown):
@@ -244,7 +239,7 @@ def test_with_the_database_down_it_says_so_and_goes_on_afterwards():
 
 
 def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
-    with running_loop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -262,7 +257,7 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
         def history(self, *_args: object, **_options: object) -> Sequence[Exchange]:
             raise DependencyDown("database")
 
-    with running_loop() as here:
+    with running() as here:
         replying = here.house.replying
         here.house.replying = replace(
             replying,
@@ -280,7 +275,7 @@ def test_a_history_that_cannot_be_read_uses_no_attempt_up():
 
 
 def test_a_user_may_stop_what_is_being_written():
-    with running_loop() as here:
+    with running() as here:
         here.say("a", "b")
         here.loop.notify()
         here.wait_for(here.model.asked, 2)
@@ -297,7 +292,7 @@ def test_a_user_may_stop_what_is_being_written():
 
 
 def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_second():
-    with running_loop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -316,7 +311,7 @@ def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_
 
 
 def test_a_full_worker_notifies_another_one():
-    with running_loop(concurrency=2) as here:
+    with running(concurrency=2) as here:
         here.look()
         here.say("a")
         notified = here.house.worker_notifier.notified
@@ -330,7 +325,7 @@ def test_a_full_worker_notifies_another_one():
 
 def test_a_worker_that_stays_full_does_not_notify_with_each_claim(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_NOTIFICATIONS_SECONDS", PATIENCE)
-    with running_loop(concurrency=1) as here:
+    with running(concurrency=1) as here:
         here.say("a", "b", "c", "d")
         notified = here.house.worker_notifier.notified
         here.model.answers.release(4)
@@ -341,7 +336,7 @@ def test_a_worker_that_stays_full_does_not_notify_with_each_claim(monkeypatch: p
 
 def test_the_database_is_not_asked_about_stops_while_nothing_runs():
     asked: list[Collection[object]] = []
-    with running_loop() as here:
+    with running() as here:
         find_stops = cast("FindStops", asked.append)
         here.loop._replying = replace(here.house.replying, find_stops=find_stops)
         here.loop._propagate_cancellation()
@@ -349,7 +344,7 @@ def test_the_database_is_not_asked_about_stops_while_nothing_runs():
 
 
 def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
-    with running_loop(concurrency=1) as here:
+    with running(concurrency=1) as here:
         here.say("a", "b")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -364,7 +359,7 @@ def test_stopping_waits_for_what_is_being_written_and_takes_nothing_more():
 
 
 def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_by_another():
-    with running_loop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -379,7 +374,7 @@ def test_what_is_not_finished_in_time_is_handed_back_untried_and_answered_once_b
 
 
 def test_stopping_with_the_database_down_ends_all_the_same():
-    with running_loop() as here:
+    with running() as here:
         here.say("a")
         here.loop.notify()
         here.wait_for(here.model.asked, 1)
@@ -390,7 +385,7 @@ def test_stopping_with_the_database_down_ends_all_the_same():
 
 
 def test_notifications_from_many_threads_take_each_reply_once():
-    with running_loop(concurrency=3) as here:
+    with running(concurrency=3) as here:
         here.say(*"abcdefghij")
         go = Event()
 

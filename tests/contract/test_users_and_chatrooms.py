@@ -15,8 +15,6 @@ from tests.contract.world import MOMENT, MemoryWorld, SqlWorld, World, new_id
 
 
 class ChangesContract:
-    """What every implementation of Users and Chatrooms does about changes."""
-
     @pytest.mark.parametrize(("name", "email"), [("Asha ☀", "asha@example.org"), (None, None), ("", "")])
     def test_what_users_say_of_themselves_changes_and_nothing_else(
         self, world: World, name: str | None, email: str | None
