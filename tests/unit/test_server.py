@@ -72,7 +72,13 @@ class App:
             return self._text(start, f"{refusal.status} Refused", b"refused")
         path = environ["PATH_INFO"]
         self.calls.append(path)
-        answer = {"/nothing": self._nothing, "/pieces": self._pieces, "/endless": self._endless, "/stream": self._stream, "/poll": self._wait}
+        answer = {
+            "/nothing": self._nothing,
+            "/pieces": self._pieces,
+            "/endless": self._endless,
+            "/stream": self._stream,
+            "/poll": self._wait,
+        }
         if path == "/hold":
             self.held.wait(PATIENCE)
         return answer.get(path, self._echo)(environ, start)
