@@ -1,7 +1,7 @@
 """Which room of the web server a request is answered in, and whose request it is.
 
 Work that asks others (a payment provider, a sender of text messages) or keeps a core busy (hashing passwords) has rooms
-of its own. So a provider that hangs stops those who need it, and nobody else.
+of its own. So a provider that hangs stops those who need it, and no others.
 """
 
 import base64
@@ -16,8 +16,8 @@ from entrypoints.api.client import ORIGIN, Network, note_origin
 from entrypoints.server.rooms import Room
 from entrypoints.server.wsgi import Environ
 
-# The subject of an access token, read without verifying the token: whoever forges one waits in another's line until the
-# application refuses it, which takes no time.
+# The subject of an access token, read without verifying the token: a forged one waits in the line of another user
+# until the application refuses it, which takes no time.
 SUBJECT = re.compile(rb'"sub": ?"([0-9a-f-]{36})"')
 # An access token is a few hundred characters; nothing longer is read.
 MAX_AUTHORIZATION = 2_000

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 class Options(NamedTuple):
     """What the application decides for the server."""
 
-    # The room in which a request is answered. None: on the event loop, since it asks nobody and takes no time.
+    # The room in which a request is answered. None: on the event loop, since it does no I/O and takes no time.
     room_of: Callable[[Environ], Room | None]
     # Whose request it is, for the bounds per client of a room.
     client_of: Callable[[Environ], Hashable]
@@ -229,8 +229,9 @@ class Server:
 
     def _begun(self, exchange: Exchange, response: Response) -> bytes:
         """Status and headers of a response whose body comes in pieces."""
-        chunked = exchange.version == "1.1" and not has_length(response)
-        exchange.keep_alive = exchange.keep_alive and chunked and not self.stopping
+        chunked = _is_chunked(exchange, response)
+        framed = chunked or not response.has_body
+        exchange.keep_alive = exchange.keep_alive and framed and not self.stopping
         return head(
             response, version=exchange.version, keep_alive=exchange.keep_alive, chunked=chunked, date=self._date
         )
@@ -238,7 +239,7 @@ class Server:
     def _send_pieces(self, exchange: Exchange, response: Response) -> None:
         """Runs in a thread, which waits for a client that reads slowly: only rooms of their own send so much."""
         body: Iterable[bytes] = response.body
-        chunked = exchange.version == "1.1" and not has_length(response)
+        chunked = _is_chunked(exchange, response)
         end = b""
         try:
             self._post_piece(exchange, self._begun(exchange, response))
@@ -402,6 +403,11 @@ class WaitingHost:
 
 
 _END = b"0\r\n\r\n"
+
+
+def _is_chunked(exchange: Exchange, response: Response) -> bool:
+    """Whether a body in pieces is; a response that has none must not say so (RFC 9112, 6.1)."""
+    return exchange.version == "1.1" and response.has_body and not has_length(response)
 
 
 def _frame(piece: bytes) -> bytes:

@@ -118,7 +118,7 @@ def test_a_body_without_a_message(asha: Client):
     assert faulty_fields(asha.post(f"{asha.open_room()}/message", {"text": "hi"})) == {"message"}
 
 
-def test_nobody_speaks_for_the_bot(asha: Client):
+def test_users_cannot_speak_for_the_bot(asha: Client):
     room = asha.open_room()
     wish = {"role": "bot", "status": "done", "id": str(UUID(int=7)), "userId": str(UUID(int=8)), "quota": {"used": 0}}
     body = body_of(asha.post(f"{room}/message", {"message": "hi", **wish}), 202)

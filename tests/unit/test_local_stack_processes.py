@@ -188,7 +188,7 @@ def test_signals_wake_the_supervisor_and_several_at_once_are_one_request():
         os.kill(os.getpid(), signal.SIGINT)
         inbox.wait(None)
         assert inbox.stop_requests == 2
-    # Whoever asked once has nothing more to ask for.
+    # After the first request further ones are ignored.
     os.kill(os.getpid(), signal.SIGINT)
     for number, handler in before.items():
         assert signal.getsignal(number) is signal.SIG_IGN

@@ -72,10 +72,21 @@ class App:
             return self._text(start, f"{refusal.status} Refused", b"refused")
         path = environ["PATH_INFO"]
         self.calls.append(path)
-        answer = {"/pieces": self._pieces, "/endless": self._endless, "/stream": self._stream, "/poll": self._wait}
+        answer = {
+            "/nothing": self._nothing,
+            "/pieces": self._pieces,
+            "/endless": self._endless,
+            "/stream": self._stream,
+            "/poll": self._wait,
+        }
         if path == "/hold":
             self.held.wait(PATIENCE)
         return answer.get(path, self._echo)(environ, start)
+
+    @staticmethod
+    def _nothing(_environ: Environ, start: Callable[..., Any]) -> Any:
+        start("204 No Content", [])
+        return iter([])
 
     @staticmethod
     def _pieces(_environ: Environ, start: Callable[..., Any]) -> Any:
@@ -299,6 +310,15 @@ def test_a_response_in_pieces_is_chunked(server: Running) -> None:
     assert b"Transfer-Encoding: chunked" in raw
 
 
+def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(server: Running) -> None:
+    client = Client(server.port).send("GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
+    client.send("GET /next HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    nothing, _, rest = client.rest().partition(b"\r\n\r\n")
+    assert nothing.startswith(b"HTTP/1.1 204 No Content")
+    assert b"Transfer-Encoding" not in nothing  # RFC 9112, 6.1: clients would wait for the chunks
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+
+
 def test_a_response_in_pieces_ends_with_the_connection_for_http_1_0(server: Running) -> None:
     raw = Client(server.port).get("/pieces", version="1.0").rest()
     assert raw.endswith(b"\r\n\r\none two three")
@@ -442,8 +462,8 @@ def test_a_client_that_leaves_gives_its_place_back(server: Running) -> None:
 
 def test_a_long_poll_is_answered_when_something_comes(server: Running) -> None:
     client = Client(server.port).get("/poll")
-    server.app.mailbox.put(b"news")
-    assert client.response()[2] == b"b'news'"
+    server.app.mailbox.put(b"event")
+    assert client.response()[2] == b"b'event'"
     assert server.app.released.get(timeout=PATIENCE) == "poll"
 
 
