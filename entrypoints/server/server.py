@@ -185,12 +185,12 @@ class Server:
             connection, Request(environ, keep_alive=False, version="1.1"), None, None
         )
         response = call(self._application, environ)
-        connection.write(self._whole(exchange, response, b"".join(response.body)))
+        connection.write(self._whole(exchange, response, _joined(response)))
         connection.refused()
 
     def _answer_on_the_loop(self, exchange: Exchange) -> None:
         response = call(self._application, exchange.environ)
-        self._finish(exchange, self._whole(exchange, response, b"".join(response.body)))
+        self._finish(exchange, self._whole(exchange, response, _joined(response)))
 
     def _answer_in_thread(self, exchange: Exchange) -> None:
         """Runs in a thread of the exchange's room."""
@@ -254,9 +254,7 @@ class Server:
             log.exception("response_failed")
             exchange.keep_alive = False
         finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
+            _close(response)
         self.post(lambda: self._finish(exchange, end))
 
     def _post_piece(self, exchange: Exchange, data: bytes) -> None:
@@ -345,7 +343,12 @@ class Server:
         self._draining_done = False
         done = self._done
         while done:
-            done.popleft()()
+            callback = done.popleft()
+            try:
+                callback()
+            except Exception:
+                # One exchange goes wrong; the others that are done have to be written all the same.
+                log.exception("exchange_failed")
 
     # Time
 
@@ -403,6 +406,20 @@ class WaitingHost:
 
 
 _END = b"0\r\n\r\n"
+
+
+def _joined(response: Response) -> bytes:
+    try:
+        return b"".join(response.body)
+    finally:
+        _close(response)
+
+
+def _close(response: Response) -> None:
+    """PEP 3333: an iterable with a ``close`` is closed, whatever came of it."""
+    close = getattr(response.body, "close", None)
+    if close is not None:
+        close()
 
 
 def _is_chunked(exchange: Exchange, response: Response) -> bool:

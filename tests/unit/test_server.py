@@ -21,7 +21,13 @@ from entrypoints.server.wsgi import Environ
 
 PATIENCE = 30.0
 LIMITS = Limits(
-    header_seconds=1.0, body_seconds=1.0, idle_seconds=1.5, write_seconds=1.0, header_bytes=8_192, body_bytes=65_536
+    header_seconds=1.0,
+    body_seconds=1.0,
+    idle_seconds=1.5,
+    write_seconds=1.0,
+    header_bytes=8_192,
+    body_bytes=65_536,
+    body_bytes_of={b"/large": 100_000},
 )
 
 
@@ -347,6 +353,15 @@ def test_what_is_no_request_or_too_large_is_refused_and_the_connection_ends(
     assert raw.startswith(f"HTTP/1.1 {status} ".encode())
     assert raw.count(b"HTTP/1.1") == 1
     assert server.app.calls == []
+
+
+def test_a_path_may_take_larger_bodies(server: Running) -> None:
+    body = "x" * 100_000
+    client = Client(server.port)
+    client.send(f"POST /large?now HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    assert json.loads(client.response()[2])["body"] == body
+    client.send(f"POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body) + 1}\r\n\r\n")
+    assert client.response()[0] == 413
 
 
 # --- Slow clients ---
