@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -27,6 +28,8 @@ class Limits(NamedTuple):
     write_seconds: float = 30.0
     header_bytes: int = 32 * 1024
     body_bytes: int = 256 * 1024
+    # Paths whose bodies may be of another size.
+    body_bytes_of: Mapping[bytes, int] = {}
 
 
 class Refusal(NamedTuple):
@@ -88,6 +91,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_body_began",
+        "_body_limit",
         "_body_size",
         "_closing_after",
         "_environ",
@@ -190,22 +194,24 @@ class Connection(asyncio.Protocol):
         if self._parser.get_http_version() == "1.1" and not environ.get("HTTP_HOST"):
             self._refuse(400)
             return
+        limits = self._server.limits
+        self._body_limit = limits.body_bytes_of.get(self._target.partition(b"?")[0], limits.body_bytes)
         length = environ.pop("CONTENT_LENGTH", "")
-        if length.isdecimal() and int(length) > self._server.limits.body_bytes:
+        if length.isdecimal() and int(length) > self._body_limit:
             self._refuse(413)
             return
         if "HTTP_EXPECT" in environ and not self._pipelined and self.exchange is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.phase = Phase.BODY
         self._body_began = self._server.now()
-        self.deadline = self._body_began + self._server.limits.body_seconds
+        self.deadline = self._body_began + limits.body_seconds
 
     def on_body(self, part: bytes) -> None:
         if self.phase is Phase.LINGERING:
             return
         self._body.append(part)
         self._body_size += len(part)
-        if self._body_size > self._server.limits.body_bytes:
+        if self._body_size > self._body_limit:
             self._refuse(413)
 
     def on_message_complete(self) -> None:

@@ -185,12 +185,12 @@ class Server:
             connection, Request(environ, keep_alive=False, version="1.1"), None, None
         )
         response = call(self._application, environ)
-        connection.write(self._whole(exchange, response, b"".join(response.body)))
+        connection.write(self._whole(exchange, response, _joined(response)))
         connection.refused()
 
     def _answer_on_the_loop(self, exchange: Exchange) -> None:
         response = call(self._application, exchange.environ)
-        self._finish(exchange, self._whole(exchange, response, b"".join(response.body)))
+        self._finish(exchange, self._whole(exchange, response, _joined(response)))
 
     def _answer_in_thread(self, exchange: Exchange) -> None:
         """Runs in a thread of the exchange's room."""
@@ -229,8 +229,9 @@ class Server:
 
     def _begun(self, exchange: Exchange, response: Response) -> bytes:
         """Status and headers of a response whose body comes in pieces."""
-        chunked = exchange.version == "1.1" and not has_length(response)
-        exchange.keep_alive = exchange.keep_alive and chunked and not self.stopping
+        chunked = _is_chunked(exchange, response)
+        framed = chunked or not response.has_body
+        exchange.keep_alive = exchange.keep_alive and framed and not self.stopping
         return head(
             response, version=exchange.version, keep_alive=exchange.keep_alive, chunked=chunked, date=self._date
         )
@@ -238,7 +239,7 @@ class Server:
     def _send_pieces(self, exchange: Exchange, response: Response) -> None:
         """Runs in a thread, which waits for a client that reads slowly: only rooms of their own send so much."""
         body: Iterable[bytes] = response.body
-        chunked = exchange.version == "1.1" and not has_length(response)
+        chunked = _is_chunked(exchange, response)
         end = b""
         try:
             self._post_piece(exchange, self._begun(exchange, response))
@@ -253,9 +254,7 @@ class Server:
             log.exception("response_failed")
             exchange.keep_alive = False
         finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
+            _close(response)
         self.post(lambda: self._finish(exchange, end))
 
     def _post_piece(self, exchange: Exchange, data: bytes) -> None:
@@ -344,7 +343,12 @@ class Server:
         self._draining_done = False
         done = self._done
         while done:
-            done.popleft()()
+            callback = done.popleft()
+            try:
+                callback()
+            except Exception:
+                # One exchange goes wrong; the others that are done have to be written all the same.
+                log.exception("exchange_failed")
 
     # Time
 
@@ -402,6 +406,25 @@ class WaitingHost:
 
 
 _END = b"0\r\n\r\n"
+
+
+def _joined(response: Response) -> bytes:
+    try:
+        return b"".join(response.body)
+    finally:
+        _close(response)
+
+
+def _close(response: Response) -> None:
+    """PEP 3333: an iterable with a ``close`` is closed, whatever came of it."""
+    close = getattr(response.body, "close", None)
+    if close is not None:
+        close()
+
+
+def _is_chunked(exchange: Exchange, response: Response) -> bool:
+    """Whether a body in pieces is; a response that has none must not say so (RFC 9112, 6.1)."""
+    return exchange.version == "1.1" and response.has_body and not has_length(response)
 
 
 def _frame(piece: bytes) -> bytes:

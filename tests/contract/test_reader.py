@@ -403,17 +403,19 @@ class ReaderContract:
         world.claim_one()
         ask("queued")
         now = ask("now")
-        assert list(world.reader.history(room.id, before=now.message_id, turns=50)) == [Exchange("answered", "yes")]
-        # They do not count as turns either.
-        assert list(world.reader.history(room.id, before=now.message_id, turns=1)) == [Exchange("answered", "yes")]
+        history = list(world.reader.history(room.id, before=now.message_id, turns=50))
+        assert history == [Exchange("stopped", "half an ans"), Exchange("answered", "yes")]
+        # The others do not count as turns either.
+        assert list(world.reader.history(room.id, before=now.message_id, turns=2)) == history
 
-    def test_history_has_the_newest_reply_of_a_message_or_none(self, world: World) -> None:
+    def test_history_has_the_newest_finished_reply_of_a_message(self, world: World) -> None:
         room = world.room()
         first = world.ask(room)
         assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
         world.ask_again(first)
         now = MessageId(new_id())
-        assert list(world.reader.history(room.id, before=now, turns=50)) == []
+        answered = [Exchange("Why?", "The first answer")]
+        assert list(world.reader.history(room.id, before=now, turns=50)) == answered
         assert world.finish(world.claim_one().claim, Answer("The second answer", "scripted"))
         assert list(world.reader.history(room.id, before=now, turns=50)) == [Exchange("Why?", "The second answer")]
 

@@ -21,7 +21,13 @@ from entrypoints.server.wsgi import Environ
 
 PATIENCE = 30.0
 LIMITS = Limits(
-    header_seconds=1.0, body_seconds=1.0, idle_seconds=1.5, write_seconds=1.0, header_bytes=8_192, body_bytes=65_536
+    header_seconds=1.0,
+    body_seconds=1.0,
+    idle_seconds=1.5,
+    write_seconds=1.0,
+    header_bytes=8_192,
+    body_bytes=65_536,
+    body_bytes_of={b"/large": 100_000},
 )
 
 
@@ -72,10 +78,21 @@ class App:
             return self._text(start, f"{refusal.status} Refused", b"refused")
         path = environ["PATH_INFO"]
         self.calls.append(path)
-        answer = {"/pieces": self._pieces, "/endless": self._endless, "/stream": self._stream, "/poll": self._wait}
+        answer = {
+            "/nothing": self._nothing,
+            "/pieces": self._pieces,
+            "/endless": self._endless,
+            "/stream": self._stream,
+            "/poll": self._wait,
+        }
         if path == "/hold":
             self.held.wait(PATIENCE)
         return answer.get(path, self._echo)(environ, start)
+
+    @staticmethod
+    def _nothing(_environ: Environ, start: Callable[..., Any]) -> Any:
+        start("204 No Content", [])
+        return iter([])
 
     @staticmethod
     def _pieces(_environ: Environ, start: Callable[..., Any]) -> Any:
@@ -301,6 +318,15 @@ def test_a_response_in_pieces_is_chunked(server: Running) -> None:
     assert b"Transfer-Encoding: chunked" in raw
 
 
+def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(server: Running) -> None:
+    client = Client(server.port).send("GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
+    client.send("GET /next HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    nothing, _, rest = client.rest().partition(b"\r\n\r\n")
+    assert nothing.startswith(b"HTTP/1.1 204 No Content")
+    assert b"Transfer-Encoding" not in nothing  # RFC 9112, 6.1: clients would wait for the chunks
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+
+
 def test_a_response_in_pieces_ends_with_the_connection_for_http_1_0(server: Running) -> None:
     raw = Client(server.port).get("/pieces", version="1.0").rest()
     assert raw.endswith(b"\r\n\r\none two three")
@@ -329,6 +355,15 @@ def test_what_is_no_request_or_too_large_is_refused_and_the_connection_ends(
     assert raw.startswith(f"HTTP/1.1 {status} ".encode())
     assert raw.count(b"HTTP/1.1") == 1
     assert server.app.calls == []
+
+
+def test_a_path_may_take_larger_bodies(server: Running) -> None:
+    body = "x" * 100_000
+    client = Client(server.port)
+    client.send(f"POST /large?now HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    assert json.loads(client.response()[2])["body"] == body
+    client.send(f"POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body) + 1}\r\n\r\n")
+    assert client.response()[0] == 413
 
 
 # --- Slow clients ---
