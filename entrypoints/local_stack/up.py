@@ -22,6 +22,10 @@ from entrypoints.settings import Settings
 PORT_FREE_WITHIN = 3.0
 EXTERNAL_ANSWERS_WITHIN = 10.0
 READY_WITHIN = 90.0
+# More than the web server takes to finish what it is answering (entrypoints.server.serve).
+WEB_GRACE = 15.0
+# What a worker needs beside the grace that it gives its replies.
+SPARE_GRACE = 5.0
 EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with)
 
 
@@ -119,14 +123,26 @@ def _start_service(
     environment: dict[str, str],
 ) -> None:
     _say("starting web and worker …")
+    supervisor.start(*service(settings, commands, environment))
+
+
+def service(settings: Settings, commands: Commands, environment: dict[str, str]) -> tuple[ChildSpec, ChildSpec]:
+    """The web server and the worker. Each has the time to stop that it takes for itself, and a little more."""
     web = ChildSpec(
         role="web",
         command=commands.web,
         environment=environment,
         ready=lambda: _is_ready(settings),
         ready_within=READY_WITHIN,
+        grace=WEB_GRACE,
     )
-    supervisor.start(web, ChildSpec(role="worker", command=commands.worker, environment=environment))
+    worker = ChildSpec(
+        role="worker",
+        command=commands.worker,
+        environment=environment,
+        grace=settings.worker_grace.total_seconds() + SPARE_GRACE,
+    )
+    return web, worker
 
 
 def _is_ready(settings: Settings) -> bool:

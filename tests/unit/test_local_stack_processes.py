@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from entrypoints.local_stack.children import ChildSpec, inherited_environment
 from entrypoints.local_stack.errors import ChildFailed, StopRequested
 from entrypoints.local_stack.inbox import QuietInbox, SignalInbox
 from entrypoints.local_stack.processes import Supervisor
+from entrypoints.server import serve
 from entrypoints.settings import read_settings
 
 SLEEPER = "import time, sys; open(sys.argv[1], 'a').write('x'); time.sleep(600)"
@@ -203,6 +205,13 @@ def test_without_a_request_every_handler_is_restored():
         inbox.wait(0.0)
         assert [signal.getsignal(number) for number in numbers] != before
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_web_and_worker_have_the_time_to_stop_that_they_take_for_themselves():
+    settings = replace(read_settings({}), worker_grace=timedelta(minutes=5))
+    web, worker = up.service(settings, up.Commands(), environment={})
+    assert web.grace > serve.DRAIN_SECONDS + serve.GRACE_SECONDS
+    assert worker.grace > 300
 
 
 @pytest.mark.parametrize(
