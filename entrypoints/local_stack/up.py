@@ -17,15 +17,17 @@ from entrypoints.local_stack.locks import sole_user_of
 from entrypoints.local_stack.postgres import why_postgres_does_not_answer
 from entrypoints.local_stack.processes import Supervisor
 from entrypoints.local_stack.valkey import why_redis_does_not_answer
-from entrypoints.settings import Settings
+from entrypoints.settings import Settings, is_set
 
 PORT_FREE_WITHIN = 3.0
 EXTERNAL_ANSWERS_WITHIN = 10.0
 READY_WITHIN = 90.0
 # More than the web server takes to finish what it is answering (entrypoints.server.serve).
 WEB_GRACE = 15.0
-# What a worker needs beside the grace that it gives its replies.
-SPARE_GRACE = 5.0
+# How long a worker may finish replies, where the user did not set it: at a terminal less than in production.
+WORKER_GRACE_SECONDS = 6.0
+# What it gets beyond that, to hand back the others and close.
+WORKER_CLOSES_WITHIN = 4.0
 EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with)
 
 
@@ -123,11 +125,6 @@ def _start_service(
     environment: dict[str, str],
 ) -> None:
     _say("starting web and worker …")
-    supervisor.start(*service(settings, commands, environment))
-
-
-def service(settings: Settings, commands: Commands, environment: dict[str, str]) -> tuple[ChildSpec, ChildSpec]:
-    """The web server and the worker. Each has the time to stop that it takes for itself, and a little more."""
     web = ChildSpec(
         role="web",
         command=commands.web,
@@ -136,13 +133,19 @@ def service(settings: Settings, commands: Commands, environment: dict[str, str])
         ready_within=READY_WITHIN,
         grace=WEB_GRACE,
     )
-    worker = ChildSpec(
+    supervisor.start(web, worker_spec(settings, commands.worker, environment))
+
+
+def worker_spec(settings: Settings, command: tuple[str, ...], environment: dict[str, str]) -> ChildSpec:
+    grace = WORKER_GRACE_SECONDS
+    if is_set("WORKER_GRACE_SECONDS"):
+        grace = settings.worker_grace.total_seconds()
+    return ChildSpec(
         role="worker",
-        command=commands.worker,
-        environment=environment,
-        grace=settings.worker_grace.total_seconds() + SPARE_GRACE,
+        command=command,
+        environment={**environment, "WORKER_GRACE_SECONDS": f"{grace:.0f}"},
+        grace=grace + WORKER_CLOSES_WITHIN,
     )
-    return web, worker
 
 
 def _is_ready(settings: Settings) -> bool:

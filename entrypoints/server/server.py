@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from email.utils import formatdate
 from threading import Event
 from typing import Any, NamedTuple
@@ -337,7 +338,9 @@ class Server:
         self._done.append(callback)
         if not self._draining_done:
             self._draining_done = True
-            self.loop.call_soon_threadsafe(self._drain)
+            # RuntimeError: the loop is closed, and this thread was closing what its request had opened.
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         self._draining_done = False

@@ -150,8 +150,10 @@ def test_no_other_distribution_installs_our_names() -> None:
     # They are generic, so this is worth a look whenever a dependency changes.
     claims = defaultdict(set)
     for distribution in metadata.distributions():
-        for path in distribution.files or []:
-            claims[path.parts[0].removesuffix(".py")].add(distribution.name)
+        name = distribution.name
+        # Not `files`, which looks whether each of them is there.
+        for line in (distribution.read_text("RECORD") or "").splitlines():
+            claims[line.partition(",")[0].partition("/")[0].removesuffix(".py")].add(name)
 
     for name in (*PACKAGES, *MODULES, "migrations"):
         assert claims[name] <= {"gemini-chat-backend"}, name

@@ -137,7 +137,9 @@ class App:
 class Running:
     """A server in a thread of this process."""
 
-    def __init__(self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2) -> None:
+    def __init__(
+        self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2, drain: float = 0.0
+    ) -> None:
         self.app = app
         self.listener = listening_socket("127.0.0.1", 0, backlog=512, shared=False)
         self.port = self.listener.getsockname()[1]
@@ -152,7 +154,7 @@ class Running:
         )
         self._ready = Event()
         self._loop = uvloop.new_event_loop()
-        self._thread = Thread(target=self._run, args=(options,), daemon=True)
+        self._thread = Thread(target=self._run, args=(options, drain), daemon=True)
         self._thread.start()
         assert self._ready.wait(PATIENCE)
 
@@ -164,12 +166,12 @@ class Running:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
-    def _run(self, options: Options) -> None:
+    def _run(self, options: Options, drain: float) -> None:
         async def main() -> None:
             self._stop = asyncio.Event()
             self._ready.set()
             await serve_until(
-                self.app, options, self.listener, stop=self._stop, hurry=asyncio.Event(), drain_seconds=0.2
+                self.app, options, self.listener, stop=self._stop, hurry=asyncio.Event(), drain_seconds=drain
             )
 
         self._loop.run_until_complete(main())
@@ -370,7 +372,8 @@ def test_a_path_may_take_larger_bodies(server: Running) -> None:
 @pytest.mark.parametrize(
     "half", ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60\r\n\r\nhalf", "GET / HTTP/1.1\r\nHost: a\r\nX-Half: "]
 )
-def test_half_a_request_holds_nothing_and_is_refused_in_the_end(server: Running, half: str) -> None:
+def test_half_a_request_holds_nothing_and_is_refused_in_the_end(start: Callable[..., Running], half: str) -> None:
+    server = start(limits=LIMITS._replace(header_seconds=0.3, body_seconds=0.3))
     slow = [Client(server.port).send(half) for _ in range(50)]
     assert Client(server.port).get("/").response()[0] == 200
     for client in slow:
@@ -378,9 +381,10 @@ def test_half_a_request_holds_nothing_and_is_refused_in_the_end(server: Running,
     assert server.app.calls == ["/"]
 
 
-def test_a_body_of_a_byte_now_and_then_is_refused(server: Running) -> None:
+def test_a_body_of_a_byte_now_and_then_is_refused(start: Callable[..., Running]) -> None:
+    server = start(limits=LIMITS._replace(body_seconds=0.3))
     client = Client(server.port).send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n")
-    client.socket.settimeout(0.1)
+    client.socket.settimeout(0.02)
     until = time.monotonic() + PATIENCE
     raw = b""
     while not raw and time.monotonic() < until:
@@ -392,7 +396,8 @@ def test_a_body_of_a_byte_now_and_then_is_refused(server: Running) -> None:
     assert raw.startswith(b"HTTP/1.1 408 ")
 
 
-def test_an_idle_connection_ends_without_a_word(server: Running) -> None:
+def test_an_idle_connection_ends_without_a_word(start: Callable[..., Running]) -> None:
+    server = start(limits=LIMITS._replace(header_seconds=0.3, idle_seconds=0.3))
     assert Client(server.port).rest() == b""
     client = Client(server.port)
     client.get("/").response()
@@ -410,7 +415,7 @@ def test_with_too_many_connections_the_one_that_is_idle_for_longest_makes_room(s
 
 
 def test_a_client_that_does_not_read_is_cut_off_and_gives_its_thread_back(start: Callable[..., Running]) -> None:
-    server = start(threads=1)
+    server = start(threads=1, limits=LIMITS._replace(write_seconds=0.3))
     client = Client(server.port).get("/endless")
     client.read_until(b"\r\n\r\n")
     assert Client(server.port).get("/").response()[0] == 200
@@ -516,7 +521,7 @@ def test_stopping_finishes_requests_answers_polls_and_ends_streams(start: Callab
 
 
 def test_while_draining_requests_are_answered_and_each_is_its_connections_last(start: Callable[..., Running]) -> None:
-    server = start(limits=LIMITS._replace(idle_seconds=60.0))
+    server = start(drain=0.2, limits=LIMITS._replace(idle_seconds=60.0))
     client = Client(server.port)
     client.get("/").response()
     server.stop()
