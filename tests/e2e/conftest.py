@@ -24,6 +24,7 @@ def patient_service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory
         REPLY_LEASE_SECONDS="600",
         REPLY_DEADLINE_SECONDS="600",
         BASIC_DAILY_PROMPTS="1000",
+        WAITING_REQUESTS_PER_USER="100",
     ) as started:
         yield started
 
