@@ -239,6 +239,7 @@ class Service:
         ours = {variable.name for variable in VARIABLES}
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         environment |= {"PYTHONPATH": str(ROOT), "DATA_DIR": str(self.data_dir), "PORT": str(self.port)}
+        environment["WORKER_GRACE_SECONDS"] = "3"  # nobody waits for the models that hang here
         line = [sys.executable, "-m", "entrypoints.cli", command]
         with self._output.open("ab") as output:
             return psutil.Popen(

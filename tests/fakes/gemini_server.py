@@ -154,6 +154,11 @@ class FakeGemini:
             self._script.clear()
             self.calls.clear()
 
+    def asked(self, prompt: str) -> int:
+        """How often it was asked this."""
+        with self.lock:
+            return sum(call.prompt == prompt for call in self.calls)
+
     def take(self, call: Call) -> Outcome:
         """Note a call and say what comes of it."""
         with self.lock:
