@@ -23,7 +23,7 @@ class TestRedisWorkerPresence:
     def heartbeat(self, redis: Redis) -> WorkerHeartbeat:
         return RedisWorkerHeartbeat(redis)
 
-    def test_nobody_is_there_at_first(self, heartbeat: WorkerHeartbeat) -> None:
+    def test_no_worker_is_there_at_first(self, heartbeat: WorkerHeartbeat) -> None:
         assert not heartbeat()
 
     def test_who_announces_itself_is_there(self, heartbeat: WorkerHeartbeat, redis: Redis) -> None:
@@ -49,7 +49,7 @@ class TestRedisWorkerPresence:
 
 
 @pytest.mark.parametrize("down", DOWN)
-def test_without_redis_nobody_is_there_and_nothing_raises(down: Callable[[], AbstractContextManager[str]]) -> None:
+def test_without_redis_no_worker_is_there_and_nothing_raises(down: Callable[[], AbstractContextManager[str]]) -> None:
     with down() as url, connect(url) as redis:
         heartbeat = RedisWorkerHeartbeat(redis)
         heartbeat.announce()
