@@ -111,6 +111,7 @@ def service(
         DATABASE_URL=database_proxy.url,
         REDIS_URL=redis_proxy.url,
         BASIC_DAILY_PROMPTS="1000000",
+        USER_BACKLOG_REPLIES="10000",
         # Limits would spare the rooms what they have to withstand.
         RATE_LIMIT_PER_USER="0",
         RATE_LIMIT_PER_ADDRESS="0",
@@ -357,7 +358,8 @@ def test_a_read_only_database_is_a_refusal_of_what_writes(service: Service, obse
             assert code == "dependency_unavailable"
             observer.is_live()
             observer.reads_profile()
-    until("it takes messages again", lambda: observer.person.send("Writable").status_code == 202)
+    new_room = {"name": "Writable"}
+    until("it writes again", lambda: observer.person.http.post("/chatroom", json=new_room).status_code == 201)
 
 
 @contextlib.contextmanager
