@@ -45,6 +45,11 @@ class LanguageModelBreaker(LanguageModel):
         self._probing = False
         self._era = 0
 
+    def is_open(self) -> bool:
+        """Whether calls fail at once."""
+        open_until = self._open_until
+        return open_until is not None and open_until > self._clock()
+
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         era, probe = self._admit()
 

@@ -55,7 +55,12 @@ def build_web(settings: Settings) -> Web:
     )
     if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
         log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
-    return Web(use_cases(adapters), adapters.database().close, adapters.payment_sandbox())
+
+    def close() -> None:
+        adapters.database().close()
+        adapters.database_probe().close()
+
+    return Web(use_cases(adapters), close, adapters.payment_sandbox())
 
 
 def build_worker(settings: Settings) -> "WorkerParts":

@@ -215,3 +215,11 @@ def test_many_failures_at_once_open_it_once(at: Setting):
     assert len(asked) == 20
     assert asked.count(True) >= 2
     assert at.refusal().retry_after == 10 * SECOND
+
+
+def test_it_tells_whether_it_is_open_and_not_for_longer_than_it_refuses(at: Setting):
+    assert not at.breaker.is_open()
+    at.fail(UNREACHABLE, UNREACHABLE)
+    assert at.breaker.is_open()
+    at.clock.advance(10 * SECOND)
+    assert not at.breaker.is_open()
