@@ -476,7 +476,7 @@ class House:
 
     def sweep(self) -> int:
         """Fail what nobody may try any more; how many that were."""
-        return self.replying.fail_expired()
+        return len(self.replying.fail_expired())
 
 
 class OneReply:

@@ -364,12 +364,13 @@ class Database:
             self._broke_at = time.monotonic()
             self._outage.unreachable(error, code=error.pgcode, silent=connection.was_cut_off)
         refused = error.pgcode in REFUSALS
-        if refused:
+        unavailable = refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        if unavailable and not broken:  # a statement that took too long among them, or waited too long for a lock
             self._outage.refused(error, code=error.pgcode)
         # A read-only session may be one with a server that is a replica now: the next connection finds the new primary.
         if broken or refused or isinstance(error, PLAN_IS_STALE):
             pooled.invalidate(error)
-        if refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        if unavailable:
             return DependencyDown("database")
         return StatementFailed(error)
 
