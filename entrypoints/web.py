@@ -13,13 +13,19 @@ EXIT_FAILED = 1
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
+
+    Raises CannotStart when the database is none that the service could work with.
+    """
     try:
         listener = listening_socket(settings.host, settings.port, backlog=BACKLOG, shared=settings.shared_port)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         print(f"Cannot listen on {settings.host}:{settings.port}: {reason}", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
+    from entrypoints.container.build import check_database  # noqa: PLC0415
+
+    check_database(settings)
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
     from wsgi import app, web  # noqa: PLC0415
 

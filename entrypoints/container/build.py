@@ -117,8 +117,15 @@ def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
         adapters.database().close()
 
 
+def check_database(settings: Settings) -> None:
+    """Raises CannotStart when a process could not work with the database; not when it is not there yet."""
+    from adapters.sql import startup
+
+    startup.check_database(settings.database_url or "")
+
+
 def upgrade(database_url: str) -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema. Raises CannotStart."""
     from adapters.sql import migrate
 
     migrate.upgrade(database_url)
