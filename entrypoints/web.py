@@ -17,11 +17,17 @@ WEBHOOK_PATHS = (b"/webhook/stripe", b"/subscription/webhook/stripe")
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
+
+    Raises CannotStart when the database is none that the service could work with.
+    """
     try:
         listener = bound_socket(settings.host, settings.port, shared=settings.shared_port)
     except OSError as error:
         return _cannot_listen(settings, error)
+    from entrypoints.container.build import check_database  # noqa: PLC0415
+
+    check_database(settings)
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
     from wsgi import app, web  # noqa: PLC0415
 

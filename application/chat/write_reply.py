@@ -14,6 +14,7 @@ from domain.replies import (
     AnswerFailed,
     Charge,
     ClaimedReply,
+    EndedReply,
     ReplyId,
     ReplyPolicy,
     ReplyState,
@@ -183,8 +184,8 @@ class FailExpiredReplies:
     policy: ReplyPolicy
     batch: int = 100
 
-    def __call__(self) -> int:
-        """Returns how many have failed, at most ``batch``: call again until it is 0."""
+    def __call__(self) -> Sequence[EndedReply]:
+        """Returns those that have ended, at most ``batch``: call again until there are none."""
         with self.unit_of_work() as work:
             expired = work.replies.fail_expired(limit=self.batch, policy=self.policy)
             for ended in expired:
@@ -192,4 +193,4 @@ class FailExpiredReplies:
             work.commit()
         for ended in expired:
             self.publisher.publish(ended.reply_id, Chunk.last(ended.generation))
-        return len(expired)
+        return expired

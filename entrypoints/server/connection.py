@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol, cast
 
 import httptools
+import structlog
 
 from entrypoints.server.wsgi import BASE, Environ, body_stream, environ_name, split_target
 
@@ -17,6 +18,9 @@ LEAST_RATE = 500
 RATE_COUNTS_AFTER_SECONDS = 5.0
 # After a refusal the rest of the request is read and thrown away for so long, so that the client can read the refusal.
 LINGER_SECONDS = 2.0
+
+
+log = structlog.get_logger(__name__)
 
 
 class Limits(NamedTuple):
@@ -284,6 +288,12 @@ class Connection(asyncio.Protocol):
             if now > self.deadline:
                 self.transport.close()
         elif self.phase is not Phase.IDLE and (now > self.deadline or self._is_too_slow(now)):
+            log.warning(
+                "request_cut_off",
+                reason="too_late" if now > self.deadline else "too_slow",
+                waiting_for=self.phase.name.lower(),
+                body_bytes=self._body_size,
+            )
             self._refuse(408)
 
     def _is_too_slow(self, now: float) -> bool:

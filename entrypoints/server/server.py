@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from email.utils import formatdate
@@ -23,6 +23,7 @@ STOPPING = "gemini_chat.stopping"
 # When the request had arrived as a whole (``time.perf_counter``).
 ARRIVED = "gemini_chat.arrived"
 SWEEP_SECONDS = 0.5
+LOG_FULL_ROOMS_EVERY_SECONDS = 1.0
 # An iterable response waits for its client this long, for each piece.
 PIECE_SECONDS = 30.0
 
@@ -123,6 +124,9 @@ class Server:
         self._done: deque[Callable[[], None]] = deque()
         self._draining_done = False
         self._date = _date()
+        # How many requests each room has refused since that was last logged, and when it was.
+        self._full: Counter[str] = Counter()
+        self._full_logged_at = 0.0
         self.stopping = False
 
     # Connections
@@ -162,7 +166,7 @@ class Server:
         if room is None:
             self._answer_on_the_loop(exchange)
         elif not room.enter(client, lambda: self._answer_in_thread(exchange)):
-            log.warning("room_full", room=room.name)
+            self._full[room.name] += 1
             exchange.room = None
             environ[REFUSED] = Refusal(503)
             self._answer_on_the_loop(exchange)
@@ -361,7 +365,16 @@ class Server:
         now = self.now()
         for connection in list(self._connections):
             connection.overdue(now)
+        self._log_full_rooms(now)
         self.loop.call_later(SWEEP_SECONDS, self.sweep)
+
+    def _log_full_rooms(self, now: float) -> None:
+        if not self._full or now - self._full_logged_at < LOG_FULL_ROOMS_EVERY_SECONDS:
+            return
+        for room, refused in self._full.items():
+            log.warning("room_full", room=room, refused=refused)
+        self._full.clear()
+        self._full_logged_at = now
 
     # The end
 

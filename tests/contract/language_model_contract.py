@@ -158,6 +158,9 @@ class LanguageModelContract(ABC):
         failure = failure_of(model)
         assert failure.reason is reason
         assert failure.asked
+        assert failure.model == MODEL
+        if outcome.kind == "error":
+            assert failure.status == outcome.status
         assert failure.__cause__ is None
         assert len(server.calls) == 1
 

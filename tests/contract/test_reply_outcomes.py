@@ -177,7 +177,7 @@ class OutcomesContract:
         reply = world.ask(room)
         assert world.fail_expired() == []
         world.pass_time(A_DEADLINE)
-        assert world.fail_expired() == [ended_in(0, reply)]
+        assert world.fail_expired() == [ended_in(0, reply, FailureReason.DEADLINE_EXCEEDED)]
         assert world.reply(reply.id) == ReplyFacts(
             ReplyState.FAILED, 0, leased=False, content=None, failure=FailureReason.DEADLINE_EXCEEDED, finished=True
         )
@@ -190,7 +190,7 @@ class OutcomesContract:
         world.pass_time(timedelta(seconds=31))  # past the deadline, and the worker still holds its lease
         assert world.fail_expired() == []
         world.pass_time(A_LEASE)
-        assert world.fail_expired() == [ended_in(1, reply)]
+        assert world.fail_expired() == [ended_in(1, reply, FailureReason.DEADLINE_EXCEEDED)]
         assert world.reply(reply.id).failure is FailureReason.DEADLINE_EXCEEDED
         assert not world.finish(claim)
 
@@ -202,7 +202,7 @@ class OutcomesContract:
             world.claim_one()
             assert world.fail_expired() == []
             world.pass_time(A_LEASE)
-        assert world.fail_expired() == [ended_in(POLICY.max_attempts, reply)]
+        assert world.fail_expired() == [ended_in(POLICY.max_attempts, reply, FailureReason.ATTEMPTS_EXHAUSTED)]
         assert world.reply(reply.id).failure is FailureReason.ATTEMPTS_EXHAUSTED
 
     def test_an_expired_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
@@ -223,7 +223,7 @@ class OutcomesContract:
 
     def test_many_sweepers_return_each_charge_once(self, world: World) -> None:
         rooms = [world.room() for _ in range(40)]
-        due = {ended_in(0, world.ask(room)) for room in rooms}
+        due = {ended_in(0, world.ask(room), FailureReason.DEADLINE_EXCEEDED) for room in rooms}
         world.pass_time(A_DEADLINE)
 
         def sweep() -> list[EndedReply]:

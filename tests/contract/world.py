@@ -223,9 +223,9 @@ def ids(claimed: Collection[ClaimedReply]) -> list[ReplyId]:
     return [reply.claim.reply_id for reply in claimed]
 
 
-def ended_in(generation: int, reply: QueuedReply) -> EndedReply:
-    """That a reply was ended in its ``run``, and what it had cost."""
-    return EndedReply(reply.id, generation, Charge(reply.user_id, reply.charged_on))
+def ended_in(generation: int, reply: QueuedReply, failure: FailureReason | None = None) -> EndedReply:
+    """That a reply was ended in its ``run``, why, and what it had cost."""
+    return EndedReply(reply.id, generation, failure, Charge(reply.user_id, reply.charged_on))
 
 
 def a_user(**changes: Any) -> User:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from entrypoints.server.connection import Limits
 from entrypoints.server.rooms import Room
@@ -18,6 +19,7 @@ from entrypoints.server.serve import bound_socket, serve_until
 from entrypoints.server.server import REFUSED, Options
 from entrypoints.server.waiting import RESUMED, WAITING, Waiting
 from entrypoints.server.wsgi import Environ
+from tests.concurrency import eventually
 
 PATIENCE = 30.0
 LIMITS = Limits(
@@ -375,11 +377,16 @@ def test_a_path_may_take_larger_bodies(server: Running) -> None:
 )
 def test_half_a_request_holds_nothing_and_is_refused_in_the_end(start: Callable[..., Running], half: str) -> None:
     server = start(limits=LIMITS._replace(header_seconds=0.3, body_seconds=0.3))
-    slow = [Client(server.port).send(half) for _ in range(50)]
-    assert Client(server.port).get("/").response()[0] == 200
-    for client in slow:
-        assert client.rest().startswith(b"HTTP/1.1 408 ")
+    with capture_logs() as logs:
+        slow = [Client(server.port).send(half) for _ in range(50)]
+        assert Client(server.port).get("/").response()[0] == 200
+        for client in slow:
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
     assert server.app.calls == ["/"]
+    cut_off = [line for line in logs if line["event"] == "request_cut_off"]
+    assert len(cut_off) == 50
+    assert {line["reason"] for line in cut_off} == {"too_late"}
+    assert "127.0.0.1" not in repr(cut_off)
 
 
 def test_a_body_of_a_byte_now_and_then_is_refused(start: Callable[..., Running]) -> None:
@@ -431,8 +438,13 @@ def test_a_full_room_refuses_and_what_needs_no_room_is_answered(server: Running)
     while (server.work.running, server.work.waiting) != (2, 2):
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert Client(server.port).get("/").response()[0] == 503
-    assert Client(server.port).get("/inline").response()[0] == 200
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert Client(server.port).get("/").response()[0] == 503
+        assert Client(server.port).get("/inline").response()[0] == 200
+        # Logged a moment later, and together.
+        assert eventually(lambda: sum(line["refused"] for line in logs if line["event"] == "room_full") == 3)
+    assert len(logs) <= 2
     server.app.held.set()
     assert [client.response()[0] for client in waiting] == [200] * 4
 

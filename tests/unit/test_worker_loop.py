@@ -9,16 +9,18 @@ from threading import Event, Semaphore, Thread
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from application.chat.write_reply import AskModel, FindStops, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
 from domain.errors import DependencyDown
-from domain.replies import Answer, ReplyPolicy, ReplyState
+from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState
 from entrypoints.worker import loop as worker_loop
 from entrypoints.worker.loop import ReplyLoop
 from tests.builders import ASHA, AUDIT_RETENTION, House
+from tests.concurrency import eventually
 
 PATIENCE = 20.0  # seconds after which a test fails rather than hangs
 
@@ -250,6 +252,62 @@ def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.model.prompts == ["a"]  # nor is it asked for twice
+
+
+def test_a_database_that_is_down_is_logged_once_and_so_is_its_return():
+    with running() as here, capture_logs() as logs:
+        here.house.database_probe.on = False
+        for _ in range(5):
+            assert not here.loop._claim()
+        here.house.database_probe.on = True
+        for _ in range(5):
+            assert here.loop._claim()
+    claiming = [line["event"] for line in logs if line.get("activity") == "claiming"]
+    assert claiming == ["database_unavailable", "database_available_again"]
+
+
+def test_a_failed_attempt_is_logged_with_its_reason_and_its_times():
+    busy = AnswerFailed(FailureReason.MODEL_BUSY, status=429, model="gemini-busy")
+    with running() as here, capture_logs() as logs:
+        here.model.faults["a"] = busy
+        here.say("a")
+        here.loop.notify()
+        here.model.answers.release()
+        here.wait_for(here.written, 1)
+        assert eventually(lambda: "reply_written" in [line["event"] for line in logs])
+    [line] = [line for line in logs if line["event"] == "reply_written"]
+    assert line["queue_ms"] >= 0
+    assert line["model_ms"] >= 0
+    assert {name: line[name] for name in ("state", "reason", "provider_status", "model", "asked")} == {
+        "state": "queued",
+        "reason": "model_busy",
+        "provider_status": 429,
+        "model": "gemini-busy",
+        "asked": True,
+    }
+
+
+def test_an_answer_is_logged_with_its_model_and_without_its_text():
+    with running() as here, capture_logs() as logs:
+        here.say("a secret")
+        here.loop.notify()
+        here.model.answers.release()
+        here.wait_for(here.written, 1)
+        assert eventually(lambda: "reply_written" in [line["event"] for line in logs])
+    [line] = [line for line in logs if line["event"] == "reply_written"]
+    assert (line["state"], line["model"]) == ("done", "held")
+    assert "secret" not in repr(logs)
+
+
+def test_a_reply_that_expired_is_logged_with_its_reason():
+    with running(concurrency=1) as here, capture_logs() as logs:
+        here.say("a", "b")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        here.house.clock.advance(here.house.policy.deadline * 2)
+        here.model.answers.release(2)
+        assert eventually(lambda: "reply_expired" in [line["event"] for line in logs])
+    assert "deadline_exceeded" in [line["reason"] for line in logs if line["event"] == "reply_expired"]
 
 
 def test_a_history_that_cannot_be_read_uses_no_attempt_up():
