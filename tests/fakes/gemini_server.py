@@ -117,7 +117,7 @@ class FakeGemini:
         self.lock = Lock()
         self._script: list[Outcome] = []
         self._server = _Server(("127.0.0.1", port), self)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="fake-gemini", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), name="fake-gemini", daemon=True)
 
     def handler(self) -> "type[_Handler]":
         return _Handler
