@@ -174,7 +174,7 @@ def test_slow_requests_cost_their_senders_alone(service: Service, observer: Obse
         a_byte_a_second(dripping),
     ):
         observer.uses_everything(times=5)
-        # Whoever reads it is told why.
+        # A client that reads it is told why.
         for connection in (*half_bodies, *half_heads):
             assert rest_of(connection).startswith(b"HTTP/1.1 408 ")
         for connection in dripping:
