@@ -24,6 +24,8 @@ MAX_AUTHORIZATION = 2_000
 
 
 CHAT = ("/chatroom", "/message")
+# Chatrooms are removed where accounts are erased: it takes as long as there is much in them.
+REMOVAL = ("DELETE", "/user/me")
 
 
 class Rooms(NamedTuple):
@@ -40,9 +42,11 @@ class Rooms(NamedTuple):
 
     def room_of(self, environ: Environ) -> Room | None:
         """None: answered on the event loop."""
-        path = environ["PATH_INFO"].rstrip("/")
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")
+        if method == "DELETE" and path.startswith("/chatroom/"):
+            return self.by_route[REMOVAL]
         ordinary = self.chat if path.startswith(CHAT) else self.work
-        return self.by_route.get((environ["REQUEST_METHOD"], path), ordinary)
+        return self.by_route.get((method, path), ordinary)
 
 
 def rooms(threads: int) -> Rooms:
@@ -59,7 +63,7 @@ def rooms(threads: int) -> Rooms:
     # bcrypt: two at once (see its adapter), a quarter of a second each.
     passwords = Room("passwords", threads=4, per_client=3, waiting=32, per_client_waiting=16)
     text_messages = Room("text_messages", threads=4, per_client=3, waiting=32, per_client_waiting=16)
-    accounts = Room("accounts", threads=2, per_client=1, waiting=16, per_client_waiting=2)
+    accounts = Room("accounts", threads=2, per_client=1, waiting=64, per_client_waiting=16)
     probes = Room("probes", threads=2, per_client=2, waiting=16)
     return Rooms(
         work,
@@ -83,7 +87,7 @@ def rooms(threads: int) -> Rooms:
             ("POST", "/auth/login"): passwords,
             ("POST", "/auth/reset-password"): passwords,
             ("POST", "/auth/change-password"): passwords,
-            ("DELETE", "/user/me"): accounts,
+            REMOVAL: accounts,
             ("GET", "/user/export"): accounts,
         },
     )

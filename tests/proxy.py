@@ -10,8 +10,6 @@ class FreezableProxy:
     """Passes bytes on between clients and the server of ``url`` until it is frozen. ``url``: the way through it."""
 
     def __init__(self, url: str, *, default_port: int) -> None:
-        # The way past it.
-        self.direct_url = url
         parts = urlsplit(url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or default_port)
         self._thawed = Event()
@@ -50,4 +48,6 @@ class FreezableProxy:
             while data := source.recv(65536):
                 self._thawed.wait()
                 target.sendall(data)
+        # Also when the source was reset: otherwise the target would wait for what never comes.
+        with suppress(OSError):
             target.shutdown(socket.SHUT_WR)

@@ -9,7 +9,8 @@ from domain.plans import DailyQuota, Plan
 from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 
 # Held until the transaction ends. Not acquired: another request with the same key is in progress.
-TAKE_TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(user_id)s::text || '/' || %(key)s, 0))"
+# With two numbers: clients choose the keys, and the locks of claims and migrations, which have one, are another space.
+TAKE_TURN = "SELECT pg_try_advisory_xact_lock(1, hashtext(%(user_id)s::text || '/' || %(key)s))"
 RECALL = """
 SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys
 WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(kept_for)s

@@ -194,3 +194,9 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
         remember(real_world, accepted_with(real_world, reply), reply.user_id)
         real_world._run("DELETE FROM chatrooms WHERE id = %(id)s", id=reply.chatroom_id)
         assert recall(real_world, reply.user_id) is None
+
+    def test_no_key_can_be_chosen_that_locks_what_is_ours(self, real_world: SqlWorld, reply: QueuedReply) -> None:
+        # PostgreSQL keeps locks of one number and of two apart (pg_locks.objsubid: 1 and 2).
+        with real_world.unit_of_work() as work:
+            work.idempotency_keys.recall(reply.user_id, "a key", fingerprint=b"")
+            assert real_world._rows("SELECT objsubid FROM pg_locks WHERE locktype = 'advisory'") == [(2,)]
