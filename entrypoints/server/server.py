@@ -207,7 +207,12 @@ class Server:
         except Exception:
             log.exception("application_failed")
             response = Response()
-        self._send(exchange, response)
+        try:
+            self._send(exchange, response)
+        except Exception:
+            # The thread and the place in its room outlive a response that cannot be sent.
+            log.exception("response_failed")
+            self.post(lambda: self._finish_without_end(exchange))
 
     def _send(self, exchange: Exchange, response: Response) -> None:
         waiting = take_waiting(exchange.environ)
@@ -281,6 +286,11 @@ class Server:
         self._leave(exchange)
         exchange.connection.finished(keep_alive=exchange.keep_alive)
 
+    def _finish_without_end(self, exchange: Exchange) -> None:
+        """Close the connection, by which the client can tell that the response is not whole."""
+        exchange.keep_alive = False
+        self._finish(exchange, b"")
+
     def _leave(self, exchange: Exchange) -> None:
         room, exchange.room = exchange.room, None
         if room is not None:
@@ -306,7 +316,11 @@ class Server:
         room = self.options.waiting_room
 
         def job() -> None:
-            result = step()
+            try:
+                result = step()
+            except Exception as error:
+                log.exception("step_failed")
+                result = StepResult([], error=error)
 
             def finish() -> None:
                 room.leave("steps")
@@ -325,6 +339,10 @@ class Server:
         self._waits.discard(waiting)
         exchange.waiting = None
         if exchange.gone:
+            return
+        if waiting.streams and isinstance(outcome, BaseException):
+            log.error("stream_failed", exc_info=outcome)
+            self._finish_without_end(exchange)
             return
         if waiting.streams:
             self._finish(exchange, _END if exchange.version == "1.1" else b"")

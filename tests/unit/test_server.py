@@ -86,6 +86,8 @@ class App:
             "/endless": self._endless,
             "/stream": self._stream,
             "/poll": self._wait,
+            "/broken-header": self._broken_header,
+            "/broken-stream": self._broken_stream,
         }
         if path == "/hold":
             self.held.wait(PATIENCE)
@@ -105,6 +107,20 @@ class App:
     def _endless(_environ: Environ, start: Callable[..., Any]) -> Any:
         start("200 OK", [("Content-Type", "text/plain")])
         return (b"x" * 65_536 for _ in iter(int, 1))
+
+    @staticmethod
+    def _broken_header(_environ: Environ, start: Callable[..., Any]) -> Any:
+        start("200 OK", [("X-Name", "\u0928")])  # no header can say that: ISO 8859-1 (PEP 3333)
+        return [b"ok"]
+
+    def _broken_stream(self, environ: Environ, start: Callable[..., Any]) -> Any:
+        def steps() -> Generator[Any, Any, None]:
+            yield b"first;"
+            raise RuntimeError("broken")
+
+        start("200 OK", [("Content-Type", "text/event-stream")])
+        environ[WAITING] = Waiting(steps(), streams=True, release=lambda: self.released.put("stream"))
+        return []
 
     def _stream(self, environ: Environ, start: Callable[..., Any]) -> Any:
         start("200 OK", [("Content-Type", "text/event-stream")])
@@ -465,6 +481,15 @@ def test_a_client_that_left_while_waiting_for_its_turn_is_not_worked_for(start: 
     assert "/never" not in server.app.calls
 
 
+def test_a_response_that_cannot_be_sent_costs_its_connection_and_no_thread(start: Callable[..., Running]) -> None:
+    server = start(threads=1)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert Client(server.port).get("/broken-header").rest() == b""
+        assert Client(server.port).get("/").response()[0] == 200
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["response_failed"] * 3
+
+
 # --- Waiting ---
 
 
@@ -484,6 +509,14 @@ def test_a_stream_says_what_comes_and_ends(server: Running) -> None:
     server.app.mailbox.put(b"end")
     assert client.rest() == b"0\r\n\r\n"
     assert server.app.released.get(timeout=PATIENCE) == "stream"
+
+
+def test_a_stream_that_fails_is_logged_and_has_no_end(server: Running) -> None:
+    with capture_logs() as logs:
+        raw = Client(server.port).get("/broken-stream").rest()
+        assert server.app.released.get(timeout=PATIENCE) == "stream"
+    assert raw.endswith(b"first;\r\n")
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["stream_failed"]
 
 
 def test_a_client_that_leaves_gives_its_place_back(server: Running) -> None:
