@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from application.use_cases import UseCases
     from entrypoints.worker.run import WorkerParts
 
-# Beside one for each request that is worked on: streams look at the database now and then.
-STREAM_CONNECTIONS = 4
+# Beside those of ordinary requests: so many that no room of the web server (entrypoints/web_rooms.py) waits for the
+# connections of another, be it because a table is locked or because an account is erased. They are opened when needed.
+OTHER_CONNECTIONS = 14
 # Replies need one for a few milliseconds at the beginning and at the end.
 WORKER_CONNECTIONS = 8
 
@@ -51,7 +52,7 @@ def build_web(settings: Settings) -> Web:
     from entrypoints.container.web_adapters import WebAdapters
 
     adapters = WebAdapters(
-        settings=settings, connections=settings.web_threads + STREAM_CONNECTIONS, application_name="web"
+        settings=settings, connections=settings.web_threads + OTHER_CONNECTIONS, application_name="web"
     )
     if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
         log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
