@@ -2,7 +2,10 @@
 
 import sys
 
+from entrypoints.api.body import MAX_BODY_BYTES
+from entrypoints.api.webhooks import MAX_EVENT_BYTES
 from entrypoints.cpu_affinity import keep_to_one_core
+from entrypoints.server.connection import Limits
 from entrypoints.server.serve import BACKLOG, allowed_connections, listening_socket
 from entrypoints.server.serve import serve as serve_on
 from entrypoints.server.server import Options
@@ -10,6 +13,7 @@ from entrypoints.settings import Settings
 from entrypoints.web_rooms import WAITING_ROOM, client_of, rooms
 
 EXIT_FAILED = 1
+WEBHOOK_PATHS = (b"/webhook/stripe", b"/subscription/webhook/stripe")
 
 
 def serve(settings: Settings) -> int:
@@ -37,6 +41,7 @@ def serve(settings: Settings) -> int:
         client_of=lambda environ: client_of(environ, settings.trusted_proxies),
         waiting_room=WAITING_ROOM,
         rooms=by_route.all,
+        limits=Limits(body_bytes=MAX_BODY_BYTES, body_bytes_of=dict.fromkeys(WEBHOOK_PATHS, MAX_EVENT_BYTES)),
         max_connections=allowed_connections(settings.web_connections),
     )
     serve_on(app, options, listener)

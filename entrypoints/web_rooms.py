@@ -1,13 +1,14 @@
 """Which room of the web server a request is answered in, and whose request it is.
 
 Work that asks others (a payment provider, a sender of text messages) or keeps a core busy (hashing passwords) has rooms
-of its own. So a provider that hangs stops those who need it, and nobody else.
+of its own. So a provider that hangs stops those who need it, and no others.
 """
 
 import base64
 import binascii
 import re
 from collections.abc import Hashable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from domain.accounts import Origin
@@ -15,11 +16,11 @@ from entrypoints.api.client import ORIGIN, Network, note_origin
 from entrypoints.server.rooms import Room
 from entrypoints.server.wsgi import Environ
 
-# The subject of an access token, read without verifying the token: whoever forges one waits in another's line until the
-# application refuses it, which takes no time.
+# The subject of an access token, read without verifying the token: a forged one waits in the line of another user
+# until the application refuses it, which takes no time.
 SUBJECT = re.compile(rb'"sub": ?"([0-9a-f-]{36})"')
-# A payload is a few hundred characters; nothing longer is read.
-MAX_PAYLOAD = 2_000
+# An access token is a few hundred characters; nothing longer is read.
+MAX_AUTHORIZATION = 2_000
 
 
 class Rooms(NamedTuple):
@@ -84,17 +85,22 @@ WAITING_ROOM = Room("waiting", threads=4, per_client=4, waiting=1_000_000)
 
 def client_of(environ: Environ, trusted_proxies: tuple[Network, ...]) -> Hashable:
     """The user whom the access token names, or else the address that the request comes from."""
-    _, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if token:
-        _, _, rest = token.partition(".")
-        payload, _, _ = rest.partition(".")
-        if payload and len(payload) <= MAX_PAYLOAD:
-            try:
-                found = SUBJECT.search(base64.urlsafe_b64decode(payload + "=="))
-            except (binascii.Error, ValueError):
-                found = None
-            if found:
-                return found[1]
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    user = _subject_of(authorization) if len(authorization) <= MAX_AUTHORIZATION else None
+    if user:
+        return user
     note_origin(environ, trusted_proxies)
     origin: Origin = environ[ORIGIN]
     return origin.address
+
+
+# The same tokens come again and again.
+@lru_cache(maxsize=4_096)
+def _subject_of(authorization: str) -> bytes | None:
+    _, _, rest = authorization.partition(".")
+    payload, _, _ = rest.partition(".")
+    try:
+        found = SUBJECT.search(base64.urlsafe_b64decode(payload + "=="))
+    except (binascii.Error, ValueError):
+        return None
+    return found[1] if found else None

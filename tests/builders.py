@@ -373,17 +373,17 @@ class House:
         return self.log_in(phone).token
 
     def user(self, phone: str) -> Principal:
-        """Somebody who has just logged in by one-time password."""
+        """A user who has just logged in by one-time password."""
         return self.use_cases.auth.authenticate(self.token(phone))
 
     def user_with_password(self, phone: str, password: str) -> Principal:
-        """Somebody who has just logged in by one-time password, and has a password too."""
+        """A user who has just logged in by one-time password, and has a password too."""
         principal = self.user(phone)
         self.use_cases.auth.change_password(principal=principal, new_password=password)
         return principal
 
     def subscribe(self, principal: Principal, status: SubscriptionStatus = SubscriptionStatus.ACTIVE) -> None:
-        """Give somebody a subscription: with ``ACTIVE`` they are Pro."""
+        """Give a user a subscription: with ``ACTIVE`` they are Pro."""
         ends = self.clock() + timedelta(days=30)
         self.database.tables.subscriptions[principal.user_id] = Subscription(status, ends, cancel_at_period_end=False)
 
@@ -448,7 +448,7 @@ class House:
         return self.database.tables.replies[sent.reply_id]
 
     def used(self, principal: Principal) -> int:
-        """How many of today's prompts somebody has used."""
+        """How many of today's prompts a user has used."""
         return self.use_cases.billing.show_plan_status(user_id=principal.user_id).quota.used
 
     # --- The worker ---
@@ -475,7 +475,7 @@ class House:
         return states
 
     def sweep(self) -> int:
-        """Fail what nobody may try any more; how many that were."""
+        """Fail expired replies; how many that were."""
         return len(self.replying.fail_expired())
 
 

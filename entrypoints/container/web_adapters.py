@@ -62,7 +62,7 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
         return ResponseOtpDelivery()
     if settings.otp_delivery == "console":
         return ConsoleOtpDelivery()
-    # Imported here: the HTTP client takes a tenth of a second, which nobody else should pay.
+    # Imported here: the HTTP client takes a tenth of a second, which other processes should not pay.
     from adapters.otp_delivery.sms import TwilioOtpDelivery, WebhookOtpDelivery
 
     if settings.otp_delivery == "twilio":

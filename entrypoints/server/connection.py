@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum, auto
-from threading import Event
 from typing import Any, NamedTuple, Protocol, cast
 
 import httptools
@@ -32,6 +32,8 @@ class Limits(NamedTuple):
     write_seconds: float = 30.0
     header_bytes: int = 32 * 1024
     body_bytes: int = 256 * 1024
+    # Paths whose bodies may be of another size.
+    body_bytes_of: Mapping[bytes, int] = {}
 
 
 class Refusal(NamedTuple):
@@ -51,8 +53,8 @@ class Request(NamedTuple):
 class Exchange(Protocol):
     """The request that is being answered, as far as its connection goes."""
 
-    # Cleared while the client does not read what was written; threads wait for it.
-    writable: Event
+    def cannot_write(self) -> None:
+        """The client does not read what was written."""
 
     def can_write_again(self) -> None: ...
 
@@ -93,6 +95,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_body_began",
+        "_body_limit",
         "_body_size",
         "_closing_after",
         "_environ",
@@ -156,12 +159,11 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.paused_since = self._server.now()
         if self.exchange is not None:
-            self.exchange.writable.clear()
+            self.exchange.cannot_write()
 
     def resume_writing(self) -> None:
         self.paused_since = None
         if self.exchange is not None:
-            self.exchange.writable.set()
             self.exchange.can_write_again()
 
     # What the parser calls
@@ -179,39 +181,41 @@ class Connection(asyncio.Protocol):
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        # WSGI cannot tell X_Forwarded_For from X-Forwarded-For, and proxies remove only the latter.
-        if b"_" in name:
-            return
         key = environ_name(name)
-        known = self._environ.get(key)
-        if known is not None and key == "HTTP_HOST":
-            self._environ["HTTP_HOST"] = ""  # two hosts: refused as none
+        if key is None:
             return
+        environ = self._environ
         text = value.decode("latin-1")
-        self._environ[key] = text if known is None else f"{known},{text}"
+        if key not in environ:
+            environ[key] = text
+        elif key == "HTTP_HOST":
+            environ[key] = ""  # two hosts: refused as none
+        else:
+            environ[key] = f"{environ[key]},{text}"
 
     def on_headers_complete(self) -> None:
         environ = self._environ
         if self._parser.get_http_version() == "1.1" and not environ.get("HTTP_HOST"):
             self._refuse(400)
             return
+        limits = self._server.limits
+        self._body_limit = limits.body_bytes_of.get(self._target.partition(b"?")[0], limits.body_bytes)
         length = environ.pop("CONTENT_LENGTH", "")
-        if length.isdecimal() and int(length) > self._server.limits.body_bytes:
+        if length.isdecimal() and int(length) > self._body_limit:
             self._refuse(413)
             return
         if "HTTP_EXPECT" in environ and not self._pipelined and self.exchange is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.phase = Phase.BODY
         self._body_began = self._server.now()
-        self.deadline = self._body_began + self._server.limits.body_seconds
+        self.deadline = self._body_began + limits.body_seconds
 
     def on_body(self, part: bytes) -> None:
         if self.phase is Phase.LINGERING:
             return
         self._body.append(part)
         self._body_size += len(part)
-        if self._body_size > self._server.limits.body_bytes:
+        if self._body_size > self._body_limit:
             self._refuse(413)
 
     def on_message_complete(self) -> None:

@@ -14,7 +14,7 @@ from entrypoints.server.server import Options, Server
 from entrypoints.server.wsgi import Application
 
 BACKLOG = 2048
-# After SIGTERM requests are still taken for so long, each connection's last: whoever sends them learns meanwhile that
+# After SIGTERM requests are still taken for so long, each connection's last: clients learn meanwhile that
 # this process is about to stop.
 DRAIN_SECONDS = 1.0
 # How long requests that are being answered have got after that.

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from email.utils import formatdate
 from threading import Event
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ log = structlog.get_logger(__name__)
 class Options(NamedTuple):
     """What the application decides for the server."""
 
-    # The room in which a request is answered. None: on the event loop, since it asks nobody and takes no time.
+    # The room in which a request is answered. None: on the event loop, since it does no I/O and takes no time.
     room_of: Callable[[Environ], Room | None]
     # Whose request it is, for the bounds per client of a room.
     client_of: Callable[[Environ], Hashable]
@@ -58,9 +59,9 @@ class Exchange:
         "gone",
         "keep_alive",
         "room",
+        "unread",
         "version",
         "waiting",
-        "writable",
     )
 
     def __init__(self, connection: Connection, request: Request, client: Hashable, room: Room | None) -> None:
@@ -72,27 +73,36 @@ class Exchange:
         self.room = room
         self.gone = False
         self.waiting: Waiting | None = None
-        self.writable = Event()
-        self.writable.set()
+        # While the client does not read what was written: set when it has read enough, or left.
+        self.unread: Event | None = None
         self._resume: Callable[[], None] | None = None
 
     def client_has_left(self) -> None:
         self.gone = True
-        self.writable.set()
+        self._has_read()
         if self.waiting is not None:
             self.waiting.client_has_left()
 
     def when_writable(self, resume: Callable[[], None]) -> None:
         """Call ``resume`` when the client has read enough of what was written: now, as a rule."""
-        if self.writable.is_set():
+        if self.unread is None:
             resume()
         else:
             self._resume = resume
 
+    def cannot_write(self) -> None:
+        self.unread = Event()
+
     def can_write_again(self) -> None:
+        self._has_read()
         resume, self._resume = self._resume, None
         if resume is not None:
             resume()
+
+    def _has_read(self) -> None:
+        unread, self.unread = self.unread, None
+        if unread is not None:
+            unread.set()
 
 
 class Server:
@@ -180,12 +190,12 @@ class Server:
             connection, Request(environ, keep_alive=False, version="1.1"), None, None
         )
         response = call(self._application, environ)
-        connection.write(self._whole(exchange, response, b"".join(response.body)))
+        connection.write(self._whole(exchange, response, _joined(response)))
         connection.refused()
 
     def _answer_on_the_loop(self, exchange: Exchange) -> None:
         response = call(self._application, exchange.environ)
-        self._finish(exchange, self._whole(exchange, response, b"".join(response.body)))
+        self._finish(exchange, self._whole(exchange, response, _joined(response)))
 
     def _answer_in_thread(self, exchange: Exchange) -> None:
         """Runs in a thread of the exchange's room."""
@@ -224,8 +234,9 @@ class Server:
 
     def _begun(self, exchange: Exchange, response: Response) -> bytes:
         """Status and headers of a response whose body comes in pieces."""
-        chunked = exchange.version == "1.1" and not has_length(response)
-        exchange.keep_alive = exchange.keep_alive and chunked and not self.stopping
+        chunked = _is_chunked(exchange, response)
+        framed = chunked or not response.has_body
+        exchange.keep_alive = exchange.keep_alive and framed and not self.stopping
         return head(
             response, version=exchange.version, keep_alive=exchange.keep_alive, chunked=chunked, date=self._date
         )
@@ -233,7 +244,7 @@ class Server:
     def _send_pieces(self, exchange: Exchange, response: Response) -> None:
         """Runs in a thread, which waits for a client that reads slowly: only rooms of their own send so much."""
         body: Iterable[bytes] = response.body
-        chunked = exchange.version == "1.1" and not has_length(response)
+        chunked = _is_chunked(exchange, response)
         end = b""
         try:
             self._post_piece(exchange, self._begun(exchange, response))
@@ -248,9 +259,7 @@ class Server:
             log.exception("response_failed")
             exchange.keep_alive = False
         finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
+            _close(response)
         self.post(lambda: self._finish(exchange, end))
 
     def _post_piece(self, exchange: Exchange, data: bytes) -> None:
@@ -261,7 +270,9 @@ class Server:
             written.set()
 
         self.post(write)
-        if not (written.wait(PIECE_SECONDS) and exchange.writable.wait(PIECE_SECONDS)) or exchange.gone:
+        written.wait(PIECE_SECONDS)
+        unread = exchange.unread
+        if (unread is not None and not unread.wait(PIECE_SECONDS)) or exchange.gone:
             raise ClientHasLeft
 
     def _finish(self, exchange: Exchange, data: bytes) -> None:
@@ -331,13 +342,20 @@ class Server:
         self._done.append(callback)
         if not self._draining_done:
             self._draining_done = True
-            self.loop.call_soon_threadsafe(self._drain)
+            # RuntimeError: the loop is closed, and this thread was closing what its request had opened.
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         self._draining_done = False
         done = self._done
         while done:
-            done.popleft()()
+            callback = done.popleft()
+            try:
+                callback()
+            except Exception:
+                # One exchange goes wrong; the others that are done have to be written all the same.
+                log.exception("exchange_failed")
 
     # Time
 
@@ -406,11 +424,30 @@ class WaitingHost:
 _END = b"0\r\n\r\n"
 
 
+def _joined(response: Response) -> bytes:
+    try:
+        return b"".join(response.body)
+    finally:
+        _close(response)
+
+
+def _close(response: Response) -> None:
+    """PEP 3333: an iterable with a ``close`` is closed, whatever came of it."""
+    close = getattr(response.body, "close", None)
+    if close is not None:
+        close()
+
+
+def _is_chunked(exchange: Exchange, response: Response) -> bool:
+    """Whether a body in pieces is; a response that has none must not say so (RFC 9112, 6.1)."""
+    return exchange.version == "1.1" and response.has_body and not has_length(response)
+
+
 def _frame(piece: bytes) -> bytes:
     """One chunk of a chunked body (RFC 9112, 7.1)."""
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-def _date() -> bytes:
+def _date() -> str:
     """The last header, and the end of the headers."""
-    return f"Date: {formatdate(usegmt=True)}\r\n\r\n".encode()
+    return f"Date: {formatdate(usegmt=True)}\r\n\r\n"

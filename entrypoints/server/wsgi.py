@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -22,19 +23,18 @@ BASE: Environ = {
     "wsgi.run_once": False,
     "wsgi.input_terminated": True,
 }
-_names: dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
-# Names are remembered, and anybody may send any: so many are enough for all honest clients.
-NAMES_REMEMBERED = 500
+_WITHOUT_PREFIX = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
 
-def environ_name(name: bytes) -> str:
-    """The key of a header in the environment of a request."""
-    known = _names.get(name)
-    if known is None:
-        known = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-        if len(_names) < NAMES_REMEMBERED:
-            _names[name] = known
-    return known
+@lru_cache(maxsize=1_000)
+def environ_name(name: bytes) -> str | None:
+    """The key of a header in the environment of a request. None for a name with an underscore: WSGI cannot tell
+    X_Forwarded_For from X-Forwarded-For, and proxies remove only the latter.
+    """
+    if b"_" in name:
+        return None
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
 
 
 def split_target(target: bytes) -> tuple[str, str]:
@@ -81,17 +81,14 @@ def call(application: Application, environ: Environ) -> Response:
     return response
 
 
-def head(response: Response, *, version: str, keep_alive: bool, chunked: bool, date: bytes) -> bytes:
-    """Status line and headers, up to the empty line."""
-    lines = [f"HTTP/1.1 {response.status}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in response.headers if value or name != "Server"]
-    if chunked:
-        lines.append("Transfer-Encoding: chunked\r\n")
-    if not keep_alive:
-        lines.append("Connection: close\r\n")
-    elif version == "1.0":
-        lines.append("Connection: keep-alive\r\n")
-    return "".join(lines).encode("latin-1") + date
+def head(response: Response, *, version: str, keep_alive: bool, chunked: bool, date: str) -> bytes:
+    """Status line and headers; ``date`` is the last of them, with the empty line."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in response.headers if value or name != "Server"])
+    framing = "Transfer-Encoding: chunked\r\n" if chunked else ""
+    connection = "" if keep_alive else "Connection: close\r\n"
+    if keep_alive and version == "1.0":
+        connection = "Connection: keep-alive\r\n"
+    return f"HTTP/1.1 {response.status}\r\n{lines}{framing}{connection}{date}".encode("latin-1")
 
 
 def has_length(response: Response) -> bool:

@@ -1,6 +1,6 @@
 """Many replies at once in one process: claim what is due, write each in a thread, look again.
 
-Rings make it quick; the look at the database every second makes it sure, with Redis or without.
+Notifications make it quick; the look at the database every second makes it sure, with Redis or without.
 """
 
 import time
@@ -88,7 +88,7 @@ class ReplyLoop:
         ]
 
     def start(self) -> None:
-        """Begin to look for work: now, at every ring, and every second."""
+        """Begin to look for work: now, at every notification, and every second."""
         self._look.set()
         for thread in self._background_threads:
             thread.start()
@@ -123,7 +123,7 @@ class ReplyLoop:
         """Take as many due replies as there are free slots; False when that is not possible now."""
         free = self._concurrency - len(self._running)
         if free <= 0 or self._stopping.is_set():
-            return True  # whoever frees a slot makes us look again
+            return True  # a slot that gets free makes us look again
         try:
             replies = self._replying.claim(limit=free)
         except DependencyDown:
@@ -139,7 +139,7 @@ class ReplyLoop:
         return True
 
     def _notify_workers(self) -> None:
-        """There may be more than we can take. A ring costs as much as a reply: not one for each."""
+        """There may be more than we can take. A notification costs as much as a reply: not one for each."""
         if time.monotonic() - self._notified_at > BETWEEN_NOTIFICATIONS_SECONDS:
             self._notified_at = time.monotonic()
             self._worker_notifier.notify()
@@ -226,7 +226,7 @@ class ReplyLoop:
             self._look.set()
 
     def _forget_old(self) -> None:
-        # On its own: housekeeping that fails or waits keeps nobody's reply from being stopped.
+        # On its own: housekeeping that fails or waits keeps no reply from being stopped.
         try:
             self._replying.purge_expired()
             self._purging.available()

@@ -74,7 +74,7 @@ class OutcomesContract:
         assert world.reply(reply.id) == RUNNING
         assert world.finish(claim)
 
-    def test_late_is_good_enough_while_nobody_else_was_given_it(self, world: World) -> None:
+    def test_late_is_good_enough_while_it_was_not_claimed_again(self, world: World) -> None:
         reply = world.ask(world.room())
         claim = world.claim_one().claim
         world.pass_time(A_LEASE)
@@ -170,9 +170,9 @@ class OutcomesContract:
         charges = together([lambda: world.fail(claim)] * THREADS)
         assert [charge for charge in charges if charge is not None] == [Charge(room.user_id, reply.charged_on)]
 
-    # What nobody may try any more
+    # Expired replies
 
-    def test_queued_past_its_deadline_is_hopeless(self, world: World) -> None:
+    def test_queued_past_its_deadline_is_expired(self, world: World) -> None:
         room = world.room()
         reply = world.ask(room)
         assert world.fail_expired() == []
@@ -183,7 +183,7 @@ class OutcomesContract:
         )
         assert world.fail_expired() == []
 
-    def test_running_is_hopeless_only_when_its_lease_has_run_out(self, world: World) -> None:
+    def test_running_is_expired_only_when_its_lease_has_run_out(self, world: World) -> None:
         room = world.room()
         reply = world.ask(room, policy=replace(POLICY, deadline=timedelta(seconds=30)))
         claim = world.claim_one().claim
@@ -205,7 +205,7 @@ class OutcomesContract:
         assert world.fail_expired() == [ended_in(POLICY.max_attempts, reply, FailureReason.ATTEMPTS_EXHAUSTED)]
         assert world.reply(reply.id).failure is FailureReason.ATTEMPTS_EXHAUSTED
 
-    def test_a_hopeless_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
+    def test_an_expired_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
         room = world.room()
         world.ask(room, policy=replace(POLICY, deadline=timedelta(seconds=30)))
         second = world.ask(room)

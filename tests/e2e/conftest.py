@@ -1,4 +1,4 @@
-"""A scripted model, and somebody at a service that is well. A module brings its own ``service``."""
+"""A scripted model, and a user of a service that is well. A module brings its own ``service``."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def gemini() -> Iterator[FakeGemini]:
 
 @pytest.fixture
 def person(service: Service, gemini: FakeGemini) -> Person:
-    """Somebody who has just logged in, when all is well and the model has nothing left to do."""
+    """A user who has just logged in, when all is well and the model has nothing left to do."""
     until("all is well", lambda: service.readiness() == (200, []))
     gemini.reset()
     return Person(service).log_in()

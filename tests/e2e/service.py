@@ -44,7 +44,7 @@ def until(what: str, condition: Callable[[], T | None]) -> T:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it still does anything (one that nobody has reaped yet does not)."""
+    """Whether it still does anything (a zombie does not)."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -81,7 +81,7 @@ class Service:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.secrets: set[str] = set()
-        """What people told the service or were told by it, and nobody else may learn."""
+        """What people told the service or were told by it, and no other may learn."""
         self.messages: set[str] = set()
         """Those of the secrets that people wrote to the model."""
         self._settings = settings
@@ -263,7 +263,7 @@ def running(directory: Path, **settings: str) -> Iterator[Service]:
 
 
 class Person:
-    """Somebody with a phone number of their own who uses a service over HTTP, a room of theirs at hand."""
+    """A user with a phone number of their own who uses a service over HTTP, a room of theirs at hand."""
 
     def __init__(self, service: Service) -> None:
         self.number = f"+9198765{next(_people):05d}"

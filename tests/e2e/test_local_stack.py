@@ -373,7 +373,7 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(data_dir, monkeypatch):
 
 
 def test_postgres_is_unprivileged_even_where_only_its_starter_may_go(tmp_path):
-    # Binaries and data below a directory that nobody else may enter, as in a checkout below /root.
+    # Binaries and data below a directory that no other user may enter, as in a checkout below /root.
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     installed = find_binaries()

@@ -37,7 +37,7 @@ def test_five_hundred_open_streams_do_not_stop_other_requests(tmp_path: Path) ->
     ):
         people = [Person(service).log_in() for _ in range(5)]
         gemini.will(*[Outcome("stall", text=TEXT)] * len(people))
-        watched = [(person, person.sent("Tell me a story")) for person in people]
+        watched = [(person, person.sent("Tell me a tale")) for person in people]
         until("all are being written", lambda: len(gemini.calls) == len(people))
         # One web process serves them all.
         assert service.process("web").children() == []
@@ -106,21 +106,21 @@ def use_it_as_always(service):
 
 
 def test_streams_that_were_left_end(tmp_path: Path) -> None:
-    """Whoever hangs up leaves no thread, no subscription and no connection behind."""
+    """A client that hangs up leaves no thread, no subscription and no connection behind."""
     with (
         FakeGemini() as gemini,
         running(tmp_path, **gemini.settings, REPLY_LEASE_SECONDS="600") as service,
     ):
         person = Person(service).log_in()
         gemini.will(Outcome("stall", text=TEXT))
-        reply = person.sent("Tell me a story")
+        reply = person.sent("Tell me a tale")
         until("it is being written", lambda: gemini.calls)
         with service.redis() as redis:
             for _ in range(3):
                 with stream(person, reply) as events:
                     until("something has come", partial(next, events))
                     assert redis.pubsub_channels("reply:*")
-                until("nobody listens any more", lambda: not redis.pubsub_channels("reply:*"))
+                until("no listener is left", lambda: not redis.pubsub_channels("reply:*"))
         person.post(f"/message/{reply}/cancel", 202)
 
 
@@ -138,7 +138,7 @@ def test_more_streams_than_there_are_places_do_not_stop_other_requests(tmp_path:
     ):
         person = Person(service).log_in()
         gemini.will(Outcome("stall", text=TEXT))
-        reply = person.sent("Tell me a story")
+        reply = person.sent("Tell me a tale")
         until("it is being written", lambda: gemini.calls)
         for _ in range(10):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))

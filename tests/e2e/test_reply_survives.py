@@ -96,7 +96,7 @@ def test_redis_is_emptied_while_messages_wait(service, gemini, person):
 def test_redis_is_emptied_and_the_worker_killed_while_messages_wait(service, gemini, person):
     with asleep(service.supervisor):
         service.kill("worker")
-        replies = [person.sent(f"Nobody there {number}") for number in range(3)]
+        replies = [person.sent(f"No worker there {number}") for number in range(3)]
         with service.redis() as redis:
             redis.flushall()
         assert [one["status"] for one in person.replies()] == ["queued"] * 3
@@ -110,7 +110,7 @@ def test_redis_is_killed(service, gemini, person):
         killed = service.kill("valkey-server")
         until("it is noticed", lambda: service.readiness() == (200, ["redis"]))
         replies = [person.sent(f"Without Redis {number}") for number in range(2)]
-        # The worker looks into the database and needs no ring.
+        # The worker looks into the database and needs no notification.
         assert_answered_once(person, *replies)
         assert [room["id"] for room in person.get("/chatroom")] == [person.room]
         refused = person.http.post("/auth/send-otp", json={"mobileNumber": person.number})

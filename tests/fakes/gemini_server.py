@@ -451,7 +451,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with FakeGemini(port=options.port, latency=options.latency) as gemini:
-        print(f"listening on {gemini.base_url}", flush=True)  # noqa: T201 - whoever started it reads this
+        print(f"listening on {gemini.base_url}", flush=True)  # noqa: T201 - for the process that started it
         stopped.wait()
 
 

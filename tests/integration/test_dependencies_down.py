@@ -166,14 +166,14 @@ class TestWhenConnectionsAreCut:
     ) -> None:
         lost = a_user()
 
-        def story() -> None:
+        def write() -> None:
             with world.unit_of_work() as work:
                 work.users.add(lost)
                 world.break_commit(work)
                 work.users.add(a_user())
 
         with pytest.raises(DependencyDown):
-            story()
+            write()
         with sql_world(clean_database) as other, other.unit_of_work() as work:
             assert work.users.get(lost.id) is None
         self._write(world)

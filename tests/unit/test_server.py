@@ -23,7 +23,13 @@ from tests.concurrency import eventually
 
 PATIENCE = 30.0
 LIMITS = Limits(
-    header_seconds=1.0, body_seconds=1.0, idle_seconds=1.5, write_seconds=1.0, header_bytes=8_192, body_bytes=65_536
+    header_seconds=1.0,
+    body_seconds=1.0,
+    idle_seconds=1.5,
+    write_seconds=1.0,
+    header_bytes=8_192,
+    body_bytes=65_536,
+    body_bytes_of={b"/large": 100_000},
 )
 
 
@@ -74,10 +80,21 @@ class App:
             return self._text(start, f"{refusal.status} Refused", b"refused")
         path = environ["PATH_INFO"]
         self.calls.append(path)
-        answer = {"/pieces": self._pieces, "/endless": self._endless, "/stream": self._stream, "/poll": self._wait}
+        answer = {
+            "/nothing": self._nothing,
+            "/pieces": self._pieces,
+            "/endless": self._endless,
+            "/stream": self._stream,
+            "/poll": self._wait,
+        }
         if path == "/hold":
             self.held.wait(PATIENCE)
         return answer.get(path, self._echo)(environ, start)
+
+    @staticmethod
+    def _nothing(_environ: Environ, start: Callable[..., Any]) -> Any:
+        start("204 No Content", [])
+        return iter([])
 
     @staticmethod
     def _pieces(_environ: Environ, start: Callable[..., Any]) -> Any:
@@ -122,7 +139,9 @@ class App:
 class Running:
     """A server in a thread of this process."""
 
-    def __init__(self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2) -> None:
+    def __init__(
+        self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2, drain: float = 0.0
+    ) -> None:
         self.app = app
         self.listener = listening_socket("127.0.0.1", 0, backlog=512, shared=False)
         self.port = self.listener.getsockname()[1]
@@ -137,7 +156,7 @@ class Running:
         )
         self._ready = Event()
         self._loop = uvloop.new_event_loop()
-        self._thread = Thread(target=self._run, args=(options,), daemon=True)
+        self._thread = Thread(target=self._run, args=(options, drain), daemon=True)
         self._thread.start()
         assert self._ready.wait(PATIENCE)
 
@@ -149,12 +168,12 @@ class Running:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
-    def _run(self, options: Options) -> None:
+    def _run(self, options: Options, drain: float) -> None:
         async def main() -> None:
             self._stop = asyncio.Event()
             self._ready.set()
             await serve_until(
-                self.app, options, self.listener, stop=self._stop, hurry=asyncio.Event(), drain_seconds=0.2
+                self.app, options, self.listener, stop=self._stop, hurry=asyncio.Event(), drain_seconds=drain
             )
 
         self._loop.run_until_complete(main())
@@ -301,6 +320,15 @@ def test_a_response_in_pieces_is_chunked(server: Running) -> None:
     assert b"Transfer-Encoding: chunked" in raw
 
 
+def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(server: Running) -> None:
+    client = Client(server.port).send("GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
+    client.send("GET /next HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    nothing, _, rest = client.rest().partition(b"\r\n\r\n")
+    assert nothing.startswith(b"HTTP/1.1 204 No Content")
+    assert b"Transfer-Encoding" not in nothing  # RFC 9112, 6.1: clients would wait for the chunks
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+
+
 def test_a_response_in_pieces_ends_with_the_connection_for_http_1_0(server: Running) -> None:
     raw = Client(server.port).get("/pieces", version="1.0").rest()
     assert raw.endswith(b"\r\n\r\none two three")
@@ -331,13 +359,23 @@ def test_what_is_no_request_or_too_large_is_refused_and_the_connection_ends(
     assert server.app.calls == []
 
 
+def test_a_path_may_take_larger_bodies(server: Running) -> None:
+    body = "x" * 100_000
+    client = Client(server.port)
+    client.send(f"POST /large?now HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    assert json.loads(client.response()[2])["body"] == body
+    client.send(f"POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body) + 1}\r\n\r\n")
+    assert client.response()[0] == 413
+
+
 # --- Slow clients ---
 
 
 @pytest.mark.parametrize(
     "half", ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60\r\n\r\nhalf", "GET / HTTP/1.1\r\nHost: a\r\nX-Half: "]
 )
-def test_half_a_request_holds_nothing_and_is_refused_in_the_end(server: Running, half: str) -> None:
+def test_half_a_request_holds_nothing_and_is_refused_in_the_end(start: Callable[..., Running], half: str) -> None:
+    server = start(limits=LIMITS._replace(header_seconds=0.3, body_seconds=0.3))
     with capture_logs() as logs:
         slow = [Client(server.port).send(half) for _ in range(50)]
         assert Client(server.port).get("/").response()[0] == 200
@@ -350,9 +388,10 @@ def test_half_a_request_holds_nothing_and_is_refused_in_the_end(server: Running,
     assert "127.0.0.1" not in repr(cut_off)
 
 
-def test_a_body_of_a_byte_now_and_then_is_refused(server: Running) -> None:
+def test_a_body_of_a_byte_now_and_then_is_refused(start: Callable[..., Running]) -> None:
+    server = start(limits=LIMITS._replace(body_seconds=0.3))
     client = Client(server.port).send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n")
-    client.socket.settimeout(0.1)
+    client.socket.settimeout(0.02)
     until = time.monotonic() + PATIENCE
     raw = b""
     while not raw and time.monotonic() < until:
@@ -364,7 +403,8 @@ def test_a_body_of_a_byte_now_and_then_is_refused(server: Running) -> None:
     assert raw.startswith(b"HTTP/1.1 408 ")
 
 
-def test_an_idle_connection_ends_without_a_word(server: Running) -> None:
+def test_an_idle_connection_ends_without_a_word(start: Callable[..., Running]) -> None:
+    server = start(limits=LIMITS._replace(header_seconds=0.3, idle_seconds=0.3))
     assert Client(server.port).rest() == b""
     client = Client(server.port)
     client.get("/").response()
@@ -382,7 +422,7 @@ def test_with_too_many_connections_the_one_that_is_idle_for_longest_makes_room(s
 
 
 def test_a_client_that_does_not_read_is_cut_off_and_gives_its_thread_back(start: Callable[..., Running]) -> None:
-    server = start(threads=1)
+    server = start(threads=1, limits=LIMITS._replace(write_seconds=0.3))
     client = Client(server.port).get("/endless")
     client.read_until(b"\r\n\r\n")
     assert Client(server.port).get("/").response()[0] == 200
@@ -454,8 +494,8 @@ def test_a_client_that_leaves_gives_its_place_back(server: Running) -> None:
 
 def test_a_long_poll_is_answered_when_something_comes(server: Running) -> None:
     client = Client(server.port).get("/poll")
-    server.app.mailbox.put(b"news")
-    assert client.response()[2] == b"b'news'"
+    server.app.mailbox.put(b"event")
+    assert client.response()[2] == b"b'event'"
     assert server.app.released.get(timeout=PATIENCE) == "poll"
 
 
@@ -493,7 +533,7 @@ def test_stopping_finishes_requests_answers_polls_and_ends_streams(start: Callab
 
 
 def test_while_draining_requests_are_answered_and_each_is_its_connections_last(start: Callable[..., Running]) -> None:
-    server = start(limits=LIMITS._replace(idle_seconds=60.0))
+    server = start(drain=0.2, limits=LIMITS._replace(idle_seconds=60.0))
     client = Client(server.port)
     client.get("/").response()
     server.stop()

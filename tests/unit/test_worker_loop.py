@@ -82,7 +82,7 @@ class LoopAtWork:
         self.house = House(basic_daily_prompts=1_000, reply_policy=ReplyPolicy(user_concurrency=1_000))
         self.asha = self.house.user(ASHA)
         self.model = HeldModel()
-        self.written = Semaphore(0)  # or not, for an error nobody foresaw
+        self.written = Semaphore(0)  # or not, after an unexpected error
         self.not_stored = Semaphore(0)
         replying = self.house.replying
         self.house.replying = replace(replying, ask_model=replace(replying.ask_model, language_model=self.model))
@@ -152,7 +152,7 @@ def test_what_is_due_is_written():
         assert here.states() == {ReplyState.DONE: 3}
 
 
-def test_no_more_at_once_than_allowed_however_often_it_rings():
+def test_no_more_at_once_than_allowed_however_often_it_is_notified():
     with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         for _ in range(5):
@@ -161,7 +161,7 @@ def test_no_more_at_once_than_allowed_however_often_it_rings():
         assert here.states() == {ReplyState.RUNNING: 2, ReplyState.QUEUED: 3}
 
 
-def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
+def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
     with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         here.loop.notify()
@@ -170,17 +170,17 @@ def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
         assert here.states() == {ReplyState.DONE: 5}
 
 
-def test_work_is_found_without_any_ring():
+def test_work_is_found_without_any_notification():
     with running() as here:
         here.look()
-        here.say("nobody rang for this")
+        here.say("no worker was notified of this")
         here.model.answers.release()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.house.worker_heartbeat.announced
 
 
-def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
+def test_an_unexpected_error_costs_one_attempt_and_no_slot():
     with running(concurrency=1) as here:
         here.model.faults["a"] = RuntimeError("a bug")
         here.model.answers.release(2)
@@ -195,7 +195,7 @@ def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
         assert here.states() == {ReplyState.DONE: 2}
 
 
-def test_the_sweeper_fails_what_is_hopeless():
+def test_the_sweeper_fails_expired_replies():
     with running() as here:
         here.say("a", "b")
         here.house.clock.advance(here.house.policy.deadline)
@@ -368,31 +368,31 @@ def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_
         assert here.states() == {ReplyState.QUEUED: 1}
 
 
-def test_a_full_worker_rings_for_another_one():
+def test_a_full_worker_notifies_another_one():
     with running(concurrency=2) as here:
         here.look()
         here.say("a")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.notified == rings
+        assert here.house.worker_notifier.notified == notified
         here.say("b", "c")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.notified == rings + 1
+        assert here.house.worker_notifier.notified == notified + 1
 
 
-def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_that_stays_full_does_not_notify_with_each_claim(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_NOTIFICATIONS_SECONDS", PATIENCE)
     with running(concurrency=1) as here:
         here.say("a", "b", "c", "d")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.model.answers.release(4)
         here.loop.notify()
         here.wait_for(here.written, 4)
-        assert here.house.worker_notifier.notified == rings + 1
+        assert here.house.worker_notifier.notified == notified + 1
 
 
-def test_nobody_is_asked_about_stops_while_nothing_runs():
+def test_the_database_is_not_asked_about_stops_while_nothing_runs():
     asked: list[Collection[object]] = []
     with running() as here:
         find_stops = cast("FindStops", asked.append)
@@ -442,7 +442,7 @@ def test_stopping_with_the_database_down_ends_all_the_same():
         assert here.states() == {ReplyState.RUNNING: 1}  # until its lease runs out
 
 
-def test_rings_from_many_threads_take_each_reply_once():
+def test_notifications_from_many_threads_take_each_reply_once():
     with running(concurrency=3) as here:
         here.say(*"abcdefghij")
         go = Event()
