@@ -48,6 +48,9 @@ class FailureReason(StrEnum):
 # Another attempt may succeed after these; the other failures are final.
 RETRYABLE = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE})
 
+# UTF-8; a hundred times what models write at most today.
+ANSWER_MAX_BYTES = 1_000_000
+
 # Two seconds doubled so often are longer than any deadline. The bound keeps 2 ** attempts from overflowing.
 MAX_DOUBLINGS = 16
 
@@ -80,7 +83,7 @@ class AnswerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of the language model. ``truncated``: it was cut off at the output limit."""
+    """An answer of the language model. ``truncated``: it was cut off at the model's output limit, or at ours."""
 
     text: str
     model: str
