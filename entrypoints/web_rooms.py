@@ -23,26 +23,39 @@ SUBJECT = re.compile(rb'"sub": ?"([0-9a-f-]{36})"')
 MAX_AUTHORIZATION = 2_000
 
 
+CHAT = ("/chatroom", "/message")
+# Chatrooms are removed where accounts are erased: it takes as long as there is much in them.
+REMOVAL = ("DELETE", "/user/me")
+
+
 class Rooms(NamedTuple):
-    """The rooms of a process, by method and path. ``work``: where everything else is answered."""
+    """The rooms of a process: by method and path, else ``chat`` for chatrooms and messages, else ``work``."""
 
     work: Room
+    chat: Room
     by_route: Mapping[tuple[str, str], Room | None]
 
     @property
     def all(self) -> tuple[Room, ...]:
         others = {id(room): room for room in self.by_route.values() if room is not None}
-        return (self.work, *others.values())
+        return (self.work, self.chat, *others.values())
 
     def room_of(self, environ: Environ) -> Room | None:
         """None: answered on the event loop."""
-        path = environ["PATH_INFO"].rstrip("/")
-        return self.by_route.get((environ["REQUEST_METHOD"], path), self.work)
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")
+        if method == "DELETE" and path.startswith("/chatroom/"):
+            return self.by_route[REMOVAL]
+        ordinary = self.chat if path.startswith(CHAT) else self.work
+        return self.by_route.get((method, path), ordinary)
 
 
 def rooms(threads: int) -> Rooms:
-    """Rooms of which the largest, for ordinary work, has ``threads`` threads."""
-    work = Room("work", threads=threads, per_client=max(threads * 3 // 4, 1), waiting=2_000, per_client_waiting=500)
+    """``threads``: for ordinary work. No kind of it may have all of them, nor may one client all of one kind."""
+    # While a table of messages is locked, requests that need it wait for seconds; those that do not must not.
+    chat, work = (
+        Room(name, threads=size, per_client=max(size * 3 // 4, 1), waiting=2_000, per_client_waiting=500)
+        for name, size in (("chat", max(threads * 3 // 4, 1)), ("work", max(threads // 2, 1)))
+    )
     # The provider's answers take as long as they take; a buyer needs one at a time.
     payments = Room("payments", threads=4, per_client=1, waiting=16, per_client_waiting=8)
     webhooks = Room("webhooks", threads=4, per_client=4, waiting=64)
@@ -50,10 +63,11 @@ def rooms(threads: int) -> Rooms:
     # bcrypt: two at once (see its adapter), a quarter of a second each.
     passwords = Room("passwords", threads=4, per_client=3, waiting=32, per_client_waiting=16)
     text_messages = Room("text_messages", threads=4, per_client=3, waiting=32, per_client_waiting=16)
-    accounts = Room("accounts", threads=2, per_client=1, waiting=16, per_client_waiting=2)
+    accounts = Room("accounts", threads=2, per_client=1, waiting=64, per_client_waiting=16)
     probes = Room("probes", threads=2, per_client=2, waiting=16)
     return Rooms(
         work,
+        chat,
         {
             ("GET", "/health/live"): None,
             ("HEAD", "/health/live"): None,
@@ -73,7 +87,7 @@ def rooms(threads: int) -> Rooms:
             ("POST", "/auth/login"): passwords,
             ("POST", "/auth/reset-password"): passwords,
             ("POST", "/auth/change-password"): passwords,
-            ("DELETE", "/user/me"): accounts,
+            REMOVAL: accounts,
             ("GET", "/user/export"): accounts,
         },
     )

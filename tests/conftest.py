@@ -90,7 +90,7 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def clean_database(database_url: str) -> str:
-    servers.truncate_all_tables(database_url)
+    servers.empty_all_tables(database_url)
     return database_url
 
 

@@ -48,4 +48,6 @@ class FreezableProxy:
             while data := source.recv(65536):
                 self._thawed.wait()
                 target.sendall(data)
+        # Also when the source was reset: otherwise the target would wait for what never comes.
+        with suppress(OSError):
             target.shutdown(socket.SHUT_WR)

@@ -18,6 +18,7 @@ from redis import Redis
 from sqlalchemy import make_url
 
 from adapters.sql.migrate import upgrade
+from adapters.sql.tables import metadata
 from entrypoints.local_stack.embedded import Servers, embedded_servers
 
 # Says that whatever else a Redis database holds was put there by tests.
@@ -59,17 +60,13 @@ def new_database(server_url: str, *, migrated: bool = True) -> Iterator[str]:
         _run(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def truncate_all_tables(database_url: str) -> None:
+def empty_all_tables(database_url: str) -> None:
+    """Empty every table but Alembic's. DELETE, since TRUNCATE makes new files, which takes much longer."""
     connection = psycopg2.connect(libpq_url(database_url))
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'")
-            cursor.execute(
-                "SELECT quote_ident(tablename) FROM pg_tables"
-                " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-            )
-            tables = ", ".join(name for (name,) in cursor.fetchall())
-            cursor.execute(f"TRUNCATE {tables}")
+            cursor.execute(";".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
     finally:
         connection.close()
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql.database import PreparedStatement
+from adapters.sql.database import BoundedCursor, PreparedStatement
 from adapters.sql.replies import MAY_HAVE_STREAM
 from application.ports.chatrooms import Chatrooms
 from application.ports.messages import Messages
@@ -62,7 +62,7 @@ NEWEST_REPLY = "SELECT id, state FROM replies WHERE message_id = %(message_id)s 
 
 
 class SqlChatrooms(Chatrooms):
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: BoundedCursor) -> None:
         self._cursor = cursor
 
     def add(self, chatroom: Chatroom, *, limit: int) -> None:
@@ -114,6 +114,7 @@ class SqlChatrooms(Chatrooms):
         # here: the cascade locks them in its own order, and a worker that ends one of them meanwhile changes nothing.
         self._cursor.execute(STREAMS_OF_CHATROOM, {"id": chatroom_id, "stream_gone_after": STREAM_GONE_AFTER})
         replies = [row[0] for row in self._cursor.fetchall()]
+        self._cursor.take_longer()
         self._cursor.execute(REMOVE_CHATROOM, {"id": chatroom_id, "user_id": of})
         return replies
 

@@ -4,16 +4,12 @@ ERASURES names every table with data of users, children before their parents; a 
 (tests/contract/test_erasure.py).
 """
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812
-
+from adapters.sql.database import BoundedCursor
 from adapters.sql.replies import MAY_HAVE_STREAM
 from application.ports.erasure import Erased, Erasure
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.replies import ReplyId
-
-# Erasing a user with very many messages takes longer than other statements may. Until the end of the transaction.
-LONGER_TIMEOUT = "SET LOCAL statement_timeout = '60s'"
 
 # Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
@@ -59,11 +55,11 @@ ERASURES = {
 
 
 class SqlErasure(Erasure):
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: BoundedCursor) -> None:
         self._cursor = cursor
 
     def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
-        self._cursor.execute(LONGER_TIMEOUT)
+        self._cursor.take_longer()
         self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
         replies = self._streams_of(user_id)
         rows: dict[str, int] = {}

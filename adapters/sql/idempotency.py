@@ -8,10 +8,9 @@ from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from domain.plans import DailyQuota, Plan
 from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 
-# Held until the transaction ends. Not acquired: another request with the same key is in progress. Locks of two numbers
-# are of another key space than those of one, which claims and migrations take: users choose their keys, and a hash can
-# be inverted.
-TAKE_TURN = "SELECT pg_try_advisory_xact_lock(hashtext(%(user_id)s::text), hashtext(%(key)s))"
+# Held until the transaction ends. Not acquired: another request with the same key is in progress.
+# With two numbers: clients choose the keys, and the locks of claims and migrations, which have one, are another space.
+TAKE_TURN = "SELECT pg_try_advisory_xact_lock(1, hashtext(%(user_id)s::text || '/' || %(key)s))"
 RECALL = """
 SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys
 WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(kept_for)s

@@ -22,6 +22,8 @@ from entrypoints.settings import Settings, is_set
 PORT_FREE_WITHIN = 3.0
 EXTERNAL_ANSWERS_WITHIN = 10.0
 READY_WITHIN = 90.0
+# More than the web server takes to finish what it is answering (entrypoints.server.serve).
+WEB_GRACE = 15.0
 # How long a worker may finish replies, where the user did not set it: at a terminal less than in production.
 WORKER_GRACE_SECONDS = 6.0
 # What it gets beyond that, to hand back the others and close.
@@ -129,6 +131,7 @@ def _start_service(
         environment=environment,
         ready=lambda: _is_ready(settings),
         ready_within=READY_WITHIN,
+        grace=WEB_GRACE,
     )
     supervisor.start(web, worker_spec(settings, commands.worker, environment))
 

@@ -107,6 +107,7 @@ class Connection(asyncio.Protocol):
         "_target",
         "deadline",
         "exchange",
+        "is_new",
         "paused_since",
         "phase",
         "transport",
@@ -118,6 +119,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._pipelined: deque[Request | Refusal] = deque()
         self.exchange: Exchange | None = None
+        # Until its first request begins to arrive.
+        self.is_new = True
         self.phase = Phase.IDLE
         # When what the connection is waiting for must have come (``loop.time()``).
         self.deadline = 0.0
@@ -173,6 +176,7 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._body: list[bytes] = []
         self._body_size = 0
+        self.is_new = False
         self.phase = Phase.HEADERS
         self.deadline = self._server.now() + self._server.limits.header_seconds
         self._server.busy(self)
@@ -251,13 +255,13 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         if self.transport.is_closing():
             return
-        if self._pipelined:
+        if not keep_alive:
+            self.transport.close()
+        elif self._pipelined:
             message = self._pipelined.popleft()
             if not self._pipelined:
                 self.transport.resume_reading()
             self._begin(message)
-        elif not keep_alive:
-            self.transport.close()
         elif self.phase is Phase.IDLE:
             self.deadline = self._server.now() + self._server.limits.idle_seconds
             self._server.idle(self)

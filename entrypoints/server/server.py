@@ -385,8 +385,15 @@ class Server:
             waiting.interrupt()
 
     def close_idle(self) -> None:
+        """Close the connections on which a response was the last that happened."""
         for connection in list(self._idle):
-            connection.transport.close()
+            if not connection.is_new:
+                connection.transport.close()
+
+    @property
+    def expects_requests(self) -> bool:
+        """Whether a request has begun to arrive, or the first one of a connection is still to come."""
+        return bool(self._sending or self._idle)
 
     @property
     def quiet(self) -> bool:

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from adapters.memory.tables import Tables
 from domain.accounts import Principal
 from domain.one_time_password import Purpose
+from entrypoints.api.body import MAX_BODY_BYTES
 from tests.api.client import Api, Client
 from tests.builders import ASHA, RAVI, SIGNING_KEY, House
 
@@ -496,7 +497,7 @@ OTPS: Mapping[str, tuple[Callable[[str], object], int]] = {
     "true": (lambda _: True, 422),
     "null": (lambda _: None, 422),
     "4,000 characters": (lambda code: code * 700, 422),
-    "65,500 characters": (lambda _: "1" * 65_500, 413),
+    "more than a body may hold": (lambda _: "1" * MAX_BODY_BYTES, 413),
 }
 
 

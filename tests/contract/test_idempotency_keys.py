@@ -6,8 +6,6 @@ from threading import Event
 
 import pytest
 
-from adapters.sql.idempotency import SqlIdempotencyKeys
-from adapters.sql.replies import LOCK_CLAIMS
 from application.ports.idempotency import Accepted
 from domain.accounts import UserId
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
@@ -156,20 +154,6 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
             assert recall(real_world, other.id) is None
         assert recall(real_world, reply.user_id) is None
 
-    def test_its_lock_is_of_another_key_space_than_those_of_claims_and_migrations(
-        self, real_world: SqlWorld, reply: QueuedReply
-    ) -> None:
-        # pg_locks.objsubid is 1 for locks of one number, 2 for those of two (PostgreSQL's documentation, 54.12).
-        kinds = "SELECT DISTINCT objsubid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-        with real_world.database.transaction() as cursor:
-            SqlIdempotencyKeys(cursor).recall(reply.user_id, "key", fingerprint=BODY)
-            cursor.execute(kinds)
-            assert cursor.fetchall() == [(2,)]
-        with real_world.database.transaction() as cursor:
-            cursor.execute(LOCK_CLAIMS)
-            cursor.execute(kinds)
-            assert cursor.fetchall() == [(1,)]
-
     def test_a_key_that_is_being_recalled_is_in_use_as_well(self, real_world: SqlWorld, reply: QueuedReply) -> None:
         accepted = accepted_with(real_world, reply)
         remember(real_world, accepted, reply.user_id)
@@ -210,3 +194,9 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
         remember(real_world, accepted_with(real_world, reply), reply.user_id)
         real_world._run("DELETE FROM chatrooms WHERE id = %(id)s", id=reply.chatroom_id)
         assert recall(real_world, reply.user_id) is None
+
+    def test_no_key_can_be_chosen_that_locks_what_is_ours(self, real_world: SqlWorld, reply: QueuedReply) -> None:
+        # PostgreSQL keeps locks of one number and of two apart (pg_locks.objsubid: 1 and 2).
+        with real_world.unit_of_work() as work:
+            work.idempotency_keys.recall(reply.user_id, "a key", fingerprint=b"")
+            assert real_world._rows("SELECT objsubid FROM pg_locks WHERE locktype = 'advisory'") == [(2,)]

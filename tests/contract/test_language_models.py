@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from adapters.llm.circuit_breaker import LanguageModelBreaker
@@ -28,6 +30,8 @@ from tests.contract.language_model_contract import (
 from tests.fakes.gemini_server import FakeGemini, Outcome
 from tests.fakes.openai_server import FakeOpenAi
 
+END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
+
 # From a server that only resembles the API: what PostgreSQL could not keep, and what is no answer.
 ODD_METADATA_OF_GEMINI = {
     "modelVersion": {"name": "x"},
@@ -40,6 +44,16 @@ ODD_SHAPES_OF_GEMINI: list[dict[str, Any]] = [
 ]
 ODD_METADATA_OF_OPENAI = {"model": 5, "usage": {"prompt_tokens": -1, "completion_tokens": True}}
 ODD_SHAPES_OF_OPENAI: list[dict[str, Any]] = [{"choices": [{"delta": "Because."}]}, {"usage": "none"}, {"choices": 5}]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each client of google-genai reads the certificates of all authorities, which takes most of a test's time."""
+    file = tmp_path_factory.mktemp("authority") / "one.pem"
+    file.write_text(Path(certifi.where()).read_text().partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield
 
 
 class GeminiContract(LanguageModelContract):

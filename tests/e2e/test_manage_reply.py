@@ -1,7 +1,6 @@
 """Replies are stopped from another process, asked for again, waited for; sending is safe to repeat."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import cast
@@ -11,7 +10,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from tests.e2e.service import Person, Service, asleep, running, until
+from tests.e2e.service import Person, Service, asleep, until
 from tests.e2e.streams import HALF, TEXT, Watcher, events_of
 from tests.fakes.gemini_server import FakeGemini, Outcome
 
@@ -19,15 +18,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        tmp_path_factory.mktemp("stop"),
-        **gemini.settings,
-        # Nothing here ends by itself.
-        REPLY_LEASE_SECONDS="600",
-        REPLY_DEADLINE_SECONDS="600",
-    ) as started:
-        yield started
+def service(patient_service: Service) -> Service:
+    return patient_service
 
 
 def send(person: Person, text: str, **headers: str) -> httpx.Response:

@@ -1,28 +1,18 @@
 """A reply is watched while it is written; whatever dies meanwhile, each watcher ends with what is stored."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
-from tests.e2e.service import Person, Service, asleep, running, until
+from tests.e2e.service import Person, Service, asleep, until
 from tests.e2e.streams import HALF, TEXT, ServerSent, Watcher, events_of, stream
-from tests.fakes.gemini_server import FakeGemini, Outcome
+from tests.fakes.gemini_server import Outcome
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        tmp_path_factory.mktemp("streaming"),
-        **gemini.settings,
-        # Nothing here ends by itself.
-        REPLY_LEASE_SECONDS="600",
-        REPLY_DEADLINE_SECONDS="600",
-        BASIC_DAILY_PROMPTS="1000",
-    ) as started:
-        yield started
+def service(patient_service: Service) -> Service:
+    return patient_service
 
 
 def slowly(text: str = TEXT) -> Outcome:

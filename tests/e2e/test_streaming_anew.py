@@ -1,25 +1,17 @@
 """A reply that is written anew is watched: its watchers are told to start over, and end with what is stored."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.e2e.service import Service, running
+from tests.e2e.service import Service
 from tests.e2e.streams import HALF, TEXT, Watcher, events_of
-from tests.fakes.gemini_server import FakeGemini, Outcome
+from tests.fakes.gemini_server import Outcome
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        tmp_path_factory.mktemp("reset"),
-        **gemini.settings,
-        REPLY_LEASE_SECONDS="8",
-        BASIC_DAILY_PROMPTS="1000",
-    ) as started:
-        yield started
+def service(hurried_service: Service) -> Service:
+    return hurried_service
 
 
 def test_the_model_falls_silent_in_the_middle(service, gemini, person):

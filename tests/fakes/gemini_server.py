@@ -117,7 +117,7 @@ class FakeGemini:
         self.lock = Lock()
         self._script: list[Outcome] = []
         self._server = _Server(("127.0.0.1", port), self)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="fake-gemini", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), name="fake-gemini", daemon=True)
 
     def handler(self) -> "type[_Handler]":
         return _Handler
@@ -153,6 +153,11 @@ class FakeGemini:
         with self.lock:
             self._script.clear()
             self.calls.clear()
+
+    def asked(self, prompt: str) -> int:
+        """How often it was asked this."""
+        with self.lock:
+            return sum(call.prompt == prompt for call in self.calls)
 
     def take(self, call: Call) -> Outcome:
         """Note a call and say what comes of it."""

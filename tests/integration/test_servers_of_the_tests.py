@@ -29,7 +29,7 @@ def test_a_database_of_the_tests_is_their_own_and_goes_with_them(database_server
         assert url != database_server
         name = url.rpartition("/")[2].partition("?")[0]
         assert name in databases(database_server)
-        servers.truncate_all_tables(url)
+        servers.empty_all_tables(url)
     assert name not in databases(database_server)
 
 

@@ -16,6 +16,7 @@ from entrypoints.local_stack.children import ChildSpec, inherited_environment
 from entrypoints.local_stack.errors import ChildFailed, StopRequested
 from entrypoints.local_stack.inbox import QuietInbox, SignalInbox
 from entrypoints.local_stack.processes import Supervisor
+from entrypoints.server import serve
 from entrypoints.settings import load_settings, read_settings
 
 SLEEPER = "import time, sys; open(sys.argv[1], 'a').write('x'); time.sleep(600)"
@@ -226,6 +227,10 @@ def test_the_welcome_names_addresses_that_can_be_opened(host, base, provider, mo
     first, api, documentation, _ = up._welcome(settings, elapsed=1.25)
     assert first == f"ready after 1.2 s. {model}"
     assert [line.split()[-1] for line in (api, documentation)] == [base, f"{base}/docs"]
+
+
+def test_the_web_server_is_killed_only_after_its_grace():
+    assert up.WEB_GRACE > serve.DRAIN_SECONDS + serve.GRACE_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from entrypoints.server.connection import Limits
 from entrypoints.server.rooms import Room
-from entrypoints.server.serve import listening_socket, serve_until
+from entrypoints.server.serve import bound_socket, serve_until
 from entrypoints.server.server import REFUSED, Options
 from entrypoints.server.waiting import RESUMED, WAITING, Waiting
 from entrypoints.server.wsgi import Environ
@@ -143,7 +143,8 @@ class Running:
         self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2, drain: float = 0.0
     ) -> None:
         self.app = app
-        self.listener = listening_socket("127.0.0.1", 0, backlog=512, shared=False)
+        self.listener = bound_socket("127.0.0.1", 0, shared=False)
+        self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
         self.work = Room("work", threads=threads, per_client=threads, waiting=2)
         options = Options(
@@ -542,6 +543,55 @@ def test_while_draining_requests_are_answered_and_each_is_its_connections_last(s
     server.ended()
 
 
+def stopped_accepting(server: Running) -> None:
+    server.stop()
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", server.port)).close()
+        except ConnectionRefusedError:
+            return
+    pytest.fail("it still accepts connections")
+
+
+@pytest.mark.parametrize(
+    "begun", ["", "POST / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo"]
+)
+def test_a_request_that_was_on_its_way_when_the_server_stopped_is_answered(
+    start: Callable[..., Running], begun: str
+) -> None:
+    server = start(drain=0.1, limits=LIMITS._replace(header_seconds=60.0, body_seconds=60.0, idle_seconds=60.0))
+    client = Client(server.port).send(begun)
+    stopped_accepting(server)
+    time.sleep(0.3)  # it had time to end
+    whole = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+    status, headers, body = client.send(whole.removeprefix(begun)).response()
+    assert (status, headers["connection"], json.loads(body)["body"]) == (200, "close", "body")
+    server.ended()
+
+
+def test_after_the_last_response_of_a_connection_nothing_that_was_sent_ahead_is_answered(
+    start: Callable[..., Running],
+) -> None:
+    server = start(drain=0.1)
+    client = Client(server.port).get("/hold").get("/ahead")
+    until = time.monotonic() + PATIENCE
+    while "/hold" not in server.app.calls:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    stopped_accepting(server)
+    server.app.held.set()
+    assert client.rest().count(b"HTTP/1.1 200 ") == 1
+    assert "/ahead" not in server.app.calls
+
+
+def test_a_port_takes_no_connections_before_its_process_listens() -> None:
+    with bound_socket("127.0.0.1", 0, shared=False) as bound, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(bound.getsockname())
+
+
 def test_a_port_that_is_taken_is_an_error() -> None:
-    with listening_socket("127.0.0.1", 0, backlog=1, shared=False) as taken, pytest.raises(OSError, match="in use"):
-        listening_socket("127.0.0.1", taken.getsockname()[1], backlog=1, shared=False)
+    with bound_socket("127.0.0.1", 0, shared=False) as taken:
+        taken.listen(1)
+        with pytest.raises(OSError, match="in use"):
+            bound_socket("127.0.0.1", taken.getsockname()[1], shared=False)
