@@ -24,7 +24,9 @@ DomainError
 │   ├── ReplyNotFailed
 │   ├── ReplyNotDone
 │   ├── AlreadySubscribed
-│   └── NotSubscribed
+│   ├── NotSubscribed
+│   ├── TooManyChatrooms
+│   └── TooManyMessages
 ├── TooMuch            too often or too many                   (429)
 │   ├── TooManyUnfinishedReplies
 │   ├── QuotaExhausted
@@ -252,6 +254,24 @@ class NotSubscribed(Conflict):
 
     code: ClassVar[str] = "not_subscribed"
     title: ClassVar[str] = "There is no subscription"
+
+
+@dataclass(eq=False)
+class TooManyChatrooms(Conflict):
+    """The user has ``limit`` chatrooms. Remove one to open another."""
+
+    code: ClassVar[str] = "too_many_chatrooms"
+    title: ClassVar[str] = "There are too many chatrooms"
+    limit: int
+
+
+@dataclass(eq=False)
+class TooManyMessages(Conflict):
+    """The user has ``limit`` messages in all chatrooms together. Remove a chatroom to send more."""
+
+    code: ClassVar[str] = "too_many_messages"
+    title: ClassVar[str] = "There are too many messages"
+    limit: int
 
 
 @dataclass(eq=False)

@@ -48,6 +48,9 @@ class FailureReason(StrEnum):
 # Another attempt may succeed after these; the other failures are final.
 RETRYABLE = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE})
 
+# UTF-8; a hundred times what models write at most today.
+ANSWER_MAX_BYTES = 1_000_000
+
 # Two seconds doubled so often are longer than any deadline. The bound keeps 2 ** attempts from overflowing.
 MAX_DOUBLINGS = 16
 
@@ -80,7 +83,7 @@ class AnswerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of the language model. ``truncated``: it was cut off at the output limit."""
+    """An answer of the language model. ``truncated``: it was cut off at the model's output limit, or at ours."""
 
     text: str
     model: str
@@ -192,6 +195,7 @@ class ReplyPolicy:
     ``lease``: after so long a claimed reply may be claimed by another worker. ``deadline``: after so long an unanswered
     message fails. ``first_backoff`` doubles with each attempt. ``user_concurrency``: running replies of one user.
     ``user_backlog``, ``backlog``: unfinished replies of one user, and of all users, at which no more are accepted.
+    ``user_messages``: messages of one user that are kept, at which no more are accepted.
     """
 
     lease: timedelta = timedelta(seconds=60)
@@ -201,6 +205,7 @@ class ReplyPolicy:
     user_concurrency: int = 2
     user_backlog: int = 100
     backlog: int = 10_000
+    user_messages: int = 100_000
 
     def time_for_the_model(self, reply: ClaimedReply) -> timedelta:
         """The time limit of a call to the model: it must end well before the lease, and before the deadline."""

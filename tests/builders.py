@@ -238,6 +238,7 @@ class MemoryAdapters(containers.DeclarativeContainer):
     allowances = providers.Dependency(instance_of=Mapping)  # type: ignore[type-abstract]
     reply_policy = providers.Dependency(instance_of=ReplyPolicy)
     history_tokens = providers.Dependency(instance_of=int)
+    max_chatrooms = providers.Dependency(instance_of=int)
     otp_delivery = providers.Dependency(instance_of=Outbox)
 
     clock = providers.Singleton(SettableClock, now)
@@ -294,6 +295,7 @@ class House:
         allowances: Allowances | None = None,
         reply_policy: ReplyPolicy | None = None,
         history_tokens: int = 0,
+        max_chatrooms: int = 1_000,
         now: datetime = NOW,
         shows_codes: bool = False,
         request_limits: RequestLimits = RequestLimits(),  # noqa: B008 - a value
@@ -315,6 +317,7 @@ class House:
             allowances=allowances or {Plan.BASIC: Allowance(basic_daily_prompts), Plan.PRO: Allowance(None)},
             reply_policy=self.policy,
             history_tokens=history_tokens,
+            max_chatrooms=max_chatrooms,
             otp_delivery=self.outbox,
             request_limits=request_limits,
             otp_caps=otp_caps,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from application.ports.language_model import AnswerStopped
 from domain.replies import AnswerFailed, FailureReason
 
 # At most nine digits: that is thirty years, and a timedelta has a maximum.
@@ -34,10 +35,10 @@ def reason_of(status: int) -> FailureReason:
 
 @contextmanager
 def failures_name(model: str) -> Iterator[None]:
-    """Failures say which model was asked."""
+    """Failures and stopped answers say which model was asked."""
     try:
         yield
-    except AnswerFailed as failure:
+    except (AnswerFailed, AnswerStopped) as failure:
         failure.model = model
         raise
 

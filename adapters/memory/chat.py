@@ -9,15 +9,17 @@ from application.ports.chatrooms import Chatrooms
 from application.ports.messages import Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
-from domain.errors import ChatroomNotFound, TokenInvalid
+from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
 from domain.replies import ReplyId, ReplyState
 
 
 class MemoryChatrooms(Repository, Chatrooms):
     @writes
-    def add(self, chatroom: Chatroom) -> None:
+    def add(self, chatroom: Chatroom, *, limit: int) -> None:
         if chatroom.user_id not in self._tables.users:
             raise TokenInvalid
+        if sum(room.user_id == chatroom.user_id for room in self._tables.chatrooms.values()) >= limit:
+            raise TooManyChatrooms(limit)
         self._tables.chatrooms[chatroom.id] = chatroom
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
@@ -50,6 +52,10 @@ class MemoryMessages(Repository, Messages):
         if message.chatroom_id not in self._tables.chatrooms:
             raise ChatroomNotFound
         self._tables.messages[message.id] = message
+
+    def check_kept(self, user_id: UserId, *, limit: int) -> None:
+        if sum(message.user_id == user_id for message in self._tables.messages.values()) >= limit:
+            raise TooManyMessages(limit)
 
     def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
         reply = self._tables.replies.get(cast("ReplyId", entry_id))

@@ -4,18 +4,20 @@ The rule stands there; change it there first. ``tests/contract/test_acceptance.p
 """
 
 import time
+from collections import OrderedDict
 from datetime import date
 from threading import Lock
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from adapters.sql.chat import MESSAGES_OF_USER
 from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
 from adapters.sql.subscriptions import IS_PRO
 from application.ports.acceptance import Acceptance
 from domain.accounts import UserId
 from domain.chat import Message
-from domain.errors import BacklogFull, ChatroomNotFound, TooManyUnfinishedReplies
+from domain.errors import BacklogFull, ChatroomNotFound, TooManyMessages, TooManyUnfinishedReplies
 from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy
 
@@ -24,8 +26,9 @@ from domain.replies import ReplyId, ReplyPolicy
 ACCEPT = f"""
 WITH room AS MATERIALIZED (
     SELECT id, user_id FROM chatrooms WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
-), backlogs (mine, everybodys) AS MATERIALIZED (
-    SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END
+), backlogs (mine, everybodys, kept) AS MATERIALIZED (
+    SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END,
+           COALESCE(%(kept)s::bigint, ({MESSAGES_OF_USER}))
 ), plan AS MATERIALIZED (
     SELECT COALESCE((SELECT {IS_PRO} FROM subscriptions WHERE user_id = %(user_id)s), false) AS is_pro
 ), allowed AS MATERIALIZED (
@@ -33,7 +36,8 @@ WITH room AS MATERIALIZED (
 ), spent AS (
     INSERT INTO daily_usage (user_id, day, used)
     SELECT room.user_id, (now() AT TIME ZONE 'utc')::date, 1 FROM room, backlogs, allowed
-    WHERE mine < %(user_backlog)s AND everybodys < %(backlog)s AND (prompts IS NULL OR prompts > 0)
+    WHERE kept < %(user_messages)s AND mine < %(user_backlog)s AND everybodys < %(backlog)s
+      AND (prompts IS NULL OR prompts > 0)
     ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
     WHERE (SELECT prompts IS NULL OR daily_usage.used < prompts FROM allowed)
     RETURNING user_id, day, used
@@ -48,13 +52,16 @@ WITH room AS MATERIALIZED (
            CASE WHEN is_pro THEN 0 ELSE 1 END, now(), now() + %(answer_within)s::interval, spent.day, message.created_at
     FROM message, spent, plan
 )
-SELECT EXISTS (SELECT 1 FROM room), mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used
+SELECT EXISTS (SELECT 1 FROM room), kept, mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used
 FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true
 """  # noqa: S608 - parts of statements, no values
 USED_ON = "SELECT COALESCE((SELECT used FROM daily_usage WHERE user_id = %(user_id)s AND day = %(day)s), 0)"
 ACCEPT_PREPARED = PreparedStatement("accept_message", ACCEPT)
 
 COUNT_AGAIN_AFTER_SECONDS = 0.25
+RECOUNT_AFTER_SECONDS = 60.0
+RECOUNT_FULL_AFTER_SECONDS = 1.0
+ESTIMATED_USERS = 10_000
 
 
 class EverybodysBacklog:
@@ -89,14 +96,49 @@ class EverybodysBacklog:
             self._count_again_at = time.monotonic() + COUNT_AGAIN_AFTER_SECONDS
 
 
+class KeptMessages:
+    """Estimates, shared by the threads of a process, of how many messages users have: counting many takes long.
+
+    A user's are counted again after a minute, and after a second while there are too many. So a user exceeds the limit
+    by no more than what other processes accept of theirs within that minute.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        # The number, and when it was counted; the user who sent last comes last.
+        self._users: OrderedDict[UserId, tuple[int, float]] = OrderedDict()
+
+    def estimate(self, user_id: UserId, *, limit: int) -> int | None:
+        """None: they have to be counted."""
+        with self._lock:
+            count, counted_at = self._users.get(user_id, (0, float("-inf")))
+        good_for = RECOUNT_FULL_AFTER_SECONDS if count >= limit else RECOUNT_AFTER_SECONDS
+        return count if time.monotonic() - counted_at < good_for else None
+
+    def were_counted(self, user_id: UserId, count: int) -> None:
+        with self._lock:
+            self._users[user_id] = count, time.monotonic()
+            self._users.move_to_end(user_id)
+            if len(self._users) > ESTIMATED_USERS:
+                self._users.popitem(last=False)
+
+    def one_more(self, user_id: UserId) -> None:
+        with self._lock:
+            if user_id in self._users:
+                count, counted_at = self._users[user_id]
+                self._users[user_id] = count + 1, counted_at
+
+
 class SqlAcceptance(Acceptance):
-    def __init__(self, cursor: Cursor, everybodys: EverybodysBacklog) -> None:
+    def __init__(self, cursor: Cursor, everybodys: EverybodysBacklog, kept_messages: KeptMessages) -> None:
         self._cursor = cursor
         self._everybodys = everybodys
+        self._kept_messages = kept_messages
 
     def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
         limits = {plan: allowances[plan].daily_prompts for plan in Plan}
         count_all = self._everybodys.must_be_counted(limit=policy.backlog)
+        estimate = self._kept_messages.estimate(message.user_id, limit=policy.user_messages)
         ACCEPT_PREPARED.execute(
             self._cursor,
             {
@@ -109,6 +151,8 @@ class SqlAcceptance(Acceptance):
                 "answer_within": policy.deadline,
                 "user_backlog": policy.user_backlog,
                 "backlog": policy.backlog,
+                "user_messages": policy.user_messages,
+                "kept": estimate,
                 "count_all": count_all,
                 "basic_limit": limits[Plan.BASIC],
                 "pro_limit": limits[Plan.PRO],
@@ -116,11 +160,15 @@ class SqlAcceptance(Acceptance):
         )
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - the backlogs are always a row
-        owned, mine, everybodys, is_pro, today, used = row
+        owned, kept, mine, everybodys, is_pro, today, used = row
         if count_all:
             self._everybodys.was_counted(everybodys)
+        if estimate is None:
+            self._kept_messages.were_counted(message.user_id, kept)
         if not owned:
             raise ChatroomNotFound
+        if kept >= policy.user_messages:
+            raise TooManyMessages(policy.user_messages)
         if mine >= policy.user_backlog:
             raise TooManyUnfinishedReplies(limit=policy.user_backlog)
         if everybodys >= policy.backlog:
@@ -132,6 +180,7 @@ class SqlAcceptance(Acceptance):
         quota = DailyQuota(today, used, limits[plan], plan)
         if refused:
             raise quota.exhausted()
+        self._kept_messages.one_more(message.user_id)
         return quota
 
     def _used_on(self, day: date, user_id: UserId) -> int:

@@ -12,12 +12,14 @@ from application.ports.messages import Messages
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
-from domain.errors import ChatroomNotFound, TokenInvalid
+from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
 from domain.replies import ReplyId, ReplyState
 
 ADD_CHATROOM = """
 INSERT INTO chatrooms (id, user_id, name, system_prompt, created_at, updated_at)
-VALUES (%(id)s, %(user_id)s, %(name)s, %(system_prompt)s, %(created_at)s, %(updated_at)s)
+SELECT %(id)s::uuid, %(user_id)s::uuid, %(name)s, %(system_prompt)s, %(created_at)s::timestamptz,
+       %(updated_at)s::timestamptz
+WHERE (SELECT count(*) FROM (SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s LIMIT %(limit)s) AS mine) < %(limit)s
 """
 ADD_CHATROOM_PREPARED = PreparedStatement("add_chatroom", ADD_CHATROOM)
 OWNED_CHATROOM = """
@@ -37,6 +39,12 @@ WHERE messages.chatroom_id = %(id)s AND {MAY_HAVE_STREAM}
 """  # noqa: S608 - parts of statements, no values
 # The foreign keys delete its messages and replies, too.
 REMOVE_CHATROOM = "DELETE FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s"
+# Counts up to the limit only. LIMIT inside of LATERAL: chatroom by chatroom through the index, whatever the statistics
+# say.
+MESSAGES_OF_USER = """SELECT count(*) FROM (
+    SELECT 1 FROM chatrooms CROSS JOIN LATERAL (
+        SELECT 1 FROM messages WHERE messages.chatroom_id = chatrooms.id LIMIT %(user_messages)s) AS theirs
+    WHERE chatrooms.user_id = %(user_id)s LIMIT %(user_messages)s) AS kept"""
 ADD_MESSAGE = """
 INSERT INTO messages (id, chatroom_id, content, created_at)
 VALUES (%(id)s, %(chatroom_id)s, %(content)s, %(created_at)s)
@@ -57,7 +65,7 @@ class SqlChatrooms(Chatrooms):
     def __init__(self, cursor: BoundedCursor) -> None:
         self._cursor = cursor
 
-    def add(self, chatroom: Chatroom) -> None:
+    def add(self, chatroom: Chatroom, *, limit: int) -> None:
         try:
             ADD_CHATROOM_PREPARED.execute(
                 self._cursor,
@@ -68,10 +76,13 @@ class SqlChatrooms(Chatrooms):
                     "system_prompt": chatroom.system_prompt,
                     "created_at": chatroom.created_at,
                     "updated_at": chatroom.updated_at,
+                    "limit": limit,
                 },
             )
         except ForeignKeyViolation:
             raise TokenInvalid from None  # the driver's text would quote the chatroom's name
+        if not self._cursor.rowcount:
+            raise TooManyChatrooms(limit)
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
         self._cursor.execute(OWNED_CHATROOM, {"id": chatroom_id, "user_id": by})
@@ -125,6 +136,13 @@ class SqlMessages(Messages):
             )
         except ForeignKeyViolation as error:
             raise ChatroomNotFound from error
+
+    def check_kept(self, user_id: UserId, *, limit: int) -> None:
+        self._cursor.execute(MESSAGES_OF_USER, {"user_id": user_id, "user_messages": limit})
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - a count is always a row
+        if row[0] >= limit:
+            raise TooManyMessages(limit)
 
     def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
         self._cursor.execute(LOCK_MESSAGE_OF, {"user_id": user_id, "entry_id": entry_id})

@@ -4,5 +4,11 @@
 """
 
 # Oldest first; this code works with the last one.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+)
 REVISION = REVISIONS[-1]

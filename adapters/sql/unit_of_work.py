@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from adapters.sql.acceptance import EverybodysBacklog, SqlAcceptance
+from adapters.sql.acceptance import EverybodysBacklog, KeptMessages, SqlAcceptance
 from adapters.sql.audit import SqlAuditTrail
 from adapters.sql.billing import SqlBilling
 from adapters.sql.chat import SqlChatrooms, SqlMessages
@@ -19,9 +19,15 @@ from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 class SqlUnitOfWork(UnitOfWork):
     """A transaction. All repositories share its cursor; each is built when it is first used."""
 
-    def __init__(self, transaction: Transaction | AutocommitCursor, backlog_of_all: EverybodysBacklog) -> None:
+    def __init__(
+        self,
+        transaction: Transaction | AutocommitCursor,
+        backlog_of_all: EverybodysBacklog,
+        kept_messages: KeptMessages,
+    ) -> None:
         self._transaction = transaction
         self._backlog_of_all = backlog_of_all
+        self._kept_messages = kept_messages
 
     @cached_property
     def users(self) -> SqlUsers:
@@ -49,7 +55,7 @@ class SqlUnitOfWork(UnitOfWork):
 
     @cached_property
     def acceptance(self) -> SqlAcceptance:
-        return SqlAcceptance(self._transaction, self._backlog_of_all)
+        return SqlAcceptance(self._transaction, self._backlog_of_all, self._kept_messages)
 
     @cached_property
     def refresh_chains(self) -> SqlRefreshChains:
@@ -80,13 +86,14 @@ class SqlUnitOfWorkFactory(UnitOfWorkFactory):
         self._database = database
         # What the units of work of this process know of it together.
         self._backlog_of_all = EverybodysBacklog()
+        self._kept_messages = KeptMessages()
 
     @contextmanager
     def __call__(self) -> Iterator[SqlUnitOfWork]:
         with self._database.transaction() as transaction:
-            yield SqlUnitOfWork(transaction, self._backlog_of_all)
+            yield SqlUnitOfWork(transaction, self._backlog_of_all, self._kept_messages)
 
     @contextmanager
     def autocommit(self) -> Iterator[SqlUnitOfWork]:
         with self._database.autocommit() as cursor:
-            yield SqlUnitOfWork(cursor, self._backlog_of_all)
+            yield SqlUnitOfWork(cursor, self._backlog_of_all, self._kept_messages)

@@ -17,10 +17,11 @@ def accept_message(
 ) -> DailyQuota:
     """Stores a message and promises a reply to it; returns the quota after it was charged.
 
-    Raises the first of these that holds: ChatroomNotFound unless the chatroom is the sender's, then what
-    ``promise_reply`` raises. ``work`` must not be committed after a refusal.
+    Raises the first of these that holds: ChatroomNotFound unless the chatroom is the sender's, TooManyMessages, then
+    what ``promise_reply`` raises. ``work`` must not be committed after a refusal.
     """
     work.chatrooms.assert_owned(message.chatroom_id, by=message.user_id)
+    work.messages.check_kept(message.user_id, limit=policy.user_messages)
     work.messages.add(message)
     return promise_reply(work, message, reply_id, at=message.created_at, allowances=allowances, policy=policy)
 

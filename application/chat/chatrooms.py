@@ -23,9 +23,10 @@ class OpenChatroom:
     room_list_cache: RoomListCache
     clock: Clock
     new_id: NewId
+    limit: int
 
     def __call__(self, *, user_id: UserId, name: str, system_prompt: str | None = None) -> Chatroom:
-        """Raises InvalidValue when the name is blank or a text is too long."""
+        """Raises InvalidValue when the name is blank or a text is too long, TooManyChatrooms at ``limit`` chatrooms."""
         chatroom = Chatroom.opened(
             id=ChatroomId(self.new_id()),
             by=user_id,
@@ -34,7 +35,7 @@ class OpenChatroom:
             at=self.clock(),
         )
         with self.unit_of_work.autocommit() as work:
-            work.chatrooms.add(chatroom)
+            work.chatrooms.add(chatroom, limit=self.limit)
         # After the commit: an earlier drop could be followed by a page that was read without the new chatroom.
         self.room_list_cache.drop(user_id)
         return chatroom

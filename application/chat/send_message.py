@@ -46,7 +46,7 @@ class SendMessage:
     ) -> SentMessage:
         """Returns what was accepted, now or by an earlier request with the same key.
 
-        Raises ChatroomNotFound, QuotaExhausted, TooManyUnfinishedReplies, BacklogFull, InvalidValue,
+        Raises ChatroomNotFound, TooManyMessages, QuotaExhausted, TooManyUnfinishedReplies, BacklogFull, InvalidValue,
         IdempotencyKeyReused or IdempotencyKeyInUse; then nothing was accepted or charged.
         """
         message = Message.from_user(

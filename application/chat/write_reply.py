@@ -1,7 +1,7 @@
 """A worker claims due replies, asks the language model for them and stores the outcomes."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from application.chat.history import within_budget
@@ -10,6 +10,7 @@ from application.ports.reader import Reader
 from application.ports.reply_stream import Chunk, Position, ReplyPublisher
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.replies import (
+    ANSWER_MAX_BYTES,
     Answer,
     AnswerFailed,
     Charge,
@@ -63,30 +64,63 @@ class AskModel:
         """Returns the outcome. Raises DependencyDown when the history cannot be read; the model was not asked then."""
         prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt)
         position = Position(reply.generation, 0)
-        chunks: list[str] = []
+        text = _BoundedText()
+        # The call is stopped when the user wishes, and when its text is long enough.
+        stop_call = Stop()
+        stop.when_requested(stop_call.request)
         # Subscribers that follow an earlier generation learn at once that a new one has begun.
         self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))
 
-        def on_chunk(text: str) -> None:
+        def on_chunk(chunk: str) -> None:
             nonlocal position
-            chunks.append(text)
-            position = Position(reply.generation, position.characters + len(text))
-            self.publisher.publish(reply.claim.reply_id, Chunk(position, text))
+            kept = text.add(chunk)
+            if text.full:
+                stop_call.request()
+            if kept:
+                position = Position(reply.generation, position.characters + len(kept))
+                self.publisher.publish(reply.claim.reply_id, Chunk(position, kept))
 
         try:
-            return self.language_model.write(
-                prompt, within=self.policy.time_for_the_model(reply), stop=stop, on_chunk=on_chunk
+            answer = self.language_model.write(
+                prompt, within=self.policy.time_for_the_model(reply), stop=stop_call, on_chunk=on_chunk
             )
         except AnswerFailed as failure:
             return failure
-        except AnswerStopped:
-            return Stopped("".join(chunks))
+        except AnswerStopped as stopped:
+            if not text.full or stop.requested:
+                return Stopped(text.whole())
+            answer = Answer(text.whole(), stopped.model or "unknown")
+        return replace(answer, text=text.whole(), truncated=True) if text.full else answer
 
     def _history(self, reply: ClaimedReply) -> Sequence[Exchange]:
         if self.history_tokens == 0:
             return ()
         newest_first = self.reader.history(reply.chatroom_id, before=reply.message_id, turns=MAX_HISTORY_TURNS)
         return within_budget(newest_first, tokens=self.history_tokens)
+
+
+class _BoundedText:
+    """A text that grows up to ANSWER_MAX_BYTES. ``full``: more came, and was thrown away."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self._chunks: list[str] = []
+        self._bytes = 0
+
+    def add(self, chunk: str) -> str:
+        """Returns what was kept of ``chunk``."""
+        encoded = chunk.encode()
+        remaining = max(ANSWER_MAX_BYTES - self._bytes, 0)
+        if len(encoded) > remaining:
+            self.full = True
+            # A character is kept as a whole or not at all.
+            chunk = encoded[:remaining].decode(errors="ignore")
+        self._bytes += len(encoded)
+        self._chunks.append(chunk)
+        return chunk
+
+    def whole(self) -> str:
+        return "".join(self._chunks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ class Acceptance(Protocol):
         """Stores the message, charges one prompt and queues the reply; returns the quota after it.
 
         Otherwise nothing is written, and the first of these that holds is raised: ChatroomNotFound unless the chatroom
-        is the sender's, TooManyUnfinishedReplies, BacklogFull, QuotaExhausted. Concurrent calls never charge more than
-        the plan allows. The chatroom cannot be deleted before the unit of work ends.
+        is the sender's, TooManyMessages, TooManyUnfinishedReplies, BacklogFull, QuotaExhausted. Concurrent calls never
+        charge more than the plan allows; they may keep a few messages more than ``policy.user_messages``. The chatroom
+        cannot be deleted before the unit of work ends.
         """

@@ -9,8 +9,11 @@ from domain.replies import ReplyId
 
 
 class Chatrooms(Protocol):
-    def add(self, chatroom: Chatroom) -> None:
-        """Raises TokenInvalid when its user was erased."""
+    def add(self, chatroom: Chatroom, *, limit: int) -> None:
+        """Raises TooManyChatrooms when its user has ``limit`` already; TokenInvalid when its user was erased.
+
+        Concurrent calls may add a few more.
+        """
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
         """Raises ChatroomNotFound unless the chatroom is ``by``'s.

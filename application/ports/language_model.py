@@ -55,7 +55,12 @@ class Stop:
 
 
 class AnswerStopped(Exception):
-    """The answer ended early because a stop was requested. Its text is the chunks so far."""
+    """The answer ended early because a stop was requested. Its text is the chunks so far.
+
+    ``model``: the name of the model that was asked, where it is known.
+    """
+
+    model: str | None = None
 
 
 class LanguageModel(Protocol):

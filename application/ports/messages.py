@@ -11,6 +11,9 @@ class Messages(Protocol):
     def add(self, message: Message) -> None:
         """Raises ChatroomNotFound when the chatroom does not exist."""
 
+    def check_kept(self, user_id: UserId, *, limit: int) -> None:
+        """Raises TooManyMessages when the user has ``limit`` messages already, in all chatrooms together."""
+
     def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
         """The user's message by its id or by that of one of its replies, with its newest reply; None if not found.
 

@@ -82,7 +82,7 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
     @blp.arguments(NewChatroomSchema())
     @blp.response(201, ChatroomSummarySchema)
     def open_chatroom(principal: Principal, body: Body) -> Response:
-        """Open a chatroom."""
+        """Open a chatroom. 409 `too_many_chatrooms` when you have as many as one user may."""
         room = chat.open_chatroom(user_id=principal.user_id, name=body["name"], system_prompt=body.get("system_prompt"))
         return json_response(
             _summary_json(room.id, room.name, room.created_at, room.updated_at),

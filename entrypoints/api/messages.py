@@ -175,7 +175,8 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         Once this is accepted there will be exactly one reply, or one clear failure that costs nothing. With an
         `Idempotency-Key` the request can be repeated without sending the message twice: for 24 hours the same key gets
         the same response. 429 `daily_quota_exceeded` with `Retry-After` when the day's prompts are used up; 409
-        `idempotency_key_in_use` and 422 `idempotency_key_reused`; 503 `backlog_full`.
+        `idempotency_key_in_use` and 422 `idempotency_key_reused`; 409 `too_many_messages` when you keep as many as one
+        user may; 503 `backlog_full`.
         """
         # A request that waits for the reply comes here again; its message is accepted once.
         sent = request.environ.get(SENT) or chat.send_message(

@@ -27,6 +27,7 @@ def reply_policy_of(settings: Settings) -> ReplyPolicy:
         user_concurrency=settings.user_concurrent_replies,
         user_backlog=settings.user_backlog_replies,
         backlog=settings.backlog_replies,
+        user_messages=settings.max_messages_per_user,
     )
 
 

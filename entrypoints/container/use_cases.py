@@ -162,7 +162,11 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
     wait_for_reply = WaitForReply(read_entry=read_entry, subscriber=subscriber, clock=clock)
     return Chat(
         open_chatroom=OpenChatroom(
-            unit_of_work=unit_of_work, room_list_cache=room_list_cache, clock=clock, new_id=new_id
+            unit_of_work=unit_of_work,
+            room_list_cache=room_list_cache,
+            clock=clock,
+            new_id=new_id,
+            limit=adapters.max_chatrooms(),
         ),
         list_chatrooms=ListChatrooms(reader=reader, room_list_cache=room_list_cache),
         read_chatroom=ReadChatroom(reader=reader),

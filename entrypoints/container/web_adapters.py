@@ -93,6 +93,7 @@ class WebAdapters(SharedAdapters):
         database_probe,
         redis,
     )
+    max_chatrooms = singleton(lambda settings: settings.max_chatrooms_per_user, settings)
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings

@@ -173,6 +173,10 @@ class Settings:
         "unfinished replies of one user beyond which no message is accepted: 429")
     backlog_replies: int = variable(number(1, 10_000_000), "10000",
         "unfinished replies of all users beyond which no message is accepted: 503")
+    max_chatrooms_per_user: int = variable(number(1, 1_000_000), "1000",
+        "chatrooms of one user beyond which none can be opened: 409")
+    max_messages_per_user: int = variable(number(1, 100_000_000), "100000",
+        "messages of one user that are kept; beyond them none is accepted: 409")
     worker_grace: timedelta = variable(seconds(1, 3_600), "25",
         "how long a worker that is stopped may finish replies before it hands them back; `make run`: 6",
         name="WORKER_GRACE_SECONDS")

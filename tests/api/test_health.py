@@ -1,5 +1,7 @@
 """/, /health and /problems."""
 
+import pytest
+
 from application.ports.health import Fault, Part
 from domain.errors import DomainError
 from entrypoints.api.problems import HTTP_PROBLEMS, leaves, status_of
@@ -35,12 +37,13 @@ def test_degraded_is_still_ready(guest: Client, house: House):
     }
 
 
-def test_not_ready_with_a_read_only_database(guest: Client, house: House):
-    house.probe.faults = {Part.DATABASE: Fault.READ_ONLY}
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.READ_ONLY, Fault.SCHEMA])
+def test_not_ready_without_the_database(guest: Client, house: House, fault: Fault):
+    house.probe.faults = {Part.DATABASE: fault}
     assert body_of(guest.get("/health/ready"), 503) == {
         "status": "unavailable",
         "degraded": ["database"],
-        "reasons": {"database": "read_only"},
+        "reasons": {"database": fault.value},
     }
 
 

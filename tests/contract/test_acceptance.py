@@ -6,11 +6,12 @@ from functools import partial
 
 import pytest
 
-from adapters.sql.acceptance import EverybodysBacklog
+from adapters.sql.acceptance import EverybodysBacklog, KeptMessages
 from application.chat.acceptance import accept_message
+from domain.accounts import UserId
 from domain.billing import SubscriptionId, SubscriptionRecord, SubscriptionStatus
 from domain.chat import Chatroom, Message
-from domain.errors import BacklogFull, ChatroomNotFound, QuotaExhausted, TooManyUnfinishedReplies
+from domain.errors import BacklogFull, ChatroomNotFound, QuotaExhausted, TooManyMessages, TooManyUnfinishedReplies
 from domain.plans import Allowance, Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy, ReplyState
 from tests.concurrency import at_once
@@ -106,6 +107,35 @@ class AcceptanceContract:
         assert world.used(stranger.id) == 0
         assert world.claim() == []
 
+    def test_nothing_is_done_when_the_user_keeps_too_many_messages(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("adapters.sql.acceptance.RECOUNT_FULL_AFTER_SECONDS", 0.0)
+        user = world.user()
+        rooms = [world.room(user) for _ in range(2)]
+        policy = replace(POLICY, user_messages=3, user_backlog=3)
+        for room in (*rooms, rooms[0]):
+            self.send(world, room, policy=policy)
+        for room in rooms:
+            with pytest.raises(TooManyMessages) as refusal:
+                self.send(world, room, policy=policy, allowances=NONE)
+            assert refusal.value.limit == 3
+        assert world.used(user.id) == 3
+        self.send(world, world.room(), policy=policy)
+
+    def test_messages_that_were_removed_do_not_count(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("adapters.sql.acceptance.RECOUNT_FULL_AFTER_SECONDS", 0.0)
+        user = world.user()
+        room, other = world.room(user), world.room(user)
+        policy = replace(POLICY, user_messages=1)
+        self.send(world, room, policy=policy)
+        with pytest.raises(TooManyMessages):
+            self.send(world, other, policy=policy)
+        with world.unit_of_work() as work:
+            work.chatrooms.remove(room.id, of=user.id)
+            work.commit()
+        self.send(world, other, policy=policy)
+
     def test_nothing_is_done_when_the_users_backlog_is_full(self, world: World) -> None:
         room = world.room()
         policy = replace(POLICY, user_backlog=2)
@@ -199,3 +229,32 @@ def test_the_backlog_is_counted_before_it_could_be_full() -> None:
     assert [backlog.must_be_counted(limit=10) for _ in range(4)] == [False, False, True, True]
     backlog.was_counted(2)
     assert not backlog.must_be_counted(limit=10)
+
+
+def test_messages_are_estimated_for_a_minute_and_counted_when_there_may_be_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("adapters.sql.acceptance.time.monotonic", lambda: now)
+    kept, user = KeptMessages(), UserId(new_id())
+    assert kept.estimate(user, limit=3) is None
+    kept.were_counted(user, 1)
+    assert kept.estimate(user, limit=3) == 1
+    kept.one_more(user)
+    kept.one_more(user)
+    assert kept.estimate(user, limit=3) == 3
+    now += 1.0
+    assert kept.estimate(user, limit=3) is None
+    kept.were_counted(user, 2)
+    now += 59.0
+    assert kept.estimate(user, limit=3) == 2
+    now += 1.0
+    assert kept.estimate(user, limit=3) is None
+
+
+def test_users_that_have_not_sent_for_longest_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.sql.acceptance.ESTIMATED_USERS", 2)
+    kept, users = KeptMessages(), [UserId(new_id()) for _ in range(3)]
+    for user in users:
+        kept.were_counted(user, 1)
+    assert [kept.estimate(user, limit=3) for user in users] == [None, 1, 1]

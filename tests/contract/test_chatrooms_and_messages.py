@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from domain.chat import ChatroomId, MessageId
-from domain.errors import ChatroomNotFound
+from domain.errors import ChatroomNotFound, TooManyChatrooms
 from domain.replies import Answer, FailureReason, ReplyId, ReplyState
 from tests.concurrency import together
 from tests.contract.world import (
+    MAX_CHATROOMS,
     MOMENT,
     THREADS,
     MemoryWorld,
@@ -57,8 +58,22 @@ class ChatroomsContract:
         user = world.user()
         room = a_room(user)
         with world.unit_of_work() as work:
-            work.chatrooms.add(room)
+            work.chatrooms.add(room, limit=MAX_CHATROOMS)
             work.chatrooms.assert_owned(room.id, by=user.id)
+
+    def test_no_more_than_the_limit(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        first, second = world.room(user), world.room(user)
+        with pytest.raises(TooManyChatrooms) as refusal, world.unit_of_work() as work:
+            work.chatrooms.add(a_room(user), limit=2)
+        assert refusal.value.limit == 2
+        with world.unit_of_work() as work:
+            work.chatrooms.add(a_room(other), limit=2)
+            work.chatrooms.remove(first.id, of=user.id)
+            work.chatrooms.add(third := a_room(user), limit=2)
+            work.commit()
+        rooms = world.reader.rooms(user.id, limit=10, before=None).rooms
+        assert {room.id for room in rooms} == {second.id, third.id}
 
     def test_a_foreign_one_and_a_missing_one_are_alike(self, world: World) -> None:
         room = world.room()

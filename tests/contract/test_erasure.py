@@ -19,7 +19,18 @@ from application.ports.export import Export
 from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import Origin, SessionId, User, UserId
 from domain.errors import TokenInvalid
-from tests.contract.world import ACTIVE, ALLOWANCES, MOMENT, MemoryWorld, SqlWorld, World, a_room, a_session, new_id
+from tests.contract.world import (
+    ACTIVE,
+    ALLOWANCES,
+    MAX_CHATROOMS,
+    MOMENT,
+    MemoryWorld,
+    SqlWorld,
+    World,
+    a_room,
+    a_session,
+    new_id,
+)
 
 DIGEST = "0123456789abcdef01234567"
 HERE = Origin("203.0.113.7", "A phone ☎")
@@ -148,7 +159,7 @@ class LeavingContract:
         user = world.user()
         erase(world, user.id)
         with world.unit_of_work() as work, pytest.raises(TokenInvalid):
-            work.chatrooms.add(a_room(user))
+            work.chatrooms.add(a_room(user), limit=MAX_CHATROOMS)
 
     def test_a_reply_that_was_being_written_is_of_no_user(self, world: World) -> None:
         user = world.user()

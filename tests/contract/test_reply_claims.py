@@ -16,6 +16,7 @@ from tests.concurrency import together
 from tests.contract.world import (
     A_DEADLINE,
     A_LEASE,
+    MAX_CHATROOMS,
     POLICY,
     QUEUED,
     RUNNING,
@@ -255,7 +256,7 @@ class ClaimsContract:
         flood = [a_message(a_room(flooder)) for _ in range(4 * limit + 100)]
         with world.unit_of_work() as work:
             for message in flood:
-                work.chatrooms.add(a_room(flooder, id=message.chatroom_id))
+                work.chatrooms.add(a_room(flooder, id=message.chatroom_id), limit=MAX_CHATROOMS)
                 work.messages.add(message)
                 work.replies.add(a_reply(message, world.today()))
             work.commit()

@@ -6,6 +6,7 @@ from domain.errors import ChatroomNotFound, DependencyDown, PhoneTaken
 from domain.replies import ReplyId
 from tests.contract.world import (
     ALLOWANCES,
+    MAX_CHATROOMS,
     POLICY,
     MemoryWorld,
     SqlWorld,
@@ -26,7 +27,7 @@ class UnitOfWorkContract:
         with world.unit_of_work() as work:
             work.users.add(user)
             work.sessions.add(session)
-            work.chatrooms.add(room)
+            work.chatrooms.add(room, limit=MAX_CHATROOMS)
             work.usage.spend(user.id, allowances=ALLOWANCES)
             work.commit()
         assert world.reader.profile(user.id, allowances=ALLOWANCES) is not None
@@ -42,7 +43,7 @@ class UnitOfWorkContract:
         with world.unit_of_work() as work:
             work.users.add(newcomer)
             work.sessions.add(session)
-            work.chatrooms.add(a_room(user))
+            work.chatrooms.add(a_room(user), limit=MAX_CHATROOMS)
             work.messages.add(a_message(room))
             work.usage.spend(user.id, allowances=ALLOWANCES)
             work.users.set_password(user.id, "changed")

@@ -47,6 +47,7 @@ ANSWER = Answer("Because.", "scripted", input_tokens=1, output_tokens=1)
 A_LEASE = POLICY.lease + timedelta(seconds=1)
 A_DEADLINE = POLICY.deadline + timedelta(seconds=1)
 THREADS = 16
+MAX_CHATROOMS = 1_000
 
 new_id = Uuid7Ids()
 _phones = count(9_000_000_000)
@@ -113,7 +114,7 @@ class World(ABC):
     def room(self, user: User | None = None, **changes: Any) -> Chatroom:
         room = a_room(user or self.user(), **changes)
         with self.unit_of_work() as work:
-            work.chatrooms.add(room)
+            work.chatrooms.add(room, limit=MAX_CHATROOMS)
             work.commit()
         return room
 

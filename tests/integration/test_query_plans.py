@@ -149,3 +149,10 @@ def new_user(cursor: Cursor) -> dict[str, Any]:
     row = cursor.fetchone()
     assert row is not None
     return dict(zip(("user_id", "chatroom_id", "message_id", "reply_id"), row, strict=True))
+
+
+def test_counting_what_a_user_keeps_reads_only_their_own(plan: Plan, cursor: Cursor) -> None:
+    values = {"user_id": new_user(cursor)["user_id"], "user_messages": 100_000}
+    nodes = plan(chat.MESSAGES_OF_USER, values)
+    assert whole_tables_read(nodes) == set()
+    assert indexes_read(nodes) == {"ix_chatrooms_user_id_id", "ix_messages_chatroom_id_id"}

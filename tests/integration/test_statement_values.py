@@ -13,7 +13,7 @@ from domain.accounts import PhoneNumber
 from domain.chat import ChatroomId
 from domain.errors import ChatroomNotFound, DependencyDown, TokenInvalid
 from domain.replies import Answer
-from tests.contract.world import POLICY, SqlWorld, a_message, a_room, a_user, new_id, sql_world
+from tests.contract.world import MAX_CHATROOMS, POLICY, SqlWorld, a_message, a_room, a_user, new_id, sql_world
 
 PHONE = PhoneNumber("+919812345678")
 SECRET = "my darkest secret"
@@ -70,7 +70,7 @@ def write_after_an_error(world: SqlWorld) -> None:
 
 def test_a_room_of_an_unknown_user_is_refused_without_its_name(world: SqlWorld) -> None:
     with pytest.raises(TokenInvalid) as refused, world.unit_of_work() as work:
-        work.chatrooms.add(a_room(a_user(phone=PHONE), name=SECRET))
+        work.chatrooms.add(a_room(a_user(phone=PHONE), name=SECRET), limit=MAX_CHATROOMS)
     assert SECRET not in "".join(traceback.format_exception(refused.value))
 
 

@@ -107,6 +107,8 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "user_concurrent_replies": 2,
         "user_backlog_replies": 100,
         "backlog_replies": 10_000,
+        "max_chatrooms_per_user": 1000,
+        "max_messages_per_user": 100_000,
         "worker_grace": timedelta(seconds=25),
         "worker_concurrency": 100,
         "room_list_cache": timedelta(seconds=300),

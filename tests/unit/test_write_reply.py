@@ -10,7 +10,15 @@ import pytest
 from application.chat.write_reply import Outcome, Stopped
 from application.ports.language_model import Prompt, Stop
 from domain.errors import DependencyDown
-from domain.replies import Answer, AnswerFailed, ClaimedReply, FailureReason, ReplyPolicy, ReplyState
+from domain.replies import (
+    ANSWER_MAX_BYTES,
+    Answer,
+    AnswerFailed,
+    ClaimedReply,
+    FailureReason,
+    ReplyPolicy,
+    ReplyState,
+)
 from tests.builders import ASHA, RAVI, House, OneReply
 
 SECONDS = timedelta(seconds=1)
@@ -443,3 +451,36 @@ def test_the_model_gets_less_time_than_the_lease_and_no_more_than_is_left():
         reply.house.clock.advance(waited * SECONDS)
         ask(reply.house, reply.house.claim_one())
     assert given == [48 * SECONDS, 20 * SECONDS]
+
+
+# --- Answers without an end ---
+
+
+def test_an_answer_of_the_greatest_size_is_whole():
+    reply = WrittenReply()
+    reply.house.model.will(["x" * ANSWER_MAX_BYTES])
+    assert reply.house.work() == [ReplyState.DONE]
+    [turn] = reply.house.use_cases.chat.read_chatroom(user_id=reply.asha.user_id, chatroom_id=reply.room).turns
+    assert (turn.reply_content, turn.truncated) == ("x" * ANSWER_MAX_BYTES, False)
+
+
+@pytest.mark.parametrize("chunk", ["x" * 300_001, "ü" * 170_000, "🌤" * 90_001], ids=["1 byte", "2 bytes", "4 bytes"])
+def test_a_longer_answer_is_cut_off_and_the_call_ends(chunk: str):
+    reply = WrittenReply()
+    never_asked_for = [chunk] * 20
+    reply.house.model.will(never_asked_for)
+    assert reply.house.work() == [ReplyState.DONE]
+    [turn] = reply.house.use_cases.chat.read_chatroom(user_id=reply.asha.user_id, chatroom_id=reply.room).turns
+    assert turn.truncated
+    kept = turn.reply_content or ""
+    assert ANSWER_MAX_BYTES - 4 < len(kept.encode()) <= ANSWER_MAX_BYTES
+    assert (chunk * 20).startswith(kept)
+    assert reply.used == 1
+
+
+def test_a_longer_answer_that_came_at_once_is_cut_off_too():
+    reply = WrittenReply()
+    reply.house.model.will(Answer("x" * (ANSWER_MAX_BYTES + 1), "gemini-x"))
+    assert reply.house.work() == [ReplyState.DONE]
+    [turn] = reply.house.use_cases.chat.read_chatroom(user_id=reply.asha.user_id, chatroom_id=reply.room).turns
+    assert (len(turn.reply_content or ""), turn.truncated, turn.model) == (ANSWER_MAX_BYTES, True, "gemini-x")
