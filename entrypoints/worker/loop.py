@@ -33,10 +33,16 @@ RETRY_AT_MOST_SECONDS = 8.0
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     reply: ClaimedReply
     stop: Stop = field(default_factory=Stop)
+    began: float = field(default_factory=time.monotonic)
+    renewed: float = field(default_factory=time.monotonic)
+
+    def renewal_is_due(self, now: float, after: float) -> bool:
+        # Not past the deadline, so that a thread that hangs cannot keep its reply for ever.
+        return now - self.renewed >= after and now - self.began < self.reply.seconds_left
 
 
 class ReplyLoop:
@@ -57,6 +63,9 @@ class ReplyLoop:
         self._look = Event()
         self._notified_at = 0.0
         self._stopping = Event()
+        self._ended = Event()
+        self._renew_after = replying.renew_lease.due_after.total_seconds()
+        self._renewer = Thread(target=self._renew_until_ended, name="lease-renewer", daemon=True)
         self._background_threads = [
             Thread(target=self._claim_until_stopped, name="claimer", daemon=True),
             Thread(target=self._sweep_until_stopped, name="sweeper", daemon=True),
@@ -65,7 +74,7 @@ class ReplyLoop:
     def start(self) -> None:
         """Begin to look for work: now, at every ring, and every second."""
         self._look.set()
-        for thread in self._background_threads:
+        for thread in (*self._background_threads, self._renewer):
             thread.start()
 
     def notify(self) -> None:
@@ -82,6 +91,7 @@ class ReplyLoop:
         with self._changed:
             self._changed.wait_for(lambda: not self._running, timeout=max(until - time.monotonic(), 0))
             unfinished = [running.reply for running in self._running.values()]
+        self._ended.set()
         for reply in unfinished:
             self._hand_back(reply)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -160,6 +170,27 @@ class ReplyLoop:
                 time.sleep(RETRY_SECONDS)
             else:
                 log.info("reply_written", state=state.value if state else "fenced")
+                return
+
+    def _renew_until_ended(self) -> None:
+        # A thread of its own, which nothing else holds up, and which goes on while a stopped worker finishes.
+        while not self._ended.wait(self._renew_after / 4):
+            self._renew_leases(time.monotonic())
+
+    def _renew_leases(self, now: float) -> None:
+        with self._changed:
+            due = [one for one in self._running.values() if one.renewal_is_due(now, self._renew_after)]
+        for one in due:
+            try:
+                if self._replying.renew_lease(one.reply.claim):
+                    one.renewed = now
+                else:
+                    one.stop.request()  # nothing more of it can be stored
+            except DependencyDown:
+                log.warning("database_unavailable")
+                return
+            except Exception:
+                log.exception("lease_not_renewed")
                 return
 
     def _sweep_until_stopped(self) -> None:
