@@ -5,7 +5,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 # Wheels only: nothing is compiled, and no package runs code of its own while it is installed. Without --no-deps pip
-# resolves a complete lock all the same, and fails as soon as somebody releases a newer version of a package that is
+# resolves a complete lock all the same, and fails as soon as there is a newer version of a package that is
 # locked with an extra and wanted without. Whether the lock is complete, `pip check` says afterwards.
 PIP_FLAGS := -qq --disable-pip-version-check --no-input --only-binary :all: --require-hashes --no-deps
 # $(call install,PYTHON,SET): what requirements/SET.txt lists, and nothing else.

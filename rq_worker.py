@@ -1,6 +1,9 @@
 """The worker process: settings -> container -> worker."""
 
-from entrypoints.container.build import build_worker
+import sys
+
+from application.operations.startup import CannotStart
+from entrypoints.container.build import build_worker, check_database
 from entrypoints.logs import configure_logs
 from entrypoints.settings import load_settings
 from entrypoints.worker.run import run_worker
@@ -8,4 +11,8 @@ from entrypoints.worker.run import run_worker
 if __name__ == "__main__":
     settings = load_settings()
     configure_logs(settings.log_level)
+    try:
+        check_database(settings)
+    except CannotStart as reason:
+        sys.exit(str(reason))
     run_worker(build_worker(settings))

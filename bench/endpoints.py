@@ -25,7 +25,7 @@ from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from domain.accounts import LoginMethod, Session, SessionId, UserId
 
 CONNECTIONS = 32
-# So many that nobody meets a limit: each user sends a few requests a second, from an address of their own.
+# So many that no user meets a limit: each user sends a few requests a second, from an address of their own.
 USERS = 400
 ROOMS = 20
 TURNS = 25
@@ -101,7 +101,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is logged in."""
+    """A user who is logged in."""
 
     user_id: UUID
     session_id: UUID

@@ -97,7 +97,7 @@ def _p95(client: httpx.Client, messages: int) -> float:
 
 
 def _client(here: Stage, processes: ExitStack, phone: str) -> httpx.Client:
-    """Somebody who has logged in to a service that was just started."""
+    """A user who has logged in to a service that was just started."""
     port = free_port()
     processes.enter_context(here.running("-m", "entrypoints.cli", "web", PORT=str(port)))
     processes.enter_context(here.running("-m", "entrypoints.cli", "worker"))

@@ -56,15 +56,26 @@ class AnswerFailed(Exception):
     """The language model gave no answer.
 
     ``retry_after``: how long the provider asks to wait, if it said so. ``asked`` False: the provider was not called,
-    because it is known to be down; then no attempt is used up.
+    because it is known to be down; then no attempt is used up. ``status`` and ``model``: the provider's HTTP status and
+    the name of the model that was asked, where they are known.
     """
 
-    def __init__(self, reason: FailureReason, *, retry_after: timedelta | None = None, asked: bool = True) -> None:
+    def __init__(
+        self,
+        reason: FailureReason,
+        *,
+        retry_after: timedelta | None = None,
+        asked: bool = True,
+        status: int | None = None,
+        model: str | None = None,
+    ) -> None:
         # Not the provider's own text, which may quote the prompt.
         super().__init__(reason.value)
         self.reason = reason
         self.retry_after = retry_after
         self.asked = asked
+        self.status = status
+        self.model = model
 
 
 class AnswerOverdue(AnswerFailed):
@@ -133,6 +144,7 @@ class ClaimedReply:
 
     ``attempt`` counts from 1, this one included; attempts that were handed back do not count. ``generation`` counts
     every claim: the texts of two generations have nothing to do with each other. ``seconds_left`` to the deadline.
+    ``seconds_queued`` since it might have been claimed.
     """
 
     claim: Claim
@@ -143,6 +155,7 @@ class ClaimedReply:
     prompt: str
     system_prompt: str | None
     seconds_left: float
+    seconds_queued: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +168,14 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class EndedReply:
-    """A reply that ended without a worker, its last generation, and the charge to refund."""
+    """A reply that ended without a worker, its last generation, and the charge to refund.
+
+    ``failure``: why it failed; None for one that was cancelled.
+    """
 
     reply_id: ReplyId
     generation: int
+    failure: FailureReason | None
     charge: Charge
 
 

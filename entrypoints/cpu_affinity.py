@@ -84,7 +84,7 @@ def _look_around(cores: set[int], core: int, busy: dict[int, float]) -> None:
         # Not every time: two processes that met on a core would otherwise meet again on the next.
         if better is not None and random.random() < 0.5:  # noqa: S311 - a coin
             _move_threads({core}, better)
-            # Not moved if somebody else has chosen cores for this process.
+            # Not moved if the operator has chosen cores for this process.
             if os.sched_getaffinity(0) == {better}:
                 core = better
 

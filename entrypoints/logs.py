@@ -36,7 +36,7 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # RQ's worker prints each job; a ring is no news.
+    # RQ's worker prints each job; a notification is not worth a line.
     for noisy in ("rq.worker", "rq.queue", "alembic", "google_genai", "httpx", "stripe"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 

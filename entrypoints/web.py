@@ -2,27 +2,39 @@
 
 import sys
 
+from entrypoints.api.body import MAX_BODY_BYTES
+from entrypoints.api.webhooks import MAX_EVENT_BYTES
 from entrypoints.cpu_affinity import keep_to_one_core
-from entrypoints.server.serve import BACKLOG, allowed_connections, listening_socket
+from entrypoints.server.connection import Limits
+from entrypoints.server.serve import BACKLOG, allowed_connections, bound_socket
 from entrypoints.server.serve import serve as serve_on
 from entrypoints.server.server import Options
 from entrypoints.settings import Settings
 from entrypoints.web_rooms import WAITING_ROOM, client_of, rooms
 
 EXIT_FAILED = 1
+WEBHOOK_PATHS = (b"/webhook/stripe", b"/subscription/webhook/stripe")
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
+
+    Raises CannotStart when the database is none that the service could work with.
+    """
     try:
-        listener = listening_socket(settings.host, settings.port, backlog=BACKLOG, shared=settings.shared_port)
+        listener = bound_socket(settings.host, settings.port, shared=settings.shared_port)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        print(f"Cannot listen on {settings.host}:{settings.port}: {reason}", file=sys.stderr)  # noqa: T201
-        return EXIT_FAILED
+        return _cannot_listen(settings, error)
+    from entrypoints.container.build import check_database  # noqa: PLC0415
+
+    check_database(settings)
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
     from wsgi import app, web  # noqa: PLC0415
 
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:  # another process was faster meanwhile
+        return _cannot_listen(settings, error)
     if settings.one_core:
         keep_to_one_core()
     by_route = rooms(settings.web_threads)
@@ -31,8 +43,15 @@ def serve(settings: Settings) -> int:
         client_of=lambda environ: client_of(environ, settings.trusted_proxies),
         waiting_room=WAITING_ROOM,
         rooms=by_route.all,
+        limits=Limits(body_bytes=MAX_BODY_BYTES, body_bytes_of=dict.fromkeys(WEBHOOK_PATHS, MAX_EVENT_BYTES)),
         max_connections=allowed_connections(settings.web_connections),
     )
     serve_on(app, options, listener)
     web.close()
     return 0
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> int:
+    reason = error.strerror or type(error).__name__
+    print(f"Cannot listen on {settings.host}:{settings.port}: {reason}", file=sys.stderr)  # noqa: T201
+    return EXIT_FAILED

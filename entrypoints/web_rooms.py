@@ -1,7 +1,7 @@
 """Which room of the web server a request is answered in, and whose request it is.
 
 Work that asks others (a payment provider, a sender of text messages) or keeps a core busy (hashing passwords) has rooms
-of its own. So a provider that hangs stops those who need it, and nobody else.
+of its own. So a provider that hangs stops those who need it, and no others.
 """
 
 import base64
@@ -16,33 +16,42 @@ from entrypoints.api.client import ORIGIN, Network, note_origin
 from entrypoints.server.rooms import Room
 from entrypoints.server.wsgi import Environ
 
-# The subject of an access token, read without verifying the token: whoever forges one waits in another's line until the
-# application refuses it, which takes no time.
+# The subject of an access token, read without verifying the token: a forged one waits in the line of another user
+# until the application refuses it, which takes no time.
 SUBJECT = re.compile(rb'"sub": ?"([0-9a-f-]{36})"')
 # An access token is a few hundred characters; nothing longer is read.
 MAX_AUTHORIZATION = 2_000
 
 
+CHAT = ("/chatroom", "/message")
+
+
 class Rooms(NamedTuple):
-    """The rooms of a process, by method and path. ``work``: where everything else is answered."""
+    """The rooms of a process: by method and path, else ``chat`` for chatrooms and messages, else ``work``."""
 
     work: Room
+    chat: Room
     by_route: Mapping[tuple[str, str], Room | None]
 
     @property
     def all(self) -> tuple[Room, ...]:
         others = {id(room): room for room in self.by_route.values() if room is not None}
-        return (self.work, *others.values())
+        return (self.work, self.chat, *others.values())
 
     def room_of(self, environ: Environ) -> Room | None:
         """None: answered on the event loop."""
         path = environ["PATH_INFO"].rstrip("/")
-        return self.by_route.get((environ["REQUEST_METHOD"], path), self.work)
+        ordinary = self.chat if path.startswith(CHAT) else self.work
+        return self.by_route.get((environ["REQUEST_METHOD"], path), ordinary)
 
 
 def rooms(threads: int) -> Rooms:
-    """Rooms of which the largest, for ordinary work, has ``threads`` threads."""
-    work = Room("work", threads=threads, per_client=max(threads * 3 // 4, 1), waiting=2_000, per_client_waiting=500)
+    """``threads``: for ordinary work. No kind of it may have all of them, nor may one client all of one kind."""
+    # While a table of messages is locked, requests that need it wait for seconds; those that do not must not.
+    chat, work = (
+        Room(name, threads=size, per_client=max(size * 3 // 4, 1), waiting=2_000, per_client_waiting=500)
+        for name, size in (("chat", max(threads * 3 // 4, 1)), ("work", max(threads // 2, 1)))
+    )
     # The provider's answers take as long as they take; a buyer needs one at a time.
     payments = Room("payments", threads=4, per_client=1, waiting=16, per_client_waiting=8)
     webhooks = Room("webhooks", threads=4, per_client=4, waiting=64)
@@ -54,6 +63,7 @@ def rooms(threads: int) -> Rooms:
     probes = Room("probes", threads=2, per_client=2, waiting=16)
     return Rooms(
         work,
+        chat,
         {
             ("GET", "/health/live"): None,
             ("HEAD", "/health/live"): None,

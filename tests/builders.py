@@ -53,7 +53,7 @@ from application.background_use_cases import BillingMaintenance, ReplyUseCases
 from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import Stream, StreamEvent, Wait, Waiting
 from application.chat.send_message import SentMessage
-from application.ports.health import Probe
+from application.ports.health import Fault, Faults, Part, Probe
 from application.ports.language_model import Stop
 from application.ports.payment_events import ReadPaymentEvent
 from application.ports.payments import Payments
@@ -89,15 +89,27 @@ ASHA = "+919876543210"
 RAVI = "+919876543211"
 
 
-class Switch(Probe, WorkerHeartbeat):
-    """Says yes while it is ``on``."""
+class Switch:
+    """A server that answers while it is ``on``."""
 
     def __init__(self) -> None:
         self.on = True
-        self.announced = 0
 
-    def __call__(self) -> bool:
-        return self.on
+
+class SettableProbe(Probe):
+    """Finds the faults that a test has set, and a database that is switched off."""
+
+    def __init__(self, database: Switch) -> None:
+        self.faults: dict[Part, Fault] = {}
+        self._database = database
+
+    def __call__(self) -> Faults:
+        return self.faults if self._database.on else {Part.DATABASE: Fault.UNREACHABLE, **self.faults}
+
+
+class CountingHeartbeat(WorkerHeartbeat):
+    def __init__(self) -> None:
+        self.announced = 0
 
     def announce(self) -> None:
         self.announced += 1
@@ -238,8 +250,8 @@ class MemoryAdapters(containers.DeclarativeContainer):
     unit_of_work = providers.Singleton(SwitchedUnitOfWorkFactory, database, database_probe)
     reader = providers.Singleton(SwitchedReader, database, database_probe)
 
-    redis_probe = providers.Singleton(Switch)
-    worker_heartbeat = providers.Singleton(Switch)
+    probe = providers.Singleton(SettableProbe, database_probe)
+    worker_heartbeat = providers.Singleton(CountingHeartbeat)
     otp_store = providers.Singleton(MemoryOtpStore, clock)
     room_list_cache = providers.Singleton(MemoryRoomListCache)
     worker_notifier = providers.Singleton(MemoryWorkerNotifier)
@@ -325,10 +337,9 @@ class House:
         self.otp_store: MemoryOtpStore = memory.otp_store()
         self.room_list_cache: MemoryRoomListCache = memory.room_list_cache()
         self.erasure_hook = RecordingErasureHook()
-        # Switch one off, and the dependency is down; only the database's also stops what needs it.
         self.database_probe: Switch = memory.database_probe()
-        self.redis_probe: Switch = memory.redis_probe()
-        self.worker_heartbeat: Switch = memory.worker_heartbeat()
+        self.probe: SettableProbe = memory.probe()
+        self.worker_heartbeat: CountingHeartbeat = memory.worker_heartbeat()
         web, worker = WebAdapters(), WorkerAdapters()
         web.override(memory)
         worker.override(memory)
@@ -362,17 +373,17 @@ class House:
         return self.log_in(phone).token
 
     def user(self, phone: str) -> Principal:
-        """Somebody who has just logged in by one-time password."""
+        """A user who has just logged in by one-time password."""
         return self.use_cases.auth.authenticate(self.token(phone))
 
     def user_with_password(self, phone: str, password: str) -> Principal:
-        """Somebody who has just logged in by one-time password, and has a password too."""
+        """A user who has just logged in by one-time password, and has a password too."""
         principal = self.user(phone)
         self.use_cases.auth.change_password(principal=principal, new_password=password)
         return principal
 
     def subscribe(self, principal: Principal, status: SubscriptionStatus = SubscriptionStatus.ACTIVE) -> None:
-        """Give somebody a subscription: with ``ACTIVE`` they are Pro."""
+        """Give a user a subscription: with ``ACTIVE`` they are Pro."""
         ends = self.clock() + timedelta(days=30)
         self.database.tables.subscriptions[principal.user_id] = Subscription(status, ends, cancel_at_period_end=False)
 
@@ -437,7 +448,7 @@ class House:
         return self.database.tables.replies[sent.reply_id]
 
     def used(self, principal: Principal) -> int:
-        """How many of today's prompts somebody has used."""
+        """How many of today's prompts a user has used."""
         return self.use_cases.billing.show_plan_status(user_id=principal.user_id).quota.used
 
     # --- The worker ---
@@ -464,8 +475,8 @@ class House:
         return states
 
     def sweep(self) -> int:
-        """Fail what nobody may try any more; how many that were."""
-        return self.replying.fail_expired()
+        """Fail expired replies; how many that were."""
+        return len(self.replying.fail_expired())
 
 
 class OneReply:

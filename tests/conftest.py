@@ -24,7 +24,7 @@ from tests import servers
 
 NEEDS_SERVERS = frozenset({"started_servers", "database_server", "database_url", "redis_url"})
 
-# Longer than a test takes that counts what somebody has used today.
+# Longer than a test takes that counts what a user has used today.
 LAST_OF_THE_DAY = timedelta(minutes=1)
 
 # How long an example takes says how busy the machine is.

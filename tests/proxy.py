@@ -10,6 +10,8 @@ class FreezableProxy:
     """Passes bytes on between clients and the server of ``url`` until it is frozen. ``url``: the way through it."""
 
     def __init__(self, url: str, *, default_port: int) -> None:
+        # The way past it.
+        self.direct_url = url
         parts = urlsplit(url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or default_port)
         self._thawed = Event()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def closed_port() -> Iterator[str]:
-    """URL of a Redis that refuses connections. The port stays taken, so that nobody else begins to listen there."""
+    """URL of a Redis that refuses connections. The port stays taken, so that no other process listens there."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"redis://127.0.0.1:{taken.getsockname()[1]}/0"

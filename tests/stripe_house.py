@@ -86,7 +86,7 @@ class Buyer:
         return self.house.use_cases.billing.subscribe(user_id=self.user_id).id
 
     def buy(self) -> str:
-        """Open a checkout and pay; the id of the subscription. Nobody is told of it yet."""
+        """Open a checkout and pay; the id of the subscription. No event is sent yet."""
         return self.house.stripe.pay(self.subscribe())
 
     @property

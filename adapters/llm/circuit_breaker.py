@@ -5,9 +5,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Lock
 
+import structlog
+
 from application.ports.language_model import LanguageModel, Prompt, Stop
 from application.ports.runtime import Clock
 from domain.replies import RETRYABLE, Answer, AnswerFailed, AnswerOverdue, FailureReason
+
+log = structlog.get_logger(__name__)
 
 # The retry_after of calls that fail while a probe runs: its outcome is near.
 PROBE_PAUSE = timedelta(seconds=1)
@@ -41,9 +45,15 @@ class LanguageModelBreaker(LanguageModel):
         self._lock = Lock()
         self._failures: deque[datetime] = deque(maxlen=threshold)
         self._open_until: datetime | None = None
+        self._opened_for = timedelta()
         self._reason = FailureReason.MODEL_UNREACHABLE
         self._probing = False
         self._era = 0
+
+    def is_open(self) -> bool:
+        """Whether calls fail at once."""
+        open_until = self._open_until
+        return open_until is not None and open_until > self._clock()
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         era, probe = self._admit()
@@ -89,6 +99,7 @@ class LanguageModelBreaker(LanguageModel):
                 self._open_until = None
                 self._probing = False
                 self._era += 1
+                log.warning("model_breaker_closed")
 
     def _has_failed(self, era: int, failure: AnswerFailed) -> None:
         with self._lock:
@@ -104,7 +115,17 @@ class LanguageModelBreaker(LanguageModel):
 
     def _open(self, now: datetime, failure: AnswerFailed) -> None:
         wished = failure.retry_after if failure.reason is FailureReason.MODEL_BUSY else None
-        self._open_until = now + max(self._open_for, min(wished or timedelta(), self._open_at_most))
+        open_for = max(self._open_for, min(wished or timedelta(), self._open_at_most))
+        if self._open_until is None or failure.reason is not self._reason or open_for != self._opened_for:
+            # Not again and again while a provider is down: each probe that fails opens it anew.
+            log.error(
+                "model_breaker_opened",
+                reason=failure.reason.value,
+                provider_status=failure.status,
+                model=failure.model,
+                seconds=open_for.total_seconds(),
+            )
+        self._open_until, self._opened_for = now + open_for, open_for
         self._reason = failure.reason
         self._failures.clear()
         self._probing = False

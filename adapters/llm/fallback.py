@@ -27,6 +27,7 @@ class LanguageModelFallback(LanguageModel):
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         ends = time.monotonic() + within.total_seconds()
+        status, model = None, None
         for index in self._order():
             remaining = timedelta(seconds=ends - time.monotonic())
             started = _Started(on_chunk)
@@ -36,7 +37,8 @@ class LanguageModelFallback(LanguageModel):
                 if failure.reason is not FailureReason.MODEL_NOT_FOUND or started.yes:
                     raise
                 self._missing_until[index] = self._clock() + self._skip_for
-        raise AnswerFailed(FailureReason.MODEL_NOT_FOUND)
+                status, model = failure.status, failure.model
+        raise AnswerFailed(FailureReason.MODEL_NOT_FOUND, status=status, model=model)
 
     def _order(self) -> Sequence[int]:
         now = self._clock()

@@ -16,7 +16,7 @@ from google.genai import errors, types
 
 from adapters.llm.answer_text import Chunks, count_of, name_of
 from adapters.llm.call_loop import IDLE, CallLoop, Delivery
-from adapters.llm.provider_errors import reason_of, retry_after, retry_info
+from adapters.llm.provider_errors import failures_name, reason_of, retry_after, retry_info
 from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -57,9 +57,10 @@ class GeminiLanguageModel(LanguageModel):
         return other
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        return self._calls.write(
-            lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
-        )
+        with failures_name(self.model):
+            return self._calls.write(
+                lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
+            )
 
     def close(self) -> None:
         """Close the connections and end the thread. Running calls fail."""
@@ -132,7 +133,8 @@ class _Reading:
         # An error in mid-stream is not about the request, which had been accepted.
         reason = FailureReason.MODEL_UNREACHABLE if self._chunks else reason_of(error.code)
         headers = getattr(error.response, "headers", None) or {}
-        return AnswerFailed(reason, retry_after=retry_info(error.details) or retry_after(headers))
+        wish = retry_info(error.details) or retry_after(headers)
+        return AnswerFailed(reason, retry_after=wish, status=error.code)
 
 
 def _path_of(model: str) -> str:

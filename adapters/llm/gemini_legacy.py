@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.llm.answer_text import Chunks
 from adapters.llm.call_loop import IDLE, Delivery, write_in_thread
-from adapters.llm.provider_errors import reason_of, retry_after, retry_info
+from adapters.llm.provider_errors import failures_name, reason_of, retry_after, retry_info
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -51,14 +51,15 @@ class GeminiLegacyLanguageModel(LanguageModel):
         session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        return write_in_thread(
-            lambda delivery: self._answer(prompt, min(within, self._idle), delivery),
-            name="gemini-legacy",
-            within=within,
-            idle=self._idle,
-            stop=stop,
-            on_chunk=on_chunk,
-        )
+        with failures_name(self._model):
+            return write_in_thread(
+                lambda delivery: self._answer(prompt, min(within, self._idle), delivery),
+                name="gemini-legacy",
+                within=within,
+                idle=self._idle,
+                stop=stop,
+                on_chunk=on_chunk,
+            )
 
     def close(self) -> None:
         """Close the connections."""
@@ -138,9 +139,8 @@ class _Reading:
         if error.response is None:
             return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
         headers: Mapping[str, str] = error.response.headers
-        return AnswerFailed(
-            reason_of(error.code), retry_after=retry_info(_body_of(error.response)) or retry_after(headers)
-        )
+        wish = retry_info(_body_of(error.response)) or retry_after(headers)
+        return AnswerFailed(reason_of(error.code), retry_after=wish, status=error.code)
 
 
 def _body_of(response: Any) -> Any:

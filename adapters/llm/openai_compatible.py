@@ -14,7 +14,7 @@ import orjson
 
 from adapters.llm.answer_text import Chunks, count_of, name_of
 from adapters.llm.call_loop import IDLE, CallLoop, Delivery
-from adapters.llm.provider_errors import reason_of, retry_after
+from adapters.llm.provider_errors import failures_name, reason_of, retry_after
 from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -35,9 +35,10 @@ class OpenAiCompatibleLanguageModel(LanguageModel):
         self._calls = CallLoop("openai-compatible", idle=idle)
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
-        return self._calls.write(
-            lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
-        )
+        with failures_name(self._model):
+            return self._calls.write(
+                lambda delivery: self._answer(prompt, delivery), within=within, stop=stop, on_chunk=on_chunk
+            )
 
     def close(self) -> None:
         """Close the connections and end the thread. Running calls fail."""
@@ -49,7 +50,8 @@ class OpenAiCompatibleLanguageModel(LanguageModel):
         try:
             async with self._calls.http.post(self._url, data=body, headers=self._headers) as response:
                 if response.status != 200:
-                    raise AnswerFailed(reason_of(response.status), retry_after=retry_after(response.headers))
+                    status = response.status
+                    raise AnswerFailed(reason_of(status), retry_after=retry_after(response.headers), status=status)
                 async for data in _data_of(response.content):
                     delivery.is_alive()
                     answer.read(data)
@@ -112,7 +114,7 @@ class _Reading:
         status = error.get("code") if isinstance(error, dict) else None
         if self._chunks or not isinstance(status, int):
             return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        return AnswerFailed(reason_of(status))
+        return AnswerFailed(reason_of(status), status=status)
 
 
 async def _data_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -1,12 +1,13 @@
 """What errors of a provider mean: a reason to fail, and when to try again."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from domain.replies import FailureReason
+from domain.replies import AnswerFailed, FailureReason
 
 # At most nine digits: that is thirty years, and a timedelta has a maximum.
 SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
@@ -29,6 +30,16 @@ def reason_of(status: int) -> FailureReason:
     if status >= FIRST_SERVER_ERROR:
         return FailureReason.MODEL_UNREACHABLE
     return FailureReason.MODEL_REJECTED_REQUEST
+
+
+@contextmanager
+def failures_name(model: str) -> Iterator[None]:
+    """Failures say which model was asked."""
+    try:
+        yield
+    except AnswerFailed as failure:
+        failure.model = model
+        raise
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:

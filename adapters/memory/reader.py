@@ -134,13 +134,15 @@ class MemoryReader(Reader):
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         earlier = [message for message in self._messages(chatroom_id) if message.id < before]
-        newest = [(message, self._replies(message.id)[-1]) for message in reversed(earlier)]
-        answered = [
-            Exchange(message.content, reply.content or "")
-            for message, reply in newest
-            if reply.state is ReplyState.DONE
-        ]
-        return answered[:turns]
+        answered = [(message, self._answer(message.id)) for message in reversed(earlier)]
+        return [Exchange(message.content, answer) for message, answer in answered if answer is not None][:turns]
+
+    def _answer(self, message_id: MessageId) -> str | None:
+        """What the model has said to a message: its newest reply that is done, or else what was stopped and kept."""
+        replies = self._replies(message_id)[::-1]
+        done = [row.content or "" for row in replies if row.state is ReplyState.DONE]
+        stopped = [row.content for row in replies if row.state is ReplyState.CANCELLED and row.content]
+        return next(iter(done + stopped), None)
 
     def _message_id_of(self, entry_id: MessageId | ReplyId) -> MessageId:
         reply = self._database.tables.replies.get(cast("ReplyId", entry_id))

@@ -176,6 +176,7 @@ class MemoryReplies(Repository, Replies):
             prompt=self._tables.messages[row.queued.message_id].content,
             system_prompt=self._tables.chatrooms[row.queued.chatroom_id].system_prompt,
             seconds_left=(row.deadline - self._now).total_seconds(),
+            seconds_queued=(self._now - row.available_at).total_seconds(),
         )
 
     def _held(self, claim: Claim) -> ReplyRow | None:
@@ -188,6 +189,6 @@ class MemoryReplies(Repository, Replies):
         """Leave RUNNING: whatever changes, the lease is over."""
         self._tables.replies[row.queued.id] = replace(row, lease_token=None, lease_until=None, **changes)  # type: ignore[arg-type]
 
-    def _end(self, row: ReplyRow, **changes: object) -> EndedReply:
-        self._put(row, finished_at=self._now, **changes)
-        return EndedReply(row.queued.id, row.generation, Charge(row.queued.user_id, row.queued.charged_on))
+    def _end(self, row: ReplyRow, *, failure: FailureReason | None = None, **changes: object) -> EndedReply:
+        self._put(row, finished_at=self._now, failure=failure, **changes)
+        return EndedReply(row.queued.id, row.generation, failure, Charge(row.queued.user_id, row.queued.charged_on))

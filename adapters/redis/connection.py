@@ -5,7 +5,7 @@ from typing import Any
 from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -83,18 +83,3 @@ def _note(outage: Outage, error: Exception) -> None:
 def connect_for_rq(redis_url: str) -> Redis:
     """A client for RQ's worker, which raises its timeouts itself to wait for jobs."""
     return Redis.from_url(redis_url, socket_connect_timeout=1.0)
-
-
-class RedisProbe:
-    """The Probe port."""
-
-    def __init__(self, redis: Redis) -> None:
-        """Ask ``redis``."""
-        self._redis = redis
-
-    def __call__(self) -> bool:
-        """Whether it answers."""
-        try:
-            return bool(self._redis.ping())
-        except RedisError:
-            return False

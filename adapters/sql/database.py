@@ -11,9 +11,10 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock, Thread
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, SafeUUID
 from weakref import WeakSet
@@ -232,17 +233,22 @@ WHERE has_parameter_privilege(name, 'SET')
 """
 
 
-def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
-    """A pool whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s.
+def connector(
+    database_url: str,
+    *,
+    application_name: str,
+    connect_timeout: int = 3,
+    session_settings: Mapping[str, str] = MappingProxyType({}),
+) -> Callable[[], Any]:
+    """Makes a ``Connection`` whose every wait is bounded. ``session_settings``: in place of those of SESSION_SETTINGS.
 
-    SQLAlchemy's pool without its engine, which carries what writes SQL: 3 MB a process.
+    ``connect_timeout``: seconds, two or more.
     """
-
     arguments = connection_arguments(database_url) | {
-        "connect_timeout": 3,
+        "connect_timeout": connect_timeout,
         "application_name": application_name,
         "client_encoding": "UTF8",
-        "options": " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in {**SESSION_SETTINGS, **session_settings}.items()),
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -257,8 +263,16 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
             cursor.execute(QUOTE_NO_STATEMENTS)
         return connection
 
+    return connect
+
+
+def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
+    """A pool whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s.
+
+    SQLAlchemy's pool without its engine, which carries what writes SQL: 3 MB a process.
+    """
     return QueuePool(
-        connect,
+        connector(database_url, application_name=application_name),
         pool_size=size,
         max_overflow=0,
         timeout=2,
@@ -326,15 +340,6 @@ class Database:
             with connection.cursor(cursor_factory=AutocommitCursor) as cursor:
                 yield cursor
 
-    def answers(self) -> bool:
-        """Whether the server is there."""
-        try:
-            with self.read() as cursor:
-                cursor.execute("SELECT 1")
-        except DependencyDown:
-            return False
-        return True
-
     def close(self) -> None:
         """Close what rests in the pool."""
         self._pool.dispose()
@@ -359,12 +364,13 @@ class Database:
             self._broke_at = time.monotonic()
             self._outage.unreachable(error, code=error.pgcode, silent=connection.was_cut_off)
         refused = error.pgcode in REFUSALS
-        if refused:
+        unavailable = refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        if unavailable and not broken:  # a statement that took too long among them, or waited too long for a lock
             self._outage.refused(error, code=error.pgcode)
         # A read-only session may be one with a server that is a replica now: the next connection finds the new primary.
         if broken or refused or isinstance(error, PLAN_IS_STALE):
             pooled.invalidate(error)
-        if refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        if unavailable:
             return DependencyDown("database")
         return StatementFailed(error)
 

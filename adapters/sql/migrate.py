@@ -6,10 +6,14 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from adapters.sql.database import sqlalchemy_url
+from adapters.sql.startup import check_encoding, check_revision
+from application.operations.startup import CannotStart
 
 # The wheel carries the migrations inside this package, a checkout beside it.
 _INSIDE = Path(__file__).parent / "migrations"
@@ -20,7 +24,10 @@ LOCK = 7_364_202_601
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Upgrade to ``revision``. Several processes may call this at once: one does it, the others find it done."""
+    """Upgrade to ``revision``. Several processes may call this at once: one does it, the others find it done.
+
+    Raises CannotStart when the database cannot be reached, or is none that this release can migrate.
+    """
     with _config(database_url) as config:
         command.upgrade(config, revision)
 
@@ -48,10 +55,22 @@ def _config(database_url: str) -> Iterator[Config]:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with engine.connect() as connection:
+    with _connected(engine) as connection:
+        check_encoding(connection.exec_driver_sql("SHOW server_encoding").scalar_one())
         _wait_for_turn(connection)
+        check_revision(MigrationContext.configure(connection).get_current_revision())
+        connection.commit()
         config.attributes["connection"] = connection
         yield config
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except OperationalError as error:
+        # The driver's text names host, port, user and database. Its other lines say the same of other addresses.
+        reason, *_ = str(error.orig).splitlines()
+        raise CannotStart(f"The database cannot be reached: {reason}") from None
 
 
 def _wait_for_turn(connection: Connection) -> None:

@@ -112,8 +112,10 @@ WHERE t.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), 
 HISTORY = """
 SELECT m.content AS prompt, r.content AS answer FROM messages m
 JOIN LATERAL (
-    SELECT state, content FROM replies WHERE replies.message_id = m.id ORDER BY replies.id DESC LIMIT 1
-) r ON r.state = 'done'
+    SELECT content FROM replies
+    WHERE replies.message_id = m.id AND (state = 'done' OR (state = 'cancelled' AND content <> ''))
+    ORDER BY (state = 'done') DESC, replies.id DESC LIMIT 1
+) r ON true
 WHERE m.chatroom_id = %(chatroom_id)s AND m.id < %(before)s
 ORDER BY m.id DESC LIMIT %(limit)s
 """

@@ -75,7 +75,8 @@ WHERE replies.id = chosen.id AND messages.id = replies.message_id AND chatrooms.
   AND replies.stop_requested_at IS NULL
 RETURNING replies.id AS reply_id, lease_token, replies.message_id, replies.chatroom_id, attempt, run AS generation,
           messages.content AS prompt, chatrooms.system_prompt,
-          EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left
+          EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left,
+          EXTRACT(EPOCH FROM now() - available_at)::float8 AS seconds_queued
 """
 RENEW_LEASE = """
 UPDATE replies SET lease_until = now() + %(lease)s
@@ -113,7 +114,7 @@ MAY_HAVE_STREAM = "(replies.finished_at IS NULL OR replies.finished_at > now() -
 LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
 CANCEL_QUEUED = """
 UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s
-RETURNING id AS reply_id, run AS generation, user_id, charged_on AS day
+RETURNING id AS reply_id, run AS generation, failure, user_id, charged_on AS day
 """
 REQUEST_STOP = "UPDATE replies SET stop_requested_at = COALESCE(stop_requested_at, now()) WHERE id = %(id)s"
 TO_BE_STOPPED = """
@@ -135,7 +136,7 @@ SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' E
                    WHEN deadline <= now() THEN %(deadline_exceeded)s ELSE %(attempts_exhausted)s END,
     finished_at = now(), refunded_at = now(), lease_token = NULL, lease_until = NULL
 FROM expired WHERE replies.id = expired.id
-RETURNING replies.id AS reply_id, run AS generation, user_id, charged_on AS day
+RETURNING replies.id AS reply_id, run AS generation, failure, user_id, charged_on AS day
 """
 
 
@@ -258,5 +259,5 @@ def _claimed(row: tuple[Any, ...]) -> ClaimedReply:
 
 
 def _ended(row: tuple[Any, ...]) -> EndedReply:
-    reply_id, generation, *charge = row
-    return EndedReply(reply_id, generation, Charge(*charge))
+    reply_id, generation, failure, *charge = row
+    return EndedReply(reply_id, generation, FailureReason(failure) if failure else None, Charge(*charge))

@@ -56,7 +56,7 @@ class Heartbeat:
 class Wait:
     """A step of a use case that waits: it goes on when ``source`` has a chunk, or after ``seconds``.
 
-    Whoever runs the steps sends the chunk, or None, back into the generator. So a use case that waits holds no thread.
+    The caller sends the chunk, or None, back into the generator. So a use case that waits holds no thread.
     """
 
     source: ReplySubscription | None

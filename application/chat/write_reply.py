@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.chat.history import within_budget
 from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
 from application.ports.reader import Reader
 from application.ports.reply_stream import Chunk, Position, ReplyPublisher
@@ -14,14 +15,13 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
+    EndedReply,
     ReplyId,
     ReplyPolicy,
     ReplyState,
     TryAgain,
 )
 
-# The providers' rule of thumb: a token is about four characters of English.
-CHARACTERS_PER_TOKEN = 4
 MAX_HISTORY_TURNS = 50
 
 
@@ -83,17 +83,10 @@ class AskModel:
             return Stopped("".join(chunks))
 
     def _history(self, reply: ClaimedReply) -> Sequence[Exchange]:
-        """The newest whole turns that fit into ``history_tokens``, oldest first."""
-        budget = self.history_tokens * CHARACTERS_PER_TOKEN
-        if budget == 0:
+        if self.history_tokens == 0:
             return ()
-        kept: list[Exchange] = []
-        for turn in self.reader.history(reply.chatroom_id, before=reply.message_id, turns=MAX_HISTORY_TURNS):
-            budget -= len(turn.prompt) + len(turn.answer)
-            if budget < 0:
-                break
-            kept.append(turn)
-        return kept[::-1]
+        newest_first = self.reader.history(reply.chatroom_id, before=reply.message_id, turns=MAX_HISTORY_TURNS)
+        return within_budget(newest_first, tokens=self.history_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +202,8 @@ class FailExpiredReplies:
     policy: ReplyPolicy
     batch: int = 100
 
-    def __call__(self) -> int:
-        """Returns how many have failed, at most ``batch``: call again until it is 0."""
+    def __call__(self) -> Sequence[EndedReply]:
+        """Returns those that have ended, at most ``batch``: call again until there are none."""
         with self.unit_of_work() as work:
             expired = work.replies.fail_expired(limit=self.batch, policy=self.policy)
             for ended in expired:
@@ -218,4 +211,4 @@ class FailExpiredReplies:
             work.commit()
         for ended in expired:
             self.publisher.publish(ended.reply_id, Chunk.last(ended.generation))
-        return len(expired)
+        return expired

@@ -1,31 +1,27 @@
-"""Readiness of this process, and the dependencies that are down."""
+"""Readiness of this process, and what is wrong with the parts it needs."""
 
 from dataclasses import dataclass
 
-from application.ports.health import Probe
+from application.ports.health import Fault, Faults, Part, Probe
+
+# The other parts are needed by some requests only.
+REQUIRED = frozenset({Part.SERVER, Part.DATABASE})
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """``ready``: requests may be sent here. ``degraded``: the dependencies that are down."""
+    faults: Faults
 
-    ready: bool
-    degraded: tuple[str, ...]
+    @property
+    def ready(self) -> bool:
+        """Whether requests may be sent here."""
+        return REQUIRED.isdisjoint(self.faults)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReadiness:
-    """Only the database is required; what else is down degrades the features that need it."""
+    probe: Probe
 
-    database: Probe
-    redis: Probe
-    workers: Probe
-
-    def __call__(self) -> Readiness:
-        if not self.database():
-            return Readiness(ready=False, degraded=("database",))
-        if not self.redis():
-            return Readiness(ready=True, degraded=("redis",))  # without Redis, nothing is known of the workers
-        if not self.workers():
-            return Readiness(ready=True, degraded=("workers",))
-        return Readiness(ready=True, degraded=())
+    def __call__(self, *, stopping: bool = False) -> Readiness:
+        """``stopping``: this process is about to end; then nothing is asked."""
+        return Readiness({Part.SERVER: Fault.STOPPING} if stopping else self.probe())

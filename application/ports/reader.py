@@ -137,4 +137,8 @@ class Reader(Protocol):
         """
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
-        """Up to ``turns`` answered turns before a message, newest first."""
+        """Up to ``turns`` answered turns before a message, newest first.
+
+        The answer is the newest reply that is done, whatever became of later attempts; if none is, the text of the
+        newest that was stopped.
+        """

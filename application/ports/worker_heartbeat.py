@@ -1,13 +1,10 @@
-"""The heartbeat of workers, which tells whether any are running."""
+"""The heartbeat of workers, by which probes know that there are any."""
 
 from typing import Protocol
 
 
 class WorkerHeartbeat(Protocol):
-    """Workers announce themselves every second or two. Never raises."""
+    """Workers announce themselves every second or two."""
 
     def announce(self) -> None:
-        """Records that a worker is running, for the next ten seconds. Best effort."""
-
-    def __call__(self) -> bool:
-        """Whether a worker has announced itself in the last ten seconds."""
+        """Records that a worker is running, for the next ten seconds. Best effort: never raises."""

@@ -15,10 +15,14 @@ from flask_smorest import Blueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser, abort
 
+from domain.chat import MESSAGE_MAX_LENGTH
+
 Body = dict[str, Any]
 View = Callable[..., flask.Response]
 
-MAX_BODY_BYTES = 64 * 1024
+# The longest message passes however a client escapes it: as two \uXXXX, a character outside of the basic plane takes
+# twelve bytes.
+MAX_BODY_BYTES = 12 * MESSAGE_MAX_LENGTH + 4 * 1024
 MAX_DEPTH = 32
 MAX_DIGITS = 32
 # PostgreSQL cannot store NUL or half a surrogate pair.

@@ -1,12 +1,14 @@
 """/ and /health: links to what there is, and the probes of load balancers and monitoring."""
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
 
 from application.operations.readiness import CheckReadiness
+from application.ports.health import Fault, Part
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.responses import json_response
 from entrypoints.api.schemas import Schema, described
+from entrypoints.server.server import STOPPING
 
 
 class HomeSchema(Schema):
@@ -21,7 +23,15 @@ class LiveSchema(Schema):
 class ReadySchema(Schema):
     status = ma.fields.String(required=True, validate=ma.validate.OneOf(["ok", "degraded", "unavailable"]))
     degraded = ma.fields.List(
-        ma.fields.String(), required=True, metadata=described("What is down: database, redis, workers")
+        ma.fields.String(validate=ma.validate.OneOf([part.value for part in Part])),
+        required=True,
+        metadata=described("The parts that are not well"),
+    )
+    reasons = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.String(validate=ma.validate.OneOf([fault.value for fault in Fault])),
+        required=True,
+        metadata=described("Why: a code for each of these parts"),
     )
 
 
@@ -55,13 +65,20 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
     @blp.response(200, ReadySchema)
     @blp.alt_response(503, schema=ReadySchema, description="Send requests elsewhere")
     def ready() -> Response:
-        """Readiness: whether to send requests here. 200, perhaps `degraded`; 503 without the database."""
-        readiness = check_readiness()
-        status = "degraded" if readiness.degraded else "ok"
+        """Readiness: whether to send requests here. Answered within a second.
+
+        503 when the server is `stopping`, or the database is `unreachable`, `read_only` or of another `schema`. 200
+        with the status `degraded` when some requests cannot be served as they should: Redis is `unreachable` or takes
+        `no_writes`, workers are `absent`, the circuit breaker before the model is open (`breaker_open`), or the backlog
+        of replies is `half_full`.
+        """
+        readiness = check_readiness(stopping=request.environ.get(STOPPING, False))
+        status = "degraded" if readiness.faults else "ok"
         return json_response(
             {
                 "status": status if readiness.ready else "unavailable",
-                "degraded": list(readiness.degraded),
+                "degraded": [part.value for part in readiness.faults],
+                "reasons": {part.value: fault.value for part, fault in readiness.faults.items()},
             },
             200 if readiness.ready else 503,
         )

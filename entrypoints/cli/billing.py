@@ -79,7 +79,7 @@ def explain(billing: BillingMaintenance, phone_or_id: str, *, days: int) -> int:
 
 
 def why(found: Explanation) -> str:
-    """In a sentence, why somebody has the plan they have."""
+    """In a sentence, why a user has the plan they have."""
     subscription = found.plan_status.subscription
     if subscription is None:
         return "never had a subscription" if found.billing.customer_id else "never began to subscribe"

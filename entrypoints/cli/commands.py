@@ -10,6 +10,7 @@ from uuid import UUID
 
 import click
 
+from application.operations.startup import CannotStart
 from application.ports.audit import AuditEventType
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, SettingsError, load_settings
@@ -46,7 +47,11 @@ def with_settings(command: Callable[Concatenate[Settings, P], int]) -> Callable[
         except SettingsError as error:
             raise Misuse(f"The settings cannot be used:\n{error}") from error
         configure_logs(settings.log_level)
-        sys.exit(command(settings, *args, **kwargs))
+        try:
+            status = command(settings, *args, **kwargs)
+        except CannotStart as reason:
+            raise click.ClickException(str(reason)) from None
+        sys.exit(status)
 
     return run
 
@@ -77,7 +82,7 @@ def up(settings: Settings) -> int:
     return up(settings)
 
 
-@cli.command(epilog=exit_status("it was asked to stop", "it cannot listen"))
+@cli.command(epilog=exit_status("it was asked to stop", "it cannot listen, or the database is none it can use"))
 @with_settings
 def web(settings: Settings) -> int:
     """Run a web server, until SIGINT or SIGTERM."""
@@ -87,14 +92,15 @@ def web(settings: Settings) -> int:
     return serve(settings)
 
 
-@cli.command(epilog=exit_status("it was asked to stop", "it cannot start"))
+@cli.command(epilog=exit_status("it was asked to stop", "the database is none it can use"))
 @with_settings
 def worker(settings: Settings) -> int:
     """Run a worker, until SIGINT or SIGTERM."""
     _require_servers(settings)
-    from entrypoints.container.build import build_worker
+    from entrypoints.container.build import build_worker, check_database
     from entrypoints.worker.run import run_worker
 
+    check_database(settings)
     return run_worker(build_worker(settings))
 
 

@@ -9,7 +9,6 @@ from dependency_injector.providers import Dependency, Object, Provider, ThreadSa
 from adapters.redis.connection import connect
 from adapters.redis.reply_stream import RedisReplyPublisher
 from adapters.redis.rq_worker_notifier import RqWorkerNotifier
-from adapters.redis.worker_heartbeat import RedisWorkerHeartbeat
 from adapters.sql.database import Database, make_pool
 from adapters.sql.ledger import SqlLedger
 from adapters.sql.reader import SqlReader
@@ -21,7 +20,6 @@ from application.ports.reader import Reader
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
-from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from domain.billing import RetryEvents
 from entrypoints.container.payments import payments_of, sandbox_of
@@ -71,7 +69,6 @@ class SharedAdapters(DeclarativeContainer):
     ledger: Provider[Ledger] = singleton(lambda database: SqlLedger(database), database)
 
     redis = singleton(lambda settings: connect(settings.redis_url or ""), settings)
-    worker_heartbeat: Provider[WorkerHeartbeat] = singleton(lambda redis: RedisWorkerHeartbeat(redis), redis)
     worker_notifier: Provider[WorkerNotifier] = singleton(lambda redis: RqWorkerNotifier(redis), redis)
     reply_publisher: Provider[ReplyPublisher] = singleton(lambda redis: RedisReplyPublisher(redis), redis)
 

@@ -55,7 +55,12 @@ def build_web(settings: Settings) -> Web:
     )
     if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
         log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
-    return Web(use_cases(adapters), adapters.database().close, adapters.payment_sandbox())
+
+    def close() -> None:
+        adapters.database().close()
+        adapters.database_probe().close()
+
+    return Web(use_cases(adapters), close, adapters.payment_sandbox())
 
 
 def build_worker(settings: Settings) -> "WorkerParts":
@@ -112,8 +117,15 @@ def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
         adapters.database().close()
 
 
+def check_database(settings: Settings) -> None:
+    """Raises CannotStart when a process could not work with the database; not when it is not there yet."""
+    from adapters.sql import startup
+
+    startup.check_database(settings.database_url or "")
+
+
 def upgrade(database_url: str) -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema. Raises CannotStart."""
     from adapters.sql import migrate
 
     migrate.upgrade(database_url)

@@ -8,14 +8,14 @@ from application.ports.language_model import LanguageModel
 from entrypoints.settings import Settings
 
 
-def language_model_of(settings: Settings) -> LanguageModel:
+def language_model_of(settings: Settings) -> LanguageModelBreaker:
     """The model that writes the replies."""
-    if settings.llm_provider == "offline":
-        return OfflineLanguageModel()
     return LanguageModelBreaker(_provider(settings), clock=system_clock)
 
 
 def _provider(settings: Settings) -> LanguageModel:
+    if settings.llm_provider == "offline":
+        return OfflineLanguageModel()
     # Imported here: an SDK takes half a second and 50 MB, which no other process should pay.
     if settings.llm_provider == "openai-compatible":
         from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel

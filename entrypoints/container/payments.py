@@ -30,7 +30,7 @@ def sandbox_of(settings: Settings) -> "Sandbox | None":
     """The stand-in for Stripe, where no key was given."""
     if settings.payment_provider != "sandbox":
         return None
-    # Imported here: in production nobody has a use for it.
+    # Imported here: production does not need it.
     from adapters.stripe.sandbox.fake import FakeStripe
     from adapters.stripe.sandbox.pages import Sandbox, WebhookDelivery
     from adapters.stripe.sandbox.state import StateInFile

@@ -38,9 +38,7 @@ def use_cases(adapters: WebAdapters) -> UseCases:
 
 
 def check_readiness(adapters: WebAdapters) -> CheckReadiness:
-    return CheckReadiness(
-        database=adapters.database_probe(), redis=adapters.redis_probe(), workers=adapters.worker_heartbeat()
-    )
+    return CheckReadiness(probe=adapters.probe())
 
 
 def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook) -> Auth:

@@ -2,6 +2,7 @@
 
 from dependency_injector.providers import Object, Provider
 
+from adapters.concurrent_probes import ConcurrentProbes
 from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
 from adapters.crypto.common_passwords import ListedCommonPasswords
 from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
@@ -9,13 +10,14 @@ from adapters.crypto.hmac_refresh_tokens import HmacRefreshTokens
 from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from adapters.otp_delivery.development import ConsoleOtpDelivery, ResponseOtpDelivery
 from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCountries
-from adapters.redis.connection import RedisProbe
 from adapters.redis.otp_budget import RedisOtpBudget
 from adapters.redis.otp_store import RedisOtpStore
+from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
 from adapters.sql.export import SqlExport
+from adapters.sql.probe import DatabaseProbe
 from adapters.stripe.webhook_events import StripeEventReader
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock
 from application.billing.subscribe import ReturnUrls
@@ -23,7 +25,7 @@ from application.ports.access_tokens import AccessTokens
 from application.ports.audit import PhoneDigest
 from application.ports.common_passwords import IsCommonPassword
 from application.ports.export import Export
-from application.ports.health import Probe
+from application.ports.health import Part, Probe
 from application.ports.otp_budget import OtpBudget
 from application.ports.otp_delivery import OtpDelivery
 from application.ports.otp_store import OtpStore
@@ -42,6 +44,9 @@ from entrypoints.container.payments import webhook_secrets_of
 from entrypoints.container.policies import otp_caps_of, request_limits_of
 from entrypoints.settings import Settings
 
+# Readiness is answered within a second, the rest of the request included.
+PROBE_SECONDS = 0.9
+
 
 def _password_hasher(settings: Settings) -> PasswordHasher:
     return BcryptPasswordHasher(
@@ -57,7 +62,7 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
         return ResponseOtpDelivery()
     if settings.otp_delivery == "console":
         return ConsoleOtpDelivery()
-    # Imported here: the HTTP client takes a tenth of a second, which nobody else should pay.
+    # Imported here: the HTTP client takes a tenth of a second, which other processes should not pay.
     from adapters.otp_delivery.sms import TwilioOtpDelivery, WebhookOtpDelivery
 
     if settings.otp_delivery == "twilio":
@@ -78,8 +83,16 @@ class WebAdapters(SharedAdapters):
     new_id: Provider[NewId] = singleton(lambda: Uuid7Ids())
     new_code: Provider[NewCode] = Object(random_code)
 
-    database_probe: Provider[Probe] = singleton(lambda database: database.answers, database)
-    redis_probe: Provider[Probe] = singleton(lambda redis: RedisProbe(redis), redis)
+    database_probe = singleton(
+        lambda settings: DatabaseProbe(settings.database_url or "", backlog=settings.backlog_replies), settings
+    )
+    probe: Provider[Probe] = singleton(
+        lambda database_probe, redis: ConcurrentProbes(
+            {Part.DATABASE: database_probe, Part.REDIS: RedisProbe(redis)}, seconds=PROBE_SECONDS
+        ),
+        database_probe,
+        redis,
+    )
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings

@@ -2,9 +2,11 @@
 
 from dependency_injector.providers import Provider, ThreadSafeSingleton
 
+from adapters.redis.worker_heartbeat import RedisWorkerHeartbeat
 from adapters.stripe.lazy_payments import LazyPayments
 from application.ports.language_model import LanguageModel
 from application.ports.payments import Payments
+from application.ports.worker_heartbeat import WorkerHeartbeat
 from entrypoints.container.adapters import SharedAdapters, singleton
 from entrypoints.container.language_models import language_model_of
 
@@ -12,9 +14,13 @@ from entrypoints.container.language_models import language_model_of
 class WorkerAdapters(SharedAdapters):
     """The adapters of a worker process."""
 
-    settings = SharedAdapters.settings
+    settings, redis = SharedAdapters.settings, SharedAdapters.redis
 
-    language_model: Provider[LanguageModel] = singleton(language_model_of, settings)
+    breaker = singleton(language_model_of, settings)
+    language_model: Provider[LanguageModel] = singleton(lambda breaker: breaker, breaker)
+    worker_heartbeat: Provider[WorkerHeartbeat] = singleton(
+        lambda redis, breaker: RedisWorkerHeartbeat(redis, breaker_is_open=breaker.is_open), redis, breaker
+    )
     history_tokens = singleton(lambda settings: settings.history_tokens, settings)
     # Given the provider, not what it provides.
     payments: Provider[Payments] = ThreadSafeSingleton(LazyPayments, SharedAdapters.payments.provider)

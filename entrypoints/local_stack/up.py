@@ -17,11 +17,17 @@ from entrypoints.local_stack.locks import sole_user_of
 from entrypoints.local_stack.postgres import why_postgres_does_not_answer
 from entrypoints.local_stack.processes import Supervisor
 from entrypoints.local_stack.valkey import why_redis_does_not_answer
-from entrypoints.settings import Settings
+from entrypoints.settings import Settings, is_set
 
 PORT_FREE_WITHIN = 3.0
 EXTERNAL_ANSWERS_WITHIN = 10.0
 READY_WITHIN = 90.0
+# More than the web server takes to finish what it is answering (entrypoints.server.serve).
+WEB_GRACE = 15.0
+# How long a worker may finish replies, where the user did not set it: at a terminal less than in production.
+WORKER_GRACE_SECONDS = 6.0
+# What it gets beyond that, to hand back the others and close.
+WORKER_CLOSES_WITHIN = 4.0
 EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with)
 
 
@@ -125,8 +131,21 @@ def _start_service(
         environment=environment,
         ready=lambda: _is_ready(settings),
         ready_within=READY_WITHIN,
+        grace=WEB_GRACE,
     )
-    supervisor.start(web, ChildSpec(role="worker", command=commands.worker, environment=environment))
+    supervisor.start(web, worker_spec(settings, commands.worker, environment))
+
+
+def worker_spec(settings: Settings, command: tuple[str, ...], environment: dict[str, str]) -> ChildSpec:
+    grace = WORKER_GRACE_SECONDS
+    if is_set("WORKER_GRACE_SECONDS"):
+        grace = settings.worker_grace.total_seconds()
+    return ChildSpec(
+        role="worker",
+        command=command,
+        environment={**environment, "WORKER_GRACE_SECONDS": f"{grace:.0f}"},
+        grace=grace + WORKER_CLOSES_WITHIN,
+    )
 
 
 def _is_ready(settings: Settings) -> bool:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol, cast
 
 import httptools
+import structlog
 
 from entrypoints.server.wsgi import BASE, Environ, body_stream, environ_name, split_target
 
@@ -18,6 +20,9 @@ RATE_COUNTS_AFTER_SECONDS = 5.0
 LINGER_SECONDS = 2.0
 
 
+log = structlog.get_logger(__name__)
+
+
 class Limits(NamedTuple):
     """Seconds and bytes that one connection may take."""
 
@@ -27,6 +32,8 @@ class Limits(NamedTuple):
     write_seconds: float = 30.0
     header_bytes: int = 32 * 1024
     body_bytes: int = 256 * 1024
+    # Paths whose bodies may be of another size.
+    body_bytes_of: Mapping[bytes, int] = {}
 
 
 class Refusal(NamedTuple):
@@ -88,6 +95,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_body_began",
+        "_body_limit",
         "_body_size",
         "_closing_after",
         "_environ",
@@ -99,6 +107,7 @@ class Connection(asyncio.Protocol):
         "_target",
         "deadline",
         "exchange",
+        "is_new",
         "paused_since",
         "phase",
         "transport",
@@ -110,6 +119,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._pipelined: deque[Request | Refusal] = deque()
         self.exchange: Exchange | None = None
+        # Until its first request begins to arrive.
+        self.is_new = True
         self.phase = Phase.IDLE
         # When what the connection is waiting for must have come (``loop.time()``).
         self.deadline = 0.0
@@ -165,6 +176,7 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._body: list[bytes] = []
         self._body_size = 0
+        self.is_new = False
         self.phase = Phase.HEADERS
         self.deadline = self._server.now() + self._server.limits.header_seconds
         self._server.busy(self)
@@ -190,22 +202,24 @@ class Connection(asyncio.Protocol):
         if self._parser.get_http_version() == "1.1" and not environ.get("HTTP_HOST"):
             self._refuse(400)
             return
+        limits = self._server.limits
+        self._body_limit = limits.body_bytes_of.get(self._target.partition(b"?")[0], limits.body_bytes)
         length = environ.pop("CONTENT_LENGTH", "")
-        if length.isdecimal() and int(length) > self._server.limits.body_bytes:
+        if length.isdecimal() and int(length) > self._body_limit:
             self._refuse(413)
             return
         if "HTTP_EXPECT" in environ and not self._pipelined and self.exchange is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.phase = Phase.BODY
         self._body_began = self._server.now()
-        self.deadline = self._body_began + self._server.limits.body_seconds
+        self.deadline = self._body_began + limits.body_seconds
 
     def on_body(self, part: bytes) -> None:
         if self.phase is Phase.LINGERING:
             return
         self._body.append(part)
         self._body_size += len(part)
-        if self._body_size > self._server.limits.body_bytes:
+        if self._body_size > self._body_limit:
             self._refuse(413)
 
     def on_message_complete(self) -> None:
@@ -241,13 +255,13 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         if self.transport.is_closing():
             return
-        if self._pipelined:
+        if not keep_alive:
+            self.transport.close()
+        elif self._pipelined:
             message = self._pipelined.popleft()
             if not self._pipelined:
                 self.transport.resume_reading()
             self._begin(message)
-        elif not keep_alive:
-            self.transport.close()
         elif self.phase is Phase.IDLE:
             self.deadline = self._server.now() + self._server.limits.idle_seconds
             self._server.idle(self)
@@ -274,6 +288,12 @@ class Connection(asyncio.Protocol):
             if now > self.deadline:
                 self.transport.close()
         elif self.phase is not Phase.IDLE and (now > self.deadline or self._is_too_slow(now)):
+            log.warning(
+                "request_cut_off",
+                reason="too_late" if now > self.deadline else "too_slow",
+                waiting_for=self.phase.name.lower(),
+                body_bytes=self._body_size,
+            )
             self._refuse(408)
 
     def _is_too_slow(self, now: float) -> bool:

@@ -14,11 +14,13 @@ from entrypoints.server.server import Options, Server
 from entrypoints.server.wsgi import Application
 
 BACKLOG = 2048
-# After SIGTERM requests are still taken for so long, each connection's last: whoever sends them learns meanwhile that
+# After SIGTERM requests are still taken for so long, each connection's last: clients learn meanwhile that
 # this process is about to stop.
 DRAIN_SECONDS = 1.0
-# How long requests that are being answered have got after that.
-GRACE_SECONDS = 10.0
+# After that: how long requests may take to arrive that have begun to, and the first ones of new connections.
+ARRIVAL_SECONDS = 2.0
+# How long requests that are being answered have got. Container engines kill ten seconds after SIGTERM.
+GRACE_SECONDS = 8.0
 LOOK_SECONDS = 0.05
 # Files that a process needs beside its connections.
 OTHER_FILES = 256
@@ -27,10 +29,11 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 log = structlog.get_logger(__name__)
 
 
-def listening_socket(host: str, port: int, *, backlog: int, shared: bool) -> socket.socket:
-    """A socket that listens on ``host`` and ``port``. OSError when the port is taken.
+def bound_socket(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A socket bound to ``host`` and ``port``, which does not listen yet. OSError when another one listens there.
 
-    ``shared``: several processes may listen on the port (SO_REUSEPORT); the kernel spreads connections over them.
+    ``shared``: several processes may listen on the port (SO_REUSEPORT); the kernel spreads connections over them. So
+    none should listen before it can serve: its share of the connections would wait.
     """
     [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -42,7 +45,6 @@ def listening_socket(host: str, port: int, *, backlog: int, shared: bool) -> soc
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.settimeout(0)
         listener.bind(address)
-        listener.listen(backlog)
     except OSError:
         listener.close()
         raise
@@ -101,16 +103,37 @@ async def serve_until(
     await stop.wait()
     server.interrupt_waits()
     await _wait(hurry, drain_seconds)
-    accepting.close()
+    await _stop_accepting(accepting, listener, server)
     server.close_idle()
-    until = loop.time() + GRACE_SECONDS
-    while not server.quiet and not hurry.is_set() and loop.time() < until:
+    arrived, until = loop.time() + ARRIVAL_SECONDS, loop.time() + GRACE_SECONDS
+    while not hurry.is_set() and loop.time() < until:
+        if server.quiet and (loop.time() >= arrived or not server.expects_requests):
+            break
         await _wait(hurry, LOOK_SECONDS)
     if not server.quiet:
         log.warning("requests_cut_off")
     server.abort_all()
     for room in (*options.rooms, options.waiting_room):
         room.close()
+
+
+async def _stop_accepting(accepting: asyncio.Server, listener: socket.socket, server: Server) -> None:
+    """Close the listening socket, and serve the connections that it holds: the kernel would reset them.
+
+    Those that are made between the last look and the closing are lost where several processes share the port, unless
+    the kernel passes them on (net.ipv4.tcp_migrate_req).
+    """
+    loop = asyncio.get_running_loop()
+    held = []
+    with listener.dup() as own:
+        own.settimeout(0)
+        accepting.close()
+        with suppress(OSError):  # BlockingIOError: that was the last one
+            while True:
+                connection, _ = own.accept()
+                held.append(connection)
+    for connection in held:
+        await loop.connect_accepted_socket(lambda: Connection(server), connection)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

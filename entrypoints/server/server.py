@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from email.utils import formatdate
 from threading import Event
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ STOPPING = "gemini_chat.stopping"
 # When the request had arrived as a whole (``time.perf_counter``).
 ARRIVED = "gemini_chat.arrived"
 SWEEP_SECONDS = 0.5
+LOG_FULL_ROOMS_EVERY_SECONDS = 1.0
 # An iterable response waits for its client this long, for each piece.
 PIECE_SECONDS = 30.0
 
@@ -31,7 +33,7 @@ log = structlog.get_logger(__name__)
 class Options(NamedTuple):
     """What the application decides for the server."""
 
-    # The room in which a request is answered. None: on the event loop, since it asks nobody and takes no time.
+    # The room in which a request is answered. None: on the event loop, since it does no I/O and takes no time.
     room_of: Callable[[Environ], Room | None]
     # Whose request it is, for the bounds per client of a room.
     client_of: Callable[[Environ], Hashable]
@@ -122,6 +124,9 @@ class Server:
         self._done: deque[Callable[[], None]] = deque()
         self._draining_done = False
         self._date = _date()
+        # How many requests each room has refused since that was last logged, and when it was.
+        self._full: Counter[str] = Counter()
+        self._full_logged_at = 0.0
         self.stopping = False
 
     # Connections
@@ -161,7 +166,7 @@ class Server:
         if room is None:
             self._answer_on_the_loop(exchange)
         elif not room.enter(client, lambda: self._answer_in_thread(exchange)):
-            log.warning("room_full", room=room.name)
+            self._full[room.name] += 1
             exchange.room = None
             environ[REFUSED] = Refusal(503)
             self._answer_on_the_loop(exchange)
@@ -185,12 +190,12 @@ class Server:
             connection, Request(environ, keep_alive=False, version="1.1"), None, None
         )
         response = call(self._application, environ)
-        connection.write(self._whole(exchange, response, b"".join(response.body)))
+        connection.write(self._whole(exchange, response, _joined(response)))
         connection.refused()
 
     def _answer_on_the_loop(self, exchange: Exchange) -> None:
         response = call(self._application, exchange.environ)
-        self._finish(exchange, self._whole(exchange, response, b"".join(response.body)))
+        self._finish(exchange, self._whole(exchange, response, _joined(response)))
 
     def _answer_in_thread(self, exchange: Exchange) -> None:
         """Runs in a thread of the exchange's room."""
@@ -229,8 +234,9 @@ class Server:
 
     def _begun(self, exchange: Exchange, response: Response) -> bytes:
         """Status and headers of a response whose body comes in pieces."""
-        chunked = exchange.version == "1.1" and not has_length(response)
-        exchange.keep_alive = exchange.keep_alive and chunked and not self.stopping
+        chunked = _is_chunked(exchange, response)
+        framed = chunked or not response.has_body
+        exchange.keep_alive = exchange.keep_alive and framed and not self.stopping
         return head(
             response, version=exchange.version, keep_alive=exchange.keep_alive, chunked=chunked, date=self._date
         )
@@ -238,7 +244,7 @@ class Server:
     def _send_pieces(self, exchange: Exchange, response: Response) -> None:
         """Runs in a thread, which waits for a client that reads slowly: only rooms of their own send so much."""
         body: Iterable[bytes] = response.body
-        chunked = exchange.version == "1.1" and not has_length(response)
+        chunked = _is_chunked(exchange, response)
         end = b""
         try:
             self._post_piece(exchange, self._begun(exchange, response))
@@ -253,9 +259,7 @@ class Server:
             log.exception("response_failed")
             exchange.keep_alive = False
         finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
+            _close(response)
         self.post(lambda: self._finish(exchange, end))
 
     def _post_piece(self, exchange: Exchange, data: bytes) -> None:
@@ -338,13 +342,20 @@ class Server:
         self._done.append(callback)
         if not self._draining_done:
             self._draining_done = True
-            self.loop.call_soon_threadsafe(self._drain)
+            # RuntimeError: the loop is closed, and this thread was closing what its request had opened.
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         self._draining_done = False
         done = self._done
         while done:
-            done.popleft()()
+            callback = done.popleft()
+            try:
+                callback()
+            except Exception:
+                # One exchange goes wrong; the others that are done have to be written all the same.
+                log.exception("exchange_failed")
 
     # Time
 
@@ -354,7 +365,16 @@ class Server:
         now = self.now()
         for connection in list(self._connections):
             connection.overdue(now)
+        self._log_full_rooms(now)
         self.loop.call_later(SWEEP_SECONDS, self.sweep)
+
+    def _log_full_rooms(self, now: float) -> None:
+        if not self._full or now - self._full_logged_at < LOG_FULL_ROOMS_EVERY_SECONDS:
+            return
+        for room, refused in self._full.items():
+            log.warning("room_full", room=room, refused=refused)
+        self._full.clear()
+        self._full_logged_at = now
 
     # The end
 
@@ -365,8 +385,15 @@ class Server:
             waiting.interrupt()
 
     def close_idle(self) -> None:
+        """Close the connections on which a response was the last that happened."""
         for connection in list(self._idle):
-            connection.transport.close()
+            if not connection.is_new:
+                connection.transport.close()
+
+    @property
+    def expects_requests(self) -> bool:
+        """Whether a request has begun to arrive, or the first one of a connection is still to come."""
+        return bool(self._sending or self._idle)
 
     @property
     def quiet(self) -> bool:
@@ -402,6 +429,25 @@ class WaitingHost:
 
 
 _END = b"0\r\n\r\n"
+
+
+def _joined(response: Response) -> bytes:
+    try:
+        return b"".join(response.body)
+    finally:
+        _close(response)
+
+
+def _close(response: Response) -> None:
+    """PEP 3333: an iterable with a ``close`` is closed, whatever came of it."""
+    close = getattr(response.body, "close", None)
+    if close is not None:
+        close()
+
+
+def _is_chunked(exchange: Exchange, response: Response) -> bool:
+    """Whether a body in pieces is; a response that has none must not say so (RFC 9112, 6.1)."""
+    return exchange.version == "1.1" and response.has_body and not has_length(response)
 
 
 def _frame(piece: bytes) -> bytes:

@@ -106,7 +106,7 @@ class Waiting:
         self._step(first=True)
 
     def give_up(self) -> None:
-        """Nobody will wait: the steps are not even begun. Runs in a thread."""
+        """No client will wait: the steps are not even begun. Runs in a thread."""
         self._close()
 
     def client_has_left(self) -> None:

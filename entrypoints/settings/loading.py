@@ -41,8 +41,12 @@ class SettingsError(Exception):
 
 def load_settings() -> Settings:
     """The settings of this process: the environment, and for what it lacks the file ``.env``. SettingsError."""
-    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return read_settings({**from_file, **os.environ})
+    return read_settings(_environment())
+
+
+def is_set(name: str) -> bool:
+    """Whether the environment or the file ``.env`` gives this variable, so that its default does not count."""
+    return bool(_environment().get(name, "").strip())
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -53,6 +57,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _environment() -> dict[str, str]:
+    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**from_file, **os.environ}
 
 
 def _values(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:

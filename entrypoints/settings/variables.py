@@ -176,7 +176,8 @@ class Settings:
     backlog_replies: int = variable(number(1, 10_000_000), "10000",
         "unfinished replies of all users beyond which no message is accepted: 503")
     worker_grace: timedelta = variable(seconds(1, 3_600), "25",
-        "how long a worker that is stopped may finish replies before it hands them back", name="WORKER_GRACE_SECONDS")
+        "how long a worker that is stopped may finish replies before it hands them back; `make run`: 6",
+        name="WORKER_GRACE_SECONDS")
     worker_concurrency: int = variable(number(1, 1000), "100", "replies one worker process writes at once")
     room_list_cache: timedelta = variable(seconds(1, 86_400), "300",
         "how long a list of chatrooms is cached", name="ROOM_LIST_CACHE_SECONDS")

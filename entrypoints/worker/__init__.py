@@ -1,1 +1,1 @@
-"""The worker's door: rings and the clock come in, replies are written."""
+"""The worker: notifications and the clock come in, replies are written."""

@@ -1,13 +1,14 @@
 """Many replies at once in one process: claim what is due, write each in a thread, look again.
 
-Rings make it quick; the look at the database every second makes it sure, with Redis or without.
+Notifications make it quick; the look at the database every second makes it sure, with Redis or without.
 """
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
+from typing import Any
 
 import structlog
 
@@ -17,7 +18,7 @@ from application.ports.language_model import Stop
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from domain.errors import DependencyDown
-from domain.replies import AnswerFailed, Claim, ClaimedReply, FailureReason
+from domain.replies import Answer, AnswerFailed, Claim, ClaimedReply, FailureReason
 
 SWEEP_SECONDS = 1.0
 # How soon a user's wish to stop a reply that is being written is seen.
@@ -45,6 +46,28 @@ class _Running:
         return now - self.renewed >= after and now - self.began < self.reply.seconds_left
 
 
+class _DatabaseState:
+    """Whether the database is there, as one activity of a worker finds it: a line in the log for each change."""
+
+    def __init__(self, activity: str) -> None:
+        self._activity = activity
+        self._lock = Lock()
+        self._is_there = True
+
+    def unavailable(self) -> None:
+        if self._changes(is_there=False):
+            log.warning("database_unavailable", activity=self._activity)
+
+    def available(self) -> None:
+        if not self._is_there and self._changes(is_there=True):
+            log.info("database_available_again", activity=self._activity)
+
+    def _changes(self, *, is_there: bool) -> bool:
+        with self._lock:
+            before, self._is_there = self._is_there, is_there
+        return before != is_there
+
+
 class ReplyLoop:
     """Writes replies until it is stopped."""
 
@@ -62,6 +85,9 @@ class ReplyLoop:
         self._changed = Condition()
         self._look = Event()
         self._notified_at = 0.0
+        self._claiming, self._writing = _DatabaseState("claiming"), _DatabaseState("writing")
+        self._renewing = _DatabaseState("renewing")
+        self._sweeping, self._purging = _DatabaseState("sweeping"), _DatabaseState("purging")
         self._stopping = Event()
         self._ended = Event()
         self._renew_after = replying.renew_lease.due_after.total_seconds()
@@ -72,7 +98,7 @@ class ReplyLoop:
         ]
 
     def start(self) -> None:
-        """Begin to look for work: now, at every ring, and every second."""
+        """Begin to look for work: now, at every notification, and every second."""
         self._look.set()
         for thread in (*self._background_threads, self._renewer):
             thread.start()
@@ -108,22 +134,23 @@ class ReplyLoop:
         """Take as many due replies as there are free slots; False when that is not possible now."""
         free = self._concurrency - len(self._running)
         if free <= 0 or self._stopping.is_set():
-            return True  # whoever frees a slot makes us look again
+            return True  # a slot that gets free makes us look again
         try:
             replies = self._replying.claim(limit=free)
         except DependencyDown:
-            log.warning("database_unavailable")
+            self._claiming.unavailable()
             return False
         except Exception:
             log.exception("claim_failed")
             return False
+        self._claiming.available()
         self._begin(replies)
         if len(replies) == free:
             self._notify_workers()
         return True
 
     def _notify_workers(self) -> None:
-        """There may be more than we can take. A ring costs as much as a reply: not one for each."""
+        """There may be more than we can take. A notification costs as much as a reply: not one for each."""
         if time.monotonic() - self._notified_at > BETWEEN_NOTIFICATIONS_SECONDS:
             self._notified_at = time.monotonic()
             self._worker_notifier.notify()
@@ -139,7 +166,9 @@ class ReplyLoop:
         reply = running.reply
         with structlog.contextvars.bound_contextvars(reply_id=str(reply.claim.reply_id), attempt=reply.attempt):
             try:
-                self._store(reply, self._ask(running))
+                began = time.monotonic()
+                outcome = self._ask(running)
+                self._store(reply, outcome, model_seconds=time.monotonic() - began)
             except Exception:
                 # Its lease will run out, and the attempt was counted: it is tried again, or fails clearly.
                 log.exception("reply_not_written")
@@ -154,22 +183,29 @@ class ReplyLoop:
             return self._replying.ask_model(running.reply, stop=running.stop)
         except DependencyDown:
             # What was said before cannot be read, and the model was not asked: no attempt is used up.
-            log.warning("database_unavailable")
+            self._writing.unavailable()
             return AnswerFailed(FailureReason.MODEL_UNREACHABLE, asked=False)
 
-    def _store(self, reply: ClaimedReply, outcome: Outcome) -> None:
+    def _store(self, reply: ClaimedReply, outcome: Outcome, *, model_seconds: float) -> None:
         """Store the outcome, also if the database is down for a moment: the model has done its work."""
         give_up_at = time.monotonic() + reply.seconds_left
         while True:
             try:
                 state = self._replying.store_outcome(reply, outcome)
             except DependencyDown:
-                log.warning("database_unavailable")
+                self._writing.unavailable()
                 if self._stopping.is_set() or time.monotonic() > give_up_at:
                     raise
                 time.sleep(RETRY_SECONDS)
             else:
-                log.info("reply_written", state=state.value if state else "fenced")
+                self._writing.available()
+                log.info(
+                    "reply_written",
+                    state=state.value if state else "fenced",
+                    queue_ms=round(reply.seconds_queued * 1000),
+                    model_ms=round(model_seconds * 1000),
+                    **_facts(outcome),
+                )
                 return
 
     def _renew_until_ended(self) -> None:
@@ -187,11 +223,12 @@ class ReplyLoop:
                 else:
                     one.stop.request()  # nothing more of it can be stored
             except DependencyDown:
-                log.warning("database_unavailable")
+                self._renewing.unavailable()
                 return
             except Exception:
                 log.exception("lease_not_renewed")
                 return
+            self._renewing.available()
 
     def _sweep_until_stopped(self) -> None:
         swept_at = 0.0
@@ -202,11 +239,12 @@ class ReplyLoop:
                     swept_at = time.monotonic()
                     self._sweep()
                 self._propagate_cancellation()
+                self._sweeping.available()
                 if sweeps:
                     self._forget_old()
                 wait = STOPS_SECONDS
             except DependencyDown:
-                log.warning("database_unavailable")
+                self._sweeping.unavailable()
                 wait = min(max(wait, RETRY_SECONDS) * 2, RETRY_AT_MOST_SECONDS)
             except Exception:
                 log.exception("sweep_failed")
@@ -214,16 +252,19 @@ class ReplyLoop:
 
     def _sweep(self) -> None:
         self._heartbeat.announce()
-        while failed := self._replying.fail_expired():
-            log.info("replies_failed_by_sweeper", count=failed)
+        while expired := self._replying.fail_expired():
+            for ended in expired:
+                reason = ended.failure.value if ended.failure else None
+                log.info("reply_expired", reply_id=str(ended.reply_id), reason=reason)
             self._look.set()
 
     def _forget_old(self) -> None:
-        # On its own: housekeeping that fails or waits keeps nobody's reply from being stopped.
+        # On its own: housekeeping that fails or waits keeps no reply from being stopped.
         try:
             self._replying.purge_expired()
+            self._purging.available()
         except DependencyDown:
-            log.warning("database_unavailable")
+            self._purging.unavailable()
         except Exception:
             log.exception("nothing_forgotten")
 
@@ -242,3 +283,17 @@ class ReplyLoop:
             self._replying.release(reply)
         except DependencyDown:
             log.warning("reply_not_handed_back", reply_id=str(reply.claim.reply_id))
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    """What is logged of an outcome: no text of the user, the model or the provider."""
+    if isinstance(outcome, Answer):
+        return {"model": outcome.model}
+    if isinstance(outcome, AnswerFailed):
+        return {
+            "reason": outcome.reason.value,
+            "provider_status": outcome.status,
+            "model": outcome.model,
+            "asked": outcome.asked,
+        }
+    return {}

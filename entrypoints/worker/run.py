@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 class WorkerParts:
     """What a worker process is made of.
 
-    ``listen(answer_due)`` calls ``answer_due`` for each ring; it returns True when the process was told to stop, False
-    when Redis went away.
+    ``listen(answer_due)`` calls ``answer_due`` for each notification; it returns True when the process was told to
+    stop, False when Redis went away.
     """
 
     replying: ReplyUseCases

@@ -69,7 +69,7 @@ class TestErasure:
         assert problem_of(answer, 503, "dependency_unavailable")["dependency"] == "stripe"
         body_of(asha.get("/user/me"))
 
-    def test_a_guest_erases_nobody(self, guest: Client, asha: Client):
+    def test_a_guest_erases_no_account(self, guest: Client, asha: Client):
         problem_of(guest.send("DELETE", "/user/me"), 401, "token_invalid")
         body_of(asha.get("/user/me"))
 

@@ -530,7 +530,7 @@ def test_the_code_of_another_number_does_not_change_a_password(scenario: Scenari
     assert but_for_the_audit(scenario.house.database.tables) == but_for_the_audit(scenario.before)
 
 
-def test_nobody_guesses_a_code(scenario: Scenario):
+def test_a_code_cannot_be_guessed(scenario: Scenario):
     code = scenario.house.code(ASHA)
     statuses = [
         scenario.guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": guess}).status_code
@@ -574,7 +574,7 @@ HEADERS: Mapping[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=list(HEADERS))
-def test_headers_open_no_door(scenario: Scenario, headers: dict[str, str]):
+def test_headers_grant_no_access(scenario: Scenario, headers: dict[str, str]):
     for path in ("/user/me", "/chatroom", f"/chatroom/{scenario.room}"):
         assert_repelled(scenario, scenario.guest.get(path, headers=headers), {401})
     assert_repelled(scenario, scenario.ravi.get(f"/chatroom/{scenario.room}", headers=headers), {404})

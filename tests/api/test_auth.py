@@ -64,7 +64,7 @@ def test_signing_up_names_each_faulty_field(guest: Client, house: House, body: o
     assert not house.database.tables.users
 
 
-def test_nobody_makes_themselves_pro_or_verified(guest: Client, house: House):
+def test_users_cannot_make_themselves_pro_or_verified(guest: Client, house: House):
     wish = {"tier": "pro", "plan": "Pro", "verifiedAt": "2020-01-01T00:00:00Z", "id": str(UUID(int=7)), "isAdmin": True}
     user = body_of(guest.post("/auth/signup", {"mobileNumber": ASHA, "password": PASSWORD, **wish}), 201)["user"]
     assert user["id"] != wish["id"]
@@ -178,7 +178,7 @@ class TestVerifyingACode:
     def test_each_faulty_field_is_named(self, guest: Client, body: object, faulty: set[str]):
         assert faulty_fields(guest.post("/auth/verify-otp", body)) == faulty
 
-    def test_without_the_store_nobody_logs_in(self, guest: Client, house: House, monkeypatch: pytest.MonkeyPatch):
+    def test_without_the_store_no_user_logs_in(self, guest: Client, house: House, monkeypatch: pytest.MonkeyPatch):
         code = house.code(ASHA)
 
         def down(*_: object) -> None:

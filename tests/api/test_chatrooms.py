@@ -67,7 +67,7 @@ class TestOpening:
         assert faulty_fields(asha.post("/chatroom", body)) == faulty
         assert not house.database.tables.chatrooms
 
-    def test_nobody_opens_a_room_for_another(self, asha: Client, ravi: Client):
+    def test_users_cannot_open_a_room_for_another(self, asha: Client, ravi: Client):
         theirs = body_of(ravi.get("/user/me"))["id"]
         wish = {"userId": theirs, "user_id": theirs, "id": str(UUID(int=7)), "createdAt": "2020-01-01T00:00:00Z"}
         body = body_of(asha.post("/chatroom", {"name": "Mine", **wish}), 201)
@@ -92,7 +92,7 @@ class TestListing:
         ravi.open_room("theirs")
         assert [room["name"] for room in body_of(asha.get("/chatroom"))] == ["three", "two", "one"]
 
-    def test_nobody_has_rooms_at_first(self, asha: Client):
+    def test_a_new_user_has_no_rooms(self, asha: Client):
         answer = asha.get("/chatroom")
         assert body_of(answer) == []
         assert "Link" not in answer.headers

@@ -40,7 +40,7 @@ def test_they_may_ask_first(browser: FlaskClient):
         *(f"{APP}/", f"{APP}, https://evil.example", "https://app.example.com@evil.example", f" {APP}\t"),
     ],
 )
-def test_nobody_elses_pages_may(browser: FlaskClient, origin: str):
+def test_pages_of_other_origins_may_not(browser: FlaskClient, origin: str):
     for method in ("GET", "OPTIONS"):
         answer = browser.open(
             "/user/me", method=method, headers={"Origin": origin, "Access-Control-Request-Method": "GET"}
@@ -51,7 +51,7 @@ def test_nobody_elses_pages_may(browser: FlaskClient, origin: str):
         assert "Origin" in answer.headers["Vary"]  # a cache must not hand one's answer to the other
 
 
-def test_without_a_list_nobody_may(guest: Client):
+def test_without_a_list_no_page_may(guest: Client):
     answer = guest.get("/", headers={"Origin": APP})
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
     assert "Vary" not in answer.headers

@@ -1,10 +1,10 @@
 """/, /health and /problems."""
 
-import pytest
-
+from application.ports.health import Fault, Part
 from domain.errors import DomainError
 from entrypoints.api.problems import HTTP_PROBLEMS, leaves, status_of
 from entrypoints.api.waiting import TooManyWaiting
+from entrypoints.server.server import STOPPING
 from tests.api.client import Client, body_of
 from tests.builders import House
 
@@ -18,23 +18,39 @@ def test_home_says_where_to_go(guest: Client):
 
 
 def test_liveness_asks_for_nothing(guest: Client, house: House):
-    house.database_probe.on = house.redis_probe.on = house.worker_heartbeat.on = False
+    house.probe.faults = dict.fromkeys(Part, Fault.UNREACHABLE)
     assert body_of(guest.get("/health/live")) == {"status": "ok"}
 
 
 def test_ready(guest: Client):
-    assert body_of(guest.get("/health/ready")) == {"status": "ok", "degraded": []}
+    assert body_of(guest.get("/health/ready")) == {"status": "ok", "degraded": [], "reasons": {}}
 
 
-@pytest.mark.parametrize(("probe", "name"), [("redis_probe", "redis"), ("worker_heartbeat", "workers")])
-def test_degraded_is_still_ready(guest: Client, house: House, probe: str, name: str):
-    getattr(house, probe).on = False
-    assert body_of(guest.get("/health/ready")) == {"status": "degraded", "degraded": [name]}
+def test_degraded_is_still_ready(guest: Client, house: House):
+    house.probe.faults = {Part.REDIS: Fault.NO_WRITES, Part.BACKLOG: Fault.HALF_FULL}
+    assert body_of(guest.get("/health/ready")) == {
+        "status": "degraded",
+        "degraded": ["redis", "backlog"],
+        "reasons": {"redis": "no_writes", "backlog": "half_full"},
+    }
 
 
-def test_not_ready_without_the_database(guest: Client, house: House):
-    house.database_probe.on = False
-    assert body_of(guest.get("/health/ready"), 503) == {"status": "unavailable", "degraded": ["database"]}
+def test_not_ready_with_a_read_only_database(guest: Client, house: House):
+    house.probe.faults = {Part.DATABASE: Fault.READ_ONLY}
+    assert body_of(guest.get("/health/ready"), 503) == {
+        "status": "unavailable",
+        "degraded": ["database"],
+        "reasons": {"database": "read_only"},
+    }
+
+
+def test_not_ready_while_the_server_is_about_to_stop(guest: Client):
+    answer = guest.get("/health/ready", environ_overrides={STOPPING: True})
+    assert body_of(answer, 503) == {
+        "status": "unavailable",
+        "degraded": ["server"],
+        "reasons": {"server": "stopping"},
+    }
 
 
 def test_every_problem_is_described(guest: Client):

@@ -221,7 +221,7 @@ class TestResuming:
 class TestSlots:
     """A stream holds no request slot."""
 
-    def test_who_watches_keeps_nobody_from_working(self, asha: Client, path: str, house: House):
+    def test_who_watches_keeps_no_other_request_from_working(self, asha: Client, path: str, house: House):
         app = create_app(house.use_cases)
         client = FlaskClient(app)
         authorization = {"Authorization": f"Bearer {asha.token}"}

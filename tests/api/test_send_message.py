@@ -99,10 +99,10 @@ def test_the_next_day_there_are_prompts_again(asha: Client, house: House):
     assert body_of(asha.say(room), 202)["quota"]["used"] == 1
 
 
-@pytest.mark.parametrize("message", ["m" * 16_000, "\U0001f600" * 16_000, "x"])
-def test_long_messages_are_taken(asha: Client, message: str):
-    # As UTF-8: written with \\u escapes, as some clients do, the longest would be over 64 KB.
-    data = dumps({"message": message}, ensure_ascii=False).encode()
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize("message", ["m" * 16_000, "\U0001f600" * 16_000, "\u0928" * 16_000, "x"])
+def test_long_messages_are_taken_however_the_client_escapes_them(asha: Client, message: str, escaped: bool):
+    data = dumps({"message": message}, ensure_ascii=escaped).encode()
     answer = asha.send("POST", f"{asha.open_room()}/message", data=data, content_type="application/json")
     assert body_of(answer, 202)["message"]["content"] == message
 
@@ -118,7 +118,7 @@ def test_a_body_without_a_message(asha: Client):
     assert faulty_fields(asha.post(f"{asha.open_room()}/message", {"text": "hi"})) == {"message"}
 
 
-def test_nobody_speaks_for_the_bot(asha: Client):
+def test_users_cannot_speak_for_the_bot(asha: Client):
     room = asha.open_room()
     wish = {"role": "bot", "status": "done", "id": str(UUID(int=7)), "userId": str(UUID(int=8)), "quota": {"used": 0}}
     body = body_of(asha.post(f"{room}/message", {"message": "hi", **wish}), 202)

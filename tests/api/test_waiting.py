@@ -53,7 +53,7 @@ def test_a_poll_without_a_wait_takes_no_place(asha: Client, poll: str, house: Ho
         assert client.get(path, headers=with_token(asha)).status_code == 200
 
 
-def test_a_message_is_accepted_although_nobody_may_wait_for_its_reply(asha: Client, house: House):
+def test_a_message_is_accepted_although_no_request_may_wait_for_its_reply(asha: Client, house: House):
     room = asha.open_room()
     headers = {**with_token(asha), "Prefer": "wait=20"}
     sent = client_with(house, waiting=0).post(f"{room}/message", json={"message": "hi"}, headers=headers)

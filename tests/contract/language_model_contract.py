@@ -158,6 +158,9 @@ class LanguageModelContract(ABC):
         failure = failure_of(model)
         assert failure.reason is reason
         assert failure.asked
+        assert failure.model == MODEL
+        if outcome.kind == "error":
+            assert failure.status == outcome.status
         assert failure.__cause__ is None
         assert len(server.calls) == 1
 
@@ -214,7 +217,7 @@ class LanguageModelContract(ABC):
     def test_no_time_is_no_answer(self, model: LanguageModel, within: timedelta):
         assert failure_of(model, within=within).reason is FailureReason.MODEL_UNREACHABLE
 
-    def test_stopped_before_it_begins_nobody_is_asked(self, server: FakeGemini, model: LanguageModel):
+    def test_stopped_before_it_begins_no_model_is_asked(self, server: FakeGemini, model: LanguageModel):
         stop = Stop()
         stop.request()
         with pytest.raises(AnswerStopped):

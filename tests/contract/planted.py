@@ -1,4 +1,4 @@
-"""What somebody who can write to Redis might name in a job of their own."""
+"""What a client that can write to Redis might name in a job of their own."""
 
 from pathlib import Path
 

@@ -107,7 +107,7 @@ class BillingWorkContract:
         assert take() == []
         write(world, lambda work: work.billing.customers.reconcile_again(users[3]))
         assert take() == [users[3]]
-        since = datetime.now(UTC) + timedelta(hours=1)  # somebody's clock is ahead
+        since = datetime.now(UTC) + timedelta(hours=1)  # a clock that is ahead
         assert len(take() + take() + take()) == 5
         assert take() == []
 
@@ -183,7 +183,7 @@ class BillingWorkContract:
         with world.unit_of_work() as work:
             assert work.billing.subscriptions.get(user.id) == (RECORD, 2)
 
-    def test_nothing_is_kept_of_somebody_who_is_gone(self, world: World) -> None:
+    def test_nothing_is_kept_of_an_erased_user(self, world: World) -> None:
         with world.unit_of_work() as work:
             assert not work.billing.subscriptions.put(UserId(uuid4()), RECORD, over=0)
 
@@ -344,7 +344,7 @@ class BillingWorkContract:
         assert ledger.days(user.id, days=1) == []
         assert len(ledger.days(user.id, days=2)) == 1
 
-    def test_the_ledger_tells_what_there_is_on_somebody(self, world: World, ledger: Ledger) -> None:
+    def test_the_ledger_tells_what_there_is_on_a_user(self, world: World, ledger: Ledger) -> None:
         user = world.user()
         empty = ledger.billing_file(user.id)
         assert (empty.customer_id, empty.record, empty.version) == (None, None, 0)

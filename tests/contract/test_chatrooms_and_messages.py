@@ -142,7 +142,7 @@ class MessagesContract:
         first = world.ask(room)
         assert world.finish(world.claim_one().claim, Answer("Because.", "scripted"))
 
-        def ask_again_unless_somebody_has() -> ReplyId | None:
+        def ask_again_unless_another_has() -> ReplyId | None:
             with world.unit_of_work() as work:
                 found = work.messages.of(room.user_id, first.message_id)
                 assert found is not None
@@ -154,7 +154,7 @@ class MessagesContract:
                 work.commit()
             return reply.id
 
-        added = [reply_id for reply_id in together([ask_again_unless_somebody_has] * THREADS) if reply_id]
+        added = [reply_id for reply_id in together([ask_again_unless_another_has] * THREADS) if reply_id]
         entry = world.reader.entry(room.user_id, first.message_id)
         assert entry is not None
         assert list(entry.replies) == [first.id, *added]

@@ -116,7 +116,7 @@ class LeavingContract:
             work.commit()
         assert (set(named), len(named)) == (replies, 3)
 
-    def test_replies_that_nobody_can_be_hearing_any_more_are_counted_and_not_named(self, world: World) -> None:
+    def test_replies_that_can_have_no_listener_are_counted_and_not_named(self, world: World) -> None:
         user = world.user()
         room = world.room(user)
         world.end_three(room)
@@ -150,7 +150,7 @@ class LeavingContract:
         with world.unit_of_work() as work, pytest.raises(TokenInvalid):
             work.chatrooms.add(a_room(user))
 
-    def test_a_reply_that_was_being_written_is_nobodys(self, world: World) -> None:
+    def test_a_reply_that_was_being_written_is_of_no_user(self, world: World) -> None:
         user = world.user()
         world.ask(world.room(user))
         claimed = world.claim_one()
@@ -246,7 +246,7 @@ class LeavingContract:
         assert (message["content"], message["createdAt"]) == ("Why?", MOMENT)
         assert "password" not in repr(records).lower()
 
-    def test_of_nobody_it_is_empty(self, world: World, export: Export) -> None:
+    def test_of_an_unknown_user_it_is_empty(self, world: World, export: Export) -> None:
         assert list(export(UserId(new_id()))) == []
 
     def test_of_who_has_nothing_it_is_the_account(self, world: World, export: Export) -> None:
@@ -325,7 +325,7 @@ def leads_to_users() -> set[str]:
 
 
 def test_no_table_with_a_users_id_is_forgotten() -> None:
-    assert leads_to_users() == set(ERASURES), "whoever leaves must be erased from every table: adapters/sql/erasure.py"
+    assert leads_to_users() == set(ERASURES), "an account must be erased from every table: adapters/sql/erasure.py"
 
 
 def test_memory_forgets_no_table_either() -> None:
@@ -335,7 +335,7 @@ def test_memory_forgets_no_table_either() -> None:
 
 
 def test_no_table_is_missing_from_the_export() -> None:
-    # Digests of tokens and of requests are no use to anybody. Whoever adds a table says here under which type it is
+    # Digests of tokens and of requests are of no use to a reader. A new table is entered here under which type it is
     # exported.
     exported = {
         "users": "account",

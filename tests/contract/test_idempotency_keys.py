@@ -149,7 +149,7 @@ class TestSqlIdempotencyKeys(IdempotencyKeysContract):
             for fingerprint in (BODY, OTHER_BODY):
                 with pytest.raises(IdempotencyKeyInUse):
                     recall(real_world, reply.user_id, fingerprint=fingerprint)
-            # Nobody else's.
+            # Not of another user.
             assert recall(real_world, reply.user_id, "another") is None
             assert recall(real_world, other.id) is None
         assert recall(real_world, reply.user_id) is None

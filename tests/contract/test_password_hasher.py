@@ -142,7 +142,7 @@ def cost_of(salt: bytes) -> int:
 
 
 class TestWorkOfBcrypt:
-    """What is refused takes the same rounds, whoever has an account, and whenever they last logged in."""
+    """A refusal takes the same rounds, with or without an account, and whenever its user last logged in."""
 
     @pytest.fixture
     def rounds(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:

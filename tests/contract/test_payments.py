@@ -130,7 +130,7 @@ class PaymentsContract:
         another = provider.payments.open_checkout(replace(order, attempt_id=uuid4()), customer)
         assert another.id != made[0].id
 
-    def test_there_is_no_checkout_that_nobody_opened(self, provider: Provider) -> None:
+    def test_there_is_no_checkout_that_was_not_opened(self, provider: Provider) -> None:
         assert provider.payments.checkout(CheckoutId("cs_test_invented")) is None
 
     def test_a_checkout_that_is_paid_is_a_subscription(self, provider: Provider) -> None:
@@ -225,7 +225,7 @@ class PaymentsContract:
         assert len(urls) == 2
         assert all(url.startswith("https://") for url in urls)
 
-    def test_an_unknown_customer_is_a_fault_and_not_somebody_without_subscriptions(self, provider: Provider) -> None:
+    def test_an_unknown_customer_is_a_fault_and_not_a_customer_without_subscriptions(self, provider: Provider) -> None:
         stranger = CustomerId("cus_of_another_account")
         for action in (
             lambda: provider.payments.subscriptions_of(stranger),
@@ -353,7 +353,7 @@ class TestStripePayments(PaymentsContract):
             provider.payments.subscriptions_of(customer, hurry=True)
         assert datetime.now(UTC) - began < timedelta(seconds=2.9)
 
-    def test_nobody_listens(self) -> None:
+    def test_no_server_listens(self) -> None:
         payments = StripePayments(api_key=KEY, base_url="http://127.0.0.1:9")
         with pytest.raises(DependencyDown):
             payments.subscriptions_of(CustomerId("cus_1"), hurry=True)

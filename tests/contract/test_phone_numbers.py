@@ -64,7 +64,7 @@ def test_the_sources_example_is_a_number(read: ReadPhoneNumber) -> None:
 
 
 @pytest.mark.parametrize("text", ["5555555555", "+1 555 555 5555", "1111111111"])
-def test_what_is_possible_and_assigned_to_nobody_is_for_development(text: str) -> None:
+def test_what_is_possible_and_not_assigned_is_for_development(text: str) -> None:
     assert IN_DEVELOPMENT(text).e164.endswith(text.replace(" ", "")[-10:])
     with pytest.raises(InvalidValue):
         IN_PRODUCTION(text)

@@ -1,4 +1,4 @@
-"""The contract of the reader: what the doors ask."""
+"""The contract of the reader: the queries of the entry points."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ class ReaderContract:
             user.id, user.phone.e164, "Ünï 👩🏽‍🚀", None, user.created_at, Plan.BASIC, DailyQuota(world.today(), 2, 5)
         )
 
-    def test_a_profile_of_nobody_is_none(self, world: World) -> None:
+    def test_a_profile_of_an_unknown_user_is_none(self, world: World) -> None:
         world.user()
         assert world.reader.profile(UserId(new_id()), allowances=ALLOWANCES) is None
 
@@ -122,7 +122,7 @@ class ReaderContract:
         rooms = []
         for number in range(7):
             rooms.append(world.room(user, name=f"room {number} 🌈", updated_at=MOMENT + timedelta(days=1)))
-            world.room()  # somebody else's
+            world.room()  # of another user
         expected = [ChatroomSummary(room.id, room.name, MOMENT, MOMENT + timedelta(days=1)) for room in reversed(rooms)]
 
         first = world.reader.rooms(user.id, limit=3, before=None)
@@ -403,17 +403,19 @@ class ReaderContract:
         world.claim_one()
         ask("queued")
         now = ask("now")
-        assert list(world.reader.history(room.id, before=now.message_id, turns=50)) == [Exchange("answered", "yes")]
-        # They do not count as turns either.
-        assert list(world.reader.history(room.id, before=now.message_id, turns=1)) == [Exchange("answered", "yes")]
+        history = list(world.reader.history(room.id, before=now.message_id, turns=50))
+        assert history == [Exchange("stopped", "half an ans"), Exchange("answered", "yes")]
+        # The others do not count as turns either.
+        assert list(world.reader.history(room.id, before=now.message_id, turns=2)) == history
 
-    def test_history_has_the_newest_reply_of_a_message_or_none(self, world: World) -> None:
+    def test_history_has_the_newest_finished_reply_of_a_message(self, world: World) -> None:
         room = world.room()
         first = world.ask(room)
         assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
         world.ask_again(first)
         now = MessageId(new_id())
-        assert list(world.reader.history(room.id, before=now, turns=50)) == []
+        answered = [Exchange("Why?", "The first answer")]
+        assert list(world.reader.history(room.id, before=now, turns=50)) == answered
         assert world.finish(world.claim_one().claim, Answer("The second answer", "scripted"))
         assert list(world.reader.history(room.id, before=now, turns=50)) == [Exchange("Why?", "The second answer")]
 

@@ -54,7 +54,7 @@ class TestHmacRefreshTokens(RefreshTokensContract):
     def tokens(self) -> RefreshTokens:
         return HmacRefreshTokens(b"k" * 32)
 
-    def test_without_the_key_nobody_knows_the_next(self, tokens: RefreshTokens) -> None:
+    def test_without_the_key_the_next_is_unknown(self, tokens: RefreshTokens) -> None:
         token = tokens.first()
         assert HmacRefreshTokens(b"x" * 32).after(token) != tokens.after(token)
 

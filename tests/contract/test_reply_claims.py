@@ -146,7 +146,7 @@ class ClaimsContract:
         answered: dict[ChatroomId, list[ReplyId]] = defaultdict(list)
 
         def work_until_all_is_answered() -> None:
-            # Each round answers at least one, whoever does it.
+            # Each round answers at least one, in either thread.
             for _ in range(2_000):
                 for reply in world.claim(limit=2):
                     answered[room_of[reply.claim.reply_id]].append(reply.claim.reply_id)

@@ -75,7 +75,7 @@ class OutcomesContract:
         assert world.reply(reply.id) == RUNNING
         assert world.finish(claim)
 
-    def test_late_is_good_enough_while_nobody_else_was_given_it(self, world: World) -> None:
+    def test_late_is_good_enough_while_it_was_not_claimed_again(self, world: World) -> None:
         reply = world.ask(world.room())
         claim = world.claim_one().claim
         world.pass_time(A_LEASE)
@@ -217,27 +217,27 @@ class OutcomesContract:
         charges = together([lambda: world.fail(claim)] * THREADS)
         assert [charge for charge in charges if charge is not None] == [Charge(room.user_id, reply.charged_on)]
 
-    # What nobody may try any more
+    # Expired replies
 
-    def test_queued_past_its_deadline_is_hopeless(self, world: World) -> None:
+    def test_queued_past_its_deadline_is_expired(self, world: World) -> None:
         room = world.room()
         reply = world.ask(room)
         assert world.fail_expired() == []
         world.pass_time(A_DEADLINE)
-        assert world.fail_expired() == [ended_in(0, reply)]
+        assert world.fail_expired() == [ended_in(0, reply, FailureReason.DEADLINE_EXCEEDED)]
         assert world.reply(reply.id) == ReplyFacts(
             ReplyState.FAILED, 0, leased=False, content=None, failure=FailureReason.DEADLINE_EXCEEDED, finished=True
         )
         assert world.fail_expired() == []
 
-    def test_running_is_hopeless_only_when_its_lease_has_run_out(self, world: World) -> None:
+    def test_running_is_expired_only_when_its_lease_has_run_out(self, world: World) -> None:
         room = world.room()
         reply = world.ask(room, policy=replace(POLICY, deadline=timedelta(seconds=30)))
         claim = world.claim_one().claim
         world.pass_time(timedelta(seconds=31))  # past the deadline, and the worker still holds its lease
         assert world.fail_expired() == []
         world.pass_time(A_LEASE)
-        assert world.fail_expired() == [ended_in(1, reply)]
+        assert world.fail_expired() == [ended_in(1, reply, FailureReason.DEADLINE_EXCEEDED)]
         assert world.reply(reply.id).failure is FailureReason.DEADLINE_EXCEEDED
         assert not world.finish(claim)
 
@@ -249,10 +249,10 @@ class OutcomesContract:
             world.claim_one()
             assert world.fail_expired() == []
             world.pass_time(A_LEASE)
-        assert world.fail_expired() == [ended_in(POLICY.max_attempts, reply)]
+        assert world.fail_expired() == [ended_in(POLICY.max_attempts, reply, FailureReason.ATTEMPTS_EXHAUSTED)]
         assert world.reply(reply.id).failure is FailureReason.ATTEMPTS_EXHAUSTED
 
-    def test_a_hopeless_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
+    def test_an_expired_one_no_longer_holds_back_the_later_ones(self, world: World) -> None:
         room = world.room()
         world.ask(room, policy=replace(POLICY, deadline=timedelta(seconds=30)))
         second = world.ask(room)
@@ -270,7 +270,7 @@ class OutcomesContract:
 
     def test_many_sweepers_return_each_charge_once(self, world: World) -> None:
         rooms = [world.room() for _ in range(40)]
-        due = {ended_in(0, world.ask(room)) for room in rooms}
+        due = {ended_in(0, world.ask(room), FailureReason.DEADLINE_EXCEEDED) for room in rooms}
         world.pass_time(A_DEADLINE)
 
         def sweep() -> list[EndedReply]:

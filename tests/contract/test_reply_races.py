@@ -147,7 +147,7 @@ def erase(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:
 
 @pytest.mark.parametrize("take_away", [remove, erase])
 class TestTakenAway:
-    """Of what goes with a chatroom or a user no reply is unnamed, and nobody waits for each other."""
+    """Of what goes with a chatroom or a user no reply is unnamed, and there is no deadlock."""
 
     def test_what_is_asked_again_meanwhile_is_named(self, real_world: SqlWorld, take_away: TakeAway) -> None:
         room = real_world.room()

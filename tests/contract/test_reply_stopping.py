@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.replies import Charge, Claim, EndedReply, ReplyId, ReplyState
+from domain.replies import Charge, Claim, EndedReply, FailureReason, ReplyId, ReplyState
 from tests.concurrency import together
 from tests.contract.world import (
     A_DEADLINE,
@@ -36,7 +36,7 @@ class StoppingContract:
         assert world.to_be_stopped([reply.id]) == set()
         assert ids(world.claim()) == [second.id]
         world.pass_time(A_DEADLINE)
-        assert world.fail_expired() == [ended_in(1, second)]
+        assert world.fail_expired() == [ended_in(1, second, FailureReason.DEADLINE_EXCEEDED)]
 
     def test_a_postponed_one_is_cancelled_at_once(self, world: World) -> None:
         reply = world.ask(world.room())

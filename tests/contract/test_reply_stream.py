@@ -1,4 +1,4 @@
-"""The contract of the way that chunks take, from the worker that writes a reply to whoever listens."""
+"""The contract of the stream that carries chunks from the worker that writes a reply to its listeners."""
 
 import threading
 import time
@@ -36,7 +36,7 @@ PATIENCE = 30.0
 
 @pytest.fixture
 def reply_id() -> ReplyId:
-    """A reply that nobody has written to yet."""
+    """A reply without chunks yet."""
     return ReplyId(new_id())
 
 
@@ -374,7 +374,7 @@ class TestRedisReplyStream(ReplyStreamContract):
             tell(publisher, replies[0], ["again"], generation=2)
             assert hear(one)[-1].end == Position(2, 5)
 
-    def test_what_nobody_listens_to_any_more_is_unsubscribed(self, subscriber: ReplySubscriber, redis: Redis) -> None:
+    def test_a_channel_without_listeners_is_unsubscribed(self, subscriber: ReplySubscriber, redis: Redis) -> None:
         one, other = ReplyId(new_id()), ReplyId(new_id())
         with listening(subscriber, one):
             with listening(subscriber, other), listening(subscriber, one):

@@ -25,7 +25,7 @@ class SessionsContract:
         assert principal == Principal(user.id, session.id, method, session.started_at)
         assert principal.started_at.utcoffset() == timedelta(0)
 
-    def test_one_that_never_was_belongs_to_nobody(self, world: World) -> None:
+    def test_one_that_never_was_belongs_to_no_user(self, world: World) -> None:
         begin_session(world, world.user())
         assert world.reader.principal(SessionId(new_id())) is None
 

@@ -139,7 +139,7 @@ def test_anything_else_was_not_sent(provider: Provider, delivery_to: Callable[[s
 
 @BOTH
 @pytest.mark.parametrize(("down", "surely"), [(closed_port, True), (black_hole, False)])
-def test_nobody_there(
+def test_no_server_there(
     delivery_to: Callable[[str], OtpDelivery], down: Callable[[], AbstractContextManager[str]], surely: bool
 ) -> None:
     with down() as url:

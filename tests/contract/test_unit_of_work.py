@@ -84,7 +84,7 @@ class UnitOfWorkContract:
         with world.unit_of_work() as work:
             assert work.users.get(newcomer.id) is None
 
-    def test_it_sees_its_own_writes_and_nobody_else_does(self, world: World) -> None:
+    def test_only_it_sees_its_own_writes(self, world: World) -> None:
         user = a_user()
         with world.unit_of_work() as work:
             work.users.add(user)

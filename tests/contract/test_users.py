@@ -41,7 +41,7 @@ class UsersContract:
         assert found is not None
         assert found.created_at == MOMENT
 
-    def test_nobody_is_found_where_nobody_is(self, world: World) -> None:
+    def test_an_unknown_user_is_not_found(self, world: World) -> None:
         world.user()
         with world.unit_of_work() as work:
             assert work.users.get(UserId(new_id())) is None
@@ -50,7 +50,7 @@ class UsersContract:
     def test_a_number_has_one_account(self, world: World) -> None:
         first = world.user()
         with pytest.raises(PhoneTaken), world.unit_of_work() as work:
-            work.users.add(a_user(phone=first.phone, name="somebody else"))
+            work.users.add(a_user(phone=first.phone, name="another"))
         with world.unit_of_work() as work:
             assert work.users.by_phone(first.phone) == first
 

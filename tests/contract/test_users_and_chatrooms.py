@@ -75,7 +75,7 @@ class ChangesContract:
             work.commit()
         assert (set(named), len(named), list(nothing)) == (replies, 3, [])
 
-    def test_of_the_replies_only_those_are_named_that_somebody_may_still_be_hearing(self, world: World) -> None:
+    def test_of_the_replies_only_those_are_named_that_may_still_have_listeners(self, world: World) -> None:
         room = world.room()
         world.end_three(room)
         world.pass_time(STREAM_GONE_AFTER + timedelta(seconds=1))
@@ -114,7 +114,7 @@ class ChangesContract:
                 work.users.set_profile(UserId(new_id()), name="Nobody", email=None)
                 work.commit()
         except KeyError:
-            pass  # in memory: a story looks first, under the lock
+            pass  # in memory: the use case looks first, under the lock
         with world.unit_of_work() as work:
             assert work.users.get(user.id) == user
 

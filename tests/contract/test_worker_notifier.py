@@ -1,4 +1,4 @@
-"""The contract of the doorbell, and what a planted job cannot do."""
+"""The contract of the worker notifier, and what a planted job cannot do."""
 
 import os
 import signal
@@ -22,20 +22,20 @@ from tests.contract import planted
 from tests.redis_doubles import DOWN, closed_port
 
 
-class JobQueueContract:
-    def test_rings_and_never_raises(self, worker_notifier: WorkerNotifier, rings: Callable[[], int]) -> None:
-        assert rings() == 0
+class WorkerNotifierContract:
+    def test_notifies_and_never_raises(self, worker_notifier: WorkerNotifier, notifications: Callable[[], int]) -> None:
+        assert notifications() == 0
         worker_notifier.notify()
-        assert rings() >= 1
+        assert notifications() >= 1
 
 
-class TestMemoryJobQueue(JobQueueContract):
+class TestMemoryWorkerNotifier(WorkerNotifierContract):
     @pytest.fixture
     def worker_notifier(self) -> MemoryWorkerNotifier:
         return MemoryWorkerNotifier()
 
     @pytest.fixture
-    def rings(self, worker_notifier: MemoryWorkerNotifier) -> Callable[[], int]:
+    def notifications(self, worker_notifier: MemoryWorkerNotifier) -> Callable[[], int]:
         return lambda: worker_notifier.notified
 
 
@@ -47,7 +47,7 @@ class Listener:
         self.heard = 0
 
     def listen(self, *, until: int, meanwhile: Callable[[], object] | None = None) -> bool:
-        """Listen for ``until`` rings; ``meanwhile`` runs in a thread once we listen. What ``listen`` returned."""
+        """Listen for so many notifications; ``meanwhile`` runs in a thread once we listen. What ``listen`` returned."""
 
         def answer_due() -> None:
             self.heard += 1
@@ -67,7 +67,7 @@ class Listener:
         return stopped
 
 
-class TestRqJobQueue(JobQueueContract):
+class TestRqWorkerNotifier(WorkerNotifierContract):
     @pytest.fixture
     def redis(self, clean_redis: str) -> Iterator[Redis]:
         with connect(clean_redis) as redis:
@@ -78,7 +78,7 @@ class TestRqJobQueue(JobQueueContract):
         return RqWorkerNotifier(redis)
 
     @pytest.fixture
-    def rings(self, redis: Redis) -> Callable[[], int]:
+    def notifications(self, redis: Redis) -> Callable[[], int]:
         return lambda: int(redis.llen(f"rq:queue:{QUEUE}"))
 
     @pytest.fixture
@@ -91,43 +91,43 @@ class TestRqJobQueue(JobQueueContract):
 
     @pytest.fixture
     def rq_queue(self, redis: Redis) -> Queue:
-        """RQ's own queue of the same name, as somebody else would write to it."""
+        """RQ's own queue of the same name, as another program would write to it."""
         return Queue(QUEUE, connection=redis, serializer=JSONSerializer)
 
-    def test_a_ring_wakes_whoever_listens(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
+    def test_a_notification_wakes_a_listener(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
         assert subscriber.listen(until=1, meanwhile=worker_notifier.notify)
         assert subscriber.heard == 1
 
-    def test_a_ring_waits_for_whoever_comes(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
+    def test_a_notification_waits_for_a_listener(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
         worker_notifier.notify()
         assert subscriber.listen(until=1)
 
-    def test_it_rings_again_and_again(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
-        def ring_when_it_was_heard() -> None:
+    def test_every_later_notification_is_heard_too(self, worker_notifier: WorkerNotifier, subscriber: Listener) -> None:
+        def notify_when_it_was_heard() -> None:
             worker_notifier.notify()
             assert eventually(lambda: subscriber.heard == 1)
             worker_notifier.notify()
             assert eventually(lambda: subscriber.heard == 2)
             worker_notifier.notify()
 
-        assert subscriber.listen(until=3, meanwhile=ring_when_it_was_heard)
+        assert subscriber.listen(until=3, meanwhile=notify_when_it_was_heard)
         assert subscriber.heard == 3
 
-    def test_rings_that_nobody_has_answered_are_one(
-        self, worker_notifier: WorkerNotifier, rings: Callable[[], int]
+    def test_unanswered_notifications_are_one(
+        self, worker_notifier: WorkerNotifier, notifications: Callable[[], int]
     ) -> None:
         for _ in range(10):
             worker_notifier.notify()
-        assert rings() == 1
+        assert notifications() == 1
 
-    def test_rings_of_many_at_once_are_few(
-        self, worker_notifier: WorkerNotifier, rings: Callable[[], int], redis: Redis
+    def test_notifications_of_many_at_once_are_few(
+        self, worker_notifier: WorkerNotifier, notifications: Callable[[], int], redis: Redis
     ) -> None:
         together([worker_notifier.notify] * 16)
-        assert 1 <= rings() <= 16
+        assert 1 <= notifications() <= 16
         assert redis.scard("rq:queues") == 1
 
-    def test_an_answered_ring_leaves_nothing_behind(
+    def test_an_answered_notification_leaves_nothing_behind(
         self, worker_notifier: WorkerNotifier, subscriber: Listener, redis: Redis
     ) -> None:
         worker_notifier.notify()
@@ -150,9 +150,9 @@ class TestRqJobQueue(JobQueueContract):
         assert listen(connect_for_rq(clean_redis), answer_due=answer_due)
         assert heard == 2
 
-    # A ring carries no data, and whoever can write to Redis cannot make a worker run anything else.
+    # A notification carries no data, and a client that can write to Redis cannot make a worker run anything else.
 
-    def test_a_ring_says_nothing_of_anybody(self, worker_notifier: WorkerNotifier, rq_queue: Queue) -> None:
+    def test_a_notification_names_no_user(self, worker_notifier: WorkerNotifier, rq_queue: Queue) -> None:
         worker_notifier.notify()
         (job,) = rq_queue.jobs
         assert (job.func_name, list(job.args), job.kwargs, job.description) == (ANSWER_DUE, [], {}, ANSWER_DUE)
@@ -205,12 +205,12 @@ class TestRqJobQueue(JobQueueContract):
 
 
 @pytest.mark.parametrize("down", DOWN)
-def test_without_redis_a_ring_is_lost_and_nothing_else(down: Callable[[], AbstractContextManager[str]]) -> None:
+def test_without_redis_a_notification_is_lost_and_nothing_else(down: Callable[[], AbstractContextManager[str]]) -> None:
     with down() as url, connect(url) as redis:
         RqWorkerNotifier(redis).notify()
 
 
-def test_without_redis_nobody_listens_and_is_not_told_to_stop() -> None:
+def test_without_redis_listening_ends_without_a_request_to_stop() -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with closed_port() as url:
         assert not listen(connect_for_rq(url), answer_due=lambda: None)

@@ -189,14 +189,14 @@ class World(ABC):
         assert self.stop(self.claim_one().claim)
 
     def fail_expired(self, limit: int = 100) -> list[EndedReply]:
-        """Fail what nobody may try any more; what was ended."""
+        """Fail expired replies; what was ended."""
         with self.unit_of_work() as work:
             ended = list(work.replies.fail_expired(limit=limit, policy=POLICY))
             work.commit()
         return ended
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> set[ReplyId]:
-        """Which of these somebody wants stopped."""
+        """Which of these are to be stopped."""
         with self.unit_of_work() as work:
             return set(work.replies.to_be_stopped(reply_ids))
 
@@ -228,13 +228,13 @@ def ids(claimed: Collection[ClaimedReply]) -> list[ReplyId]:
     return [reply.claim.reply_id for reply in claimed]
 
 
-def ended_in(generation: int, reply: QueuedReply) -> EndedReply:
-    """That a reply was ended in its ``run``, and what it had cost."""
-    return EndedReply(reply.id, generation, Charge(reply.user_id, reply.charged_on))
+def ended_in(generation: int, reply: QueuedReply, failure: FailureReason | None = None) -> EndedReply:
+    """That a reply was ended in its ``run``, why, and what it had cost."""
+    return EndedReply(reply.id, generation, failure, Charge(reply.user_id, reply.charged_on))
 
 
 def a_user(**changes: Any) -> User:
-    """A user nobody has stored yet, with a number of their own."""
+    """A user that is not stored yet, with a number of their own."""
     user = User(
         id=UserId(new_id()),
         phone=PhoneNumber(f"+91{next(_phones)}"),
@@ -248,20 +248,20 @@ def a_user(**changes: Any) -> User:
 
 
 def a_session(user: User, **changes: Any) -> Session:
-    """A login that nobody has stored yet."""
+    """A login that is not stored yet."""
     now = datetime.now(UTC)
     session = Session(SessionId(new_id()), user.id, LoginMethod.OTP, now, now + timedelta(days=1))
     return replace(session, **changes)
 
 
 def a_room(user: User, **changes: Any) -> Chatroom:
-    """A chatroom nobody has stored yet."""
+    """A chatroom that is not stored yet."""
     room = Chatroom(ChatroomId(new_id()), user.id, "Physics", None, MOMENT, MOMENT)
     return replace(room, **changes)
 
 
 def a_message(room: Chatroom, text: str = "Why?", **changes: Any) -> Message:
-    """A message nobody has stored yet."""
+    """A message that is not stored yet."""
     message = Message(MessageId(new_id()), room.id, room.user_id, text, MOMENT)
     return replace(message, **changes)
 
@@ -269,7 +269,7 @@ def a_message(room: Chatroom, text: str = "Why?", **changes: Any) -> Message:
 def a_reply(
     message: Message, charged_on: date, *, plan: Plan = Plan.BASIC, policy: ReplyPolicy = POLICY
 ) -> QueuedReply:
-    """A reply to a message that nobody has stored yet."""
+    """A reply to a message that is not stored yet."""
     quota = DailyQuota(charged_on, used=1, limit=ALLOWANCES[plan].daily_prompts, plan=plan)
     return QueuedReply.to(message, id=ReplyId(new_id()), quota=quota, at=message.created_at, policy=policy)
 

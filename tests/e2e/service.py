@@ -44,7 +44,7 @@ def until(what: str, condition: Callable[[], T | None]) -> T:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it still does anything (one that nobody has reaped yet does not)."""
+    """Whether it still does anything (a zombie does not)."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -81,7 +81,7 @@ class Service:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.secrets: set[str] = set()
-        """What people told the service or were told by it, and nobody else may learn."""
+        """What people told the service or were told by it, and no other may learn."""
         self.messages: set[str] = set()
         """Those of the secrets that people wrote to the model."""
         self._settings = settings
@@ -102,8 +102,10 @@ class Service:
         assert self.said().count("ready after") > before, self.said()
         ports = dict(re.findall(r"(postgres|valkey) is ready on 127\.0\.0\.1:(\d+)", self.said()))
         binaries = find_binaries()
-        self.database_url = Postgres(binaries, self.data_dir).url(int(ports["postgres"]))
-        self.redis_url = Valkey(binaries, self.data_dir).url(int(ports["valkey"]))
+        self.database_url = self._settings.get("DATABASE_URL") or Postgres(binaries, self.data_dir).url(
+            int(ports["postgres"])
+        )
+        self.redis_url = self._settings.get("REDIS_URL") or Valkey(binaries, self.data_dir).url(int(ports["valkey"]))
         return self
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -138,9 +140,11 @@ class Service:
 
     def another_worker(self) -> psutil.Popen:
         """A second worker beside the supervisor's own, with the same settings."""
-        worker = self._spawn("worker", DATABASE_URL=self.database_url, REDIS_URL=self.redis_url)
-        self._helpers.append(worker)
-        return worker
+        return self._another("worker")
+
+    def another_web(self, **settings: str) -> psutil.Popen:
+        """A second web process beside the supervisor's own, with the same settings but for those that are given."""
+        return self._another("web", **settings)
 
     # Its processes.
 
@@ -197,11 +201,13 @@ class Service:
         files = sorted((self.data_dir / "logs").iterdir())
         return "\n".join([self.said(), *(file.read_text(errors="replace") for file in files)])
 
-    def http(self, token: str | None = None) -> httpx.Client:
+    def http(self, token: str | None = None, base: str | None = None) -> httpx.Client:
         """A client of the API; ``close`` closes it."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # Without TLS to verify it need not read all certificates first, which takes longer than most requests.
-        client = httpx.Client(base_url=self.base, headers=headers, timeout=PATIENCE, trust_env=False, verify=False)
+        client = httpx.Client(
+            base_url=base or self.base, headers=headers, timeout=PATIENCE, trust_env=False, verify=False
+        )
         self._clients.callback(client.close)
         return client
 
@@ -234,18 +240,24 @@ class Service:
 
     # Within.
 
-    def _spawn(self, command: str, **urls: str) -> psutil.Popen:
+    def _another(self, command: str, **settings: str) -> psutil.Popen:
+        process = self._spawn(command, DATABASE_URL=self.database_url, REDIS_URL=self.redis_url, **settings)
+        self._helpers.append(process)
+        return process
+
+    def _spawn(self, command: str, **settings: str) -> psutil.Popen:
         # Nothing of the developer's own settings, and no .env: the working directory is another one.
         ours = {variable.name for variable in VARIABLES}
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         environment |= {"PYTHONPATH": str(ROOT), "DATA_DIR": str(self.data_dir), "PORT": str(self.port)}
+        environment["WORKER_GRACE_SECONDS"] = "3"  # nobody waits for the models that hang here
         line = [sys.executable, "-m", "entrypoints.cli", command]
         with self._output.open("ab") as output:
             return psutil.Popen(
                 # Should pytest itself be killed, this ends as well.
                 launch.command_line(line, death_signal=signal.SIGTERM),
                 cwd=self.data_dir.parent,
-                env=environment | self._settings | urls,
+                env=environment | self._settings | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -263,7 +275,7 @@ def running(directory: Path, **settings: str) -> Iterator[Service]:
 
 
 class Person:
-    """Somebody with a phone number of their own who uses a service over HTTP, a room of theirs at hand."""
+    """A user with a phone number of their own who uses a service over HTTP, a room of theirs at hand."""
 
     def __init__(self, service: Service) -> None:
         self.number = f"+9198765{next(_people):05d}"

@@ -4,7 +4,7 @@
 
 Clients keep a ledger of every request with an Idempotency-Key and repeat what they got no answer to. What must hold in
 the end: each accepted message has exactly one reply or one clear failure; no key was accepted twice; the quota is what
-was answered; each answer is that of its own prompt; whoever watched saw all of it; what people stopped is stopped, and
+was answered; each answer is that of its own prompt; each watcher saw all of it; what people stopped is stopped, and
 keeps what there was of it; clients saw 2xx, 409, 429, 503 or a cut connection, and no more.
 """
 
@@ -86,7 +86,7 @@ class Sender(Thread):
         try:
             self._send_until_calm()
         except Exception as broken_promise:
-            # In a thread nobody would hear of it.
+            # A failed assertion in a thread would not fail the test.
             self._ledger.complaints.append(f"{type(broken_promise).__name__}: {broken_promise}")
             raise
 

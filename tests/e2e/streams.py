@@ -1,4 +1,4 @@
-"""Somebody who watches a reply being written, over HTTP."""
+"""A client that watches a reply being written, over HTTP."""
 
 import json
 from collections.abc import Iterator

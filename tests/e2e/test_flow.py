@@ -140,7 +140,7 @@ def test_where_to_look(service):
         home = http.get("/").json()
         assert home["message"] == "Home Route"
         assert http.get("/health/live").json() == {"status": "ok"}
-        assert http.get("/health/ready").json() == {"status": "ok", "degraded": []}
+        assert http.get("/health/ready").json() == {"status": "ok", "degraded": [], "reasons": {}}
         document = http.get("/openapi.json").json()
         assert document["openapi"].startswith("3.1")
         assert "/chatroom/{chatroom_id}/message" in document["paths"]

@@ -69,6 +69,7 @@ while True:
 
 RUNNER = """
 import json, sys
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from entrypoints.local_stack import up
@@ -78,6 +79,7 @@ up.EXTERNAL_ANSWERS_WITHIN = up.PORT_FREE_WITHIN = given["patience"]
 settings = SimpleNamespace(
     host="127.0.0.1", port=given["port"], data_dir=Path(given["data_dir"]),
     database_url=given["database_url"], redis_url=None, llm_provider="offline",
+    worker_grace=timedelta(seconds=5),
 )
 commands = {role: (sys.executable, "-c", *words) for role, words in given["programs"].items()}
 sys.exit(up.up(settings, up.Commands(**commands)))
@@ -373,7 +375,7 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(data_dir, monkeypatch):
 
 
 def test_postgres_is_unprivileged_even_where_only_its_starter_may_go(tmp_path):
-    # Binaries and data below a directory that nobody else may enter, as in a checkout below /root.
+    # Binaries and data below a directory that no other user may enter, as in a checkout below /root.
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     installed = find_binaries()

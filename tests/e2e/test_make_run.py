@@ -125,7 +125,7 @@ def test_it_starts_and_every_way_to_end_it_leaves_nothing_running(make_run, chec
     assert "stopped" in make.said()
     assert "Traceback" not in make.said()
 
-    # Nobody is told anything.
+    # No request was made.
     make = make_run()
     (supervisor,) = make.process.children()
     assert "entrypoints.cli up" in " ".join(supervisor.cmdline())

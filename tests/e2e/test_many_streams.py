@@ -12,7 +12,7 @@ import aiohttp
 import httpx
 import pytest
 
-from tests.e2e.service import PATIENCE, Person, running, until
+from tests.e2e.service import PATIENCE, Person, Service, running, until
 from tests.e2e.streams import stream
 from tests.fakes.gemini_server import FakeGemini, Outcome, pieces_of
 
@@ -23,28 +23,25 @@ TEXT = "Once upon a time there was a message and many were waiting for the reply
 HALF = "".join(pieces_of(TEXT)[:-1])
 
 
-def test_five_hundred_open_streams_do_not_stop_other_requests(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def service(patient_service: Service) -> Service:
+    return patient_service
+
+
+def test_five_hundred_open_streams_do_not_stop_other_requests(service: Service, gemini: FakeGemini) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft < 4 * STREAMS else soft, hard))
-    with (
-        FakeGemini() as gemini,
-        running(
-            tmp_path,
-            **gemini.settings,
-            REPLY_LEASE_SECONDS="600",
-            REPLY_DEADLINE_SECONDS="600",
-        ) as service,
-    ):
-        people = [Person(service).log_in() for _ in range(5)]
-        gemini.will(*[Outcome("stall", text=TEXT)] * len(people))
-        watched = [(person, person.sent("Tell me a story")) for person in people]
-        until("all are being written", lambda: len(gemini.calls) == len(people))
-        # One web process serves them all.
-        assert service.process("web").children() == []
-        asyncio.run(asyncio.wait_for(watch(watched), 3 * PATIENCE))
-        # Those who watched are gone, and so are their places.
-        other = Person(service).log_in()
-        assert other.reply(other.sent("And now?"))["content"] == "echo: And now?"
+    gemini.reset()
+    people = [Person(service).log_in() for _ in range(5)]
+    gemini.will(*[Outcome("stall", text=TEXT)] * len(people))
+    watched = [(person, person.sent("Tell me a tale")) for person in people]
+    until("all are being written", lambda: len(gemini.calls) == len(people))
+    # One web process serves them all.
+    assert service.process("web").children() == []
+    asyncio.run(asyncio.wait_for(watch(watched), 3 * PATIENCE))
+    # Those who watched are gone, and so are their places.
+    other = Person(service).log_in()
+    assert other.reply(other.sent("And now?"))["content"] == "echo: And now?"
 
 
 async def watch(watched: list[tuple[Person, str]]) -> None:
@@ -105,23 +102,18 @@ def use_it_as_always(service):
     assert answer.json()["reply"]["content"] == "echo: Wait"
 
 
-def test_streams_that_were_left_end(tmp_path: Path) -> None:
-    """Whoever hangs up leaves no thread, no subscription and no connection behind."""
-    with (
-        FakeGemini() as gemini,
-        running(tmp_path, **gemini.settings, REPLY_LEASE_SECONDS="600") as service,
-    ):
-        person = Person(service).log_in()
-        gemini.will(Outcome("stall", text=TEXT))
-        reply = person.sent("Tell me a story")
-        until("it is being written", lambda: gemini.calls)
-        with service.redis() as redis:
-            for _ in range(3):
-                with stream(person, reply) as events:
-                    until("something has come", partial(next, events))
-                    assert redis.pubsub_channels("reply:*")
-                until("nobody listens any more", lambda: not redis.pubsub_channels("reply:*"))
-        person.post(f"/message/{reply}/cancel", 202)
+def test_streams_that_were_left_end(service: Service, gemini: FakeGemini, person: Person) -> None:
+    """A client that hangs up leaves no thread, no subscription and no connection behind."""
+    gemini.will(Outcome("stall", text=TEXT))
+    reply = person.sent("Tell me a tale")
+    until("it is being written", lambda: gemini.calls)
+    with service.redis() as redis:
+        for _ in range(3):
+            with stream(person, reply) as events:
+                until("something has come", partial(next, events))
+                assert redis.pubsub_channels("reply:*")
+            until("no listener is left", lambda: not redis.pubsub_channels("reply:*"))
+    person.post(f"/message/{reply}/cancel", 202)
 
 
 def test_more_streams_than_there_are_places_do_not_stop_other_requests(tmp_path: Path) -> None:
@@ -138,7 +130,7 @@ def test_more_streams_than_there_are_places_do_not_stop_other_requests(tmp_path:
     ):
         person = Person(service).log_in()
         gemini.will(Outcome("stall", text=TEXT))
-        reply = person.sent("Tell me a story")
+        reply = person.sent("Tell me a tale")
         until("it is being written", lambda: gemini.calls)
         for _ in range(10):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))

@@ -1,4 +1,4 @@
-"""The whole Pro story offline, from the upgrade that a refusal names to the end of the period."""
+"""Pro from beginning to end, offline: from the upgrade that a refusal names to the end of the period."""
 
 import json
 import subprocess

@@ -24,12 +24,6 @@ def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield started
 
 
-def asked(gemini: FakeGemini, prompt: str) -> int:
-    """How often the model was asked this."""
-    with gemini.lock:
-        return sum(call.prompt == prompt for call in gemini.calls)
-
-
 def assert_failed_for_free(person: Person, reply: str, code: str) -> None:
     """The reply failed with that code and was refunded, and the next message of the room is answered."""
     failed = person.reply(reply)
@@ -48,14 +42,14 @@ def test_the_model_answers_with_500_every_time(service, gemini, person):
     prompt = "Are you broken?"
     gemini.will(*[Outcome("error", status=500, prompt=prompt)] * (ATTEMPTS + 1))
     assert_failed_for_free(person, person.sent(prompt), "model_unreachable")
-    assert asked(gemini, prompt) == ATTEMPTS
+    assert gemini.asked(prompt) == ATTEMPTS
 
 
 def test_the_model_answers_with_500_once(service, gemini, person):
     prompt = "Are you still broken?"
     gemini.will(Outcome("error", status=500, prompt=prompt))
     assert person.reply(person.sent(prompt))["content"] == f"echo: {prompt}"
-    assert asked(gemini, prompt) == 2
+    assert gemini.asked(prompt) == 2
     assert person.used() == 1
 
 
@@ -64,14 +58,14 @@ def test_the_model_declines(service, gemini, person, kind):
     prompt = f"How is something {kind} made?"
     gemini.will(Outcome(kind, prompt=prompt))
     assert_failed_for_free(person, person.sent(prompt), "refused")
-    assert asked(gemini, prompt) == 1, "asking again would not help"
+    assert gemini.asked(prompt) == 1, "asking again would not help"
 
 
 def test_the_model_never_answers(service, gemini, person):
     prompt = "Are you asleep?"
     gemini.will(*[Outcome("hang", prompt=prompt)] * ATTEMPTS)
     assert_failed_for_free(person, person.sent(prompt), "model_unreachable")
-    assert asked(gemini, prompt) == ATTEMPTS
+    assert gemini.asked(prompt) == ATTEMPTS
 
 
 def test_the_message_kills_its_worker_every_time(service, gemini, person):
@@ -79,7 +73,7 @@ def test_the_message_kills_its_worker_every_time(service, gemini, person):
     gemini.will(*[Outcome("hang", prompt=prompt)] * ATTEMPTS)
     reply = person.sent(prompt)
     for attempt in range(1, ATTEMPTS + 1):
-        until(f"attempt {attempt}", lambda: asked(gemini, prompt) == attempt)  # noqa: B023 - asked within the turn
+        until(f"attempt {attempt}", lambda: gemini.asked(prompt) == attempt)  # noqa: B023 - asked within the turn
         service.replaced(service.kill("worker"), "worker")
     assert_failed_for_free(person, reply, "attempts_exhausted")
-    assert asked(gemini, prompt) == ATTEMPTS
+    assert gemini.asked(prompt) == ATTEMPTS

@@ -5,7 +5,6 @@ supervisor that is asleep for a moment keeps what was killed from being started 
 """
 
 import contextlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
@@ -13,34 +12,21 @@ from threading import Event
 import httpx
 import pytest
 
-from tests.e2e.service import Person, Service, asleep, lives, running, until
+from tests.e2e.service import Person, Service, asleep, lives, until
 from tests.fakes.gemini_server import FakeGemini, Outcome
 
 pytestmark = pytest.mark.real
 
-ATTEMPTS = 3
+ATTEMPTS = 3  # of hurried_service
 
 
 @pytest.fixture(scope="module")
-def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        tmp_path_factory.mktemp("survives"),
-        **gemini.settings,
-        REPLY_LEASE_SECONDS="3",
-        REPLY_MAX_ATTEMPTS=str(ATTEMPTS),
-        BASIC_DAILY_PROMPTS="1000",
-    ) as started:
-        yield started
-
-
-def asked(gemini: FakeGemini, prompt: str) -> int:
-    """How often the model was asked this."""
-    with gemini.lock:
-        return sum(call.prompt == prompt for call in gemini.calls)
+def service(hurried_service: Service) -> Service:
+    return hurried_service
 
 
 def is_asked(gemini: FakeGemini, prompt: str) -> None:
-    until("the model is asked", lambda: asked(gemini, prompt))
+    until("the model is asked", lambda: gemini.asked(prompt))
 
 
 def assert_answered_once(person: Person, *replies: str, room: str | None = None) -> None:
@@ -62,7 +48,7 @@ def test_the_worker_is_killed_while_the_model_thinks(service, gemini, person):
     service.replaced(killed, "worker")
     assert_answered_once(person, reply)
     assert person.reply(reply)["content"] == "I am."
-    assert asked(gemini, prompt) <= ATTEMPTS
+    assert gemini.asked(prompt) <= ATTEMPTS
     assert person.used() == 1
 
 
@@ -78,7 +64,7 @@ def test_the_worker_is_killed_with_many_replies_in_hand(service, gemini):
     for person, theirs in zip(people, replies, strict=True):
         assert_answered_once(person, *theirs)
         assert person.used() == 3
-        assert all(asked(gemini, f"Question {number} of {person.id}") <= ATTEMPTS for number in range(3))
+        assert all(gemini.asked(f"Question {number} of {person.id}") <= ATTEMPTS for number in range(3))
 
 
 def test_redis_is_emptied_while_messages_wait(service, gemini, person):
@@ -96,7 +82,7 @@ def test_redis_is_emptied_while_messages_wait(service, gemini, person):
 def test_redis_is_emptied_and_the_worker_killed_while_messages_wait(service, gemini, person):
     with asleep(service.supervisor):
         service.kill("worker")
-        replies = [person.sent(f"Nobody there {number}") for number in range(3)]
+        replies = [person.sent(f"No worker there {number}") for number in range(3)]
         with service.redis() as redis:
             redis.flushall()
         assert [one["status"] for one in person.replies()] == ["queued"] * 3
@@ -110,7 +96,7 @@ def test_redis_is_killed(service, gemini, person):
         killed = service.kill("valkey-server")
         until("it is noticed", lambda: service.readiness() == (200, ["redis"]))
         replies = [person.sent(f"Without Redis {number}") for number in range(2)]
-        # The worker looks into the database and needs no ring.
+        # The worker looks into the database and needs no notification.
         assert_answered_once(person, *replies)
         assert [room["id"] for room in person.get("/chatroom")] == [person.room]
         refused = person.http.post("/auth/send-otp", json={"mobileNumber": person.number})
@@ -153,7 +139,7 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(service, gemini, per
 
     assert person.replies() == [answered]
     assert_answered_once(person, reply)
-    assert asked(gemini, prompt) == 2
+    assert gemini.asked(prompt) == 2
     assert person.used() == 1
     assert lives(sleeper), "and it goes on"
     other.terminate()
@@ -235,6 +221,6 @@ def test_postgres_is_killed(service, gemini, person):
 
     until("Postgres is back", lambda: service.readiness() == (200, []))
     assert_answered_once(person, *replies)
-    assert asked(gemini, prompt) <= ATTEMPTS
-    assert asked(gemini, "Is anybody there?") == 0
+    assert gemini.asked(prompt) <= ATTEMPTS
+    assert gemini.asked("Is anybody there?") == 0
     assert person.used() == 3

@@ -1,4 +1,4 @@
-"""Who is asked to stop hands back what it cannot finish: nobody waits for a lease to run out.
+"""A process that is asked to stop hands back what it cannot finish: no user waits for a lease to run out.
 
 The lease is an hour here, so that a reply can only have come because its lease was handed back.
 """

@@ -1,28 +1,18 @@
-"""A reply is watched while it is written; whatever dies meanwhile, whoever watches ends with what is stored."""
-
-from collections.abc import Iterator
+"""A reply is watched while it is written; whatever dies meanwhile, each watcher ends with what is stored."""
 
 import httpx
 import pytest
 
-from tests.e2e.service import Person, Service, asleep, running, until
+from tests.e2e.service import Person, Service, asleep, until
 from tests.e2e.streams import HALF, TEXT, ServerSent, Watcher, events_of, stream
-from tests.fakes.gemini_server import FakeGemini, Outcome
+from tests.fakes.gemini_server import Outcome
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        tmp_path_factory.mktemp("streaming"),
-        **gemini.settings,
-        # Nothing here ends by itself.
-        REPLY_LEASE_SECONDS="600",
-        REPLY_DEADLINE_SECONDS="600",
-        BASIC_DAILY_PROMPTS="1000",
-    ) as started:
-        yield started
+def service(patient_service: Service) -> Service:
+    return patient_service
 
 
 def slowly(text: str = TEXT) -> Outcome:
@@ -37,7 +27,7 @@ def number_of(event: ServerSent) -> tuple[int, int]:
 
 def test_pieces_come_while_the_reply_is_written(service, gemini, person):
     gemini.will(Outcome("pause", text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     watcher = Watcher(person, reply)
 
     watcher.saw(HALF)
@@ -54,7 +44,7 @@ def test_pieces_come_while_the_reply_is_written(service, gemini, person):
 
 def test_ids_say_how_far_one_is(service, gemini, person):
     gemini.will(slowly())
-    watcher = Watcher(person, person.sent("Tell me a story"))
+    watcher = Watcher(person, person.sent("Tell me a tale"))
     assert watcher.end().name == "done"
     assert watcher.text == TEXT
     assert watcher.connections == 1
@@ -68,7 +58,7 @@ def test_ids_say_how_far_one_is(service, gemini, person):
 
 def test_one_comes_back_in_the_middle_on_another_device(service, gemini, person):
     gemini.will(Outcome("pause", text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     text = ""
     with stream(person, reply) as events:
         for event in events:
@@ -90,7 +80,7 @@ def test_one_comes_back_in_the_middle_on_another_device(service, gemini, person)
 
 def test_many_watch_one_reply_and_each_sees_all_of_it(service, gemini, person):
     gemini.will(slowly())
-    reply = person.sent("Tell us a story")
+    reply = person.sent("Tell us a tale")
     message = person.get(f"/message/{reply}")["replyTo"]
     watchers = [Watcher(person, entry_id) for entry_id in (reply, message) * 5]
     assert {watcher.end().name for watcher in watchers} == {"done"}
@@ -99,7 +89,7 @@ def test_many_watch_one_reply_and_each_sees_all_of_it(service, gemini, person):
 
 def test_web_is_killed_in_the_middle(service, gemini, person):
     gemini.will(Outcome("pause", text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     watcher = Watcher(person, reply)
     watcher.saw(HALF)
 
@@ -115,7 +105,7 @@ def test_web_is_killed_in_the_middle(service, gemini, person):
 
 def test_after_the_end(service, gemini, person):
     gemini.will(Outcome(text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     done = person.reply(reply)
     whole = events_of(person, reply)
     assert [event.name for event in whole] == ["delta", "done"]
@@ -161,7 +151,7 @@ def test_without_redis_the_text_comes_all_the_same(service, gemini, person):
         killed = service.kill("valkey-server")
         until("it is noticed", lambda: service.readiness() == (200, ["redis"]))
         gemini.will(slowly())
-        watcher = Watcher(person, person.sent("Tell me a story"))
+        watcher = Watcher(person, person.sent("Tell me a tale"))
         assert watcher.end().name == "done"
         assert watcher.text == TEXT
         assert watcher.names == ["done"]
@@ -170,7 +160,7 @@ def test_without_redis_the_text_comes_all_the_same(service, gemini, person):
 
 def test_redis_is_killed_in_the_middle(service, gemini, person):
     gemini.will(Outcome("pause", text=TEXT))
-    watcher = Watcher(person, person.sent("Tell me a story"))
+    watcher = Watcher(person, person.sent("Tell me a tale"))
     watcher.saw(HALF)
 
     service.replaced(service.kill("valkey-server"), "valkey-server")
@@ -191,7 +181,7 @@ def test_redis_is_killed_in_the_middle(service, gemini, person):
 
 def test_redis_hangs_in_the_middle(service, gemini, person):
     gemini.will(Outcome("pause", text=TEXT))
-    watcher = Watcher(person, person.sent("Tell me a story"))
+    watcher = Watcher(person, person.sent("Tell me a tale"))
     watcher.saw(HALF)
     with asleep(service.process("valkey-server")):
         gemini.go_on.set()
@@ -201,7 +191,7 @@ def test_redis_hangs_in_the_middle(service, gemini, person):
 
 def test_postgres_is_killed_in_the_middle(service, gemini, person):
     gemini.will(Outcome("pause", text=TEXT))
-    watcher = Watcher(person, person.sent("Tell me a story"))
+    watcher = Watcher(person, person.sent("Tell me a tale"))
     watcher.saw(HALF)
 
     service.replaced(service.kill("postgres"), "postgres")

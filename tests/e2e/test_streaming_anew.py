@@ -1,30 +1,22 @@
-"""A reply that is written anew is watched: whoever watches is told to start over, and ends with what is stored."""
-
-from collections.abc import Iterator
+"""A reply that is written anew is watched: its watchers are told to start over, and end with what is stored."""
 
 import pytest
 
-from tests.e2e.service import Service, running
+from tests.e2e.service import Service
 from tests.e2e.streams import HALF, TEXT, Watcher, events_of
-from tests.fakes.gemini_server import FakeGemini, Outcome
+from tests.fakes.gemini_server import Outcome
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        tmp_path_factory.mktemp("reset"),
-        **gemini.settings,
-        REPLY_LEASE_SECONDS="8",
-        BASIC_DAILY_PROMPTS="1000",
-    ) as started:
-        yield started
+def service(hurried_service: Service) -> Service:
+    return hurried_service
 
 
 def test_the_model_falls_silent_in_the_middle(service, gemini, person):
     gemini.will(Outcome("stall", text=TEXT), Outcome(text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     watcher = Watcher(person, reply)
 
     watcher.saw(HALF)
@@ -40,8 +32,8 @@ def test_the_model_falls_silent_in_the_middle(service, gemini, person):
 
 
 def test_the_worker_is_killed_in_the_middle(service, gemini, person):
-    gemini.will(Outcome("stall", text=TEXT), Outcome(text="Another story. The end."))
-    reply = person.sent("Tell me a story")
+    gemini.will(Outcome("stall", text=TEXT), Outcome(text="Another tale. The end."))
+    reply = person.sent("Tell me a tale")
     watcher = Watcher(person, reply)
     watcher.saw(HALF)
 
@@ -49,7 +41,7 @@ def test_the_worker_is_killed_in_the_middle(service, gemini, person):
 
     done = watcher.end()
     assert watcher.names == ["reset", "done"]
-    assert watcher.text == done.data["content"] == "Another story. The end."
+    assert watcher.text == done.data["content"] == "Another tale. The end."
     assert watcher.connections == 1
     assert done.id == f"2-{len(watcher.text)}"
     assert person.used() == 1
@@ -60,13 +52,13 @@ def test_the_worker_is_killed_in_the_middle(service, gemini, person):
 
 
 def test_the_worker_is_asked_to_stop_in_the_middle(service, gemini, person):
-    gemini.will(Outcome("stall", text=TEXT), Outcome(text="Another story."))
-    reply = person.sent("Tell me a story")
+    gemini.will(Outcome("stall", text=TEXT), Outcome(text="Another tale."))
+    reply = person.sent("Tell me a tale")
     watcher = Watcher(person, reply)
     watcher.saw(HALF)
     worker = service.process("worker")
 
     worker.terminate()
 
-    assert watcher.end().data["content"] == watcher.text == "Another story."
+    assert watcher.end().data["content"] == watcher.text == "Another tale."
     service.replaced(worker, "worker")

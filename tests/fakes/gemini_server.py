@@ -154,6 +154,11 @@ class FakeGemini:
             self._script.clear()
             self.calls.clear()
 
+    def asked(self, prompt: str) -> int:
+        """How often it was asked this."""
+        with self.lock:
+            return sum(call.prompt == prompt for call in self.calls)
+
     def take(self, call: Call) -> Outcome:
         """Note a call and say what comes of it."""
         with self.lock:
@@ -451,7 +456,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with FakeGemini(port=options.port, latency=options.latency) as gemini:
-        print(f"listening on {gemini.base_url}", flush=True)  # noqa: T201 - whoever started it reads this
+        print(f"listening on {gemini.base_url}", flush=True)  # noqa: T201 - for the process that started it
         stopped.wait()
 
 

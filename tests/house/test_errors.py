@@ -32,7 +32,7 @@ def test_the_tree_that_is_drawn_is_the_tree_that_exists():
     assert [(len(line["before"]) // 4 + 1, line["name"]) for line in drawn()] == tree(DomainError)
 
 
-def test_the_statuses_that_are_drawn_are_those_of_the_door():
+def test_the_statuses_that_are_drawn_are_those_of_the_http_layer():
     kinds = {line["name"]: int(line["status"]) for line in drawn() if line["status"]}
     assert kinds == {kind.__name__: status for kind, status in STATUS_OF_KIND.items()}
 

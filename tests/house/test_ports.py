@@ -17,7 +17,6 @@ IMPLEMENTED_OTHERWISE = {
     "AccountErasureHook": "a use case of billing implements it",
     "Clock": "a function: adapters.system_runtime.system_clock",
     "NewCode": "a function: adapters.system_runtime.random_code",
-    "Probe": "bound methods such as Database.answers implement it",
 }
 # The implementations for tests do not count: production has to have one, too.
 IN_MEMORY = "adapters.memory"

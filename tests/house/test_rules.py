@@ -10,8 +10,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("domain", "application", "adapters", "entrypoints", "migrations")
 
-# Where a checkout may lie on somebody's machine. A path in prose or in a container ends before a second part.
+# Where a checkout may lie on a machine. A path in prose or in a container ends before a second part.
 OF_A_MACHINE = re.compile(r"(?<![\w.:/])/(?:work|root|home|Users)/[\w.-]+")
+
+# What has a standard name is called by it: use case, entry point or HTTP layer, client or user.
+PRIVATE_WORDS = re.compile(r"\b(story|stories|doors?|doorbells?|whoever)\b", re.IGNORECASE)
+# What was decided and released is not rewritten; this file and the glossary name the words.
+MAY_SAY_THEM = ("CHANGELOG.md", "docs/decisions/", "docs/glossary.md", "tests/house/test_rules.py")
 
 # Directories that git does not keep stand in .gitignore with a slash at the end.
 NOT_KEPT = {line for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split() if line.endswith("/")}
@@ -49,6 +54,18 @@ def test_no_file_knows_where_the_checkout_lies():
         for path in kept_text_files()
         for match in OF_A_MACHINE.finditer(path.read_text(encoding="utf-8", errors="replace"))
     }
+    assert not found
+
+
+def test_standard_terms_are_used_where_there_are_any():
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in kept_text_files()
+        if path.suffix in {".py", ".md"} or path.name == "setup.cfg"
+        if not str(path.relative_to(ROOT)).startswith(MAY_SAY_THEM)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        for match in PRIVATE_WORDS.finditer(line)
+    ]
     assert not found
 
 

@@ -11,7 +11,7 @@ _numbers = count(9_100_000_000)
 
 
 def a_mobile_number() -> str:
-    """A number nobody has used yet."""
+    """An unused number."""
     return f"+91{next(_numbers)}"
 
 
@@ -21,6 +21,6 @@ def log_in(use_cases: UseCases, mobile_number: str) -> LoggedIn:
     return use_cases.auth.verify_code(mobile_number=mobile_number, code=sent.shown)
 
 
-def somebody(use_cases: UseCases) -> UserId:
+def new_user(use_cases: UseCases) -> UserId:
     """A user who has logged in."""
     return log_in(use_cases, a_mobile_number()).user.id

@@ -60,7 +60,7 @@ def whole_tables_read(cursor: Cursor, statement: str, **values: Any) -> set[str]
     return set(walk(plan[0]["Plan"]))
 
 
-def somebody(cursor: Cursor) -> tuple[Any, ...]:
+def new_user(cursor: Cursor) -> tuple[Any, ...]:
     cursor.execute("SELECT s.id, s.user_id, md5(u.phone) FROM sessions s JOIN users u ON u.id = s.user_id LIMIT 1")
     row = cursor.fetchone()
     assert row is not None
@@ -68,7 +68,7 @@ def somebody(cursor: Cursor) -> tuple[Any, ...]:
 
 
 def test_who_is_asking(cursor: Cursor) -> None:
-    session_id, user_id, _ = somebody(cursor)
+    session_id, user_id, _ = new_user(cursor)
     assert whole_tables_read(cursor, reader.PRINCIPAL, id=session_id) == set()
     assert whole_tables_read(cursor, reader.SESSIONS, user_id=user_id) == set()
     assert whole_tables_read(cursor, users.END_SESSION, id=session_id, user_id=user_id) == set()
@@ -82,7 +82,7 @@ def test_refreshing(cursor: Cursor) -> None:
 
 
 def test_the_trail(cursor: Cursor) -> None:
-    _, user_id, digest = somebody(cursor)
+    _, user_id, digest = new_user(cursor)
     nothing = {"user_id": None, "phone_digests": None, "what": None, "limit": 100}
     for asked in ({}, {"user_id": user_id}, {"phone_digests": [digest]}):
         assert whole_tables_read(cursor, audit.NEWEST, **{**nothing, **asked}) == set()
@@ -99,13 +99,13 @@ def test_purging(cursor: Cursor) -> None:
 
 
 def test_what_a_user_may_have_in_streams(cursor: Cursor) -> None:
-    _, user_id, _ = somebody(cursor)
+    _, user_id, _ = new_user(cursor)
     assert whole_tables_read(cursor, STREAMS_OF_USER, user_id=user_id, stream_gone_after=STREAM_GONE_AFTER) == set()
 
 
 @pytest.mark.parametrize("table", ERASURES)
 def test_leaving(cursor: Cursor, table: str) -> None:
-    _, user_id, digest = somebody(cursor)
+    _, user_id, digest = new_user(cursor)
     # A table that is empty here may be read as a whole.
     empty = {"daily_usage", "subscriptions", "idempotency_keys", "customers", "checkouts"}
     empty |= {"payment_events", "payment_entries"}

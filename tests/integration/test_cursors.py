@@ -13,7 +13,7 @@ KEEP = PreparedStatement("keep_thing", "INSERT INTO things (name) VALUES (%(name
 
 @pytest.fixture
 def database(clean_database: str) -> Iterator[Database]:
-    """One connection, and a table that nobody else uses."""
+    """One connection, and a table of its own."""
     database = Database(make_pool(clean_database, size=1, application_name="prepared"))
     with database.read() as cursor:
         cursor.execute("DROP TABLE IF EXISTS things")

@@ -113,7 +113,7 @@ def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
 
 
 def test_looking_at_the_backlogs_reads_only_what_is_unfinished(plan: Plan, cursor: Cursor) -> None:
-    values = {"user_id": somebody(cursor)["user_id"], "user_backlog": 100, "backlog": 10_000}
+    values = {"user_id": new_user(cursor)["user_id"], "user_backlog": 100, "backlog": 10_000}
     nodes = plan(replies.BACKLOGS, values)
     assert whole_tables_read(nodes) == set()
     assert all("unfinished" in index or index == "ix_replies_due" for index in indexes_read(nodes))
@@ -122,19 +122,19 @@ def test_looking_at_the_backlogs_reads_only_what_is_unfinished(plan: Plan, curso
 @pytest.mark.parametrize("entry", ["message_id", "reply_id"])
 @pytest.mark.parametrize("statement", [reader.ENTRY, reader.TURNS_FROM, chat.LOCK_MESSAGE_OF])
 def test_one_entry_reads_only_its_own(plan: Plan, cursor: Cursor, statement: str, entry: str) -> None:
-    found = somebody(cursor)
+    found = new_user(cursor)
     assert whole_tables_read(plan(statement, {**found, "entry_id": found[entry], "limit": 26})) == set()
 
 
 def test_a_history_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
-    found = somebody(cursor)
+    found = new_user(cursor)
     nodes = plan(reader.HISTORY, {**found, "before": found["message_id"], "limit": 50})
     assert whole_tables_read(nodes) == set()
     assert "ix_messages_chatroom_id_id" in indexes_read(nodes)
 
 
 def test_looking_for_stops_reads_only_what_is_asked_for(plan: Plan, cursor: Cursor) -> None:
-    nodes = plan(replies.TO_BE_STOPPED, {"ids": [somebody(cursor)["reply_id"]]})
+    nodes = plan(replies.TO_BE_STOPPED, {"ids": [new_user(cursor)["reply_id"]]})
     assert indexes_read(nodes) == {"pk_replies"}
 
 
@@ -143,7 +143,7 @@ def test_forgetting_old_keys_reads_only_those(plan: Plan) -> None:
     assert whole_tables_read(nodes) == set()
 
 
-def somebody(cursor: Cursor) -> dict[str, Any]:
+def new_user(cursor: Cursor) -> dict[str, Any]:
     """The ids of a turn."""
     cursor.execute("SELECT user_id, chatroom_id, message_id, id AS reply_id FROM replies LIMIT 1")
     row = cursor.fetchone()

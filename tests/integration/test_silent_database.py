@@ -27,7 +27,7 @@ def proxy(clean_database: str) -> Iterator[FreezableProxy]:
 
 @pytest.fixture
 def database(proxy: FreezableProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """Through the proxy; deadlines are shorter, for nobody wants to wait for seven seconds in a test."""
+    """Through the proxy; deadlines are shorter, so that a test does not wait for seven seconds."""
     monkeypatch.setattr(BoundedCursor, "seconds", 0.5)
     monkeypatch.setattr(PingCursor, "seconds", 0.5)
     monkeypatch.setattr(database_module, "WATCH_EVERY_SECONDS", 0.05)
@@ -121,7 +121,7 @@ def test_a_database_that_refuses_to_work_is_a_refusal_and_no_fault(database: Dat
     select(database)
 
 
-def test_a_locked_table_stops_nobody_who_does_not_need_it(database: Database, clean_database: str) -> None:
+def test_a_locked_table_stops_no_statement_that_does_not_need_it(database: Database, clean_database: str) -> None:
     other = psycopg2.connect(clean_database)
     try:
         with other.cursor() as cursor:

@@ -41,7 +41,7 @@ def test_after_some_time_outs_callers_are_refused_without_asking_it(
     redis.get("a key")
     proxy.freeze()
     fails(redis, ENOUGH_TIMEOUTS)
-    monkeypatch.setattr(redis.connection_pool.connection_class, "send_packed_command", None)  # whoever sends, fails
+    monkeypatch.setattr(redis.connection_pool.connection_class, "send_packed_command", None)  # sending fails
     fails(redis, 100)
 
 

@@ -68,14 +68,14 @@ def write_after_an_error(world: SqlWorld) -> None:
         work.users.add(a_user(phone=PHONE, name=SECRET))
 
 
-def test_a_room_of_nobody_is_refused_without_its_name(world: SqlWorld) -> None:
+def test_a_room_of_an_unknown_user_is_refused_without_its_name(world: SqlWorld) -> None:
     with pytest.raises(TokenInvalid) as refused, world.unit_of_work() as work:
         work.chatrooms.add(a_room(a_user(phone=PHONE), name=SECRET))
     assert SECRET not in "".join(traceback.format_exception(refused.value))
 
 
 @pytest.mark.parametrize(
-    "story",
+    "statement",
     [
         add_user_twice,
         add_user_without_a_date,
@@ -87,11 +87,11 @@ def test_a_room_of_nobody_is_refused_without_its_name(world: SqlWorld) -> None:
     ],
 )
 def test_a_refused_statement_tells_no_value(
-    world: SqlWorld, story: Callable[[SqlWorld], None], caplog: pytest.LogCaptureFixture
+    world: SqlWorld, statement: Callable[[SqlWorld], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(StatementFailed) as refusal:
-        story(world)
+        statement(world)
     told = "".join(traceback.format_exception(refusal.value)) + repr(refusal.value) + caplog.text
     for value in (PHONE.e164, PHONE.e164[3:], SECRET):
         assert value not in told
@@ -111,13 +111,13 @@ def test_a_message_without_its_room_tells_no_text(world: SqlWorld) -> None:
 
 
 def test_a_lost_connection_tells_no_value(world: SqlWorld) -> None:
-    def story() -> None:
+    def statement() -> None:
         with world.unit_of_work() as work:
             world.break_commit(work)
             work.users.add(a_user(phone=PHONE, name=SECRET))
 
     with pytest.raises(DependencyDown) as down:
-        story()
+        statement()
     told = "".join(traceback.format_exception(down.value)) + repr(down.value.facts())
     assert PHONE.e164 not in told
     assert SECRET not in told

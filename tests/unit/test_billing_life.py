@@ -1,4 +1,4 @@
-"""Whatever happens at Stripe, and however the news of it come, our table ends in Stripe's state."""
+"""Whatever happens at Stripe, and however its events arrive, our table ends in Stripe's state."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ DEEDS = (
     "dispute",
     "a day passes",
 )
-NEWS = (
+EVENTS = (
     "one comes",
     "one comes twice",
     "one is lost",
@@ -40,7 +40,7 @@ NEWS = (
 
 
 class Life:
-    """A subscription's life, and the news of it."""
+    """A subscription at Stripe and the events about it."""
 
     def __init__(self, choose: Any, *, cancels_duplicates: bool) -> None:
         self.house = StripeHouse(
@@ -83,7 +83,7 @@ class Life:
             case "buy":
                 self.buys()
             case _:
-                self.news(what)
+                self.event(what)
 
     def buys(self) -> None:
         try:
@@ -91,7 +91,7 @@ class Life:
         except Exception:  # noqa: BLE001 - there is one already, or Stripe is down
             return
 
-    def news(self, what: str) -> None:
+    def event(self, what: str) -> None:
         self.on_their_way += self.house.stripe.take_events()
         match what:
             case "stripe is down" | "stripe is up":
@@ -131,7 +131,7 @@ class Life:
 
 @settings(max_examples=150)
 @given(
-    st.lists(st.sampled_from(DEEDS + NEWS + NEWS), max_size=25),
+    st.lists(st.sampled_from(DEEDS + EVENTS + EVENTS), max_size=25),
     st.booleans(),
     st.data(),
 )
@@ -157,6 +157,6 @@ def test_any_order_repetition_delay_or_loss_ends_in_stripes_state(
     if buyer.plan() is Plan.PRO and not paid_for:
         assert buyer.record is not None
         assert buyer.record.at(life.house.clock()).in_grace
-    # Nobody is refunded more often than charged.
+    # No user is refunded more often than charged.
     charges = [refund["charge"] for refund in objects.refunds.values()]
     assert len(charges) == len(set(charges))

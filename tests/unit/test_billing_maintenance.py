@@ -26,7 +26,7 @@ def asha(house: StripeHouse) -> Buyer:
 
 def printed(capsys: pytest.CaptureFixture[str]) -> Any:
     out = capsys.readouterr().out
-    return orjson.loads(out[out.index("{\n") :])  # the log's lines come before, where nobody has configured it
+    return orjson.loads(out[out.index("{\n") :])  # the log's lines come before, where it is not configured
 
 
 # --- The worker ---

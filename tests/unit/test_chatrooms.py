@@ -1,4 +1,4 @@
-"""Users open chatrooms, list them and read them; nobody else's."""
+"""Users open chatrooms, list them and read them, but not those of others."""
 
 from dataclasses import replace
 from uuid import UUID

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
@@ -215,3 +216,34 @@ def test_many_failures_at_once_open_it_once(at: Setting):
     assert len(asked) == 20
     assert asked.count(True) >= 2
     assert at.refusal().retry_after == 10 * SECOND
+
+
+def test_it_tells_whether_it_is_open_and_not_for_longer_than_it_refuses(at: Setting):
+    assert not at.breaker.is_open()
+    at.fail(UNREACHABLE, UNREACHABLE)
+    assert at.breaker.is_open()
+    at.clock.advance(10 * SECOND)
+    assert not at.breaker.is_open()
+
+
+def test_opening_and_closing_are_logged_once_however_often_a_probe_fails(at: Setting):
+    busy = AnswerFailed(FailureReason.MODEL_BUSY, status=429, model="m")
+    with capture_logs() as logs:
+        at.fail(busy, busy)
+        for _ in range(3):
+            at.clock.advance(10 * SECOND)
+            at.fail(busy)
+        at.clock.advance(10 * SECOND)
+        at.model.will(ANSWER)
+        at.ask()
+    assert logs == [
+        {
+            "event": "model_breaker_opened",
+            "log_level": "error",
+            "reason": "model_busy",
+            "provider_status": 429,
+            "model": "m",
+            "seconds": 10.0,
+        },
+        {"event": "model_breaker_closed", "log_level": "warning"},
+    ]

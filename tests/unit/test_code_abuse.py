@@ -1,4 +1,4 @@
-"""What bounds one-time passwords and passwords, whoever asks."""
+"""Limits on one-time passwords and passwords, for known and unknown numbers alike."""
 
 from datetime import date, timedelta
 

@@ -30,17 +30,17 @@ def test_who_was_erased_changes_nothing():
     house = House()
     asha = house.user(ASHA)
     house.use_cases.auth.erase_account(principal=asha)
-    for story in (
+    for use_case in (
         lambda: house.use_cases.auth.change_profile(principal=asha, name="Asha"),
         lambda: house.use_cases.auth.erase_account(principal=asha),
         lambda: house.use_cases.auth.export_account(principal=asha),
         lambda: house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="Room"),
     ):
         with pytest.raises(TokenInvalid):
-            story()
+            use_case()
 
 
-def test_who_leaves_is_gone_at_once_and_may_come_back_as_somebody_new():
+def test_an_erased_user_is_gone_at_once_and_may_sign_up_as_a_new_one():
     house = House()
     token = house.token(ASHA)
     asha = house.use_cases.auth.authenticate(token)

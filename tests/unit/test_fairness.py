@@ -105,7 +105,7 @@ def test_a_dead_worker_takes_no_place_of_its_user():
     assert house.claim() == []
 
 
-def test_one_who_floods_keeps_nobody_waiting():
+def test_a_user_who_floods_keeps_no_other_waiting():
     house = open_house(user_backlog=500)
     asha, ravi = house.user(ASHA), house.user(RAVI)
     flood(house, asha, rooms=300)
@@ -188,7 +188,7 @@ def test_the_bounds_hold_whatever_is_sent_and_claimed(rooms: list[tuple[int, int
         running = [row.queued for row in house.database.tables.replies.values() if row.state is ReplyState.RUNNING]
         assert max(Counter(reply.user_id for reply in running).values(), default=0) <= allowed
         assert max(Counter(reply.chatroom_id for reply in running).values(), default=0) <= 1
-    # And nobody is left out who could be served.
+    # And no user is left out who could be served.
     house.claim()
     for who in people:
         mine = [row for row in house.database.tables.replies.values() if row.queued.user_id == who.user_id]
@@ -206,11 +206,11 @@ def test_so_many_unfinished_replies_of_a_user_are_accepted_and_no_more():
     for _ in range(3):
         house.say(asha, room, "hi")
     running = house.claim_one()  # counts as much as what waits
-    rings = house.worker_notifier.notified
+    notified = house.worker_notifier.notified
     with pytest.raises(TooManyUnfinishedReplies) as refused:
         house.say(asha, house.room(asha), "one more")
     assert refused.value.facts() == {"limit": 3, "retry_after": 5}
-    assert (len(house.database.tables.messages), house.used(asha), house.worker_notifier.notified) == (3, 3, rings)
+    assert (len(house.database.tables.messages), house.used(asha), house.worker_notifier.notified) == (3, 3, notified)
     house.say(ravi, house.room(ravi), "it is nothing to me")
     house.write(running)
     house.say(asha, room, "one more")

@@ -91,7 +91,7 @@ def test_an_end_without_a_worker_is_heard_at_once(end: Callable[[FollowedReply],
     end(reply)
     ended_at = reply.house.clock()
     assert list(events)[-1] == reply.ended
-    assert reply.house.clock() == ended_at, "somebody had to wait for it"
+    assert reply.house.clock() == ended_at, "a listener had to wait for it"
 
 
 @pytest.mark.parametrize("end", WITHOUT_A_WORKER)
@@ -141,7 +141,7 @@ def test_each_piece_comes_as_soon_as_it_is_said():
     assert [event.text for event in heard if isinstance(event, Delta)] == PIECES
     reply.house.replying.store_outcome(claimed, outcome)
     assert list(events) == [reply.ended]
-    assert reply.house.clock() == reply.ended.entry.turn.sent_at  # nobody has waited
+    assert reply.house.clock() == reply.ended.entry.turn.sent_at  # without waiting
 
 
 @pytest.mark.parametrize("late_by", range(4))
@@ -360,7 +360,7 @@ def test_an_end_that_was_stored_without_a_word_is_found_out():
     assert list(events) == [Delta(Position(1, 5), "Once "), Delta(Position(1, 16), TEXT[5:]), reply.ended]
 
 
-def test_a_database_that_is_down_for_a_moment_cuts_nobody_off():
+def test_a_database_that_is_down_for_a_moment_cuts_no_listener_off():
     reply = FollowedReply()
     events = reply.follow()
     next(events)
@@ -371,7 +371,7 @@ def test_a_database_that_is_down_for_a_moment_cuts_nobody_off():
     assert list(events)[-1] == reply.ended
     reply.house.database_probe.on = False
     with pytest.raises(DependencyDown):
-        reply.follow()  # but nobody begins to watch without
+        reply.follow()  # but watching does not begin without
 
 
 def test_a_message_stands_for_its_newest_reply():
@@ -450,8 +450,8 @@ class Watched(NamedTuple):
         self.rows[0] = entry._replace(turn=turn)
 
 
-STORY = FollowedReply()
-ENTRY = STORY.house.entry(STORY.asha, STORY.sent.reply_id)
+FOLLOWED = FollowedReply()
+ENTRY = FOLLOWED.house.entry(FOLLOWED.asha, FOLLOWED.sent.reply_id)
 
 
 def watched() -> Watched:
@@ -460,7 +460,7 @@ def watched() -> Watched:
     reply = FollowReply(cast("ReadEntry", lambda **_: rows[0]), wire)
 
     def follow(after: Position = START) -> Iterator[StreamEvent]:
-        return events_of(reply(user_id=STORY.asha.user_id, entry_id=STORY.sent.reply_id, after=after))
+        return events_of(reply(user_id=FOLLOWED.asha.user_id, entry_id=FOLLOWED.sent.reply_id, after=after))
 
     return Watched(wire, rows, follow)
 
@@ -518,7 +518,7 @@ def test_what_was_heard_already_is_dropped_also_in_part():
     assert next(events) == Heartbeat()
 
 
-def test_what_nobody_has_kept_comes_from_the_database_at_the_end():
+def test_chunks_that_are_lost_come_from_the_database_at_the_end():
     reply = watched()
     events = reply.follow()
     next(events)

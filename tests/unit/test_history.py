@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.chat.write_reply import CHARACTERS_PER_TOKEN, MAX_HISTORY_TURNS
+from application.chat.history import CUT, estimated_tokens
+from application.chat.write_reply import MAX_HISTORY_TURNS, Stopped
 from application.ports.language_model import Exchange, Prompt
 from domain.replies import Answer, AnswerFailed, FailureReason
 from tests.builders import ASHA, RAVI, House
@@ -59,19 +60,59 @@ def test_turns_are_whole_and_the_newest_go_first():
     assert room.asked().history == [Exchange("bbbb", "BBBB"), Exchange("cccc", "CCCC")]
 
 
-@pytest.mark.parametrize(("answer", "fits"), [("x" * 36, True), ("x" * 37, False)])
-def test_a_turn_that_just_fits(answer: str, fits: bool):
-    room = RoomWithHistory(history_tokens=10)
-    room.exchange("four", answer)
-    assert room.asked().history == ([Exchange("four", answer)] if fits else [])
-
-
-def test_nothing_older_than_what_does_not_fit():
+def test_an_older_turn_that_does_not_fit_is_left_out_and_smaller_ones_before_it_are_not():
     room = RoomWithHistory(history_tokens=10)
     room.exchange("a", "b")
     room.exchange("long", "x" * 100)
     room.exchange("c", "d")
-    assert room.asked().history == [Exchange("c", "d")]
+    assert room.asked().history == [Exchange("a", "b"), Exchange("c", "d")]
+
+
+def test_after_a_long_answer_its_end_goes_along_so_that_it_can_be_continued():
+    room = RoomWithHistory(history_tokens=100)
+    room.exchange("My name is Ada", "Hello Ada")
+    room.exchange("write it", "begin " + "x" * 33_000 + " the end")
+    [newest] = room.asked("continue").history
+    assert newest.prompt == "write it"
+    assert newest.answer.startswith(CUT)
+    assert newest.answer.endswith("x the end")
+    assert 350 <= len(newest.prompt + newest.answer) <= 400
+
+
+def test_of_a_long_prompt_the_beginning_goes_along():
+    room = RoomWithHistory(history_tokens=100)
+    room.exchange("Translate this: " + "y" * 10_000, "the translation")
+    [newest] = room.asked().history
+    assert newest.prompt.startswith("Translate this: yyy")
+    assert newest.prompt.endswith(CUT)
+    assert newest.answer == "the translation"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("", 0), ("word" * 10, 10), ("Привет", 3), ("नमस्ते", 6), ("你好", 2), ("🌈", 2), ("a🌈", 2.25)]
+)
+def test_tokens_are_estimated_by_script(text: str, tokens: float):
+    assert estimated_tokens(text) == tokens
+
+
+def test_what_was_stopped_and_kept_is_part_of_the_conversation():
+    room = RoomWithHistory(history_tokens=1_000)
+    room.house.say(room.asha, room.id, "count")
+    reply = room.house.claim_one()
+    room.house.cancel(room.asha, reply.claim.reply_id)
+    room.house.replying.store_outcome(reply, Stopped("one two"))
+    assert room.asked("go on").history == [Exchange("count", "one two")]
+
+
+def test_a_later_attempt_that_failed_takes_no_answer_away():
+    room = RoomWithHistory(history_tokens=1_000)
+    room.house.model.will(Answer("Hello Ada", "scripted"))
+    sent = room.house.say(room.asha, room.id, "My name is Ada")
+    room.house.work()
+    room.house.regenerate(room.asha, sent.reply_id)
+    room.house.model.will(AnswerFailed(FailureReason.REFUSED))
+    room.house.work()
+    assert room.asked().history == [Exchange("My name is Ada", "Hello Ada")]
 
 
 def test_only_what_was_answered():
@@ -122,18 +163,19 @@ def test_so_many_turns_and_no_more():
 
 
 @given(
-    turns=st.lists(st.tuples(st.text("x", min_size=1, max_size=30), st.text("y", max_size=30)), max_size=6),
+    turns=st.lists(st.tuples(st.text("xन", min_size=1, max_size=30), st.text("y🌈", max_size=30)), max_size=6),
     tokens=st.integers(1, 30),
 )
-def test_it_is_the_longest_end_of_the_conversation_that_fits(turns: list[tuple[str, str]], tokens: int):
+def test_the_newest_goes_along_whatever_fits_of_the_others_and_no_more(turns: list[tuple[str, str]], tokens: int):
     room = RoomWithHistory(history_tokens=tokens)
     for prompt, answer in turns:
         room.exchange(prompt, answer)
     kept = list(room.asked().history)
     said = [Exchange(*turn) for turn in turns]
-    assert kept == said[len(said) - len(kept) :]
-    budget = tokens * CHARACTERS_PER_TOKEN
-    assert sum(len(turn.prompt) + len(turn.answer) for turn in kept) <= budget
-    if len(kept) < len(said):
-        one_more = said[len(said) - len(kept) - 1 :]
-        assert sum(len(turn.prompt) + len(turn.answer) for turn in one_more) > budget
+    assert bool(kept) == bool(said)
+    whole = kept[:-1] if kept and kept[-1] != said[-1] else kept
+    remaining = iter(said)
+    assert all(turn in remaining for turn in whole), "in the order of the conversation"
+    # The mark of a cut may go beyond the budget where there is room for nothing else.
+    spent = sum(estimated_tokens(turn.prompt) + estimated_tokens(turn.answer) for turn in kept)
+    assert spent <= tokens + 2 * estimated_tokens(CUT)

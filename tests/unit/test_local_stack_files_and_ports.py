@@ -52,7 +52,7 @@ def test_a_lock_handed_to_a_child_lasts_as_long_as_the_child(tmp_path):
     again.close()
 
 
-def test_a_lock_file_may_name_nobody(tmp_path):
+def test_a_lock_file_may_name_no_process(tmp_path):
     assert named_in(tmp_path / "missing") is None
     (tmp_path / "empty").touch()
     assert named_in(tmp_path / "empty") is None
@@ -106,7 +106,7 @@ def test_a_host_that_is_not_this_machine_is_no_place_to_listen():
     assert ports.why_not("192.0.2.1", 8000)
 
 
-def test_the_command_line_of_a_process_is_known_and_that_of_nobody_is_empty():
+def test_the_command_line_of_a_process_is_known_and_empty_without_a_process():
     assert "pytest" in command_line_of(os.getpid())
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()

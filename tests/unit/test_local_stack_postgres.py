@@ -33,7 +33,7 @@ def test_no_pid_file_is_no_problem(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["4711\n/data\n", "-4711\n", "", "nonsense\n"])
-def test_a_pid_file_of_nobody_is_removed(tmp_path, content):
+def test_a_stale_pid_file_is_removed(tmp_path, content):
     (tmp_path / "postmaster.pid").write_text(content)
     clear_stale_pid_file(tmp_path, lambda _pid: "/bin/sleep 600")
     assert not (tmp_path / "postmaster.pid").exists()
@@ -112,7 +112,7 @@ def test_root_serves_the_data_of_a_user_as_that_user(server, monkeypatch):
     assert postgres._account_for(server.data) == (1000, 1001)
 
 
-def test_data_of_somebody_else_is_refused(server, monkeypatch):
+def test_data_of_another_user_is_refused(server, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: server.data.stat().st_uid + 1)
     with pytest.raises(ServersUnavailable, match="belongs to user"):
         server.spec(5432)

@@ -16,7 +16,8 @@ from entrypoints.local_stack.children import ChildSpec, inherited_environment
 from entrypoints.local_stack.errors import ChildFailed, StopRequested
 from entrypoints.local_stack.inbox import QuietInbox, SignalInbox
 from entrypoints.local_stack.processes import Supervisor
-from entrypoints.settings import read_settings
+from entrypoints.server import serve
+from entrypoints.settings import load_settings, read_settings
 
 SLEEPER = "import time, sys; open(sys.argv[1], 'a').write('x'); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
@@ -188,7 +189,7 @@ def test_signals_wake_the_supervisor_and_several_at_once_are_one_request():
         os.kill(os.getpid(), signal.SIGINT)
         inbox.wait(None)
         assert inbox.stop_requests == 2
-    # Whoever asked once has nothing more to ask for.
+    # After the first request further ones are ignored.
     os.kill(os.getpid(), signal.SIGINT)
     for number, handler in before.items():
         assert signal.getsignal(number) is signal.SIG_IGN
@@ -226,3 +227,26 @@ def test_the_welcome_names_addresses_that_can_be_opened(host, base, provider, mo
     first, api, documentation, _ = up._welcome(settings, elapsed=1.25)
     assert first == f"ready after 1.2 s. {model}"
     assert [line.split()[-1] for line in (api, documentation)] == [base, f"{base}/docs"]
+
+
+def test_the_web_server_is_killed_only_after_its_grace():
+    assert up.WEB_GRACE > serve.DRAIN_SECONDS + serve.GRACE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("in_environment", "in_file", "grace"),
+    [
+        pytest.param("", "", 6, id="not set"),
+        pytest.param("25", "", 25, id="set in the environment"),
+        pytest.param("", "WORKER_GRACE_SECONDS=40", 40, id="set in the file"),
+    ],
+)
+def test_a_worker_is_killed_only_after_its_grace(tmp_path, monkeypatch, in_environment, in_file, grace):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORKER_GRACE_SECONDS", raising=False)
+    if in_environment:
+        monkeypatch.setenv("WORKER_GRACE_SECONDS", in_environment)
+    (tmp_path / ".env").write_text(in_file)
+    spec = up.worker_spec(load_settings(), ("worker",), {})
+    assert spec.environment["WORKER_GRACE_SECONDS"] == str(grace)
+    assert spec.grace == grace + up.WORKER_CLOSES_WITHIN

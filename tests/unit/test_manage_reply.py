@@ -102,7 +102,7 @@ def test_what_is_running_and_has_said_nothing_yet_costs_nothing():
     assert reply.used == 0
 
 
-def test_nobody_else_is_stopped():
+def test_no_other_reply_is_stopped():
     reply = ManagedReply()
     reply.house.say(reply.asha, reply.house.room(reply.asha), "elsewhere")
     running = [claimed.claim.reply_id for claimed in reply.house.claim()]
@@ -165,7 +165,7 @@ def test_when_the_worker_that_was_to_stop_is_dead_the_sweeper_cancels_and_gives_
     reply.cancel()
     assert reply.house.sweep() == 0
     reply.house.clock.advance(60 * SECONDS)
-    assert reply.house.claim() == []  # nobody starts it again
+    assert reply.house.claim() == []  # it is not started again
     assert reply.house.sweep() == 1
     row = reply.row
     assert (row.state, row.content, row.failure) == (ReplyState.CANCELLED, None, None)
@@ -183,7 +183,7 @@ def test_a_dead_worker_that_comes_back_to_stop_writes_nothing(chunks: list[str])
     assert (reply.row.content, reply.used) == (None, 0)
 
 
-def test_what_is_handed_back_while_it_was_to_be_stopped_ends_and_holds_nobody_up():
+def test_what_is_handed_back_while_it_was_to_be_stopped_ends_and_holds_nothing_up():
     reply = ManagedReply()
     reply.house.say(reply.asha, reply.room, "and then")
     claimed = reply.house.claim_one()

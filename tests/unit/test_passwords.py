@@ -188,7 +188,7 @@ def test_a_reset_replaces_the_password():
         log_in(house, OLD)
 
 
-def test_a_reset_ends_every_session_at_once_and_nobody_elses():
+def test_a_reset_ends_every_session_of_the_user_at_once_and_no_other():
     house = House()
     here, there, his = house.token(ASHA), house.token(ASHA), house.token(RAVI)
     reset(house, house.code(ASHA, Purpose.PASSWORD_RESET))
@@ -285,7 +285,7 @@ def test_a_wrong_proof_is_none_even_right_after_a_login_by_code():
     log_in(house, OLD)
 
 
-def test_the_reset_code_of_somebody_else_is_no_proof():
+def test_the_reset_code_of_another_user_is_no_proof():
     house = House()
     asha = an_old_session(house)
     with pytest.raises(OtpInvalid):
@@ -325,7 +325,7 @@ def change_with(house: House, hasher: PlainPasswordHasher, who: Principal, curre
 
 
 @pytest.mark.parametrize("moment", ["compared", "hashed"])
-def test_a_login_that_makes_the_hash_anew_is_in_nobodys_way(moment: str):
+def test_a_login_that_makes_the_hash_anew_is_in_no_other_logins_way(moment: str):
     house = House()
     asha = an_old_session(house)
     other = PlainPasswordHasher(cost=2)

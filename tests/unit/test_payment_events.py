@@ -1,4 +1,4 @@
-"""News take effect once each, in whatever order they come; what never comes is found by looking."""
+"""Events take effect once each, in any order; reconciliation finds what a lost event would have said."""
 
 from datetime import timedelta
 
@@ -48,7 +48,7 @@ def test_who_pays_becomes_pro(house: StripeHouse, asha: Buyer):
     assert checkout.closed
 
 
-def test_a_payment_that_takes_days_makes_nobody_pro_before_it_arrives(house: StripeHouse, asha: Buyer):
+def test_a_payment_that_takes_days_makes_no_user_pro_before_it_arrives(house: StripeHouse, asha: Buyer):
     subscription_id = house.stripe.pay_later(asha.subscribe())
     house.deliver_all()
     assert asha.plan() is Plan.BASIC
@@ -74,7 +74,7 @@ def test_a_renewal_that_fails_is_forgiven_for_a_week(house: StripeHouse, asha: B
     house.deliver_all()
     assert asha.plan() is Plan.PRO
     house.clock.advance(timedelta(days=7))
-    assert asha.plan() is Plan.BASIC  # nobody had to tell
+    assert asha.plan() is Plan.BASIC  # without an event
     house.stripe.payment_arrives(subscription_id)
     house.deliver_all()
     assert asha.plan() is Plan.PRO
@@ -193,7 +193,7 @@ def test_unknown_kinds_are_kept(house: StripeHouse, asha: Buyer):
     assert asha.plan() is Plan.BASIC
 
 
-def test_somebody_elses_payment_makes_nobody_else_pro(house: StripeHouse, asha: Buyer):
+def test_a_payment_makes_no_other_user_pro(house: StripeHouse, asha: Buyer):
     ravi = house.buyer(RAVI)
     asha.subscribe()
     ravi.buy()
@@ -354,7 +354,7 @@ def test_an_operator_need_not_wait(house: StripeHouse, asha: Buyer):
     assert house.maintenance.reconcile(since=house.clock()).compared == 0
 
 
-def test_with_stripe_down_nobody_is_skipped(house: StripeHouse, asha: Buyer):
+def test_with_stripe_down_no_user_is_skipped(house: StripeHouse, asha: Buyer):
     asha.buy()
     house.down = True
     for _ in range(2):
@@ -436,7 +436,7 @@ def test_stopped_between_refund_and_cancellation_it_is_refunded_once(
     assert asha.plan() is Plan.PRO
 
 
-def test_what_cannot_be_refunded_now_keeps_nobody_from_their_plan(
+def test_what_cannot_be_refunded_now_keeps_no_user_from_their_plan(
     house: StripeHouse, asha: Buyer, monkeypatch: pytest.MonkeyPatch
 ):
     first = asha.buy()

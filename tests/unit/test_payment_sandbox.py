@@ -1,4 +1,4 @@
-"""The whole Pro story without an account: pages to click on, signed events, our own adapter in between."""
+"""A subscription without a Stripe account: pages to click on, signed events, our own adapter in between."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ KEY = "sk_test_sandbox"
 
 
 class Newcomer:
-    """Somebody with a browser and a token, and a service in development."""
+    """A new user with a browser and a token, and a service in development."""
 
     def __init__(self, directory: Path) -> None:
         self.delivered: list[int] = []
@@ -71,7 +71,7 @@ def newcomer(tmp_path: Path) -> Newcomer:
     return Newcomer(tmp_path)
 
 
-def test_the_whole_story(newcomer: Newcomer):
+def test_from_checkout_to_the_end_of_the_subscription(newcomer: Newcomer):
     checkout = newcomer.api("POST", "/subscribe/pro")["url"]
     assert set(newcomer.buttons(checkout)) == {"pay", "fail", "back"}
     assert newcomer.press(checkout, "fail") == checkout

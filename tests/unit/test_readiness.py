@@ -1,28 +1,30 @@
-"""Whether requests are welcome, and what is missing if only some of them can be served."""
+"""Whether requests are welcome, and what is wrong if only some of them can be served."""
 
 import pytest
 
+from application.ports.health import Fault, Part
 from tests.builders import House
 
 
-@pytest.mark.parametrize(
-    ("down", "ready", "degraded"),
-    [
-        ([], True, ()),
-        (["workers"], True, ("workers",)),
-        (["redis"], True, ("redis",)),
-        (["redis", "workers"], True, ("redis",)),
-        (["database"], False, ("database",)),
-        (["database", "redis", "workers"], False, ("database",)),
-    ],
-)
-def test_only_the_database_is_indispensable(down: list[str], ready: bool, degraded: tuple[str, ...]):
+@pytest.mark.parametrize("part", Part)
+def test_only_the_database_and_the_server_are_indispensable(part: Part):
     house = House()
-    switches = {"database": house.database_probe, "redis": house.redis_probe, "workers": house.worker_heartbeat}
-    for name in down:
-        switches[name].on = False
+    house.probe.faults = {part: Fault.UNREACHABLE}
     readiness = house.use_cases.check_readiness()
-    assert (readiness.ready, readiness.degraded) == (ready, degraded)
+    assert readiness.ready == (part not in {Part.DATABASE, Part.SERVER})
+    assert readiness.faults == {part: Fault.UNREACHABLE}
+
+
+def test_without_a_fault_it_is_ready():
+    readiness = House().use_cases.check_readiness()
+    assert readiness.ready
+    assert not readiness.faults
+
+
+def test_a_server_that_is_about_to_stop_is_not_ready():
+    readiness = House().use_cases.check_readiness(stopping=True)
+    assert not readiness.ready
+    assert readiness.faults == {Part.SERVER: Fault.STOPPING}
 
 
 def test_it_is_asked_anew_each_time():

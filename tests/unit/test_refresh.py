@@ -118,7 +118,7 @@ def test_not_once_the_answer_is_known_to_have_come():
     assert is_over(house, login.token)
 
 
-def test_a_thief_within_the_grace_is_found_out_by_whoever_comes_second():
+def test_a_thief_within_the_grace_is_found_out_by_the_second_use():
     house = House()
     stolen = house.log_in(ASHA).refresh_token
     hers = refresh(house, stolen)
@@ -141,7 +141,7 @@ def test_other_sessions_of_the_user_go_on():
     refresh(house, other.refresh_token)
 
 
-def test_while_the_database_is_down_nobody_is_logged_out():
+def test_while_the_database_is_down_no_session_ends():
     house = House()
     login = house.log_in(ASHA)
     house.database_probe.on = False
@@ -203,7 +203,7 @@ def test_a_session_elsewhere_is_ended_by_its_id():
         house.use_cases.auth.end_session(principal=principals[0], session_id=principals[2].session_id)
 
 
-def test_nobody_ends_the_session_of_somebody_else():
+def test_users_cannot_end_the_session_of_another():
     house = House()
     asha, ravi = house.user(ASHA), house.user(RAVI)
     for session_id in (asha.session_id, SessionId(asha.user_id)):

@@ -65,7 +65,7 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
         ]
 
     def holds(self, claimed: ClaimedReply) -> bool:
-        """Whether nobody was given the reply since."""
+        """Whether the reply was not claimed again since."""
         return self.replies[claimed.claim.reply_id].lease_token == claimed.claim.lease_token
 
     @rule(where=st.integers(0, 3))
@@ -200,7 +200,7 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
         assert max(underway.values(), default=0) <= 1
 
     @invariant()
-    def nobody_has_more_running_than_allowed(self) -> None:
+    def no_user_has_more_running_than_allowed(self) -> None:
         now = self.house.clock()
         running = Counter(
             row.queued.user_id for row in self.replies.values() if row.lease_until is not None and row.lease_until > now
@@ -221,7 +221,7 @@ class RepliesOfSeveralWorkers(RuleBasedStateMachine):
         assert +Counter(self.house.database.tables.daily_usage) == charged
 
     def teardown(self) -> None:
-        """Time passes, and somebody sweeps."""
+        """Time passes, then expired replies are failed."""
         self.house.clock.advance(POLICY.deadline + POLICY.lease)
         while self.house.sweep():
             pass

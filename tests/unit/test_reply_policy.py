@@ -37,6 +37,7 @@ def claimed(attempt: int = 1, seconds_left: float = 300.0) -> ClaimedReply:
         prompt="hi",
         system_prompt=None,
         seconds_left=seconds_left,
+        seconds_queued=0.0,
     )
 
 

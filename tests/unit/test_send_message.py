@@ -9,7 +9,7 @@ from domain.replies import ReplyPolicy, ReplyState
 from tests.builders import ASHA, House
 
 
-def test_an_accepted_message_has_a_reply_underway_and_rings():
+def test_an_accepted_message_has_a_reply_underway_and_notifies_a_worker():
     house = House()
     asha = house.user(ASHA)
     room = house.room(asha)

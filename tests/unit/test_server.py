@@ -11,17 +11,25 @@ from typing import Any, NamedTuple
 
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from entrypoints.server.connection import Limits
 from entrypoints.server.rooms import Room
-from entrypoints.server.serve import listening_socket, serve_until
+from entrypoints.server.serve import bound_socket, serve_until
 from entrypoints.server.server import REFUSED, Options
 from entrypoints.server.waiting import RESUMED, WAITING, Waiting
 from entrypoints.server.wsgi import Environ
+from tests.concurrency import eventually
 
 PATIENCE = 30.0
 LIMITS = Limits(
-    header_seconds=1.0, body_seconds=1.0, idle_seconds=1.5, write_seconds=1.0, header_bytes=8_192, body_bytes=65_536
+    header_seconds=1.0,
+    body_seconds=1.0,
+    idle_seconds=1.5,
+    write_seconds=1.0,
+    header_bytes=8_192,
+    body_bytes=65_536,
+    body_bytes_of={b"/large": 100_000},
 )
 
 
@@ -72,10 +80,21 @@ class App:
             return self._text(start, f"{refusal.status} Refused", b"refused")
         path = environ["PATH_INFO"]
         self.calls.append(path)
-        answer = {"/pieces": self._pieces, "/endless": self._endless, "/stream": self._stream, "/poll": self._wait}
+        answer = {
+            "/nothing": self._nothing,
+            "/pieces": self._pieces,
+            "/endless": self._endless,
+            "/stream": self._stream,
+            "/poll": self._wait,
+        }
         if path == "/hold":
             self.held.wait(PATIENCE)
         return answer.get(path, self._echo)(environ, start)
+
+    @staticmethod
+    def _nothing(_environ: Environ, start: Callable[..., Any]) -> Any:
+        start("204 No Content", [])
+        return iter([])
 
     @staticmethod
     def _pieces(_environ: Environ, start: Callable[..., Any]) -> Any:
@@ -120,9 +139,12 @@ class App:
 class Running:
     """A server in a thread of this process."""
 
-    def __init__(self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2) -> None:
+    def __init__(
+        self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2, drain: float = 0.0
+    ) -> None:
         self.app = app
-        self.listener = listening_socket("127.0.0.1", 0, backlog=512, shared=False)
+        self.listener = bound_socket("127.0.0.1", 0, shared=False)
+        self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
         self.work = Room("work", threads=threads, per_client=threads, waiting=2)
         options = Options(
@@ -135,7 +157,7 @@ class Running:
         )
         self._ready = Event()
         self._loop = uvloop.new_event_loop()
-        self._thread = Thread(target=self._run, args=(options,), daemon=True)
+        self._thread = Thread(target=self._run, args=(options, drain), daemon=True)
         self._thread.start()
         assert self._ready.wait(PATIENCE)
 
@@ -147,12 +169,12 @@ class Running:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
-    def _run(self, options: Options) -> None:
+    def _run(self, options: Options, drain: float) -> None:
         async def main() -> None:
             self._stop = asyncio.Event()
             self._ready.set()
             await serve_until(
-                self.app, options, self.listener, stop=self._stop, hurry=asyncio.Event(), drain_seconds=0.2
+                self.app, options, self.listener, stop=self._stop, hurry=asyncio.Event(), drain_seconds=drain
             )
 
         self._loop.run_until_complete(main())
@@ -299,6 +321,15 @@ def test_a_response_in_pieces_is_chunked(server: Running) -> None:
     assert b"Transfer-Encoding: chunked" in raw
 
 
+def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(server: Running) -> None:
+    client = Client(server.port).send("GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
+    client.send("GET /next HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    nothing, _, rest = client.rest().partition(b"\r\n\r\n")
+    assert nothing.startswith(b"HTTP/1.1 204 No Content")
+    assert b"Transfer-Encoding" not in nothing  # RFC 9112, 6.1: clients would wait for the chunks
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+
+
 def test_a_response_in_pieces_ends_with_the_connection_for_http_1_0(server: Running) -> None:
     raw = Client(server.port).get("/pieces", version="1.0").rest()
     assert raw.endswith(b"\r\n\r\none two three")
@@ -329,23 +360,39 @@ def test_what_is_no_request_or_too_large_is_refused_and_the_connection_ends(
     assert server.app.calls == []
 
 
+def test_a_path_may_take_larger_bodies(server: Running) -> None:
+    body = "x" * 100_000
+    client = Client(server.port)
+    client.send(f"POST /large?now HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    assert json.loads(client.response()[2])["body"] == body
+    client.send(f"POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body) + 1}\r\n\r\n")
+    assert client.response()[0] == 413
+
+
 # --- Slow clients ---
 
 
 @pytest.mark.parametrize(
     "half", ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60\r\n\r\nhalf", "GET / HTTP/1.1\r\nHost: a\r\nX-Half: "]
 )
-def test_half_a_request_holds_nothing_and_is_refused_in_the_end(server: Running, half: str) -> None:
-    slow = [Client(server.port).send(half) for _ in range(50)]
-    assert Client(server.port).get("/").response()[0] == 200
-    for client in slow:
-        assert client.rest().startswith(b"HTTP/1.1 408 ")
+def test_half_a_request_holds_nothing_and_is_refused_in_the_end(start: Callable[..., Running], half: str) -> None:
+    server = start(limits=LIMITS._replace(header_seconds=0.3, body_seconds=0.3))
+    with capture_logs() as logs:
+        slow = [Client(server.port).send(half) for _ in range(50)]
+        assert Client(server.port).get("/").response()[0] == 200
+        for client in slow:
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
     assert server.app.calls == ["/"]
+    cut_off = [line for line in logs if line["event"] == "request_cut_off"]
+    assert len(cut_off) == 50
+    assert {line["reason"] for line in cut_off} == {"too_late"}
+    assert "127.0.0.1" not in repr(cut_off)
 
 
-def test_a_body_of_a_byte_now_and_then_is_refused(server: Running) -> None:
+def test_a_body_of_a_byte_now_and_then_is_refused(start: Callable[..., Running]) -> None:
+    server = start(limits=LIMITS._replace(body_seconds=0.3))
     client = Client(server.port).send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n")
-    client.socket.settimeout(0.1)
+    client.socket.settimeout(0.02)
     until = time.monotonic() + PATIENCE
     raw = b""
     while not raw and time.monotonic() < until:
@@ -357,7 +404,8 @@ def test_a_body_of_a_byte_now_and_then_is_refused(server: Running) -> None:
     assert raw.startswith(b"HTTP/1.1 408 ")
 
 
-def test_an_idle_connection_ends_without_a_word(server: Running) -> None:
+def test_an_idle_connection_ends_without_a_word(start: Callable[..., Running]) -> None:
+    server = start(limits=LIMITS._replace(header_seconds=0.3, idle_seconds=0.3))
     assert Client(server.port).rest() == b""
     client = Client(server.port)
     client.get("/").response()
@@ -375,7 +423,7 @@ def test_with_too_many_connections_the_one_that_is_idle_for_longest_makes_room(s
 
 
 def test_a_client_that_does_not_read_is_cut_off_and_gives_its_thread_back(start: Callable[..., Running]) -> None:
-    server = start(threads=1)
+    server = start(threads=1, limits=LIMITS._replace(write_seconds=0.3))
     client = Client(server.port).get("/endless")
     client.read_until(b"\r\n\r\n")
     assert Client(server.port).get("/").response()[0] == 200
@@ -390,8 +438,13 @@ def test_a_full_room_refuses_and_what_needs_no_room_is_answered(server: Running)
     while (server.work.running, server.work.waiting) != (2, 2):
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert Client(server.port).get("/").response()[0] == 503
-    assert Client(server.port).get("/inline").response()[0] == 200
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert Client(server.port).get("/").response()[0] == 503
+        assert Client(server.port).get("/inline").response()[0] == 200
+        # Logged a moment later, and together.
+        assert eventually(lambda: sum(line["refused"] for line in logs if line["event"] == "room_full") == 3)
+    assert len(logs) <= 2
     server.app.held.set()
     assert [client.response()[0] for client in waiting] == [200] * 4
 
@@ -442,8 +495,8 @@ def test_a_client_that_leaves_gives_its_place_back(server: Running) -> None:
 
 def test_a_long_poll_is_answered_when_something_comes(server: Running) -> None:
     client = Client(server.port).get("/poll")
-    server.app.mailbox.put(b"news")
-    assert client.response()[2] == b"b'news'"
+    server.app.mailbox.put(b"event")
+    assert client.response()[2] == b"b'event'"
     assert server.app.released.get(timeout=PATIENCE) == "poll"
 
 
@@ -481,7 +534,7 @@ def test_stopping_finishes_requests_answers_polls_and_ends_streams(start: Callab
 
 
 def test_while_draining_requests_are_answered_and_each_is_its_connections_last(start: Callable[..., Running]) -> None:
-    server = start(limits=LIMITS._replace(idle_seconds=60.0))
+    server = start(drain=0.2, limits=LIMITS._replace(idle_seconds=60.0))
     client = Client(server.port)
     client.get("/").response()
     server.stop()
@@ -490,6 +543,55 @@ def test_while_draining_requests_are_answered_and_each_is_its_connections_last(s
     server.ended()
 
 
+def stopped_accepting(server: Running) -> None:
+    server.stop()
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", server.port)).close()
+        except ConnectionRefusedError:
+            return
+    pytest.fail("it still accepts connections")
+
+
+@pytest.mark.parametrize(
+    "begun", ["", "POST / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo"]
+)
+def test_a_request_that_was_on_its_way_when_the_server_stopped_is_answered(
+    start: Callable[..., Running], begun: str
+) -> None:
+    server = start(drain=0.1, limits=LIMITS._replace(header_seconds=60.0, body_seconds=60.0, idle_seconds=60.0))
+    client = Client(server.port).send(begun)
+    stopped_accepting(server)
+    time.sleep(0.3)  # it had time to end
+    whole = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+    status, headers, body = client.send(whole.removeprefix(begun)).response()
+    assert (status, headers["connection"], json.loads(body)["body"]) == (200, "close", "body")
+    server.ended()
+
+
+def test_after_the_last_response_of_a_connection_nothing_that_was_sent_ahead_is_answered(
+    start: Callable[..., Running],
+) -> None:
+    server = start(drain=0.1)
+    client = Client(server.port).get("/hold").get("/ahead")
+    until = time.monotonic() + PATIENCE
+    while "/hold" not in server.app.calls:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    stopped_accepting(server)
+    server.app.held.set()
+    assert client.rest().count(b"HTTP/1.1 200 ") == 1
+    assert "/ahead" not in server.app.calls
+
+
+def test_a_port_takes_no_connections_before_its_process_listens() -> None:
+    with bound_socket("127.0.0.1", 0, shared=False) as bound, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(bound.getsockname())
+
+
 def test_a_port_that_is_taken_is_an_error() -> None:
-    with listening_socket("127.0.0.1", 0, backlog=1, shared=False) as taken, pytest.raises(OSError, match="in use"):
-        listening_socket("127.0.0.1", taken.getsockname()[1], backlog=1, shared=False)
+    with bound_socket("127.0.0.1", 0, shared=False) as taken:
+        taken.listen(1)
+        with pytest.raises(OSError, match="in use"):
+            bound_socket("127.0.0.1", taken.getsockname()[1], shared=False)

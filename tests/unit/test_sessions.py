@@ -41,7 +41,7 @@ def test_a_token_ends_after_a_quarter_of_an_hour():
         authenticate(house, logged_in.token)
 
 
-def test_a_session_nobody_refreshes_ends_after_its_time():
+def test_a_session_without_refresh_ends_after_its_time():
     house = House()
     asha = house.user(ASHA)
     session = house.database.tables.sessions[asha.session_id]
@@ -98,7 +98,7 @@ def test_the_session_of_one_user_in_the_token_of_another_is_refused():
         authenticate(house, jwt.encode(claims, SIGNING_KEY, "HS256"))
 
 
-def test_while_the_database_is_down_nobody_is_told_that_a_token_is_bad():
+def test_while_the_database_is_down_no_token_is_called_bad():
     house = House()
     token = house.token(ASHA)
     house.database_probe.on = False

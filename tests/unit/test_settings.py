@@ -288,7 +288,7 @@ def test_nor_does_a_password_in_a_url():
 # --- The secret that is generated in development ---
 
 
-def test_the_generated_secret_is_kept_for_the_next_start_and_for_nobody_else(tmp_path: Path):
+def test_the_generated_secret_is_kept_for_the_next_start_and_readable_by_its_owner_only(tmp_path: Path):
     given = {"DATA_DIR": str(tmp_path / "new" / "data")}
     first, second = read_settings(given), read_settings(given)
     assert first.jwt_secret.reveal() == second.jwt_secret.reveal()

@@ -123,6 +123,6 @@ def test_where_codes_are_sent_everything_counts():
 
 
 @pytest.mark.parametrize("cost", ["9", "17", "x"])
-def test_a_cost_that_protects_nobody_or_stops_everybody(cost: str):
+def test_a_cost_that_is_too_low_or_too_high_is_refused(cost: str):
     [fault] = faults(PASSWORD_HASH_COST=cost)
     assert "PASSWORD_HASH_COST" in fault

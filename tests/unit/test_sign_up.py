@@ -22,7 +22,7 @@ def can_log_in(house: House, password: str) -> bool:
     return True
 
 
-def test_somebody_new_gets_an_account_that_is_not_proven_yet():
+def test_a_new_user_gets_an_account_that_is_not_proven_yet():
     house = House()
     user = sign_up(house, name="Asha", email="asha@example.org")
     assert house.database.tables.users[user.id] == user
@@ -74,9 +74,9 @@ def test_a_verified_number_is_taken_and_keeps_its_password():
     house = House()
     house.user_with_password(ASHA, "hers alone")
     with pytest.raises(PhoneTaken):
-        sign_up(house, password="somebody else's")
+        sign_up(house, password="another password")
     assert can_log_in(house, "hers alone")
-    assert not can_log_in(house, "somebody else's")
+    assert not can_log_in(house, "another password")
 
 
 # --- A password may not wait on a number for its owner to prove it ---

@@ -69,7 +69,7 @@ def test_who_has_paid_is_pro_and_cannot_buy_again(house: House, asha: Principal)
     checkout = subscribe(house, asha)
     assert plan(house, asha) is Plan.BASIC
     house.payments.pay(checkout.id)
-    # No news has come; it is asked.
+    # No event has come; Stripe is asked.
     with pytest.raises(AlreadySubscribed) as refused:
         subscribe(house, asha)
     assert refused.value.portal_url is not None
@@ -185,7 +185,7 @@ def test_paying_and_subscribing_at_the_same_time_is_one_subscription(house: Hous
         "",
     ],
 )
-def test_nobody_is_sent_to_strangers(house: House, asha: Principal, url: str):
+def test_no_user_is_sent_to_a_foreign_origin(house: House, asha: Principal, url: str):
     for field, arguments in (("successUrl", {"success_url": url}), ("cancelUrl", {"cancel_url": url})):
         with pytest.raises(InvalidValue) as refused:
             subscribe(house, asha, **arguments)
@@ -244,7 +244,7 @@ def test_a_wish_counts_though_our_table_is_behind(house: House, asha: Principal)
     house.use_cases.billing.sync_checkout(checkout_id=_bought(house, asha))
     house.use_cases.billing.set_renewal(user_id=asha.user_id, renew=False)
     [subscription_id] = house.payments.subscriptions
-    house.payments.renew(subscription_id, renew=True, key="in the portal")  # no news of it
+    house.payments.renew(subscription_id, renew=True, key="in the portal")  # without an event
     house.use_cases.billing.set_renewal(user_id=asha.user_id, renew=False)
     assert house.payments.subscriptions[subscription_id].cancel_at_period_end
 

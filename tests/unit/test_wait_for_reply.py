@@ -108,7 +108,7 @@ def test_who_hears_pieces_without_end_waits_no_longer():
     assert reply.waited == 3 * SECONDS
 
 
-def test_nobody_waits_for_the_reply_of_another():
+def test_users_cannot_wait_for_the_reply_of_another():
     reply = AwaitedReply()
     ravi = reply.house.user(RAVI)
     with pytest.raises(MessageNotFound):

@@ -10,16 +10,18 @@ from threading import Event, Semaphore, Thread
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from application.chat.write_reply import AskModel, FindStops, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
 from domain.errors import DependencyDown
-from domain.replies import Answer, ReplyPolicy, ReplyState
+from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState
 from entrypoints.worker import loop as worker_loop
 from entrypoints.worker.loop import ReplyLoop
 from tests.builders import ASHA, AUDIT_RETENTION, House
+from tests.concurrency import eventually
 
 PATIENCE = 20.0  # seconds after which a test fails rather than hangs
 
@@ -81,7 +83,7 @@ class LoopAtWork:
         self.house = House(basic_daily_prompts=1_000, reply_policy=ReplyPolicy(user_concurrency=1_000))
         self.asha = self.house.user(ASHA)
         self.model = HeldModel()
-        self.written = Semaphore(0)  # or not, for an error nobody foresaw
+        self.written = Semaphore(0)  # or not, after an unexpected error
         self.not_stored = Semaphore(0)
         self.renewed_at = time.monotonic()
         replying = self.house.replying
@@ -157,7 +159,7 @@ def test_what_is_due_is_written():
         assert here.states() == {ReplyState.DONE: 3}
 
 
-def test_no_more_at_once_than_allowed_however_often_it_rings():
+def test_no_more_at_once_than_allowed_however_often_it_is_notified():
     with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         for _ in range(5):
@@ -166,7 +168,7 @@ def test_no_more_at_once_than_allowed_however_often_it_rings():
         assert here.states() == {ReplyState.RUNNING: 2, ReplyState.QUEUED: 3}
 
 
-def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
+def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
     with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
         here.loop.notify()
@@ -175,17 +177,17 @@ def test_a_slot_that_gets_free_takes_the_next_without_another_ring():
         assert here.states() == {ReplyState.DONE: 5}
 
 
-def test_work_is_found_without_any_ring():
+def test_work_is_found_without_any_notification():
     with running() as here:
         here.look()
-        here.say("nobody rang for this")
+        here.say("no worker was notified of this")
         here.model.answers.release()
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.house.worker_heartbeat.announced
 
 
-def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
+def test_an_unexpected_error_costs_one_attempt_and_no_slot():
     with running(concurrency=1) as here:
         here.model.faults["a"] = RuntimeError("a bug")
         here.model.answers.release(2)
@@ -200,7 +202,7 @@ def test_an_error_nobody_foresaw_costs_one_attempt_and_no_slot():
         assert here.states() == {ReplyState.DONE: 2}
 
 
-def test_the_sweeper_fails_what_is_hopeless():
+def test_the_sweeper_fails_expired_replies():
     with running() as here:
         here.say("a", "b")
         here.house.clock.advance(here.house.policy.deadline)
@@ -257,6 +259,62 @@ def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.model.prompts == ["a"]  # nor is it asked for twice
+
+
+def test_a_database_that_is_down_is_logged_once_and_so_is_its_return():
+    with running() as here, capture_logs() as logs:
+        here.house.database_probe.on = False
+        for _ in range(5):
+            assert not here.loop._claim()
+        here.house.database_probe.on = True
+        for _ in range(5):
+            assert here.loop._claim()
+    claiming = [line["event"] for line in logs if line.get("activity") == "claiming"]
+    assert claiming == ["database_unavailable", "database_available_again"]
+
+
+def test_a_failed_attempt_is_logged_with_its_reason_and_its_times():
+    busy = AnswerFailed(FailureReason.MODEL_BUSY, status=429, model="gemini-busy")
+    with running() as here, capture_logs() as logs:
+        here.model.faults["a"] = busy
+        here.say("a")
+        here.loop.notify()
+        here.model.answers.release()
+        here.wait_for(here.written, 1)
+        assert eventually(lambda: "reply_written" in [line["event"] for line in logs])
+    [line] = [line for line in logs if line["event"] == "reply_written"]
+    assert line["queue_ms"] >= 0
+    assert line["model_ms"] >= 0
+    assert {name: line[name] for name in ("state", "reason", "provider_status", "model", "asked")} == {
+        "state": "queued",
+        "reason": "model_busy",
+        "provider_status": 429,
+        "model": "gemini-busy",
+        "asked": True,
+    }
+
+
+def test_an_answer_is_logged_with_its_model_and_without_its_text():
+    with running() as here, capture_logs() as logs:
+        here.say("a secret")
+        here.loop.notify()
+        here.model.answers.release()
+        here.wait_for(here.written, 1)
+        assert eventually(lambda: "reply_written" in [line["event"] for line in logs])
+    [line] = [line for line in logs if line["event"] == "reply_written"]
+    assert (line["state"], line["model"]) == ("done", "held")
+    assert "secret" not in repr(logs)
+
+
+def test_a_reply_that_expired_is_logged_with_its_reason():
+    with running(concurrency=1) as here, capture_logs() as logs:
+        here.say("a", "b")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        here.house.clock.advance(here.house.policy.deadline * 2)
+        here.model.answers.release(2)
+        assert eventually(lambda: "reply_expired" in [line["event"] for line in logs])
+    assert "deadline_exceeded" in [line["reason"] for line in logs if line["event"] == "reply_expired"]
 
 
 def test_a_history_that_cannot_be_read_uses_no_attempt_up():
@@ -380,31 +438,31 @@ def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_
         assert here.states() == {ReplyState.QUEUED: 1}
 
 
-def test_a_full_worker_rings_for_another_one():
+def test_a_full_worker_notifies_another_one():
     with running(concurrency=2) as here:
         here.look()
         here.say("a")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.notified == rings
+        assert here.house.worker_notifier.notified == notified
         here.say("b", "c")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.look()
-        assert here.house.worker_notifier.notified == rings + 1
+        assert here.house.worker_notifier.notified == notified + 1
 
 
-def test_a_worker_that_stays_full_does_not_ring_with_each_claim(monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_that_stays_full_does_not_notify_with_each_claim(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("entrypoints.worker.loop.BETWEEN_NOTIFICATIONS_SECONDS", PATIENCE)
     with running(concurrency=1) as here:
         here.say("a", "b", "c", "d")
-        rings = here.house.worker_notifier.notified
+        notified = here.house.worker_notifier.notified
         here.model.answers.release(4)
         here.loop.notify()
         here.wait_for(here.written, 4)
-        assert here.house.worker_notifier.notified == rings + 1
+        assert here.house.worker_notifier.notified == notified + 1
 
 
-def test_nobody_is_asked_about_stops_while_nothing_runs():
+def test_the_database_is_not_asked_about_stops_while_nothing_runs():
     asked: list[Collection[object]] = []
     with running() as here:
         find_stops = cast("FindStops", asked.append)
@@ -454,7 +512,7 @@ def test_stopping_with_the_database_down_ends_all_the_same():
         assert here.states() == {ReplyState.RUNNING: 1}  # until its lease runs out
 
 
-def test_rings_from_many_threads_take_each_reply_once():
+def test_notifications_from_many_threads_take_each_reply_once():
     with running(concurrency=3) as here:
         here.say(*"abcdefghij")
         go = Event()

@@ -131,7 +131,7 @@ def test_a_wait_past_the_deadline_is_a_failure_now():
     assert reply.used == 0
 
 
-def test_a_message_nobody_came_for_fails_at_its_deadline():
+def test_a_message_that_no_worker_claimed_fails_at_its_deadline():
     reply = WrittenReply()
     reply.house.clock.advance(300 * SECONDS - timedelta(microseconds=1))
     assert reply.house.sweep() == 0
@@ -228,7 +228,7 @@ def test_an_outcome_is_stored_once_however_often_that_is_tried(outcome: Outcome,
             store(claimed, outcome)
     reply.house.database_probe.on = True
     assert reply.row.state is ReplyState.RUNNING
-    assert not reply.house.stream.published(reply.sent.reply_id)  # nobody is told what is not stored
+    assert not reply.house.stream.published(reply.sent.reply_id)  # what is not stored is not published
     assert store(claimed, outcome) is state
     row = reply.row
     # The commit came through, and only its acknowledgement was lost.
@@ -273,7 +273,7 @@ def test_a_message_that_kills_its_worker_is_tried_three_times_and_costs_nothing(
     assert reply.house.model.prompts == []
 
 
-def test_an_error_nobody_foresaw_counts_as_a_death():
+def test_an_unexpected_error_counts_as_a_death():
     reply = WrittenReply()
     reply.house.model.will(RuntimeError("a bug"))
     claimed = reply.house.claim_one()
@@ -316,7 +316,7 @@ def test_nor_does_it_undo_or_refund_again_what_the_sweeper_failed():
     assert reply.used == 1  # the other message
 
 
-def test_a_slow_worker_may_still_finish_what_nobody_else_was_given():
+def test_a_slow_worker_may_still_finish_what_was_not_claimed_again():
     reply = WrittenReply()
     claimed = reply.house.claim_one()
     reply.house.clock.advance(61 * SECONDS)
@@ -392,7 +392,7 @@ def test_no_more_are_taken_than_were_asked_for_and_the_oldest_first():
     assert [first.prompt, second.prompt] == ["hi", "me too"]
 
 
-def test_a_sweep_fails_all_that_is_hopeless_in_batches():
+def test_a_sweep_fails_all_expired_replies_in_batches():
     house = House(basic_daily_prompts=250, reply_policy=replace(POLICY, user_backlog=250))
     asha = house.user(ASHA)
     room = house.room(asha)
@@ -412,8 +412,8 @@ def test_the_service_goes_on_while_the_model_thinks():
     class ThinkingModel:
         def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
             # In another thread: this one could enter its own transaction again.
-            with ThreadPoolExecutor(1) as somebody:
-                somebody.submit(reply.house.say, reply.asha, reply.room, "are you there?").result(timeout=10)
+            with ThreadPoolExecutor(1) as executor:
+                executor.submit(reply.house.say, reply.asha, reply.room, "are you there?").result(timeout=10)
             return Answer("I was thinking.", "slow")
 
     ask_model = replace(reply.house.replying.ask_model, language_model=ThinkingModel())

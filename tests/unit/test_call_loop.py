@@ -88,7 +88,7 @@ def test_a_fault_in_a_thread_is_raised_where_it_is_waited_for():
         write_in_thread(fail, name="test", within=LONG, idle=LONG, stop=Stop(), on_chunk=lambda chunk: None)
 
 
-def test_a_loop_that_is_stuck_keeps_nobody():
+def test_a_loop_that_is_stuck_blocks_no_caller():
     calls = CallLoop("test")
 
     async def stuck(delivery: Delivery) -> Answer:

@@ -1,7 +1,6 @@
 """Replies are stopped from another process, asked for again, waited for; sending is safe to repeat."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import cast
@@ -11,7 +10,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from tests.e2e.service import Person, Service, asleep, running, until
+from tests.e2e.service import Person, Service, asleep, until
 from tests.e2e.streams import HALF, TEXT, Watcher, events_of
 from tests.fakes.gemini_server import FakeGemini, Outcome
 
@@ -19,15 +18,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        tmp_path_factory.mktemp("stop"),
-        **gemini.settings,
-        # Nothing here ends by itself.
-        REPLY_LEASE_SECONDS="600",
-        REPLY_DEADLINE_SECONDS="600",
-    ) as started:
-        yield started
+def service(patient_service: Service) -> Service:
+    return patient_service
 
 
 def send(person: Person, text: str, **headers: str) -> httpx.Response:
@@ -55,7 +47,7 @@ def fenced(service: Service) -> list[str]:
 
 def test_that_a_reply_is_cancelled_in_the_queue_is_published_by_the_web_process(service, person):
     with asleep(service.process("worker")), service.redis() as redis:
-        reply = person.sent("Tell me a story")
+        reply = person.sent("Tell me a tale")
         watcher = Watcher(person, reply)
 
         assert person.post(f"/message/{reply}/cancel", 202)["reply"]["status"] == "cancelled"
@@ -67,7 +59,7 @@ def test_that_a_reply_is_cancelled_in_the_queue_is_published_by_the_web_process(
 @pytest.mark.parametrize("goes", ["the account", "the chatroom"])
 def test_a_reply_that_is_being_written_stops_when(service, gemini, person, goes):
     gemini.will(Outcome("stall", text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     stream = f"reply:stream:{reply}"
     with service.redis() as redis:
         until("some of it is there to be heard", lambda: "Once" in str(redis.xrange(stream)))
@@ -82,7 +74,7 @@ def test_a_reply_that_is_being_written_stops_when(service, gemini, person, goes)
 
 def test_a_running_reply_is_stopped_and_keeps_what_there_is(service, gemini, person):
     gemini.will(Outcome("stall", text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     next_one = person.sent("And another one")
     watcher = Watcher(person, reply)
     watcher.saw(HALF)
@@ -104,7 +96,7 @@ def test_a_running_reply_is_stopped_and_keeps_what_there_is(service, gemini, per
 
 def test_stopped_before_the_first_word_it_costs_nothing(service, gemini, person):
     gemini.will(Outcome("hang"))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     is_asked(gemini)
     assert person.post(f"/message/{reply}/cancel", 202)["reply"]["status"] == "running"
     stopped = person.reply(reply)
@@ -114,7 +106,7 @@ def test_stopped_before_the_first_word_it_costs_nothing(service, gemini, person)
 
 def test_one_that_has_not_begun_is_stopped_at_once(service, gemini, person):
     gemini.will(Outcome("hang"))
-    first, second = person.sent("Tell me a story"), person.sent("And another one")
+    first, second = person.sent("Tell me a tale"), person.sent("And another one")
     is_asked(gemini)
     assert person.used() == 2
     assert person.post(f"/message/{second}/cancel", 202)["reply"]["status"] == "cancelled"
@@ -128,7 +120,7 @@ def test_one_that_has_not_begun_is_stopped_at_once(service, gemini, person):
 
 def test_one_is_stopped_while_redis_is_gone(service, gemini, person):
     gemini.will(Outcome("stall", text=TEXT))
-    reply = person.sent("Tell me a story")
+    reply = person.sent("Tell me a tale")
     Watcher(person, reply).saw(HALF)
     with asleep(service.supervisor):
         killed = service.kill("valkey-server")
@@ -142,7 +134,7 @@ def test_one_is_stopped_while_redis_is_gone(service, gemini, person):
 
 def test_a_failed_reply_is_tried_again_and_a_done_one_gets_a_sibling(service, gemini, person):
     gemini.will(Outcome("safety"), Outcome(text="First."), Outcome(text="Second."))
-    failed = person.sent("Tell me a story")
+    failed = person.sent("Tell me a tale")
     assert person.reply(failed)["status"] == "failed"
     assert person.used() == 0
     message = person.get(f"/message/{failed}")["replyTo"]
@@ -229,9 +221,9 @@ def test_keys_that_many_repeat_while_web_is_killed_are_one_message_each(service,
 # Waiting
 
 
-def test_whoever_prefers_to_wait_gets_the_reply_with_the_answer(service, gemini, person):
+def test_a_request_that_prefers_to_wait_gets_the_reply_with_the_answer(service, gemini, person):
     gemini.will(Outcome(text=TEXT, latency=0.5))
-    answer = send(person, "Tell me a story", Prefer="wait=25")
+    answer = send(person, "Tell me a tale", Prefer="wait=25")
     assert answer.status_code == 201, answer.text
     reply = answer.json()["reply"]
     assert (reply["status"], reply["content"]) == ("done", TEXT)
@@ -241,7 +233,7 @@ def test_whoever_prefers_to_wait_gets_the_reply_with_the_answer(service, gemini,
 
 def test_but_not_for_ever(service, gemini, person):
     gemini.will(Outcome("hang"))
-    answer = send(person, "Tell me a story", Prefer="respond-async, wait=1")
+    answer = send(person, "Tell me a tale", Prefer="respond-async, wait=1")
     assert answer.status_code == 202
     reply = answer.json()["reply"]["id"]
     assert answer.json()["reply"]["status"] in {"queued", "running"}
@@ -249,11 +241,11 @@ def test_but_not_for_ever(service, gemini, person):
     person.reply(reply)
 
 
-def test_whoever_repeats_the_key_may_wait_as_well(service, gemini, person):
+def test_a_request_that_repeats_the_key_may_wait_as_well(service, gemini, person):
     key = str(uuid4())
     gemini.will(Outcome(text=TEXT, latency=0.5))
-    first = send(person, "Tell me a story", Idempotency_Key=key)
-    again = send(person, "Tell me a story", Idempotency_Key=key, Prefer="wait=25")
+    first = send(person, "Tell me a tale", Idempotency_Key=key)
+    again = send(person, "Tell me a tale", Idempotency_Key=key, Prefer="wait=25")
     assert (first.status_code, again.status_code) == (202, 201)
     assert again.json()["reply"]["id"] == first.json()["reply"]["id"]
     assert again.json()["reply"]["content"] == TEXT
@@ -270,7 +262,7 @@ def test_a_long_poll_ends_with_the_next_finished_reply(service, gemini, person):
     with ThreadPoolExecutor(3) as threads:
         polls = [threads.submit(poll, first) for _ in range(3)]
         gemini.will(Outcome(text=TEXT, latency=0.5))
-        second = person.sent("Tell me a story")
+        second = person.sent("Tell me a tale")
         assert [one.result() for one in polls] == [[("user", None), ("bot", "done")]] * 3
     assert poll(first, wait=0) == [("user", None), ("bot", "done")]
     # Nothing new: the time is up, and that is no error.

@@ -1,0 +1,95 @@
+"""What is looked at once, when a process starts: would it work with this database?"""
+
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+from psycopg2.errors import DuplicatePreparedStatement, InsufficientPrivilege, InvalidSqlStatementName, UndefinedTable
+
+from adapters.sql.database import SESSION_SETTINGS, BoundedCursor, connector
+from adapters.sql.schema import REVISIONS
+from application.operations.startup import CannotStart
+
+ENCODING = "UTF8"
+# What PgBouncer says to a client that sets parameters of its session, unless it was told to drop or to track them.
+PARAMETERS_REFUSED = "unsupported startup parameter"
+
+NOT_UTF8 = "The database's encoding is {encoding}; it must be UTF8, which CREATE DATABASE … ENCODING 'UTF8' gives it."
+SCHEMA_OF_TOMORROW = (
+    "The database's schema is of version {revision}, which this release does not know: it is newer. Start that release."
+)
+SETTINGS_DROPPED = (
+    "The session settings of this service do not reach the database, so its statements would run without time limits: "
+    "a pooler drops them. Connect without it, or let it ignore `options` and give the role these settings: "
+    "ALTER ROLE … SET statement_timeout = '5s'; ALTER ROLE … SET lock_timeout = '3s'."
+)
+TRANSACTION_POOLER = (
+    "There is a pooler before the database that gives each transaction another session (transaction mode), where "
+    "prepared statements break: use its session mode, or connect without it."
+)
+
+# In milliseconds, as the settings are given.
+SETTING = "SELECT setting FROM pg_settings WHERE name = %(name)s"
+
+
+def check_database(database_url: str) -> None:
+    """Raises CannotStart when the service cannot work with the database.
+
+    One that is not there yet is no reason: processes wait for it.
+    """
+    connect = connector(database_url, application_name="startup")
+    try:
+        with closing(connect()) as connection, closing(connect()) as another:
+            check_encoding(_value(connection, "SHOW server_encoding"))
+            check_revision(_revision(connection))
+            _check_session_settings(connection)
+            _check_prepared_statements(connection, another)
+    except psycopg2.OperationalError as error:
+        if PARAMETERS_REFUSED in str(error):
+            raise CannotStart(SETTINGS_DROPPED) from None
+
+
+def check_encoding(encoding: str) -> None:
+    """Raises CannotStart for another one than UTF-8: not every message could be stored."""
+    if encoding != ENCODING:
+        raise CannotStart(NOT_UTF8.format(encoding=encoding))
+
+
+def check_revision(revision: str | None) -> None:
+    """Raises CannotStart for a schema newer than this code. None: there is no schema yet."""
+    if revision is not None and revision not in REVISIONS:
+        raise CannotStart(SCHEMA_OF_TOMORROW.format(revision=revision))
+
+
+def _check_session_settings(connection: Any) -> None:
+    for name in ("statement_timeout", "lock_timeout"):
+        if _value(connection, SETTING, {"name": name}) != SESSION_SETTINGS[name]:
+            raise CannotStart(SETTINGS_DROPPED)
+
+
+def _check_prepared_statements(connection: Any, another: Any) -> None:
+    with closing(another.cursor()) as transaction:
+        try:
+            _value(connection, "PREPARE startup_probe AS SELECT 1; SELECT 1")
+            # A pooler would hand the session that was used last to this transaction.
+            transaction.execute("BEGIN; SELECT 1")
+            _value(connection, "EXECUTE startup_probe")
+        except (InvalidSqlStatementName, DuplicatePreparedStatement):
+            raise CannotStart(TRANSACTION_POOLER) from None
+        finally:
+            transaction.execute("ROLLBACK")
+
+
+def _revision(connection: Any) -> str | None:
+    try:
+        revision: str | None = _value(connection, "SELECT max(version_num) FROM alembic_version")
+    except (UndefinedTable, InsufficientPrivilege):
+        return None
+    return revision
+
+
+def _value(connection: Any, statement: str, values: dict[str, str] | None = None) -> Any:
+    with closing(connection.cursor(cursor_factory=BoundedCursor)) as cursor:
+        cursor.execute(statement, values)
+        [(value,)] = cursor.fetchall()
+        return value
