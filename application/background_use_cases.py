@@ -14,6 +14,7 @@ from application.chat.write_reply import (
     FailExpiredReplies,
     FindStops,
     ReleaseReply,
+    RenewLease,
     StoreOutcome,
 )
 from application.operations.retention import PurgeExpired
@@ -26,6 +27,7 @@ class ReplyUseCases:
     claim: ClaimReplies
     ask_model: AskModel
     store_outcome: StoreOutcome
+    renew_lease: RenewLease
     find_stops: FindStops
     release: ReleaseReply
     fail_expired: FailExpiredReplies

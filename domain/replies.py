@@ -81,6 +81,13 @@ class AnswerFailed(Exception):
         self.model = model
 
 
+class AnswerOverdue(AnswerFailed):
+    """The time limit ended a call that the provider had begun to answer, which says nothing against the provider."""
+
+    def __init__(self) -> None:
+        super().__init__(FailureReason.MODEL_UNREACHABLE)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer of the language model. ``truncated``: it was cut off at the model's output limit, or at ours."""
@@ -192,10 +199,10 @@ class GiveUp:
 class ReplyPolicy:
     """Limits on attempts, times and numbers of replies.
 
-    ``lease``: after so long a claimed reply may be claimed by another worker. ``deadline``: after so long an unanswered
-    message fails. ``first_backoff`` doubles with each attempt. ``user_concurrency``: running replies of one user.
-    ``user_backlog``, ``backlog``: unfinished replies of one user, and of all users, at which no more are accepted.
-    ``user_messages``: messages of one user that are kept, at which no more are accepted.
+    ``lease``: so long after its last renewal a claimed reply may be claimed by another worker. ``deadline``: after so
+    long an unanswered message fails. ``first_backoff`` doubles with each attempt. ``user_concurrency``: running replies
+    of one user. ``user_backlog``, ``backlog``: unfinished replies of one user, and of all users, at which no more are
+    accepted. ``user_messages``: messages of one user that are kept, at which no more are accepted.
     """
 
     lease: timedelta = timedelta(seconds=60)
@@ -207,9 +214,9 @@ class ReplyPolicy:
     backlog: int = 10_000
     user_messages: int = 100_000
 
-    def time_for_the_model(self, reply: ClaimedReply) -> timedelta:
-        """The time limit of a call to the model: it must end well before the lease, and before the deadline."""
-        return min(self.lease * 0.8, timedelta(seconds=reply.seconds_left))
+    @property
+    def renew_lease_after(self) -> timedelta:
+        return self.lease / 3
 
     def after_failure(self, failure: AnswerFailed, reply: ClaimedReply) -> TryAgain | GiveUp:
         """What to do after attempt number ``reply.attempt`` has failed."""

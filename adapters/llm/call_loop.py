@@ -8,7 +8,7 @@ a ``Stop`` and the deadline reach the waiting thread, which alone decides when t
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from queue import Empty, SimpleQueue
@@ -19,26 +19,36 @@ from urllib.request import getproxies
 import aiohttp
 
 from application.ports.language_model import AnswerStopped, Stop
-from domain.replies import Answer, AnswerFailed, FailureReason
+from domain.replies import Answer, AnswerFailed, AnswerOverdue, FailureReason
 
 CLOSE_WITHIN = 2.0
+IDLE = timedelta(seconds=60)
 
 
 class Delivery:
     """Carries an answer from the call that produces it to the thread that waits for it.
 
-    ``over``: the waiting thread has left, so the call may end.
+    ``over``: the waiting thread has left, so the call may end. ``idle``: after so long without a sign of life it ends.
     """
 
-    __slots__ = ("_events", "over")
+    __slots__ = ("_alive_at", "_begun", "_events", "_idle", "over")
 
-    def __init__(self) -> None:
+    def __init__(self, *, idle: timedelta = IDLE) -> None:
         self._events: SimpleQueue[str | Answer | Exception] = SimpleQueue()
+        self._idle = idle.total_seconds()
+        self._alive_at = time.monotonic()
+        self._begun = False
         self.over = False
+
+    def is_alive(self) -> None:
+        """Say that the provider has sent something, be it a thought or a comment. Wakes up no thread."""
+        self._alive_at = time.monotonic()
+        self._begun = True
 
     def chunk(self, text: str) -> None:
         """Deliver the next part of the answer."""
         if text:
+            self.is_alive()
             self._events.put(text)
 
     def end(self, outcome: Answer | Exception) -> None:
@@ -72,13 +82,10 @@ class Delivery:
             self.over = True
 
     def _next(self, ends: float) -> str | Answer | Exception:
-        remaining = ends - time.monotonic()
-        try:
-            if remaining > 0:
+        while (remaining := min(ends, self._alive_at + self._idle) - time.monotonic()) > 0:
+            with suppress(Empty):  # meanwhile there may have been a sign of life
                 return self._events.get(timeout=remaining)
-        except Empty:
-            pass
-        raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
+        raise AnswerOverdue if self._begun else AnswerFailed(FailureReason.MODEL_UNREACHABLE)
 
     def _wake_up(self) -> None:
         self._events.put("")
@@ -91,10 +98,11 @@ class CallLoop:
     """An event loop in a thread of its own that runs an adapter's calls: hundreds at once, cancellable at any time.
 
     Between calls the thread sleeps in the kernel. ``http`` is the session for calls on this loop; it connects when it
-    is used.
+    is used. ``idle``: how long a provider may be silent.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, idle: timedelta = IDLE) -> None:
+        self._idle = idle
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = Thread(target=self._loop.run_forever, name=name, daemon=True)
@@ -108,7 +116,7 @@ class CallLoop:
         """
         if stop.requested:
             raise AnswerStopped
-        delivery = Delivery()
+        delivery = Delivery(idle=self._idle)
         task = _Task(self._loop, self._tasks)
         self._on_loop(task.start, call, delivery)
         try:
@@ -191,13 +199,14 @@ def write_in_thread(
     *,
     name: str,
     within: timedelta,
+    idle: timedelta,
     stop: Stop,
     on_chunk: Callable[[str], None],
 ) -> Answer:
     """As CallLoop.write, for a client that can only block. The call has a thread of its own, which may outlive it."""
     if stop.requested:
         raise AnswerStopped
-    delivery = Delivery()
+    delivery = Delivery(idle=idle)
 
     def run() -> None:
         with delivery.ends_with_failure():

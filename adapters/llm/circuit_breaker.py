@@ -9,7 +9,7 @@ import structlog
 
 from application.ports.language_model import LanguageModel, Prompt, Stop
 from application.ports.runtime import Clock
-from domain.replies import RETRYABLE, Answer, AnswerFailed, FailureReason
+from domain.replies import RETRYABLE, Answer, AnswerFailed, AnswerOverdue, FailureReason
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,9 @@ class LanguageModelBreaker(LanguageModel):
         try:
             answer = self._model.write(prompt, within=within, stop=stop, on_chunk=on_probe_chunk if probe else on_chunk)
         except AnswerFailed as failure:
-            if failure.reason in RETRYABLE and failure.asked:
+            if isinstance(failure, AnswerOverdue):
+                pass  # the provider was answering, and this call was too long
+            elif failure.reason in RETRYABLE and failure.asked:
                 self._has_failed(era, failure)
             elif failure.asked:
                 self._is_up(era)  # a refusal is an answer, too

@@ -15,7 +15,7 @@ from google import genai
 from google.genai import errors, types
 
 from adapters.llm.answer_text import Chunks, count_of, name_of
-from adapters.llm.call_loop import CallLoop, Delivery
+from adapters.llm.call_loop import IDLE, CallLoop, Delivery
 from adapters.llm.provider_errors import failures_name, reason_of, retry_after, retry_info
 from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
@@ -35,9 +35,9 @@ class GeminiLanguageModel(LanguageModel):
     call.
     """
 
-    def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
+    def __init__(self, *, api_key: str, model: str, base_url: str | None = None, idle: timedelta = IDLE) -> None:
         self.model = model
-        self._calls = CallLoop("gemini")
+        self._calls = CallLoop("gemini", idle=idle)
         self._client = genai.Client(
             api_key=api_key,
             http_options=types.HttpOptions(
@@ -72,6 +72,7 @@ class GeminiLanguageModel(LanguageModel):
         try:
             # Read to the end, although the finish reason comes before: only then is the connection reused.
             async for event in await self._events(prompt):
+                delivery.is_alive()
                 answer.read(orjson.loads(event.body or "{}"))
             return answer.finished()
         except errors.APIError as error:  # `from None`: the SDK's text may quote the prompt

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.llm.answer_text import Chunks
-from adapters.llm.call_loop import Delivery, write_in_thread
+from adapters.llm.call_loop import IDLE, Delivery, write_in_thread
 from adapters.llm.provider_errors import failures_name, reason_of, retry_after, retry_info
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
@@ -31,15 +31,16 @@ CONNECTIONS = 256
 
 class GeminiLegacyLanguageModel(LanguageModel):
     """The SDK blocks, so each call has a thread. After a timeout or a stop the thread lives on until the next chunk, or
-    until nothing has come for as long as the call was allowed to take.
+    until nothing has come for ``idle``.
 
     Uses the SDK's client directly: its ``GenerativeModel`` holds each chunk back until it has the next.
 
     The SDK has one global key and ``base_url``: those given to the adapter built last hold for all.
     """
 
-    def __init__(self, *, api_key: str, model: str, base_url: str | None = None) -> None:
+    def __init__(self, *, api_key: str, model: str, base_url: str | None = None, idle: timedelta = IDLE) -> None:
         self._model = model
+        self._idle = idle
         options = {"api_endpoint": base_url} if base_url else {}
         genai.configure(api_key=api_key, transport="rest", client_options=options)
         self._client: Any = get_default_generative_client()
@@ -52,9 +53,10 @@ class GeminiLegacyLanguageModel(LanguageModel):
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         with failures_name(self._model):
             return write_in_thread(
-                lambda delivery: self._answer(prompt, within, delivery),
+                lambda delivery: self._answer(prompt, min(within, self._idle), delivery),
                 name="gemini-legacy",
                 within=within,
+                idle=self._idle,
                 stop=stop,
                 on_chunk=on_chunk,
             )
@@ -63,17 +65,18 @@ class GeminiLegacyLanguageModel(LanguageModel):
         """Close the connections."""
         self._client.transport.close()
 
-    def _answer(self, prompt: Prompt, within: timedelta, delivery: Delivery) -> Answer:
+    def _answer(self, prompt: Prompt, idle: timedelta, delivery: Delivery) -> Answer:
         answer = _Reading(self._model, Chunks(delivery))
         try:
             # The timeout is per read. Without retry=None the SDK would retry for ten minutes.
             chunks = self._client.stream_generate_content(
-                _request_for(self._model, prompt), timeout=max(within.total_seconds(), 0.001), retry=None
+                _request_for(self._model, prompt), timeout=max(idle.total_seconds(), 0.001), retry=None
             )
             with _closed_unless_read(chunks):
                 for chunk in chunks:
                     if delivery.over:
                         raise AnswerStopped
+                    delivery.is_alive()
                     answer.read(chunk)
         except GoogleAPICallError as error:  # `from None`: the SDK's text may quote the prompt
             raise answer.failure_by(error) from None

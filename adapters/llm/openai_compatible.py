@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 
 from adapters.llm.answer_text import Chunks, count_of, name_of
-from adapters.llm.call_loop import CallLoop, Delivery
+from adapters.llm.call_loop import IDLE, CallLoop, Delivery
 from adapters.llm.provider_errors import failures_name, reason_of, retry_after
 from application.ports.language_model import LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
@@ -26,13 +26,13 @@ NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError
 class OpenAiCompatibleLanguageModel(LanguageModel):
     """``base_url``: with the version, such as http://localhost:11434/v1."""
 
-    def __init__(self, *, base_url: str, model: str, api_key: str | None = None) -> None:
+    def __init__(self, *, base_url: str, model: str, api_key: str | None = None, idle: timedelta = IDLE) -> None:
         self._model = model
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
-        self._calls = CallLoop("openai-compatible")
+        self._calls = CallLoop("openai-compatible", idle=idle)
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         with failures_name(self._model):
@@ -53,6 +53,7 @@ class OpenAiCompatibleLanguageModel(LanguageModel):
                     status = response.status
                     raise AnswerFailed(reason_of(status), retry_after=retry_after(response.headers), status=status)
                 async for data in _data_of(response.content):
+                    delivery.is_alive()
                     answer.read(data)
             return answer.finished()
         except NO_ANSWER:

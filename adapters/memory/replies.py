@@ -64,6 +64,14 @@ class MemoryReplies(Repository, Replies):
         return claimed
 
     @writes
+    def renew_lease(self, claim: Claim, *, policy: ReplyPolicy) -> bool:
+        row = self._held(claim)
+        if row is None:
+            return False
+        self._tables.replies[claim.reply_id] = replace(row, lease_until=self._now + policy.lease)
+        return True
+
+    @writes
     def finish(self, claim: Claim, answer: Answer) -> bool:
         row = self._held(claim)
         if row is None:

@@ -78,6 +78,10 @@ RETURNING replies.id AS reply_id, lease_token, replies.message_id, replies.chatr
           EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left,
           EXTRACT(EPOCH FROM now() - available_at)::float8 AS seconds_queued
 """
+RENEW_LEASE = """
+UPDATE replies SET lease_until = now() + %(lease)s
+WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
+"""
 FINISH = """
 UPDATE replies
 SET state = 'done', content = %(content)s, model = %(model)s, truncated = %(truncated)s,
@@ -180,6 +184,9 @@ class SqlReplies(Replies):
             },
         )
         return [_claimed(row) for row in self._cursor.fetchall()]
+
+    def renew_lease(self, claim: Claim, *, policy: ReplyPolicy) -> bool:
+        return self._guarded(RENEW_LEASE, claim, lease=policy.lease)
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
         return self._guarded(

@@ -14,6 +14,7 @@ from domain.replies import (
     Answer,
     AnswerFailed,
     Charge,
+    Claim,
     ClaimedReply,
     EndedReply,
     ReplyId,
@@ -57,7 +58,6 @@ class AskModel:
     reader: Reader
     language_model: LanguageModel
     publisher: ReplyPublisher
-    policy: ReplyPolicy
     history_tokens: int
 
     def __call__(self, reply: ClaimedReply, *, stop: Stop) -> Outcome:
@@ -82,7 +82,7 @@ class AskModel:
 
         try:
             answer = self.language_model.write(
-                prompt, within=self.policy.time_for_the_model(reply), stop=stop_call, on_chunk=on_chunk
+                prompt, within=timedelta(seconds=reply.seconds_left), stop=stop_call, on_chunk=on_chunk
             )
         except AnswerFailed as failure:
             return failure
@@ -175,6 +175,24 @@ class StoreOutcome:
             return None
         work.usage.refund(charge)
         return state
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease:
+    """Keeps a reply that is being written for the worker that writes it."""
+
+    unit_of_work: UnitOfWorkFactory
+    policy: ReplyPolicy
+
+    @property
+    def due_after(self) -> timedelta:
+        """How long after the claim or the last renewal."""
+        return self.policy.renew_lease_after
+
+    def __call__(self, claim: Claim) -> bool:
+        """Returns False when the lease is lost or the reply is gone: what is written of it cannot be stored."""
+        with self.unit_of_work.autocommit() as work:
+            return work.replies.renew_lease(claim, policy=self.policy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from domain.replies import (
 class Replies(Protocol):
     """Replies from QUEUED to a final state. All times are those of the database's clock.
 
-    ``finish``, ``postpone``, ``fail`` and ``stop`` write only while ``claim`` holds the lease. They return False or
-    None when another worker has claimed the reply since, or the reply was deleted.
+    ``renew_lease``, ``finish``, ``postpone``, ``fail`` and ``stop`` write only while ``claim`` holds the lease. They
+    return False or None when another worker has claimed the reply since, or the reply was deleted.
     """
 
     def add(self, reply: QueuedReply) -> None:
@@ -42,6 +42,9 @@ class Replies(Protocol):
         The attempt is counted here, before the model is called: a message that crashes its worker must not be tried
         for ever.
         """
+
+    def renew_lease(self, claim: Claim, *, policy: ReplyPolicy) -> bool:
+        """The lease lasts ``policy.lease`` from now. A reply that is marked to be stopped keeps its lease, too."""
 
     def finish(self, claim: Claim, answer: Answer) -> bool:
         """Stores the answer: RUNNING -> DONE."""

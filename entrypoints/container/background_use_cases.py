@@ -16,6 +16,7 @@ from application.chat.write_reply import (
     FailExpiredReplies,
     FindStops,
     ReleaseReply,
+    RenewLease,
     StoreOutcome,
 )
 from application.operations.retention import PurgeExpired
@@ -34,10 +35,10 @@ def replying(adapters: "WorkerAdapters") -> ReplyUseCases:
             reader=adapters.reader(),
             language_model=adapters.language_model(),
             publisher=publisher,
-            policy=policy,
             history_tokens=adapters.history_tokens(),
         ),
         store_outcome=StoreOutcome(unit_of_work=unit_of_work, publisher=publisher, policy=policy),
+        renew_lease=RenewLease(unit_of_work=unit_of_work, policy=policy),
         find_stops=FindStops(unit_of_work=unit_of_work),
         release=ReleaseReply(unit_of_work=unit_of_work, publisher=publisher),
         fail_expired=FailExpiredReplies(unit_of_work=unit_of_work, publisher=publisher, policy=policy),

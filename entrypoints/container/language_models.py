@@ -24,18 +24,19 @@ def _provider(settings: Settings) -> LanguageModel:
             base_url=settings.openai_base_url or "",
             model=settings.openai_model or "",
             api_key=settings.openai_api_key.reveal() or None,
+            idle=settings.model_idle,
         )
-    key, url = settings.gemini_api_key.reveal(), settings.gemini_base_url
+    key, url, idle = settings.gemini_api_key.reveal(), settings.gemini_base_url, settings.model_idle
     if settings.llm_provider == "gemini-legacy":
         from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel
 
         names = (settings.gemini_model, *settings.gemini_fallback_models)
         models: list[LanguageModel] = [
-            GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url) for name in names
+            GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url, idle=idle) for name in names
         ]
         return LanguageModelFallback(models, clock=system_clock)
     from adapters.llm.gemini import GeminiLanguageModel
 
-    first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url)
+    first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url, idle=idle)
     others = map(first.with_model, settings.gemini_fallback_models)
     return LanguageModelFallback([first, *others], clock=system_clock)

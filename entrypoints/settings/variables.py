@@ -141,6 +141,8 @@ class Settings:
     openai_model: str | None = variable(optional(str), "", "model that answers there")
     history_tokens: int = variable(number(0, 10_000_000), "8000",
         "how much of the conversation goes with a prompt; 0: nothing")
+    model_idle: timedelta = variable(seconds(1, 3600), "60",
+        "how long a model may send nothing, not even a thought, before its call ends", name="MODEL_IDLE_SECONDS")
     stripe_secret_key: Secret = variable(Secret, "", "key of the Stripe API")
     stripe_price_id: str | None = variable(optional(str), "", "price of the Pro plan")
     stripe_webhook_secrets: tuple[Secret, ...] = variable(several(Secret), "",

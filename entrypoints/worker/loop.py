@@ -34,10 +34,16 @@ RETRY_AT_MOST_SECONDS = 8.0
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     reply: ClaimedReply
     stop: Stop = field(default_factory=Stop)
+    began: float = field(default_factory=time.monotonic)
+    renewed: float = field(default_factory=time.monotonic)
+
+    def renewal_is_due(self, now: float, after: float) -> bool:
+        # Not past the deadline, so that a thread that hangs cannot keep its reply for ever.
+        return now - self.renewed >= after and now - self.began < self.reply.seconds_left
 
 
 class _DatabaseState:
@@ -80,8 +86,12 @@ class ReplyLoop:
         self._look = Event()
         self._notified_at = 0.0
         self._claiming, self._writing = _DatabaseState("claiming"), _DatabaseState("writing")
+        self._renewing = _DatabaseState("renewing")
         self._sweeping, self._purging = _DatabaseState("sweeping"), _DatabaseState("purging")
         self._stopping = Event()
+        self._ended = Event()
+        self._renew_after = replying.renew_lease.due_after.total_seconds()
+        self._renewer = Thread(target=self._renew_until_ended, name="lease-renewer", daemon=True)
         self._background_threads = [
             Thread(target=self._claim_until_stopped, name="claimer", daemon=True),
             Thread(target=self._sweep_until_stopped, name="sweeper", daemon=True),
@@ -90,7 +100,7 @@ class ReplyLoop:
     def start(self) -> None:
         """Begin to look for work: now, at every notification, and every second."""
         self._look.set()
-        for thread in self._background_threads:
+        for thread in (*self._background_threads, self._renewer):
             thread.start()
 
     def notify(self) -> None:
@@ -107,6 +117,7 @@ class ReplyLoop:
         with self._changed:
             self._changed.wait_for(lambda: not self._running, timeout=max(until - time.monotonic(), 0))
             unfinished = [running.reply for running in self._running.values()]
+        self._ended.set()
         for reply in unfinished:
             self._hand_back(reply)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -196,6 +207,28 @@ class ReplyLoop:
                     **_facts(outcome),
                 )
                 return
+
+    def _renew_until_ended(self) -> None:
+        # A thread of its own, which nothing else holds up, and which goes on while a stopped worker finishes.
+        while not self._ended.wait(self._renew_after / 4):
+            self._renew_leases(time.monotonic())
+
+    def _renew_leases(self, now: float) -> None:
+        with self._changed:
+            due = [one for one in self._running.values() if one.renewal_is_due(now, self._renew_after)]
+        for one in due:
+            try:
+                if self._replying.renew_lease(one.reply.claim):
+                    one.renewed = now
+                else:
+                    one.stop.request()  # nothing more of it can be stored
+            except DependencyDown:
+                self._renewing.unavailable()
+                return
+            except Exception:
+                log.exception("lease_not_renewed")
+                return
+            self._renewing.available()
 
     def _sweep_until_stopped(self) -> None:
         swept_at = 0.0

@@ -21,6 +21,7 @@ from tests.contract.world import (
     SqlWorld,
     World,
     ended_in,
+    ids,
     new_id,
 )
 
@@ -94,6 +95,52 @@ class OutcomesContract:
         assert world.reply(reply.id) == before
         assert world.finish(heir)
         assert world.reply(reply.id).content == ANSWER.text
+
+    def test_a_renewed_lease_counts_from_now(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claimed = world.claim_one()
+        for _ in range(4):
+            world.pass_time(timedelta(seconds=59))
+            assert world.renew_lease(claimed.claim)
+            assert world.claim() == []
+        assert world.reply(reply.id) == RUNNING
+        assert world.finish(claimed.claim)
+
+    def test_an_expired_lease_is_renewed_while_nobody_else_has_claimed_the_reply(self, world: World) -> None:
+        world.ask(world.room())
+        claimed = world.claim_one()
+        world.pass_time(A_LEASE)
+        assert world.renew_lease(claimed.claim)
+        assert world.claim() == []
+
+    def test_a_lost_lease_is_not_renewed(self, world: World) -> None:
+        reply = world.ask(world.room())
+        lost = world.claim_one().claim
+        world.pass_time(A_LEASE)
+        heir = world.claim_one().claim
+        world.pass_time(timedelta(seconds=59))
+        assert not world.renew_lease(lost)
+        world.pass_time(timedelta(seconds=2))
+        assert ids(world.claim()) == [reply.id]  # the lease of the heir was not prolonged either
+        assert not world.renew_lease(heir)
+
+    def test_only_a_running_reply_has_a_lease_to_renew(self, world: World) -> None:
+        for end in (world.finish, world.fail, world.stop, world.release):
+            reply = world.ask(world.room())
+            claim = next(one.claim for one in world.claim() if one.claim.reply_id == reply.id)
+            end(claim)
+            before = world.reply(reply.id)
+            assert not world.renew_lease(claim)
+            assert world.reply(reply.id) == before
+
+    def test_a_cancelled_reply_keeps_its_lease_until_its_worker_has_stopped(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        world.cancel(reply.id)
+        assert world.renew_lease(claim)
+        assert world.to_be_stopped([reply.id]) == {reply.id}
+        assert world.stop(claim, "Once upon")
+        assert not world.renew_lease(claim)
 
     def test_a_token_that_was_never_given_opens_nothing(self, world: World) -> None:
         reply = world.ask(world.room())

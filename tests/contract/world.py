@@ -158,6 +158,11 @@ class World(ABC):
             work.commit()
         return done
 
+    def renew_lease(self, claim: Claim, policy: ReplyPolicy = POLICY) -> bool:
+        """Prolong a lease; whether the claim held."""
+        with self.unit_of_work.autocommit() as work:
+            return work.replies.renew_lease(claim, policy=policy)
+
     def release(self, claim: Claim) -> bool:
         """Hand a reply back; whether the claim held."""
         return self.postpone(claim, timedelta(), counted=False)

@@ -18,6 +18,7 @@ def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Ite
         tmp_path_factory.mktemp("fails"),
         **gemini.settings,
         REPLY_LEASE_SECONDS="3",
+        MODEL_IDLE_SECONDS="2",
         REPLY_MAX_ATTEMPTS=str(ATTEMPTS),
     ) as started:
         yield started

@@ -63,11 +63,12 @@ def apply(step: re.Match[str], checkout: Path) -> None:
         path.write_text(renumbered(step["code"]), encoding="utf-8")
         return
     path = checkout / step["file"]
+    anchor = renumbered(step["anchor"])
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    places = [number for number, line in enumerate(lines) if line.strip() == step["anchor"]]
-    assert len(places) == 1, f"{step['file']} has {len(places)} lines {step['anchor']!r}"
+    places = [number for number, line in enumerate(lines) if line.strip() == anchor]
+    assert len(places) == 1, f"{step['file']} has {len(places)} lines {anchor!r}"
     [place] = places
-    lines[place if step["how"] == "in place of" else place + 1 : place + 1] = [step["code"]]
+    lines[place if step["how"] == "in place of" else place + 1 : place + 1] = [renumbered(step["code"])]
     path.write_text("".join(lines), encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from adapters.llm.answer_text import storable
 from adapters.llm.call_loop import CallLoop, Delivery, write_in_thread
 from adapters.llm.provider_errors import reason_of, retry_info
 from application.ports.language_model import AnswerStopped, Stop
-from domain.replies import Answer, AnswerFailed, FailureReason
+from domain.replies import Answer, AnswerFailed, AnswerOverdue, FailureReason
 
 LONG = timedelta(seconds=30)
 ANSWER = Answer("ab", "m")
@@ -29,6 +29,36 @@ def test_a_faster_provider_than_listener_does_not_outlive_the_time():
         delivery.wait(within=timedelta(seconds=0.1), stop=Stop(), on_chunk=listen)
     assert failed.value.reason is FailureReason.MODEL_UNREACHABLE
     assert delivery.over
+
+
+def test_a_provider_that_goes_silent_ends_the_call():
+    delivery = Delivery(idle=timedelta(seconds=0.05))
+    with pytest.raises(AnswerFailed) as failed:
+        delivery.wait(within=LONG, stop=Stop(), on_chunk=lambda chunk: None)
+    assert failed.value.reason is FailureReason.MODEL_UNREACHABLE
+    assert not isinstance(failed.value, AnswerOverdue)
+
+
+def test_any_sign_of_life_keeps_the_call_going():
+    """Nothing is heard by the user while the model thinks."""
+    calls = CallLoop("test", idle=timedelta(seconds=0.3))
+
+    async def think(delivery: Delivery) -> Answer:
+        for _ in range(12):
+            await asyncio.sleep(0.05)
+            delivery.is_alive()
+        return ANSWER
+
+    assert calls.write(think, within=LONG, stop=Stop(), on_chunk=lambda chunk: None) is ANSWER
+    calls.close()
+
+
+@pytest.mark.parametrize(("within", "idle"), [(0.1, 30), (30, 0.1)])
+def test_a_call_cut_off_after_the_provider_had_begun_is_overdue(within: float, idle: float):
+    delivery = Delivery(idle=timedelta(seconds=idle))
+    delivery.is_alive()
+    with pytest.raises(AnswerOverdue):
+        delivery.wait(within=timedelta(seconds=within), stop=Stop(), on_chunk=lambda chunk: None)
 
 
 def test_pieces_before_the_end_are_all_heard():
@@ -55,7 +85,7 @@ def test_a_fault_in_a_thread_is_raised_where_it_is_waited_for():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_in_thread(fail, name="test", within=LONG, stop=Stop(), on_chunk=lambda chunk: None)
+        write_in_thread(fail, name="test", within=LONG, idle=LONG, stop=Stop(), on_chunk=lambda chunk: None)
 
 
 def test_a_loop_that_is_stuck_blocks_no_caller():

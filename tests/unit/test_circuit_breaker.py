@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
 from application.ports.language_model import AnswerStopped, Prompt, Stop
-from domain.replies import Answer, AnswerFailed, FailureReason
+from domain.replies import Answer, AnswerFailed, AnswerOverdue, FailureReason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -108,7 +108,7 @@ def test_failures_far_apart_do_not_open_it(at: Setting):
 
 
 @pytest.mark.parametrize(
-    "outcome", [AnswerStopped(), ZeroDivisionError(), AnswerFailed(UNREACHABLE.reason, asked=False)]
+    "outcome", [AnswerStopped(), ZeroDivisionError(), AnswerFailed(UNREACHABLE.reason, asked=False), AnswerOverdue()]
 )
 def test_what_says_nothing_of_the_provider_does_not_count(at: Setting, outcome: Exception):
     at.fail(UNREACHABLE, outcome)

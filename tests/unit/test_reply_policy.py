@@ -79,12 +79,6 @@ def test_a_wait_that_ends_after_the_deadline_is_not_begun(seconds_left: float, g
     assert step == (TryAgain(10 * SECONDS) if goes_on else GiveUp(BUSY))
 
 
-@pytest.mark.parametrize(("seconds_left", "seconds"), [(300.0, 48), (48.0, 48), (47.0, 47), (0.5, 0.5)])
-def test_the_model_has_less_time_than_the_lease_and_no_more_than_is_left(seconds_left: float, seconds: float):
-    policy = ReplyPolicy(lease=60 * SECONDS)
-    assert policy.time_for_the_model(claimed(seconds_left=seconds_left)) == seconds * SECONDS
-
-
 @given(attempt=st.integers(1, 100), seconds_left=st.floats(0, 86_400), retry_after=st.none() | st.floats(0, 10**9))
 def test_any_failure_of_any_attempt_that_the_settings_allow_has_a_next_step(
     attempt: int, seconds_left: float, retry_after: float | None

@@ -89,6 +89,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "openai_base_url": None,
         "openai_model": None,
         "history_tokens": 8000,
+        "model_idle": timedelta(seconds=60),
         "stripe_price_id": None,
         "stripe_webhook_secrets": (),
         "stripe_api_base": None,

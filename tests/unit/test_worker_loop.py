@@ -1,5 +1,6 @@
 """Many replies at once in one process. Waiting here is for something to happen, never for time to pass."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,6 +85,7 @@ class LoopAtWork:
         self.model = HeldModel()
         self.written = Semaphore(0)  # or not, after an unexpected error
         self.not_stored = Semaphore(0)
+        self.renewed_at = time.monotonic()
         replying = self.house.replying
         self.house.replying = replace(replying, ask_model=replace(replying.ask_model, language_model=self.model))
         self.loop = self.make_loop(concurrency)
@@ -122,6 +124,11 @@ class LoopAtWork:
         """Until it has happened so often."""
         for _ in range(times):
             assert what.acquire(timeout=PATIENCE)
+
+    def renew(self) -> None:
+        """Renew the leases as after half of one."""
+        self.renewed_at += self.house.policy.lease.total_seconds() / 2
+        self.loop._renew_leases(self.renewed_at)
 
     def look(self) -> None:
         """Until the loop has looked for work, from beginning to end."""
@@ -347,6 +354,69 @@ def test_a_user_may_stop_what_is_being_written():
         row = here.house.database.tables.replies[reply_id]
         assert (row.state, row.content) == (ReplyState.CANCELLED, "echo: ")
         assert here.states() == {ReplyState.CANCELLED: 1, ReplyState.RUNNING: 1}
+
+
+def test_the_lease_of_a_long_answer_is_renewed():
+    with running() as here:
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        for _ in range(5):
+            here.house.clock.advance(here.house.policy.lease * 0.8)
+            here.renew()
+            assert here.house.claim() == []
+        here.model.answers.release()
+        here.wait_for(here.written, 1)
+        assert here.states() == {ReplyState.DONE: 1}
+        assert here.model.prompts == ["a"]
+
+
+def test_a_lease_is_renewed_no_more_often_than_needed():
+    with running() as here:
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        [row] = here.house.database.tables.replies.values()
+        here.house.clock.advance(timedelta(seconds=1))
+        here.loop._renew_leases(time.monotonic())
+        assert list(here.house.database.tables.replies.values()) == [row]
+
+
+def test_no_lease_is_renewed_past_the_deadline():
+    with running() as here:
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        here.house.clock.advance(here.house.policy.deadline)
+        here.loop._renew_leases(time.monotonic() + here.house.policy.deadline.total_seconds())
+        assert here.house.sweep() == 1
+
+
+def test_an_answer_whose_lease_is_lost_is_not_read_to_its_end():
+    with running() as here:
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        here.house.clock.advance(here.house.policy.lease)
+        other = here.house.claim_one()
+        here.renew()
+        here.wait_for(here.written, 1)
+        assert here.states() == {ReplyState.RUNNING: 1}
+        here.model.answers.release()
+        assert here.house.write(other) is ReplyState.DONE
+
+
+def test_with_the_database_down_no_lease_is_renewed_and_the_answer_goes_on():
+    with running() as here:
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        here.house.database_probe.on = False
+        here.renew()
+        here.house.database_probe.on = True
+        here.model.answers.release()
+        here.wait_for(here.written, 1)
+        assert here.states() == {ReplyState.DONE: 1}
 
 
 def test_what_was_claimed_twice_by_one_worker_is_stopped_and_handed_back_as_the_second():
