@@ -17,7 +17,7 @@ from application.chat.write_reply import (
     RenewLease,
     StoreOutcome,
 )
-from application.operations.retention import PurgeExpired
+from application.operations.retention import PurgeExpired, PurgeRemovedChatrooms
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class ReplyUseCases:
     release: ReleaseReply
     fail_expired: FailExpiredReplies
     purge_expired: PurgeExpired
+    purge_removed_chatrooms: PurgeRemovedChatrooms
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,3 +11,6 @@ ENDED_SESSIONS_KEPT_FOR = timedelta(days=30)
 # A used refresh token is kept to notice that it is shown again, which ends its session. After that time it is refused
 # like any unknown token.
 USED_REFRESH_TOKENS_KEPT_FOR = timedelta(days=7)
+
+# At most so many rows of a table are deleted in one transaction: it ends soon, whatever there is to delete.
+ROWS_PER_BATCH = 1_000

@@ -24,8 +24,6 @@ MAX_AUTHORIZATION = 2_000
 
 
 CHAT = ("/chatroom", "/message")
-# Chatrooms are removed where accounts are erased: it takes as long as there is much in them.
-REMOVAL = ("DELETE", "/user/me")
 
 
 class Rooms(NamedTuple):
@@ -43,8 +41,6 @@ class Rooms(NamedTuple):
     def room_of(self, environ: Environ) -> Room | None:
         """None: answered on the event loop."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")
-        if method == "DELETE" and path.startswith("/chatroom/"):
-            return self.by_route[REMOVAL]
         ordinary = self.chat if path.startswith(CHAT) else self.work
         return self.by_route.get((method, path), ordinary)
 
@@ -87,7 +83,7 @@ def rooms(threads: int) -> Rooms:
             ("POST", "/auth/login"): passwords,
             ("POST", "/auth/reset-password"): passwords,
             ("POST", "/auth/change-password"): passwords,
-            REMOVAL: accounts,
+            ("DELETE", "/user/me"): accounts,
             ("GET", "/user/export"): accounts,
         },
     )

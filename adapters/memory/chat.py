@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import cast
 
-from adapters.memory.tables import delete_where, with_stream
+from adapters.memory.removal import Contents, delete_newest, delete_unfinished, detach
 from adapters.memory.transaction import Repository, writes
-from application.ports.chatrooms import Chatrooms
+from application.ports.chatrooms import Chatrooms, Purged
 from application.ports.messages import Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
 from domain.replies import ReplyId, ReplyState
+from domain.retention import ROWS_PER_BATCH
 
 
 class MemoryChatrooms(Repository, Chatrooms):
@@ -36,14 +37,21 @@ class MemoryChatrooms(Repository, Chatrooms):
         self._tables.chatrooms[chatroom.id] = chatroom
 
     @writes
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         self.assert_owned(chatroom_id, by=of)
-        rows = (row for row in self._tables.replies.values() if row.queued.chatroom_id == chatroom_id)
-        replies = with_stream(rows, self._now)
-        del self._tables.chatrooms[chatroom_id]
-        delete_where(self._tables.messages, lambda _, message: message.chatroom_id == chatroom_id)
-        delete_where(self._tables.replies, lambda _, row: row.queued.chatroom_id == chatroom_id)
-        return replies
+        unfinished = delete_unfinished(self._tables, [chatroom_id])
+        contents = Contents(self._tables.messages, self._tables.replies)
+        purged = delete_newest(contents, [chatroom_id], self._now, limit=limit)
+        detach(self._tables, [chatroom_id])
+        return [*unfinished, *purged.with_stream]
+
+    @writes
+    def purge_removed(self, *, limit: int) -> Purged:
+        contents = Contents(self._tables.removed_messages, self._tables.removed_replies)
+        rooms = {message.chatroom_id for message in contents.messages.values()}
+        purged = delete_newest(contents, rooms, self._now, limit=limit)
+        left = {message.chatroom_id for message in contents.messages.values()}
+        return purged._replace(chatrooms=len(rooms - left))
 
 
 class MemoryMessages(Repository, Messages):

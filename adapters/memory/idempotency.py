@@ -11,7 +11,7 @@ from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 class MemoryIdempotencyKeys(Repository, IdempotencyKeys):
     def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
         row = self._tables.idempotency_keys.get((user_id, key))
-        if row is None or self._has_expired(row):
+        if row is None or self._has_expired(row) or row.accepted.message_id not in self._tables.messages:
             return None
         if row.fingerprint != fingerprint:
             raise IdempotencyKeyReused

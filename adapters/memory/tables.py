@@ -1,6 +1,6 @@
 """Tables in memory, and transactions that really roll back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from threading import RLock
@@ -91,6 +91,9 @@ class Tables:
     chatrooms: dict[ChatroomId, Chatroom] = field(default_factory=dict)
     messages: dict[MessageId, Message] = field(default_factory=dict)
     replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
+    # What went with removed chatrooms and is not deleted yet.
+    removed_messages: dict[MessageId, Message] = field(default_factory=dict)
+    removed_replies: dict[ReplyId, ReplyRow] = field(default_factory=dict)
     daily_usage: dict[tuple[UserId, date], int] = field(default_factory=dict)
     last_used: dict[SessionId, datetime] = field(default_factory=dict)
     ended_sessions: dict[SessionId, tuple[Session, datetime]] = field(default_factory=dict)
@@ -122,14 +125,9 @@ class MemoryDatabase:
         self.tables = tables.copy()
 
 
-def with_stream(rows: Iterable[ReplyRow], now: datetime) -> list[ReplyId]:
-    """The replies among these that may still have a stream."""
-    return [row.queued.id for row in rows if row.may_have_stream(now)]
-
-
-def delete_where(table: dict[Any, Any], matches: Callable[[Any, Any], bool]) -> int:
-    """Deletes the rows that ``matches(key, row)``; how many they were."""
-    matching = [key for key, row in table.items() if matches(key, row)]
+def delete_where(table: dict[Any, Any], matches: Callable[[Any, Any], bool], *, limit: int | None = None) -> int:
+    """Deletes the rows that ``matches(key, row)``, at most ``limit``; how many they were."""
+    matching = [key for key, row in table.items() if matches(key, row)][:limit]
     for key in matching:
         del table[key]
     return len(matching)

@@ -6,14 +6,14 @@ from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import BoundedCursor, PreparedStatement
-from adapters.sql.replies import MAY_HAVE_STREAM
-from application.ports.chatrooms import Chatrooms
+from adapters.sql.removal import DETACH, REMOVED_ROOMS, delete_contents, delete_unfinished
+from application.ports.chatrooms import Chatrooms, Purged
 from application.ports.messages import Messages
-from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
 from domain.replies import ReplyId, ReplyState
+from domain.retention import ROWS_PER_BATCH
 
 ADD_CHATROOM = """
 INSERT INTO chatrooms (id, user_id, name, system_prompt, created_at, updated_at)
@@ -33,12 +33,6 @@ CHANGE_CHATROOM = """
 UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s
 WHERE id = %(id)s AND user_id = %(user_id)s
 """
-STREAMS_OF_CHATROOM = f"""
-SELECT replies.id FROM replies JOIN messages ON messages.id = replies.message_id
-WHERE messages.chatroom_id = %(id)s AND {MAY_HAVE_STREAM}
-"""  # noqa: S608 - parts of statements, no values
-# The foreign keys delete its messages and replies, too.
-REMOVE_CHATROOM = "DELETE FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s"
 # Counts up to the limit only. LIMIT inside of LATERAL: chatroom by chatroom through the index, whatever the statistics
 # say.
 MESSAGES_OF_USER = """SELECT count(*) FROM (
@@ -108,15 +102,20 @@ class SqlChatrooms(Chatrooms):
             },
         )
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         self.owned(chatroom_id, by=of)
-        # Read after the chatroom was locked: adding a reply needs a lock of the chatroom, too. The replies need no lock
-        # here: the cascade locks them in its own order, and a worker that ends one of them meanwhile changes nothing.
-        self._cursor.execute(STREAMS_OF_CHATROOM, {"id": chatroom_id, "stream_gone_after": STREAM_GONE_AFTER})
-        replies = [row[0] for row in self._cursor.fetchall()]
-        self._cursor.take_longer()
-        self._cursor.execute(REMOVE_CHATROOM, {"id": chatroom_id, "user_id": of})
-        return replies
+        # After the chatroom was locked: adding a reply needs a lock of the chatroom, too.
+        unfinished = delete_unfinished(self._cursor, [chatroom_id])
+        purged, left = delete_contents(self._cursor, [chatroom_id], limit=limit)
+        if left:
+            self._cursor.execute(DETACH, {"rooms": list(left)})
+        return [*unfinished, *purged.with_stream]
+
+    def purge_removed(self, *, limit: int) -> Purged:
+        self._cursor.execute(REMOVED_ROOMS, {"limit": limit})
+        rooms = [row[0] for row in self._cursor.fetchall()]
+        purged, _ = delete_contents(self._cursor, rooms, limit=limit)
+        return purged
 
 
 class SqlMessages(Messages):

@@ -38,8 +38,6 @@ UUID_OID = 2950
 PING_AFTER_SECONDS = 1.0
 # The server ends a statement after five seconds. One that has said nothing for seven is not there any more.
 STATEMENT_DEADLINE_SECONDS = 7.0
-# The same for a transaction that deletes very much, whose statements PostgreSQL ends after a minute.
-LONGER_DEADLINE_SECONDS = 62.0
 # To SELECT 1, before a connection that rested is used.
 PING_DEADLINE_SECONDS = 1.0
 # How often the deadlines are looked at: a statement may take that much longer.
@@ -92,13 +90,6 @@ class BoundedCursor(Cursor):
     """A cursor whose statements end, at the latest, when their deadline has passed."""
 
     seconds = STATEMENT_DEADLINE_SECONDS
-
-    def take_longer(self) -> None:
-        """Allow the statements of the rest of the transaction a minute: they delete all that is in a chatroom, or of
-        a user.
-        """
-        self.execute("SET LOCAL statement_timeout = '60s'")
-        self.seconds = LONGER_DEADLINE_SECONDS
 
     def execute(self, query: Any, vars: Any = None) -> None:
         connection: Any = self.connection

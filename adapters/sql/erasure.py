@@ -5,69 +5,84 @@ ERASURES names every table with data of users, children before their parents; a 
 """
 
 from adapters.sql.database import BoundedCursor
-from adapters.sql.replies import MAY_HAVE_STREAM
+from adapters.sql.removal import DETACH, delete_contents, delete_unfinished
 from application.ports.erasure import Erased, Erasure
-from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
 from domain.replies import ReplyId
+from domain.retention import ROWS_PER_BATCH
 
 # Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
-LOCK_CHATROOMS = "SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id FOR UPDATE"
-STREAMS_OF_USER = f"""
-SELECT replies.id FROM replies
-JOIN messages ON messages.id = replies.message_id JOIN chatrooms ON chatrooms.id = messages.chatroom_id
-WHERE chatrooms.user_id = %(user_id)s AND {MAY_HAVE_STREAM}
-"""  # noqa: S608 - parts of statements, no values
+LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
 
-# A statement for each table, since rows that a cascade deletes are not counted.
+# A statement for each table, since rows that a cascade deletes are not counted. Those of chatrooms, messages and
+# replies are in adapters/sql/removal.py.
 ERASURES = {
-    "idempotency_keys": "DELETE FROM idempotency_keys WHERE user_id = %(user_id)s",
-    "replies": """
-        DELETE FROM replies USING messages, chatrooms
-        WHERE replies.message_id = messages.id AND messages.chatroom_id = chatrooms.id
-          AND chatrooms.user_id = %(user_id)s
+    "idempotency_keys": """
+        DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+            SELECT user_id, key FROM idempotency_keys WHERE user_id = %(user_id)s LIMIT %(limit)s)
     """,
-    "messages": """
-        DELETE FROM messages USING chatrooms
-        WHERE messages.chatroom_id = chatrooms.id AND chatrooms.user_id = %(user_id)s
-    """,
-    "chatrooms": "DELETE FROM chatrooms WHERE user_id = %(user_id)s",
     "daily_usage": "DELETE FROM daily_usage WHERE user_id = %(user_id)s",
     "checkouts": "DELETE FROM checkouts WHERE user_id = %(user_id)s",
     "customers": "DELETE FROM customers WHERE user_id = %(user_id)s",
     "subscriptions": "DELETE FROM subscriptions WHERE user_id = %(user_id)s",
     "refresh_tokens": """
-        DELETE FROM refresh_tokens USING sessions
-        WHERE refresh_tokens.session_id = sessions.id AND sessions.user_id = %(user_id)s
+        DELETE FROM refresh_tokens WHERE digest = ANY(ARRAY(
+            SELECT digest FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session_id
+            WHERE sessions.user_id = %(user_id)s LIMIT %(limit)s))
     """,
-    "sessions": "DELETE FROM sessions WHERE user_id = %(user_id)s",
+    "sessions": """
+        DELETE FROM sessions WHERE id = ANY(ARRAY(
+            SELECT id FROM sessions WHERE user_id = %(user_id)s
+              AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE session_id = sessions.id) LIMIT %(limit)s))
+    """,
     # Payments stay in the books, without the user.
-    "payment_events": "UPDATE payment_events SET user_id = NULL WHERE user_id = %(user_id)s",
-    "payment_entries": "UPDATE payment_entries SET user_id = NULL WHERE user_id = %(user_id)s",
+    "payment_events": """
+        UPDATE payment_events SET user_id = NULL WHERE event_id = ANY(ARRAY(
+            SELECT event_id FROM payment_events WHERE user_id = %(user_id)s LIMIT %(limit)s))
+    """,
+    "payment_entries": """
+        UPDATE payment_entries SET user_id = NULL WHERE event_id = ANY(ARRAY(
+            SELECT event_id FROM payment_entries WHERE user_id = %(user_id)s LIMIT %(limit)s))
+    """,
     # Events stay in the audit trail, without user, address and device; also those that name only the number.
     "audit_events": """
         UPDATE audit_events SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL
-        WHERE user_id = %(user_id)s OR phone_digest = %(phone_digest)s
+        WHERE id = ANY(ARRAY(
+            SELECT id FROM audit_events WHERE user_id = %(user_id)s OR phone_digest = %(phone_digest)s
+            LIMIT %(limit)s))
     """,
-    "users": "DELETE FROM users WHERE id = %(user_id)s",
 }
+ERASE_USER = "DELETE FROM users WHERE id = %(user_id)s"
 
 
 class SqlErasure(Erasure):
     def __init__(self, cursor: BoundedCursor) -> None:
         self._cursor = cursor
 
-    def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
-        self._cursor.take_longer()
-        self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
-        replies = self._streams_of(user_id)
-        rows: dict[str, int] = {}
+    def erase(
+        self, user_id: UserId, *, phone_digest: str, limit: int = ROWS_PER_BATCH, leave_messages: bool = False
+    ) -> Erased:
+        values = {"user_id": user_id, "phone_digest": phone_digest, "limit": limit}
+        self._cursor.execute(LOCK_CHATROOMS, values)
+        rooms = [row[0] for row in self._cursor.fetchall()]
+        unfinished: list[ReplyId] = delete_unfinished(self._cursor, rooms)
+        purged, left = delete_contents(self._cursor, rooms, limit=limit)
+        removed = left if leave_messages else set()
+        if removed:
+            self._cursor.execute(DETACH, {"rooms": list(removed)})
+        rows = {
+            "replies": purged.replies + len(unfinished),
+            "messages": purged.messages,
+            "chatrooms": purged.chatrooms + len(removed),
+        }
         for table, statement in ERASURES.items():
-            self._cursor.execute(statement, {"user_id": user_id, "phone_digest": phone_digest})
+            self._cursor.execute(statement, values)
             rows[table] = self._cursor.rowcount
-        return Erased(rows, replies)
+        finished = left == removed and len(rooms) < limit and all(rows[table] < limit for table in ERASURES)
+        rows["users"] = self._erase_user(user_id) if finished else 0
+        return Erased(rows, [*unfinished, *purged.with_stream], len(removed), finished)
 
-    def _streams_of(self, user_id: UserId) -> list[ReplyId]:
-        self._cursor.execute(STREAMS_OF_USER, {"user_id": user_id, "stream_gone_after": STREAM_GONE_AFTER})
-        return [row[0] for row in self._cursor.fetchall()]
+    def _erase_user(self, user_id: UserId) -> int:
+        self._cursor.execute(ERASE_USER, {"user_id": user_id})
+        return self._cursor.rowcount

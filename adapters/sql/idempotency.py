@@ -11,9 +11,12 @@ from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 # Held until the transaction ends. Not acquired: another request with the same key is in progress.
 # With two numbers: clients choose the keys, and the locks of claims and migrations, which have one, are another space.
 TAKE_TURN = "SELECT pg_try_advisory_xact_lock(1, hashtext(%(user_id)s::text || '/' || %(key)s))"
+# A key of a message that went with its chatroom is unknown, whether its row is deleted already or not.
 RECALL = """
-SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys
-WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(kept_for)s
+SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys k
+WHERE k.user_id = %(user_id)s AND k.key = %(key)s AND k.created_at > now() - %(kept_for)s AND EXISTS (
+    SELECT 1 FROM messages JOIN chatrooms ON chatrooms.id = messages.chatroom_id
+    WHERE messages.id = k.message_id AND chatrooms.user_id = k.user_id)
 """
 REMEMBER = """
 INSERT INTO idempotency_keys (user_id, key, fingerprint, message_id, reply_id, quota_plan, quota_day, quota_used,

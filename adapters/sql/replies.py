@@ -109,8 +109,6 @@ SET state = 'cancelled', content = NULLIF(%(partial)s, ''), finished_at = now(),
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 RETURNING user_id, charged_on AS day
 """
-# Leaves out the replies that ended too long ago to have a stream: a user may have very many of them.
-MAY_HAVE_STREAM = "(replies.finished_at IS NULL OR replies.finished_at > now() - %(stream_gone_after)s)"
 LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
 CANCEL_QUEUED = """
 UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s

@@ -117,7 +117,8 @@ chatrooms = Table(
     "chatrooms",
     metadata,
     Column("id", Uuid, primary_key=True),
-    _owner(),
+    # Without a user: a removed chatroom, whose rows the workers delete.
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE")),
     Column("name", Text, nullable=False),
     Column("system_prompt", Text),
     _moment("created_at"),

@@ -1,50 +1,85 @@
 """Account export and erasure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, count
+from typing import NamedTuple
 
 from application.auth.audit import Recorder
 from application.ports.account_erasure_hook import AccountErasureHook
 from application.ports.audit import AuditEventType
+from application.ports.erasure import Erased
 from application.ports.export import Export, Record
 from application.ports.rate_limiter import Hit, Limit, RateLimiter
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
 from application.ports.unit_of_work import UnitOfWorkFactory
-from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal
+from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
 from domain.errors import TokenInvalid
+from domain.retention import ROWS_PER_BATCH
 
 # An export reads everything that a user has.
 EXPORTS = Limit("export", 10, timedelta(hours=1))
 
 
+class ErasedAccount(NamedTuple):
+    """``complete``: every row is deleted. Otherwise messages are left that no user can reach; workers delete them."""
+
+    rows: Mapping[str, int]
+    complete: bool
+
+
 @dataclass(frozen=True, slots=True)
 class EraseAccount:
-    """Erases a user from every table, after ending what they have elsewhere, so that no erased user is charged."""
+    """Erases a user from every table, after ending what they have elsewhere, so that no erased user is charged.
+
+    ``max_batches``: with more messages than fit into so many, the last ones are left to workers.
+    """
 
     unit_of_work: UnitOfWorkFactory
     before_erasure: AccountErasureHook
     room_list_cache: RoomListCache
     publisher: ReplyPublisher
     recorder: Recorder
+    batch: int = ROWS_PER_BATCH
+    max_batches: int = 10
 
-    def __call__(self, *, principal: Principal) -> Mapping[str, int]:
-        """Returns the rows erased by table. Raises DependencyDown when the hook failed; nothing was erased then."""
-        user_id = principal.user_id
-        self.before_erasure(user_id=user_id)
+    def __call__(self, *, principal: Principal) -> ErasedAccount:
+        """Returns the rows erased by table. Raises DependencyDown when the hook failed; nothing was erased then.
+
+        Raised later, it leaves an account with less in it, and the request may be repeated.
+        """
+        self.before_erasure(user_id=principal.user_id)
+        rows: Counter[str] = Counter()
+        left = 0
+        for number in count(1):
+            erased = self._erase_batch(principal.user_id, leave_messages=number > self.max_batches)
+            rows.update(erased.rows)
+            left += erased.left
+            if erased.finished:
+                break
+        return ErasedAccount(rows, complete=not left)
+
+    def _erase_batch(self, user_id: UserId, *, leave_messages: bool) -> Erased:
         with self.unit_of_work() as work:
             user = work.users.get(user_id)
             if user is None:  # erased by a concurrent request
                 raise TokenInvalid
-            erased = work.erasure.erase(user_id, phone_digest=self.recorder.phone_digest(user.phone))
-            # Without the user's id, which is erased, too.
-            self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
+            erased = work.erasure.erase(
+                user_id,
+                phone_digest=self.recorder.phone_digest(user.phone),
+                limit=self.batch,
+                leave_messages=leave_messages,
+            )
+            if erased.finished:
+                # Without the user's id, which is erased, too.
+                self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
         self.publisher.forget(erased.replies)
-        return erased.rows
+        return erased
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,10 @@ class ChangeChatroom:
 
 @dataclass(frozen=True, slots=True)
 class RemoveChatroom:
-    """Deletes a chatroom with its messages and replies. A reply that is being written is discarded."""
+    """Removes a chatroom with its messages and replies. A reply that is being written is discarded.
+
+    Of a chatroom with very many messages, workers delete the rest afterwards.
+    """
 
     unit_of_work: UnitOfWorkFactory
     room_list_cache: RoomListCache

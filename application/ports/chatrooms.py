@@ -1,11 +1,21 @@
 """Chatrooms, as a unit of work writes them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId
 from domain.replies import ReplyId
+from domain.retention import ROWS_PER_BATCH
+
+
+class Purged(NamedTuple):
+    """How many rows were deleted, and which of the replies may still have a stream."""
+
+    chatrooms: int
+    messages: int
+    replies: int
+    with_stream: Sequence[ReplyId]
 
 
 class Chatrooms(Protocol):
@@ -27,8 +37,15 @@ class Chatrooms(Protocol):
     def change(self, chatroom: Chatroom) -> None:
         """Replaces the name, the system prompt and ``updated_at`` of a stored chatroom."""
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId) -> Sequence[ReplyId]:
-        """Deletes a chatroom with its messages and replies; returns the replies that may still have a stream.
+    def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
+        """Removes a chatroom: no call and no query of its user finds it, or anything in it, any more.
 
-        Raises ChatroomNotFound unless it is ``of``'s.
+        Its unfinished replies and its ``limit`` newest messages are deleted, and ``purge_removed`` deletes the rest.
+        Returns the deleted replies that may still have a stream. Raises ChatroomNotFound unless it is ``of``'s.
+        """
+
+    def purge_removed(self, *, limit: int) -> Purged:
+        """Deletes at most ``limit`` messages of removed chatrooms, as many replies, and the chatrooms that are empty.
+
+        Concurrent calls take different chatrooms.
         """

@@ -21,6 +21,10 @@ from entrypoints.api.responses import json_response, to_json
 from entrypoints.api.schemas import QueryInteger, Schema, UsageSchema, camel_case, described, usage_json
 
 NDJSON = "application/x-ndjson"
+ERASED = "Everything that was yours is erased."
+ERASED_BUT_FOR_MESSAGES = (
+    "Your account is erased. The last of your messages are out of reach, and are being deleted at the moment."
+)
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +56,13 @@ class ErasedSchema(Schema):
         values=ma.fields.Integer(),
         required=True,
         metadata=described("Rows by table; rows of `auditEvents` are anonymised"),
+    )
+    complete = ma.fields.Boolean(
+        required=True,
+        metadata=described(
+            "False when you had so many messages that the last of them are still being deleted. "
+            "Nobody can read them any more"
+        ),
     )
 
 
@@ -102,13 +113,15 @@ def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated
         """Erase your account and everything in it, at once and for ever.
 
         Replies that are being written stop. Your subscription is cancelled first; when that is not possible at the
-        moment, the response is 503 and nothing is erased.
+        moment, the response is 503 and nothing is erased. Of some ten thousand messages and more, the last are deleted
+        within minutes after the response; they are out of reach by then, and `complete` is false.
         """
-        erased = auth.erase_account(principal=principal)
+        erasure = auth.erase_account(principal=principal)
         return json_response(
             {
-                "message": "Everything that was yours is erased.",
-                "erased": {camel_case(table): rows for table, rows in erased.items()},
+                "message": ERASED if erasure.complete else ERASED_BUT_FOR_MESSAGES,
+                "erased": {camel_case(table): rows for table, rows in erasure.rows.items()},
+                "complete": erasure.complete,
             }
         )
 

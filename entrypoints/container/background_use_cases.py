@@ -19,7 +19,7 @@ from application.chat.write_reply import (
     RenewLease,
     StoreOutcome,
 )
-from application.operations.retention import PurgeExpired
+from application.operations.retention import PurgeExpired, PurgeRemovedChatrooms
 from entrypoints.container.adapters import SharedAdapters
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def replying(adapters: "WorkerAdapters") -> ReplyUseCases:
         purge_expired=PurgeExpired(
             unit_of_work=unit_of_work, clock=adapters.clock(), audit_retention=adapters.audit_retention()
         ),
+        purge_removed_chatrooms=PurgeRemovedChatrooms(unit_of_work=unit_of_work, publisher=publisher),
     )
 
 

@@ -262,11 +262,22 @@ class ReplyLoop:
         # On its own: housekeeping that fails or waits keeps no reply from being stopped.
         try:
             self._replying.purge_expired()
+            self._purge_removed()
             self._purging.available()
         except DependencyDown:
             self._purging.unavailable()
         except Exception:
             log.exception("nothing_forgotten")
+
+    def _purge_removed(self) -> None:
+        purged = self._replying.purge_removed_chatrooms()
+        if purged.chatrooms or purged.messages or purged.replies:
+            log.info(
+                "removed_chatrooms_purged",
+                chatrooms=purged.chatrooms,
+                messages=purged.messages,
+                replies=purged.replies,
+            )
 
     def _propagate_cancellation(self) -> None:
         with self._changed:

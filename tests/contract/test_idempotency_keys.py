@@ -57,6 +57,17 @@ class IdempotencyKeysContract:
         for _ in range(2):
             assert recall(world, reply.user_id, key) == accepted
 
+    def test_a_key_goes_with_the_chatroom_of_its_message(self, world: World) -> None:
+        room = world.room()
+        replies = [world.ask(room) for _ in range(2)]
+        world.answer_all()
+        for number, reply in enumerate(replies):
+            remember(world, accepted_with(world, reply), room.user_id, str(number))
+        with world.unit_of_work() as work:
+            work.chatrooms.remove(room.id, of=room.user_id, limit=1)
+            work.commit()
+        assert [recall(world, room.user_id, key) for key in ("0", "1")] == [None, None]
+
     def test_a_new_key_is_none(self, world: World, reply: QueuedReply) -> None:
         assert recall(world, reply.user_id) is None
         remember(world, accepted_with(world, reply), reply.user_id)

@@ -11,7 +11,8 @@ from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import PhoneNumber, UserId
 from domain.chat import ChatroomId
 from domain.errors import ChatroomNotFound
-from tests.contract.world import MOMENT, MemoryWorld, SqlWorld, World, new_id
+from domain.replies import ReplyId
+from tests.contract.world import MOMENT, MemoryWorld, SqlWorld, World, a_room, new_id
 
 
 class ChangesContract:
@@ -88,6 +89,57 @@ class ChangesContract:
             named = work.chatrooms.remove(room.id, of=room.user_id)
             work.commit()
         assert sorted(named) == [just_ended.id, running.id, queued.id]
+
+    def test_a_removed_chatroom_is_gone_before_its_rows_are(self, world: World) -> None:
+        user = world.user()
+        room, other = world.room(user), world.room(user)
+        asked = [world.ask(room) for _ in range(5)]
+        world.answer_all()
+        kept, unfinished = world.ask(other), world.ask(room)
+        with world.unit_of_work() as work:
+            named = work.chatrooms.remove(room.id, of=user.id, limit=2)
+            work.commit()
+        assert set(named) == {unfinished.id, asked[-1].id}  # their messages are the newest two
+        assert [one.id for one in world.reader.rooms(user.id, limit=10, before=None).rooms] == [other.id]
+        assert world.reader.conversation(user.id, room.id, turns=5, before=None) is None
+        for entry_id in (asked[0].message_id, asked[0].id):
+            assert world.reader.entry(user.id, entry_id) is None
+            with world.unit_of_work() as work:
+                assert work.messages.of(user.id, entry_id) is None
+        with world.unit_of_work() as work, pytest.raises(ChatroomNotFound):
+            work.chatrooms.assert_owned(room.id, by=user.id)
+        assert set(world.to_be_stopped([unfinished.id, kept.id])) == {unfinished.id}
+        assert [one.reply_id for one in (claimed.claim for claimed in world.claim())] == [kept.id]
+
+    def test_what_is_left_of_removed_chatrooms_is_deleted_batch_by_batch(self, world: World) -> None:
+        user = world.user()
+        rooms = [world.room(user) for _ in range(2)]
+        asked = [world.ask(room) for room in rooms for _ in range(4)]
+        world.answer_all()
+        kept = world.ask(world.room(user))
+        for room in rooms:
+            with world.unit_of_work() as work:
+                work.chatrooms.remove(room.id, of=user.id, limit=1)
+                work.commit()
+        gone: list[ReplyId] = []
+        while (purged := world.purge_removed(limit=2)).messages:
+            assert (purged.messages, purged.replies) == (2, 2)
+            gone += purged.with_stream
+        assert sorted(gone) == sorted(one.id for one in asked if one not in (asked[3], asked[7]))
+        assert purged == (0, 0, 0, [])
+        assert [claimed.claim.reply_id for claimed in world.claim()] == [kept.id]
+
+    def test_what_is_removed_counts_against_no_limit(self, world: World) -> None:
+        user = world.user()
+        room = world.room(user)
+        for _ in range(3):
+            world.ask(room)
+        world.answer_all()
+        with world.unit_of_work() as work:
+            work.chatrooms.remove(room.id, of=user.id, limit=1)
+            work.chatrooms.add(a_room(user), limit=1)
+            work.messages.check_kept(user.id, limit=1)
+            work.commit()
 
     def test_only_its_owner_removes_a_chatroom_and_only_once(self, world: World) -> None:
         room, stranger = world.room(), world.user()

@@ -16,6 +16,7 @@ from adapters.sql.database import Database, make_pool
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitOfWork, SqlUnitOfWorkFactory
 from adapters.system_runtime import Uuid7Ids
+from application.ports.chatrooms import Purged
 from application.ports.reader import Reader
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import LoginMethod, PhoneNumber, Session, SessionId, User, UserId
@@ -188,6 +189,19 @@ class World(ABC):
         assert self.finish(self.claim_one().claim)
         assert self.fail(self.claim_one().claim)
         assert self.stop(self.claim_one().claim)
+
+    def answer_all(self) -> None:
+        """Every reply that is due, one after the other."""
+        while claimed := self.claim(limit=100):
+            for reply in claimed:
+                assert self.finish(reply.claim)
+
+    def purge_removed(self, *, limit: int) -> Purged:
+        """Delete one batch of what is left of removed chatrooms."""
+        with self.unit_of_work() as work:
+            purged = work.chatrooms.purge_removed(limit=limit)
+            work.commit()
+        return purged
 
     def fail_expired(self, limit: int = 100) -> list[EndedReply]:
         """Fail expired replies; what was ended."""

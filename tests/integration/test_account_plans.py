@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import audit, reader, refresh_tokens, users
-from adapters.sql.erasure import ERASURES, STREAMS_OF_USER
+from adapters.sql import audit, reader, refresh_tokens, removal, users
+from adapters.sql.erasure import ERASE_USER, ERASURES, LOCK_CHATROOMS
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from tests.servers import new_database
 
@@ -98,15 +98,31 @@ def test_purging(cursor: Cursor) -> None:
     assert whole_tables_read(cursor, refresh_tokens.PURGE_USED, **old) == set()
 
 
-def test_what_a_user_may_have_in_streams(cursor: Cursor) -> None:
+def test_removing_chatrooms(cursor: Cursor) -> None:
     _, user_id, _ = new_user(cursor)
-    assert whole_tables_read(cursor, STREAMS_OF_USER, user_id=user_id, stream_gone_after=STREAM_GONE_AFTER) == set()
+    assert whole_tables_read(cursor, LOCK_CHATROOMS, user_id=user_id, limit=1_000) == set()
+    assert whole_tables_read(cursor, removal.REMOVED_ROOMS, limit=1_000) == set()
+    cursor.execute("SELECT array_agg(id) FROM chatrooms WHERE user_id = %s", (user_id,))
+    [(rooms,)] = cursor.fetchall()
+    cursor.execute(removal.NEWEST_MESSAGES, {"rooms": rooms, "limit": 1_000})
+    messages = [row[0] for row in cursor.fetchall()]
+    values = {"rooms": rooms, "messages": messages, "limit": 1_000, "stream_gone_after": STREAM_GONE_AFTER}
+    for statement in (
+        removal.DETACH,
+        removal.DELETE_UNFINISHED,
+        removal.NEWEST_MESSAGES,
+        removal.DELETE_REPLIES,
+        removal.DELETE_MESSAGES,
+        removal.DELETE_EMPTY_ROOMS,
+    ):
+        assert whole_tables_read(cursor, statement, **values) == set(), statement
 
 
-@pytest.mark.parametrize("table", ERASURES)
+@pytest.mark.parametrize("table", [*ERASURES, "users"])
 def test_leaving(cursor: Cursor, table: str) -> None:
     _, user_id, digest = new_user(cursor)
     # A table that is empty here may be read as a whole.
     empty = {"daily_usage", "subscriptions", "idempotency_keys", "customers", "checkouts"}
     empty |= {"payment_events", "payment_entries"}
-    assert whole_tables_read(cursor, ERASURES[table], user_id=user_id, phone_digest=digest) <= empty
+    statement = ERASURES.get(table, ERASE_USER)
+    assert whole_tables_read(cursor, statement, user_id=user_id, phone_digest=digest, limit=1_000) <= empty

@@ -165,15 +165,3 @@ def test_sessions_have_the_settings_that_the_service_relies_on(clean_database: s
         with owner.cursor() as cursor:
             cursor.execute(f'ALTER DATABASE "{name}" RESET ALL')
         owner.close()
-
-
-def test_a_transaction_that_deletes_very_much_may_take_longer(database: Database) -> None:
-    with database.transaction() as cursor:
-        cursor.take_longer()
-        cursor.execute("SELECT pg_sleep(1.5)")
-        cursor.execute("SELECT current_setting('statement_timeout')")
-        assert cursor.fetchone() == ("1min",)
-        cursor.commit()
-    with database.read() as cursor:
-        cursor.execute("SELECT current_setting('statement_timeout')")
-        assert cursor.fetchone() == ("5s",)

@@ -48,7 +48,7 @@ def test_an_erased_user_is_gone_at_once_and_may_sign_up_as_a_new_one():
     room = house.room(asha)
     house.say(asha, room, "hi")
     house.work()
-    erased = house.use_cases.auth.erase_account(principal=asha)
+    erased = house.use_cases.auth.erase_account(principal=asha).rows
     assert (erased["users"], erased["chatrooms"], erased["messages"], erased["replies"]) == (1, 1, 1, 1)
     assert erased["subscriptions"] == erased["sessions"] == erased["daily_usage"] == 1
     assert house.erasure_hook.called_for == [asha.user_id]
