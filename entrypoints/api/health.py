@@ -63,7 +63,7 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
 
     @blp.route("/health/ready", methods=["GET"])
     @blp.response(200, ReadySchema)
-    @blp.alt_response(503, schema=ReadySchema, description="Send requests elsewhere")
+    @blp.alt_response(503, schema=ReadySchema, description="Send requests elsewhere, and ask again after `Retry-After`")
     def ready() -> Response:
         """Readiness: whether to send requests here. Answered within a second.
 
@@ -74,7 +74,7 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
         """
         readiness = check_readiness(stopping=request.environ.get(STOPPING, False))
         status = "degraded" if readiness.faults else "ok"
-        return json_response(
+        response = json_response(
             {
                 "status": status if readiness.ready else "unavailable",
                 "degraded": [part.value for part in readiness.faults],
@@ -82,5 +82,8 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
             },
             200 if readiness.ready else 503,
         )
+        if not readiness.ready:
+            response.headers["Retry-After"] = "1"
+        return response
 
     return blp

@@ -87,6 +87,9 @@ def assert_well_mannered(response: TestResponse) -> None:
     assert REQUEST_ID.fullmatch(headers["X-Request-Id"])
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"]
+    assert ("Retry-After" in headers) == (status in {429, 503})
+    if "Retry-After" in headers:
+        assert int(headers["Retry-After"]) >= 1
     if response.mimetype == PROBLEM_JSON:
         _assert_mannered_problem(response)
     elif response.mimetype == "application/json" and response.data and response.request.path != "/openapi.json":
@@ -118,9 +121,6 @@ def _assert_mannered_problem(response: TestResponse) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert ("WWW-Authenticate" in headers) == (status == 401)
     assert ("Allow" in headers) == (status == 405)
-    assert ("Retry-After" in headers) == (status in {429, 503})
-    if "Retry-After" in headers:
-        assert int(headers["Retry-After"]) >= 1
 
 
 def _operations(openapi: Json, path: str) -> Json | None:

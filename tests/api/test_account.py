@@ -53,7 +53,9 @@ class TestErasure:
         room = asha.open_room()
         asha.say(room)
         house.work()
-        erased = body_of(asha.send("DELETE", "/user/me"))["erased"]
+        body = body_of(asha.send("DELETE", "/user/me"))
+        erased = body["erased"]
+        assert body["complete"]
         assert erased == {
             "users": 1, "sessions": 1, "refreshTokens": 1, "chatrooms": 1, "messages": 1, "replies": 1,
             "dailyUsage": 1, "subscriptions": 0, "idempotencyKeys": 0, "checkouts": 0, "customers": 0,
