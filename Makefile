@@ -68,6 +68,10 @@ bench-replies: $(VENV)/.dev .venv-bench/.runtime ## what one worker process does
 bench-requests: $(VENV)/.dev .venv-bench/.runtime ## what one web process does, beside a bare Express app; see bench/README.md
 	PYTHONPATH=. $(PY) bench/endpoints.py --python .venv-bench/bin/python
 
+.PHONY: bench-streams
+bench-streams: $(VENV)/.dev .venv-bench/.runtime ## what 10,000 open streams cost one web process; see bench/README.md
+	PYTHONPATH=. $(PY) bench/streams.py --python .venv-bench/bin/python
+
 .PHONY: migration
 migration: $(VENV)/.embedded ## write a migration from what the tables have become: name="add x"
 	@test -n "$(name)" || { echo 'Say what it does: make migration name="add x to y"' >&2; exit 2; }

@@ -4,13 +4,20 @@ from contextlib import closing
 from typing import Any
 
 import psycopg2
+import structlog
 from psycopg2.errors import DuplicatePreparedStatement, InsufficientPrivilege, InvalidSqlStatementName, UndefinedTable
 
 from adapters.sql.database import SESSION_SETTINGS, BoundedCursor, connector
 from adapters.sql.schema import REVISIONS
 from application.operations.startup import CannotStart
 
+log = structlog.get_logger(__name__)
+
 ENCODING = "UTF8"
+QUOTES_STATEMENTS = """
+SELECT NOT has_parameter_privilege('log_min_error_statement', 'SET')
+   AND current_setting('log_min_error_statement') NOT IN ('panic', 'fatal')
+"""
 # What PgBouncer says to a client that sets parameters of its session, unless it was told to drop or to track them.
 PARAMETERS_REFUSED = "unsupported startup parameter"
 
@@ -43,6 +50,7 @@ def check_database(database_url: str) -> None:
             check_encoding(_value(connection, "SHOW server_encoding"))
             check_revision(_revision(connection))
             _check_session_settings(connection)
+            _warn_of_quoted_statements(connection)
             _check_prepared_statements(connection, another)
     except psycopg2.OperationalError as error:
         if PARAMETERS_REFUSED in str(error):
@@ -65,6 +73,15 @@ def _check_session_settings(connection: Any) -> None:
     for name in ("statement_timeout", "lock_timeout"):
         if _value(connection, SETTING, {"name": name}) != SESSION_SETTINGS[name]:
             raise CannotStart(SETTINGS_DROPPED)
+
+
+def _warn_of_quoted_statements(connection: Any) -> None:
+    if _value(connection, QUOTES_STATEMENTS):
+        log.warning(
+            "postgresql_logs_values",
+            reason="PostgreSQL's own log quotes statements that fail, prompts and phone numbers among their values",
+            remedy="GRANT SET ON PARAMETER log_min_error_statement, log_error_verbosity TO the role of DATABASE_URL",
+        )
 
 
 def _check_prepared_statements(connection: Any, another: Any) -> None:

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from sqlalchemy import make_url
+from structlog.testing import capture_logs
 
 from adapters.sql.database import connector
 from adapters.sql.startup import check_database
@@ -142,3 +144,20 @@ def test_migrate_says_in_one_line_that_the_database_is_down(tmp_path: Path) -> N
     [line] = ended.stderr.splitlines()
     assert "cannot be reached" in line
     assert "secret" not in line
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_a_role_that_cannot_keep_values_out_of_the_log_is_told_so(database_server: str, granted: bool) -> None:
+    role, password = f"role_{uuid4().hex}", uuid4().hex
+    with new_database(database_server) as url:
+        run_statement(url, f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+        try:
+            run_statement(url, f"GRANT SELECT ON alembic_version TO {role}")
+            if granted:
+                run_statement(url, f"GRANT SET ON PARAMETER log_min_error_statement, log_error_verbosity TO {role}")
+            with capture_logs() as lines:
+                check_database(make_url(url).set(username=role, password=password).render_as_string(False))
+        finally:
+            run_statement(url, f"DROP OWNED BY {role}")
+            run_statement(url, f"DROP ROLE {role}")
+    assert [line["event"] for line in lines] == ([] if granted else ["postgresql_logs_values"])
