@@ -15,7 +15,7 @@ from domain.retention import ROWS_PER_BATCH
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
 LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
 
-# A statement for each table, since rows that a cascade deletes are not counted. Those of chatrooms, messages and
+# A statement for each table, before that of what it refers to: rows that a cascade deletes are not counted. Those of chatrooms, messages and
 # replies are in adapters/sql/removal.py.
 ERASURES = {
     "idempotency_keys": """
@@ -67,18 +67,17 @@ class SqlErasure(Erasure):
         self._cursor.execute(LOCK_CHATROOMS, values)
         rooms = [row[0] for row in self._cursor.fetchall()]
         unfinished: list[ReplyId] = delete_unfinished(self._cursor, rooms)
+        rows: dict[str, int] = {}
+        for table, statement in ERASURES.items():
+            self._cursor.execute(statement, values)
+            rows[table] = self._cursor.rowcount
         purged, left = delete_contents(self._cursor, rooms, limit=limit)
         removed = left if leave_messages else set()
         if removed:
             self._cursor.execute(DETACH, {"rooms": list(removed)})
-        rows = {
-            "replies": purged.replies + len(unfinished),
-            "messages": purged.messages,
-            "chatrooms": purged.chatrooms + len(removed),
-        }
-        for table, statement in ERASURES.items():
-            self._cursor.execute(statement, values)
-            rows[table] = self._cursor.rowcount
+        rows["replies"] = purged.replies + len(unfinished)
+        rows["messages"] = purged.messages
+        rows["chatrooms"] = purged.chatrooms + len(removed)
         finished = left == removed and len(rooms) < limit and all(rows[table] < limit for table in ERASURES)
         rows["users"] = self._erase_user(user_id) if finished else 0
         return Erased(rows, [*unfinished, *purged.with_stream], len(removed), finished)

@@ -13,9 +13,11 @@ from application.auth.erasure import EraseAccount
 from application.chat.chatrooms import RemoveChatroom
 from application.operations.retention import PurgeRemovedChatrooms
 from application.ports.chatrooms import Purged
+from application.ports.idempotency import Accepted
 from domain.accounts import LoginMethod, Principal, SessionId, User, UserId
 from domain.chat import Chatroom
 from domain.errors import DependencyDown
+from domain.plans import DailyQuota, Plan
 from domain.retention import ROWS_PER_BATCH
 from tests.contract.world import MAX_CHATROOMS, MOMENT, SqlWorld, a_room, a_user, new_id, sql_world
 
@@ -173,6 +175,16 @@ def test_an_erasure_that_breaks_off_is_finished_by_the_next_one(world: SqlWorld)
     _, complete = erase_account(world, room.user_id)
     assert complete
     assert rows(world) == (0, 0)
+
+
+def test_keys_of_messages_are_counted_although_they_go_with_them(world: SqlWorld) -> None:
+    asked = world.ask(world.room())
+    with world.unit_of_work() as work:
+        accepted = Accepted(asked.message_id, asked.id, DailyQuota(world.today(), 1, 5, Plan.BASIC))
+        work.idempotency_keys.remember(asked.user_id, "key", fingerprint=b"x", accepted=accepted)
+        work.commit()
+    erased, _ = erase_account(world, asked.user_id)
+    assert erased["idempotency_keys"] == 1
 
 
 def test_more_chatrooms_than_one_batch(world: SqlWorld) -> None:
