@@ -15,8 +15,8 @@ from domain.retention import ROWS_PER_BATCH
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
 LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
 
-# A statement for each table, before that of what it refers to: rows that a cascade deletes are not counted. Those of chatrooms, messages and
-# replies are in adapters/sql/removal.py.
+# A statement for each table, before that of what it refers to, since rows that a cascade deletes are not counted. Those
+# of chatrooms, messages and replies are in adapters/sql/removal.py, and come after these.
 ERASURES = {
     "idempotency_keys": """
         DELETE FROM idempotency_keys WHERE (user_id, key) IN (

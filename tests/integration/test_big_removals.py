@@ -42,11 +42,16 @@ def world(clean_database: str) -> Iterator[SqlWorld]:
         yield world
 
 
+def fill(world: SqlWorld, room: Chatroom, messages: int) -> None:
+    for begun in range(0, messages, 5_000):
+        world._run(FILL, room=room.id, user=room.user_id, messages=min(messages - begun, 5_000))
+
+
 @pytest.fixture
 def room(world: SqlWorld) -> Chatroom:
     """A chatroom with very many messages."""
     room = world.room()
-    world._run(FILL, room=room.id, user=room.user_id, messages=MESSAGES)
+    fill(world, room, MESSAGES)
     return room
 
 
@@ -154,7 +159,7 @@ def test_an_account_is_erased_and_the_last_of_very_many_messages_afterwards(worl
 
 def test_some_thousand_messages_are_deleted_before_the_answer(world: SqlWorld) -> None:
     room = world.room()
-    world._run(FILL, room=room.id, user=room.user_id, messages=3_500)
+    fill(world, room, 3_500)
     erased, complete = erase_account(world, room.user_id)
     assert complete
     assert (erased["messages"], erased["replies"], erased["users"]) == (3_500, 3_500, 1)
@@ -163,7 +168,7 @@ def test_some_thousand_messages_are_deleted_before_the_answer(world: SqlWorld) -
 
 def test_an_erasure_that_breaks_off_is_finished_by_the_next_one(world: SqlWorld) -> None:
     room = world.room()
-    world._run(FILL, room=room.id, user=room.user_id, messages=2_500)
+    fill(world, room, 2_500)
     with world.unit_of_work() as work:
         assert not work.erasure.erase(room.user_id, phone_digest="").finished
         work.commit()
