@@ -27,6 +27,8 @@ class Outage:
         self._timeouts = 0
         self._try_again_at: float | None = None
         self._refusals: dict[str, float] = {}
+        # How often the server did not answer or refused to work, since the process started.
+        self.errors = 0
 
     @property
     def known(self) -> bool:
@@ -49,6 +51,7 @@ class Outage:
     def unreachable(self, error: BaseException, *, code: str | int | None = None, silent: bool = False) -> None:
         """Take note that the server did not answer. ``code``: SQLSTATE or errno. The error's text is not logged."""
         with self._lock:
+            self.errors += 1
             first = self._down_since is None
             if first:
                 self._down_since = time.monotonic()
@@ -73,6 +76,7 @@ class Outage:
         """Log, once a minute for each kind of error, that the server answers but refuses to work."""
         kind = f"{type(error).__name__} {code}"
         with self._lock:
+            self.errors += 1
             now = time.monotonic()
             if now - self._refusals.get(kind, float("-inf")) < LOG_REFUSALS_EVERY_SECONDS:
                 return

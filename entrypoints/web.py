@@ -2,9 +2,11 @@
 
 import sys
 
+from application.ports.observation import RoomState
 from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.webhooks import MAX_EVENT_BYTES
 from entrypoints.cpu_affinity import keep_to_one_core
+from entrypoints.metrics import serve_metrics
 from entrypoints.server.connection import Limits
 from entrypoints.server.serve import BACKLOG, allowed_connections, bound_socket
 from entrypoints.server.serve import serve as serve_on
@@ -46,6 +48,12 @@ def serve(settings: Settings) -> int:
         limits=Limits(body_bytes=MAX_BODY_BYTES, body_bytes_of=dict.fromkeys(WEBHOOK_PATHS, MAX_EVENT_BYTES)),
         max_connections=allowed_connections(settings.web_connections),
     )
+    if web.metrics is not None:
+        watched = (*by_route.all, WAITING_ROOM)
+        web.metrics.watch_rooms(
+            lambda: [RoomState(one.name, one.threads, one.running, one.waiting, one.refused) for one in watched]
+        )
+        serve_metrics(web.metrics)
     serve_on(app, options, listener)
     web.close()
     return 0

@@ -47,6 +47,13 @@ def connect(redis_url: str) -> Redis:
     return Redis(connection_pool=pool)
 
 
+def outage_of(redis: Redis) -> Outage:
+    """What a client that ``connect`` made knows of its server."""
+    pool: Any = redis.connection_pool
+    outage: Outage = pool.outage
+    return outage
+
+
 def _observed(connection_class: type[Any], outage: Outage) -> type[Any]:
     """The class of connections (TCP, TLS or Unix socket), which tells ``outage`` what came of each attempt."""
 

@@ -307,7 +307,7 @@ class Database:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._outage = Outage("database", enough=1)
+        self.outage = Outage("database", enough=1)
         self._broke_at = time.monotonic()
         event.listen(pool, "checkout", self._ping_if_in_doubt)
         event.listen(pool, "checkin", _note_the_time)
@@ -340,6 +340,11 @@ class Database:
             with connection.cursor(cursor_factory=AutocommitCursor) as cursor:
                 yield cursor
 
+    def connections(self) -> tuple[int, int]:
+        """How many connections are given out, and how many there may be."""
+        pool: Any = self._pool
+        return pool.checkedout(), pool.size()
+
     def close(self) -> None:
         """Close what rests in the pool."""
         self._pool.dispose()
@@ -352,7 +357,7 @@ class Database:
         except psycopg2.Error as error:
             raise self._explained(pooled, error) from None
         else:
-            self._outage.answered()
+            self.outage.answered()
         finally:
             pooled.close()
 
@@ -362,11 +367,11 @@ class Database:
         broken = connection is not None and bool(connection.closed)
         if connection is not None and broken:
             self._broke_at = time.monotonic()
-            self._outage.unreachable(error, code=error.pgcode, silent=connection.was_cut_off)
+            self.outage.unreachable(error, code=error.pgcode, silent=connection.was_cut_off)
         refused = error.pgcode in REFUSALS
         unavailable = refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
         if unavailable and not broken:  # a statement that took too long among them, or waited too long for a lock
-            self._outage.refused(error, code=error.pgcode)
+            self.outage.refused(error, code=error.pgcode)
         # A read-only session may be one with a server that is a replica now: the next connection finds the new primary.
         if broken or refused or isinstance(error, PLAN_IS_STALE):
             pooled.invalidate(error)
@@ -375,15 +380,15 @@ class Database:
         return StatementFailed(error)
 
     def _checkout(self) -> PoolProxiedConnection:
-        if not self._outage.may_try():
+        if not self.outage.may_try():
             raise DependencyDown("database")
         try:
             return self._pool.connect()
         except psycopg2.Error as error:
-            self._outage.unreachable(error, code=error.pgcode, silent="timeout" in str(error))
+            self.outage.unreachable(error, code=error.pgcode, silent="timeout" in str(error))
             raise DependencyDown("database") from None
         except PoolTimeout as error:
-            self._outage.refused(error)
+            self.outage.refused(error)
             raise DependencyDown("database") from None
 
     def _ping_if_in_doubt(self, connection: Any, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:

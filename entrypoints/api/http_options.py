@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
+from application.ports.observation import RequestObserver
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
@@ -11,6 +13,7 @@ class HttpOptions:
 
     ``cors_origins``: origins whose pages may call the API, in lower case. ``https_only``: send HSTS.
     ``waiting_requests``: streams and long polls of this process at once; ``waiting_requests_per_user``: of one user.
+    ``on_request``: is told of each response.
     """
 
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -18,3 +21,4 @@ class HttpOptions:
     https_only: bool = False
     waiting_requests: int = 10_000
     waiting_requests_per_user: int = 20
+    on_request: RequestObserver | None = None

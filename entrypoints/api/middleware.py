@@ -80,13 +80,14 @@ class RequestMiddleware:
             # A long poll is logged when it is answered.
             if waiting is None or waiting.streams:
                 # The rule, not the path: so ids do not split statistics, and clients cannot write into the log.
-                log.info(
-                    "request",
-                    method=environ["REQUEST_METHOD"],
-                    route=rule.rule if rule else None,
-                    status=status,
-                    milliseconds=round((time.perf_counter() - began) * 1000, 1),
-                )
+                route = rule.rule if rule else None
+                method, seconds = environ["REQUEST_METHOD"], time.perf_counter() - began
+                log.info("request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1))
+                if self._options.on_request is not None:
+                    waited = RESUMED in environ
+                    self._options.on_request(
+                        method=method, route=route, status=status, seconds=None if waited else seconds
+                    )
 
     def _refuse(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         """The response to a request that the server has refused before it was answered."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from application.operations.audit import ReadAudit
     from application.ports.payment_sandbox import PaymentSandbox
     from application.use_cases import UseCases
+    from entrypoints.metrics import Metrics
     from entrypoints.worker.run import WorkerParts
 
 # Beside those of ordinary requests: so many that no room of the web server (entrypoints/web_rooms.py) waits for the
@@ -36,6 +37,8 @@ class Web:
     use_cases: "UseCases"
     close: Callable[[], None]
     sandbox: "PaymentSandbox | None" = None
+    # None: they are off.
+    metrics: "Metrics | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,12 @@ def build_web(settings: Settings) -> Web:
         adapters.database().close()
         adapters.database_probe().close()
 
-    return Web(use_cases(adapters), close, adapters.payment_sandbox())
+    metrics = None
+    if settings.metrics_port is not None:
+        from entrypoints.container.metrics import measure_web
+
+        metrics = measure_web(adapters, settings)
+    return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics)
 
 
 def build_worker(settings: Settings) -> "WorkerParts":
@@ -73,6 +81,11 @@ def build_worker(settings: Settings) -> "WorkerParts":
 
     adapters = WorkerAdapters(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
     redis_url = settings.redis_url or ""
+    metrics, observer = None, None
+    if settings.metrics_port is not None:
+        from entrypoints.container.metrics import measure_worker
+
+        metrics, observer = measure_worker(adapters, settings)
 
     def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
         return listen(connect_for_rq(redis_url), answer_due=answer_due)
@@ -86,6 +99,8 @@ def build_worker(settings: Settings) -> "WorkerParts":
         close=adapters.database().close,
         concurrency=settings.worker_concurrency,
         grace=settings.worker_grace,
+        metrics=metrics,
+        observer=observer,
     )
 
 

@@ -29,6 +29,7 @@ class Room:
     ) -> None:
         self.name = name
         self._threads = threads
+        self.refused = 0
         self._per_client = per_client
         self._limit = waiting
         self._per_client_limit = waiting if per_client_waiting is None else per_client_waiting
@@ -39,6 +40,10 @@ class Room:
         self._clients: dict[Hashable, _Client] = {}
         # Clients that have a job waiting and may run another one, in the order in which they get their turns.
         self._turns: deque[Hashable] = deque()
+
+    @property
+    def threads(self) -> int:
+        return self._threads
 
     def enter(self, client: Hashable, job: Job) -> bool:
         """Run ``job`` in a thread, now or in its turn. False: the room is full, and ``job`` will not run.
@@ -52,6 +57,7 @@ class Room:
             self._start(known, job)
             return True
         if self.waiting >= self._limit or len(known.waiting) >= self._per_client_limit:
+            self.refused += 1
             self._forget_if_idle(client, known)
             return False
         known.waiting.append(job)

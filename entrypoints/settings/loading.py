@@ -14,6 +14,8 @@ from entrypoints.settings.readers import Refused, Secret
 from entrypoints.settings.variables import VARIABLES, Settings
 
 SECRET_MIN_BYTES = 32
+# Each process of a machine takes one of so many for its metrics.
+METRICS_PORTS = 10
 
 # What a choice cannot do without. "X and Y" is one need.
 NEEDS = {
@@ -100,6 +102,9 @@ def _contradictions(settings: Settings, given: Mapping[str, str]) -> Iterator[st
         yield f"JWT_SECRET must have at least {SECRET_MIN_BYTES} bytes, each of several"
     if settings.otp_delivery == "webhook" and _is_short(settings.otp_webhook_secret):
         yield f"OTP_WEBHOOK_SECRET must have at least {SECRET_MIN_BYTES} bytes"
+    first = settings.metrics_port
+    if first is not None and first <= settings.port < first + METRICS_PORTS:
+        yield f"METRICS_PORT must leave PORT out of the {METRICS_PORTS} ports from it on"
     if settings.in_production:
         yield from _dangers(given)
 

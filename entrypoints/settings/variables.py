@@ -93,6 +93,9 @@ class Settings:
         "where the embedded servers and the generated secret are kept")
     log_level: str = variable(choice("debug", "info", "warning", "error"), "info",
         "`debug`, `info`, `warning` or `error`")
+    metrics_port: int | None = variable(optional(number(1, 65535)), "",
+        "first of ten ports of which each process takes a free one for `/metrics`", unset="off")
+    metrics_host: str = variable(str, "127.0.0.1", "address that metrics are served on; never a public one")
     jwt_secrets: tuple[Secret, ...] = variable(several(Secret), "",
         "signs access tokens, 32 bytes or more; several with commas, the first signs",
         unset="generated", name="JWT_SECRET")

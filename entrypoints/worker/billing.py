@@ -7,6 +7,7 @@ import structlog
 from application.background_use_cases import BillingMaintenance
 from application.billing.payment_events import Swept
 from application.billing.reconcile import ReconcileResult
+from application.ports.observation import WorkerObserver
 from domain.errors import DependencyDown
 
 SWEEP_SECONDS = 5.0
@@ -19,9 +20,10 @@ log = structlog.get_logger(__name__)
 class BillingTask:
     """A thread that sweeps and reconciles until it is stopped. Any number of processes may run one."""
 
-    def __init__(self, billing: BillingMaintenance) -> None:
+    def __init__(self, billing: BillingMaintenance, observer: WorkerObserver | None = None) -> None:
         """Nothing happens before ``start``."""
         self._billing = billing
+        self._observer = observer
         self._stopping = Event()
         # A daemon: it may wait for the payment provider, and loses nothing when it is cut off.
         self._thread = Thread(target=self._run, name="billing", daemon=True)
@@ -46,6 +48,9 @@ class BillingTask:
             log.exception("billing_sweep_failed")
             return False
         _report(swept, reconciled)
+        if self._observer is not None:
+            self._observer.events_applied(swept.applied, failed=len(swept.failures))
+            self._observer.compared(reconciled.compared, corrected=len(reconciled.corrected))
         return True
 
     def _run(self) -> None:

@@ -15,6 +15,7 @@ import structlog
 from application.background_use_cases import ReplyUseCases
 from application.chat.write_reply import Outcome
 from application.ports.language_model import Stop
+from application.ports.observation import WorkerObserver
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from domain.errors import DependencyDown
@@ -72,10 +73,17 @@ class ReplyLoop:
     """Writes replies until it is stopped."""
 
     def __init__(
-        self, replying: ReplyUseCases, heartbeat: WorkerHeartbeat, worker_notifier: WorkerNotifier, *, concurrency: int
+        self,
+        replying: ReplyUseCases,
+        heartbeat: WorkerHeartbeat,
+        worker_notifier: WorkerNotifier,
+        *,
+        concurrency: int,
+        observer: WorkerObserver | None = None,
     ) -> None:
         """At most ``concurrency`` replies are being written at any moment."""
         self._replying = replying
+        self._observer = observer
         self._heartbeat = heartbeat
         self._worker_notifier = worker_notifier
         self._concurrency = concurrency
@@ -135,6 +143,7 @@ class ReplyLoop:
         free = self._concurrency - len(self._running)
         if free <= 0 or self._stopping.is_set():
             return True  # a slot that gets free makes us look again
+        began = time.monotonic()
         try:
             replies = self._replying.claim(limit=free)
         except DependencyDown:
@@ -144,6 +153,8 @@ class ReplyLoop:
             log.exception("claim_failed")
             return False
         self._claiming.available()
+        if self._observer is not None:
+            self._observer.claimed(len(replies), seconds=time.monotonic() - began)
         self._begin(replies)
         if len(replies) == free:
             self._notify_workers()
@@ -199,6 +210,9 @@ class ReplyLoop:
                 time.sleep(RETRY_SECONDS)
             else:
                 self._writing.available()
+                if self._observer is not None:
+                    reason = outcome.reason if isinstance(outcome, AnswerFailed) else None
+                    self._observer.written(reply, state, reason, seconds=model_seconds)
                 log.info(
                     "reply_written",
                     state=state.value if state else "fenced",
@@ -255,6 +269,8 @@ class ReplyLoop:
         while expired := self._replying.fail_expired():
             for ended in expired:
                 reason = ended.failure.value if ended.failure else None
+                if self._observer is not None:
+                    self._observer.expired(ended)
                 log.info("reply_expired", reply_id=str(ended.reply_id), reason=reason)
             self._look.set()
 

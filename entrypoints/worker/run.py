@@ -13,8 +13,10 @@ from typing import NoReturn
 import structlog
 
 from application.background_use_cases import BillingMaintenance, ReplyUseCases
+from application.ports.observation import WorkerObserver
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
+from entrypoints.metrics import Metrics, serve_metrics
 from entrypoints.worker.billing import BillingTask
 from entrypoints.worker.loop import ReplyLoop
 
@@ -40,14 +42,25 @@ class WorkerParts:
     concurrency: int
     # How long replies may go on after SIGTERM before they are handed back to other workers.
     grace: timedelta
+    # None: they are off.
+    metrics: Metrics | None = None
+    observer: WorkerObserver | None = None
 
 
 def run_worker(worker: WorkerParts) -> NoReturn:
     """Write replies until SIGINT, SIGTERM or SIGHUP. The process ends here, with status 0."""
-    loop = ReplyLoop(worker.replying, worker.heartbeat, worker.worker_notifier, concurrency=worker.concurrency)
+    loop = ReplyLoop(
+        worker.replying,
+        worker.heartbeat,
+        worker.worker_notifier,
+        concurrency=worker.concurrency,
+        observer=worker.observer,
+    )
     loop.start()
-    billing = BillingTask(worker.billing)
+    billing = BillingTask(worker.billing, worker.observer)
     billing.start()
+    if worker.metrics is not None:
+        serve_metrics(worker.metrics)
     log.info("worker_ready", concurrency=worker.concurrency)
     _listen_until_stopped(worker, loop)
     billing.stop()

@@ -63,6 +63,8 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "redis_port": 6379,
         "data_dir": tmp_path / ".data",
         "log_level": "info",
+        "metrics_port": None,
+        "metrics_host": "127.0.0.1",
         "access_token": timedelta(minutes=15),
         "password_hash_cost": 12,
         "otp_delivery": "response",

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus (docs/decisions): adapters that count what passes through them, and observers."""

@@ -1,0 +1,38 @@
+"""What entry points report of their work, to be counted. None of the methods raises or takes long."""
+
+from typing import NamedTuple, Protocol
+
+from domain.replies import ClaimedReply, EndedReply, FailureReason, ReplyState
+
+
+class RoomState(NamedTuple):
+    """A room of the web server. ``refused``: requests since the process started that found it full."""
+
+    name: str
+    threads: int
+    running: int
+    waiting: int
+    refused: int
+
+
+class RequestObserver(Protocol):
+    def __call__(self, *, method: str, route: str | None, status: int, seconds: float | None) -> None:
+        """Called for each response. ``route``: its template. ``seconds`` None: it waited because the client wished."""
+
+
+class WorkerObserver(Protocol):
+    def claimed(self, count: int, *, seconds: float) -> None:
+        """A claim took so long and found ``count`` replies."""
+
+    def written(
+        self, reply: ClaimedReply, state: ReplyState | None, reason: FailureReason | None, *, seconds: float
+    ) -> None:
+        """An outcome was stored ``seconds`` after the claim; ``state`` None: the lease was lost."""
+
+    def expired(self, ended: EndedReply) -> None: ...
+
+    def events_applied(self, applied: int, *, failed: int) -> None:
+        """Payment events that had been stored as pending were tried again."""
+
+    def compared(self, customers: int, *, corrected: int) -> None:
+        """Customers were compared with the payment provider."""

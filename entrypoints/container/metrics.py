@@ -1,0 +1,100 @@
+"""Puts what counts around the adapters of a process. Without METRICS_PORT nothing of it is built or imported."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from dependency_injector.providers import Object, Provider
+from prometheus_client import make_wsgi_app
+
+from adapters.metrics.process import ProcessMetrics, QueueCollector, RoomsCollector, ServersCollector
+from adapters.redis.connection import outage_of
+from adapters.sql.queue_state import SqlQueueState
+from application.ports.observation import RequestObserver, WorkerObserver
+from entrypoints.container.adapters import SharedAdapters
+from entrypoints.metrics import Metrics
+from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from entrypoints.container.web_adapters import WebAdapters
+    from entrypoints.container.worker_adapters import WorkerAdapters
+
+T = TypeVar("T")
+
+# Replies end soon after their deadline, unless all workers were away.
+LATE = timedelta(hours=1)
+
+
+def measure_web(adapters: "WebAdapters", settings: Settings) -> Metrics:
+    """Call it before use cases are assembled: they get the adapters that count."""
+    from adapters.metrics.web import (
+        MeasuredEventReader,
+        MeasuredOtpBudget,
+        MeasuredOtpDelivery,
+        MeasuredPublisher,
+        MeasuredRateLimiter,
+        MeasuredRoomListCache,
+        OtpMetrics,
+        RequestMetrics,
+    )
+
+    metrics = _of_process(adapters, settings)
+    registry, otp = metrics.registry, OtpMetrics(metrics.registry)
+    _measure(adapters.room_list_cache, lambda cache: MeasuredRoomListCache(cache, registry))
+    _measure(adapters.rate_limiter, lambda limiter: MeasuredRateLimiter(limiter, registry))
+    _measure(adapters.otp_delivery, lambda delivery: MeasuredOtpDelivery(delivery, otp))
+    _measure(adapters.otp_budget, lambda budget: MeasuredOtpBudget(budget, otp))
+    _measure(adapters.read_payment_event, lambda read: MeasuredEventReader(read, metrics))
+    _measure(adapters.reply_publisher, lambda publisher: MeasuredPublisher(publisher, metrics))
+    return _exposed(metrics, settings, RequestMetrics(registry))
+
+
+def measure_worker(adapters: "WorkerAdapters", settings: Settings) -> tuple[Metrics, WorkerObserver]:
+    """Call it before use cases are assembled."""
+    from adapters.metrics.worker import MeasuredLanguageModel, WorkerMetrics
+
+    metrics = _of_process(adapters, settings)
+    deadline = settings.reply_deadline
+    _measure(
+        adapters.language_model,
+        lambda model: MeasuredLanguageModel(
+            model,
+            metrics.registry,
+            deadline=deadline,
+            breaker_is_open=adapters.breaker().is_open,
+            places=settings.worker_concurrency,
+        ),
+    )
+    return _exposed(metrics, settings, None), WorkerMetrics(metrics, deadline=deadline)
+
+
+def queue_state_of(settings: Settings) -> SqlQueueState:
+    return SqlQueueState(
+        settings.database_url or "",
+        user_concurrency=settings.user_concurrent_replies,
+        lifetime=settings.reply_deadline + LATE,
+    )
+
+
+def _of_process(adapters: SharedAdapters, settings: Settings) -> ProcessMetrics:
+    metrics = ProcessMetrics()
+    database = adapters.database()
+    outages = {"database": database.outage, "redis": outage_of(adapters.redis())}
+    metrics.registry.register(ServersCollector(outages, database.connections))
+    metrics.registry.register(QueueCollector(queue_state_of(settings)))
+    return metrics
+
+
+def _exposed(metrics: ProcessMetrics, settings: Settings, on_request: RequestObserver | None) -> Metrics:
+    registry = metrics.registry
+    return Metrics(
+        exposition=make_wsgi_app(registry),
+        host=settings.metrics_host,
+        port=settings.metrics_port or 0,
+        watch_rooms=lambda rooms: registry.register(RoomsCollector(rooms)),
+        on_request=on_request,
+    )
+
+
+def _measure(provider: Provider[T], measured: Callable[[T], T]) -> None:
+    provider.override(Object(measured(provider())))
