@@ -26,6 +26,7 @@ class Metrics:
     host: str
     port: int
     watch_rooms: Callable[[Callable[[], Sequence[RoomState]]], None]
+    close: Callable[[], None]
     on_request: RequestObserver | None = None
 
 
@@ -44,6 +45,7 @@ class _Handler(WSGIRequestHandler):
 
 def serve_metrics(metrics: Metrics) -> int | None:
     """Serve them from threads that end with the process. The port; None if none of them is free, which is logged."""
+    reason = None
     for port in range(metrics.port, min(metrics.port + METRICS_PORTS, 65_536)):
         try:
             server = make_server(metrics.host, port, metrics.exposition, server_class=_Server, handler_class=_Handler)

@@ -23,7 +23,7 @@ class QueueState(NamedTuple):
 class Ended(NamedTuple):
     state: ReplyState
     reason: FailureReason | None
-    count: int
+    number: int
 
 
 class ReadQueue(Protocol):

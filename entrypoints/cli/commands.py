@@ -209,6 +209,30 @@ def explain(settings: Settings, user: str, days: int) -> int:
         return explain(billing, user, days=days)
 
 
+@cli.command(epilog=exit_status("shown", "it cannot be read"))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--watch",
+    type=click.IntRange(min=1, max=3600),
+    metavar="SECONDS",
+    help="Show it again and again, until SIGINT; also while the database is down.",
+)
+@with_settings
+def queue(settings: Settings, *, as_json: bool, watch: int | None) -> int:
+    """Show what waits in the queue of replies, and what ended.
+
+    Also whether a worker is present. What ended is counted over the last minute.
+    """
+    from entrypoints.local_stack.running import running_database_url
+
+    database_url = settings.database_url or running_database_url(settings.data_dir)
+    if database_url is None:
+        raise Misuse("DATABASE_URL must be set, or `make run` must be running.")
+    from entrypoints.cli.queue import show_queue
+
+    return show_queue(replace(settings, database_url=database_url), as_json=as_json, watch=watch)
+
+
 def _require_servers(settings: Settings) -> None:
     if settings.database_url is None or settings.redis_url is None:
         raise Misuse("DATABASE_URL and REDIS_URL (or REDIS_HOST) must be set; `make run` brings its own.")

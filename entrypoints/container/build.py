@@ -16,7 +16,9 @@ from entrypoints.settings import Settings
 if TYPE_CHECKING:
     from application.background_use_cases import BillingMaintenance
     from application.operations.audit import ReadAudit
+    from application.ports.health import Probe
     from application.ports.payment_sandbox import PaymentSandbox
+    from application.ports.queue_state import ReadQueue
     from application.use_cases import UseCases
     from entrypoints.metrics import Metrics
     from entrypoints.worker.run import WorkerParts
@@ -57,18 +59,20 @@ def build_web(settings: Settings) -> Web:
     adapters = WebAdapters(
         settings=settings, connections=settings.web_threads + OTHER_CONNECTIONS, application_name="web"
     )
+    metrics = None
+    if settings.metrics_port is not None:
+        from entrypoints.container.metrics import measure_web
+
+        metrics = measure_web(adapters, settings)
     if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
         log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
 
     def close() -> None:
         adapters.database().close()
         adapters.database_probe().close()
+        if metrics is not None:
+            metrics.close()
 
-    metrics = None
-    if settings.metrics_port is not None:
-        from entrypoints.container.metrics import measure_web
-
-        metrics = measure_web(adapters, settings)
     return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics)
 
 
@@ -87,6 +91,11 @@ def build_worker(settings: Settings) -> "WorkerParts":
 
         metrics, observer = measure_worker(adapters, settings)
 
+    def close() -> None:
+        adapters.database().close()
+        if metrics is not None:
+            metrics.close()
+
     def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
         return listen(connect_for_rq(redis_url), answer_due=answer_due)
 
@@ -96,7 +105,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
         heartbeat=adapters.worker_heartbeat(),
         worker_notifier=adapters.worker_notifier(),
         listen=listen_for_notifications,
-        close=adapters.database().close,
+        close=close,
         concurrency=settings.worker_concurrency,
         grace=settings.worker_grace,
         metrics=metrics,
@@ -131,6 +140,23 @@ def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
         )
     finally:
         adapters.database().close()
+
+
+@contextmanager
+def build_queue(settings: Settings) -> "Iterator[tuple[ReadQueue, Probe | None]]":
+    """For the command that shows the queue; the probe of Redis, which knows of workers, where there is a REDIS_URL."""
+    from adapters.redis.connection import connect
+    from adapters.redis.probe import RedisProbe
+    from entrypoints.container.metrics import queue_state_of
+
+    queue = queue_state_of(settings)
+    redis = connect(settings.redis_url) if settings.redis_url else None
+    try:
+        yield queue, RedisProbe(redis) if redis else None
+    finally:
+        queue.close()
+        if redis:
+            redis.close()
 
 
 def check_database(settings: Settings) -> None:

@@ -38,7 +38,8 @@ def measure_web(adapters: "WebAdapters", settings: Settings) -> Metrics:
         RequestMetrics,
     )
 
-    metrics = _of_process(adapters, settings)
+    queue = queue_state_of(settings)
+    metrics = _of_process(adapters, queue)
     registry, otp = metrics.registry, OtpMetrics(metrics.registry)
     _measure(adapters.room_list_cache, lambda cache: MeasuredRoomListCache(cache, registry))
     _measure(adapters.rate_limiter, lambda limiter: MeasuredRateLimiter(limiter, registry))
@@ -46,14 +47,15 @@ def measure_web(adapters: "WebAdapters", settings: Settings) -> Metrics:
     _measure(adapters.otp_budget, lambda budget: MeasuredOtpBudget(budget, otp))
     _measure(adapters.read_payment_event, lambda read: MeasuredEventReader(read, metrics))
     _measure(adapters.reply_publisher, lambda publisher: MeasuredPublisher(publisher, metrics))
-    return _exposed(metrics, settings, RequestMetrics(registry))
+    return _exposed(metrics, queue, settings, RequestMetrics(registry))
 
 
 def measure_worker(adapters: "WorkerAdapters", settings: Settings) -> tuple[Metrics, WorkerObserver]:
     """Call it before use cases are assembled."""
     from adapters.metrics.worker import MeasuredLanguageModel, WorkerMetrics
 
-    metrics = _of_process(adapters, settings)
+    queue = queue_state_of(settings)
+    metrics = _of_process(adapters, queue)
     deadline = settings.reply_deadline
     _measure(
         adapters.language_model,
@@ -65,7 +67,7 @@ def measure_worker(adapters: "WorkerAdapters", settings: Settings) -> tuple[Metr
             places=settings.worker_concurrency,
         ),
     )
-    return _exposed(metrics, settings, None), WorkerMetrics(metrics, deadline=deadline)
+    return _exposed(metrics, queue, settings, None), WorkerMetrics(metrics, deadline=deadline)
 
 
 def queue_state_of(settings: Settings) -> SqlQueueState:
@@ -76,22 +78,25 @@ def queue_state_of(settings: Settings) -> SqlQueueState:
     )
 
 
-def _of_process(adapters: SharedAdapters, settings: Settings) -> ProcessMetrics:
+def _of_process(adapters: SharedAdapters, queue: SqlQueueState) -> ProcessMetrics:
     metrics = ProcessMetrics()
     database = adapters.database()
     outages = {"database": database.outage, "redis": outage_of(adapters.redis())}
     metrics.registry.register(ServersCollector(outages, database.connections))
-    metrics.registry.register(QueueCollector(queue_state_of(settings)))
+    metrics.registry.register(QueueCollector(queue))
     return metrics
 
 
-def _exposed(metrics: ProcessMetrics, settings: Settings, on_request: RequestObserver | None) -> Metrics:
+def _exposed(
+    metrics: ProcessMetrics, queue: SqlQueueState, settings: Settings, on_request: RequestObserver | None
+) -> Metrics:
     registry = metrics.registry
     return Metrics(
         exposition=make_wsgi_app(registry),
         host=settings.metrics_host,
         port=settings.metrics_port or 0,
         watch_rooms=lambda rooms: registry.register(RoomsCollector(rooms)),
+        close=queue.close,
         on_request=on_request,
     )
 

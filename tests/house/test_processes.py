@@ -19,7 +19,7 @@ print(*sys.modules)
 """
 
 OF_REQUESTS = {"alembic", "bcrypt", "flask", "jwt", "limits", "phonenumbers"}
-ON_DEMAND = {"stripe"}
+ON_DEMAND = {"prometheus_client", "stripe"}
 OUR_OWN_OF_REQUESTS = {"adapters.stripe.sandbox", "application.use_cases", "entrypoints.container.web_adapters"}
 
 

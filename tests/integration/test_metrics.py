@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from adapters.sql.queue_state import SqlQueueState
+from application.ports.language_model import Stop
 from application.ports.observation import RoomState
 from application.ports.queue_state import Ended
 from domain.errors import DependencyDown
@@ -133,7 +135,7 @@ def test_replies_are_counted_from_the_acceptance_of_the_message(processes: Proce
         world.ask(world.room())
         world.pass_time(timedelta(seconds=100))
     [reply] = worker.replying.claim(limit=5)
-    outcome = worker.replying.ask_model(reply, stop=_stop())
+    outcome = worker.replying.ask_model(reply, stop=Stop())
     state = worker.replying.store_outcome(reply, outcome)
     worker.observer.written(reply, state, None, seconds=0.1)
     told = samples(exposition(worker.metrics))
@@ -144,24 +146,18 @@ def test_replies_are_counted_from_the_acceptance_of_the_message(processes: Proce
     assert told["gemini_chat_model_breaker_open"] == 0
 
 
-def _stop() -> Any:
-    from application.ports.language_model import Stop
-
-    return Stop()
-
-
 def test_without_the_database_the_rest_is_told(processes: Processes, tmp_path: Path, clean_redis: str) -> None:
     nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
     settings = settings_of(tmp_path, database_url=nowhere, redis_url=clean_redis, METRICS_PORT="9464")
-    told = samples(exposition(build_worker(settings).metrics))
+    worker = build_worker(settings)
+    told = samples(exposition(worker.metrics))
+    worker.close()
     assert told["gemini_chat_queue_readable"] == 0
     assert "gemini_chat_oldest_due_reply_seconds" not in told
     assert "gemini_chat_claimed_replies_total" in told
 
 
 def test_processes_of_one_machine_take_a_port_each(processes: Processes) -> None:
-    from dataclasses import replace
-
     assert processes.web.metrics is not None
     assert processes.worker.metrics is not None
     first = free_port()
