@@ -49,7 +49,7 @@ class QueueCursor(BoundedCursor):
 
 
 class SqlQueueState(ReadQueue):
-    """One caller at a time. ``lifetime``: replies that were accepted earlier are not looked for among the ended ones."""
+    """One caller at a time. ``lifetime``: among the ended replies those accepted earlier are not looked for."""
 
     def __init__(self, database_url: str, *, user_concurrency: int, lifetime: timedelta) -> None:
         self._connect = connector(

@@ -233,6 +233,16 @@ def queue(settings: Settings, *, as_json: bool, watch: int | None) -> int:
     return show_queue(replace(settings, database_url=database_url), as_json=as_json, watch=watch)
 
 
+@cli.command(epilog=exit_status("printed", "failed"))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@with_settings
+def config(settings: Settings, *, as_json: bool) -> int:
+    """Print the settings that hold; secrets are hidden."""
+    from entrypoints.cli.config import print_config
+
+    return print_config(settings, as_json=as_json)
+
+
 def _require_servers(settings: Settings) -> None:
     if settings.database_url is None or settings.redis_url is None:
         raise Misuse("DATABASE_URL and REDIS_URL (or REDIS_HOST) must be set; `make run` brings its own.")

@@ -14,9 +14,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 def logged() -> dict[str, set[str]]:
     """Events with the fields that are given by name."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in (
-        path for package in ("adapters", "application", "entrypoints") for path in (ROOT / package).rglob("*.py")
-    ):
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Attribute(value=logger, attr=level), args=[ast.Constant(value=str(event))]) if (

@@ -29,20 +29,8 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_commands():
-    everything = [
-        "audit",
-        "explain",
-        "migrate",
-        "migration",
-        "openapi",
-        "queue",
-        "reconcile",
-        "replay",
-        "up",
-        "web",
-        "worker",
-    ]
-    assert everything == COMMANDS
+    everything = "audit config explain migrate migration openapi queue reconcile replay up web worker"
+    assert everything.split() == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
