@@ -36,6 +36,7 @@ class MemoryReplies(Repository, Replies):
             available_at=self._now,
             deadline=self._now + reply.answer_within,
         )
+        self._tables.number(reply.id)
 
     def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
         unfinished = [row for row in self._tables.replies.values() if row.unfinished]
@@ -145,7 +146,7 @@ class MemoryReplies(Repository, Replies):
             and not any(
                 other.unfinished
                 and other.queued.chatroom_id == row.queued.chatroom_id
-                and other.queued.id < row.queued.id
+                and self._tables.sequences[other.queued.id] < self._tables.sequences[row.queued.id]
                 for other in self._tables.replies.values()
             )
         )

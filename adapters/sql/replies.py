@@ -54,7 +54,8 @@ WITH busy AS MATERIALIZED (
       AND r.deadline > now() AND r.attempt < %(max_attempts)s AND r.stop_requested_at IS NULL
       AND NOT EXISTS (
           SELECT 1 FROM replies earlier
-          WHERE earlier.chatroom_id = r.chatroom_id AND earlier.id < r.id AND earlier.state IN ('queued', 'running'))
+          WHERE earlier.chatroom_id = r.chatroom_id AND earlier.sequence < r.sequence
+            AND earlier.state IN ('queued', 'running'))
       AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.user_id = r.user_id AND busy.running >= %(user_concurrency)s)
     ORDER BY r.priority, COALESCE(r.lease_until, r.available_at)
     LIMIT %(window)s

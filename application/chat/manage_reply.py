@@ -1,15 +1,17 @@
 """A user cancels a reply, or asks for another one to the same message."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.chat.acceptance import promise_reply
 from application.chat.send_message import SentMessage
+from application.ports.messages import AnsweredMessage
 from application.ports.reply_stream import Chunk, ReplyPublisher
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import WorkerNotifier
 from domain.accounts import UserId
-from domain.chat import Message, MessageId
+from domain.chat import MessageId
 from domain.errors import MessageNotFound, ReplyFinished, ReplyNotDone, ReplyNotFailed
 from domain.plans import Allowances
 from domain.replies import EndedReply, ReplyId, ReplyPolicy, ReplyState
@@ -27,7 +29,7 @@ class CancelReply:
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[ReplyId, ReplyState]:
         """Returns CANCELLED, or RUNNING until the worker has stopped. Raises MessageNotFound or ReplyFinished."""
         with self.unit_of_work() as work:
-            _, reply_id, _ = _newest_reply(work, user_id, entry_id)
+            reply_id = _newest_reply(work, user_id, entry_id).reply_id
             outcome = work.replies.cancel(reply_id)
             if isinstance(outcome, EndedReply):
                 work.usage.refund(outcome.charge)
@@ -56,28 +58,29 @@ class AskAgain:
 
     def retry(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
         """Raises MessageNotFound, ReplyNotFailed unless the newest reply failed or was cancelled, or as SendMessage."""
-        return self._again(user_id, entry_id, after=UNANSWERED, otherwise=ReplyNotFailed)
+        return self._again(user_id, entry_id, may=_may_be_retried, otherwise=ReplyNotFailed)
 
     def regenerate(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
-        """Raises MessageNotFound, ReplyNotDone unless the newest reply is done, or as SendMessage.
+        """Raises MessageNotFound, ReplyNotDone unless there is an answer and no attempt under way, or as SendMessage.
 
-        The conversation shows the newest reply of each message.
+        The conversation shows the answer that there is until another one is done.
         """
-        return self._again(user_id, entry_id, after=frozenset({ReplyState.DONE}), otherwise=ReplyNotDone)
+        return self._again(user_id, entry_id, may=_may_be_regenerated, otherwise=ReplyNotDone)
 
     def _again(
         self,
         user_id: UserId,
         entry_id: MessageId | ReplyId,
         *,
-        after: frozenset[ReplyState],
+        may: Callable[[AnsweredMessage], bool],
         otherwise: type[ReplyNotFailed | ReplyNotDone],
     ) -> SentMessage:
         reply_id = ReplyId(self.new_id())
         with self.unit_of_work() as work:
-            message, _, state = _newest_reply(work, user_id, entry_id)
-            if state not in after:
+            found = _newest_reply(work, user_id, entry_id)
+            if not may(found):
                 raise otherwise
+            message = found.message
             quota = promise_reply(
                 work, message, reply_id, at=self.clock(), allowances=self.allowances, policy=self.policy
             )
@@ -86,9 +89,15 @@ class AskAgain:
         return SentMessage(message, reply_id, quota)
 
 
-def _newest_reply(
-    work: UnitOfWork, user_id: UserId, entry_id: MessageId | ReplyId
-) -> tuple[Message, ReplyId, ReplyState]:
+def _may_be_retried(found: AnsweredMessage) -> bool:
+    return found.state in UNANSWERED
+
+
+def _may_be_regenerated(found: AnsweredMessage) -> bool:
+    return found.answered and found.state.final
+
+
+def _newest_reply(work: UnitOfWork, user_id: UserId, entry_id: MessageId | ReplyId) -> AnsweredMessage:
     found = work.messages.of(user_id, entry_id)
     if found is None:
         raise MessageNotFound

@@ -16,7 +16,7 @@ from flask import Response, request
 from application.chat.chatrooms import DEFAULT_TURNS_PER_PAGE
 from application.chat.follow_reply import Delta, Ended, Heartbeat, Reset, Stream, Wait, Waiting
 from application.chat.send_message import SentMessage
-from application.ports.reader import Entry, Turn
+from application.ports.reader import Entry, MessageEntry, ReplyEntry, Turn
 from application.ports.reply_stream import START, Chunk, Position
 from application.use_cases import Chat
 from domain.accounts import Principal, UserId
@@ -81,6 +81,12 @@ class TokenUsageSchema(Schema):
     output_tokens = ma.fields.Integer(required=True, allow_none=True)
 
 
+class AttemptSchema(Schema):
+    id = ma.fields.UUID(required=True)
+    status = ma.fields.Enum(ReplyState, by_value=True, required=True)
+    error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
+
+
 class EntrySchema(Schema):
     id = ma.fields.UUID(required=True)
     chatroom_id = ma.fields.UUID(required=True)
@@ -94,6 +100,10 @@ class EntrySchema(Schema):
     finished_at = ma.fields.AwareDateTime()
     error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
     usage = ma.fields.Nested(TokenUsageSchema)
+    latest_attempt = ma.fields.Nested(
+        AttemptSchema,
+        metadata=described("Replies only: the newest reply to the same message, where that is another one than this"),
+    )
 
 
 class OneEntrySchema(EntrySchema):
@@ -199,19 +209,18 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
     def read_messages(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
         """Read the messages and replies before or after an entry, oldest first; without either, the newest.
 
-        With `after` and `wait`, the response comes as soon as a reply after that entry is finished, or when the time
-        is up: then ask again with the last finished entry.
+        Without `after`, every message stands with one reply: the newest that is done, or else the newest that was
+        stopped and has text, or else the newest. `latestAttempt` tells of a newer one.
 
-        The order is that of the conversation, in which every reply stands with its message. So a new reply to a message
-        that stands before the entry of `after` is neither listed nor waited for. The client that asked for it with
-        `retry` or `regenerate` has its `Location`; other devices find it when they read that page again.
+        With `after`, the entries come in the order in which they were added to the chatroom, each once, also those of
+        `retry` and `regenerate`; `replyTo` names the message that a reply belongs to. With `wait`, the response comes
+        as soon as a reply of them is finished, or when the time is up. Then ask again with the last entry before the
+        first that is not finished. An id that is no entry of this chatroom stands for its beginning.
         """
         if "after" not in query:
             return _page_before(chat, principal, query, chatroom_id)
-        after = MessageId(query["after"])
-        turns = _poll_messages(chat, places, principal, query, chatroom_id)
-        entries = _entries_after(after, chatroom_id, turns)
-        return json_response({"messages": entries[: query["limit"]], "nextCursor": None})
+        entries = _poll_messages(chat, places, principal, query, chatroom_id)
+        return json_response({"messages": [_added_json(chatroom_id, one) for one in entries], "nextCursor": None})
 
     @blp.route("/message/<uuid:entry_id>", methods=["GET"])
     @authenticated
@@ -263,8 +272,9 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
     def regenerate_reply(principal: Principal, entry_id: UUID) -> Response:
         """Ask for another reply to an answered message; it is charged as a prompt.
 
-        The chatroom shows the newest reply in place of the previous one; the older replies can still be read by their
-        ids. `Location` is the new reply. 409 `reply_not_done` unless the newest reply is done.
+        The chatroom shows the answer that there is until the new one is done; the older replies can still be read by
+        their ids. `Location` is the new reply. 409 `reply_not_done` when there is no answer yet, or another attempt is
+        under way.
         """
         sent = chat.ask_again.regenerate(user_id=principal.user_id, entry_id=MessageId(entry_id))
         return json_response(_sent_json(sent), 202, _sent_headers(sent))
@@ -292,28 +302,18 @@ def _page_before(chat: Chat, principal: Principal, query: Body, chatroom_id: UUI
     )
 
 
-def _entries_after(after: MessageId, chatroom_id: UUID, turns: Sequence[Turn]) -> list[Body]:
-    """Of the first turn, which contains ``after``, only the newer entries; all entries of the other turns.
-
-    Ids alone do not tell the order of the conversation, since a newer reply to an older message stands with it.
-    """
-    first = [entry for entry in turns_json(chatroom_id, turns[:1]) if entry["id"] > after]
-    return first + turns_json(chatroom_id, turns[1:])
-
-
 # --- Waiting and streaming ---
 
 
 def _poll_messages(
     chat: Chat, places: WaitingPlaces, principal: Principal, query: Body, chatroom_id: UUID
-) -> Sequence[Turn]:
-    def poll(within: timedelta) -> Waiting[Sequence[Turn]]:
+) -> Sequence[MessageEntry | ReplyEntry]:
+    def poll(within: timedelta) -> Waiting[Sequence[MessageEntry | ReplyEntry]]:
         return chat.poll_messages(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             after=MessageId(query["after"]),
-            # The first turn is that of ``after``, which the client has.
-            turns=turns_for(query["limit"]) + 1,
+            limit=query["limit"],
             within=within,
         )
 
@@ -392,8 +392,8 @@ def turns_json(chatroom_id: UUID, turns: Iterable[Turn]) -> list[Body]:
     return [entry for turn in turns for entry in (_message_json(chatroom_id, turn), reply_json(chatroom_id, turn))]
 
 
-def reply_json(chatroom_id: UUID, turn: Turn) -> Body:
-    """The reply of a turn as EntrySchema describes it."""
+def reply_json(chatroom_id: UUID, turn: Turn | ReplyEntry) -> Body:
+    """The reply of a turn, or one by itself, as EntrySchema describes it."""
     entry: Body = {
         "id": turn.reply_id,
         "chatroomId": chatroom_id,
@@ -410,11 +410,25 @@ def reply_json(chatroom_id: UUID, turn: Turn) -> Body:
         entry["truncated"] = turn.truncated
         entry["usage"] = {"inputTokens": turn.input_tokens, "outputTokens": turn.output_tokens}
     if turn.failure is not None:
-        entry["error"] = {"code": turn.failure.value, "detail": FAILURE_DETAILS[turn.failure]}
+        entry["error"] = _failure_json(turn.failure)
+    if isinstance(turn, Turn) and turn.latest_state is not None:
+        entry["latestAttempt"] = {"id": turn.latest_id, "status": turn.latest_state.value}
+        if turn.latest_failure is not None:
+            entry["latestAttempt"]["error"] = _failure_json(turn.latest_failure)
     return entry
 
 
-def _message_json(chatroom_id: UUID, turn: Turn) -> Body:
+def _failure_json(failure: FailureReason) -> Body:
+    return {"code": failure.value, "detail": FAILURE_DETAILS[failure]}
+
+
+def _added_json(chatroom_id: UUID, entry: MessageEntry | ReplyEntry) -> Body:
+    if isinstance(entry, MessageEntry):
+        return _message_json(chatroom_id, entry)
+    return reply_json(chatroom_id, entry)
+
+
+def _message_json(chatroom_id: UUID, turn: Turn | MessageEntry) -> Body:
     return {
         "id": turn.message_id,
         "chatroomId": chatroom_id,

@@ -341,7 +341,13 @@ def test_no_table_with_a_users_id_is_forgotten() -> None:
 
 def test_memory_forgets_no_table_either() -> None:
     # Columns of the sessions, of the daily usage and of the subscriptions.
-    ours = set(Tables.__dataclass_fields__) - {"last_used", "ended_sessions", "daily_refunds", "subscription_records"}
+    ours = set(Tables.__dataclass_fields__) - {
+        "last_used",
+        "ended_sessions",
+        "daily_refunds",
+        "subscription_records",
+        "sequences",
+    }
     assert ours == set(ERASURES)
 
 

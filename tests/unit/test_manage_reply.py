@@ -304,9 +304,25 @@ def test_the_newest_reply_decides():
             ask(reply.asha, reply.sent.reply_id)
     reply.house.model.will(REFUSED)
     reply.house.work()
-    with pytest.raises(ReplyNotDone):
-        reply.house.regenerate(reply.asha, reply.sent.reply_id)
     assert reply.house.retry(reply.asha, reply.sent.reply_id).reply_id > again.reply_id
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.parametrize("ask", ["retry", "regenerate"])
+def test_an_answer_that_another_attempt_did_not_replace_can_be_asked_for_again(end: str, ask: str):
+    reply = done()
+    reply.house.regenerate(reply.asha, reply.sent.reply_id)
+    if end == "failed":
+        reply.house.model.will(REFUSED)
+        reply.house.work()
+    else:
+        reply.house.cancel(reply.asha, reply.sent.reply_id)
+    assert reply.house.conversation(reply.asha, reply.room) == [("user", "hi"), ("bot", "first")]
+    reply.house.model.will(Answer("second", "scripted"))
+    getattr(reply.house, ask)(reply.asha, reply.sent.reply_id)
+    assert reply.house.conversation(reply.asha, reply.room) == [("user", "hi"), ("bot", "first")]
+    assert reply.house.work() == [ReplyState.DONE]
+    assert reply.house.conversation(reply.asha, reply.room) == [("user", "hi"), ("bot", "second")]
 
 
 @pytest.mark.parametrize("state", [ReplyState.FAILED, ReplyState.DONE])
