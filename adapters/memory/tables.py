@@ -35,6 +35,7 @@ class ReplyRow:
     output_tokens: int | None = None
     failure: FailureReason | None = None
     finished_at: datetime | None = None
+    refunded_at: datetime | None = None
     stop_requested: bool = False
 
     @property

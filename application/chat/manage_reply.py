@@ -21,7 +21,11 @@ UNANSWERED = frozenset({ReplyState.FAILED, ReplyState.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """Cancels a reply. A queued one is refunded; a running one keeps the text it has so far."""
+    """Cancels a reply.
+
+    A queued one is refunded: the model was not asked for it, or could not answer. A running one keeps the text it has
+    so far, and costs a prompt once the model was asked for it.
+    """
 
     unit_of_work: UnitOfWorkFactory
     publisher: ReplyPublisher
@@ -46,7 +50,7 @@ class CancelReply:
 class AskAgain:
     """Asks for one more reply to a message: a retry of one that failed, or a regeneration of one that is done.
 
-    Either is charged like a prompt. A failed reply was refunded, so a message answered after a retry costs one prompt.
+    Either is charged like a prompt. A failed reply was refunded, so an answer after a failure costs one prompt.
     """
 
     unit_of_work: UnitOfWorkFactory

@@ -499,7 +499,7 @@ class ReaderContract:
         ask("stopped")
         claim = world.claim_one().claim
         with world.unit_of_work() as work:
-            work.replies.stop(claim, partial="half an ans")
+            work.replies.stop(claim, partial="half an ans", refund=False)
             work.commit()
         world.cancel(ask("cancelled").id)
         ask("running")

@@ -182,10 +182,10 @@ class World(ABC):
             work.commit()
         return charge
 
-    def stop(self, claim: Claim, partial: str = "") -> Charge | None:
+    def stop(self, claim: Claim, partial: str = "", *, refund: bool = False) -> Charge | None:
         """Stop a reply that is written; its charge, if the claim held."""
         with self.unit_of_work() as work:
-            charge = work.replies.stop(claim, partial=partial)
+            charge = work.replies.stop(claim, partial=partial, refund=refund)
             work.commit()
         return charge
 
