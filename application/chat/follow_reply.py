@@ -50,6 +50,11 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """The reply was deleted, with its chatroom or its user, before it was finished."""
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """There was nothing for a while; the connection is alive."""
 
@@ -68,7 +73,7 @@ class Wait:
 # What a use case that waits yields, is sent, and returns.
 Waiting = Generator[Wait, Chunk | None, T]
 Stream = Generator["StreamEvent | Wait", Chunk | None, None]
-StreamEvent = Delta | Reset | Ended | Heartbeat
+StreamEvent = Delta | Reset | Ended | Removed | Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class FollowReply:
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Stream:
         """Returns the events after position ``after``, up to the end of the reply, with waits between them.
 
-        Raises MessageNotFound at once, not while iterating. The events stop when the reply is deleted meanwhile.
+        Raises MessageNotFound at once, not while iterating. The last event is Ended or Removed.
         """
         entry = self.read_entry(user_id=user_id, entry_id=entry_id)
         if entry.turn.reply_state.final:
@@ -117,7 +122,8 @@ class FollowReply:
                     try:
                         entry = self._finished(user_id, reply_id)
                     except MessageNotFound:
-                        return  # deleted meanwhile: a client that comes back gets MessageNotFound
+                        yield Removed()  # a client that comes back gets MessageNotFound
+                        return
                     if entry is not None:
                         yield from _ending(seen, entry)
                         return

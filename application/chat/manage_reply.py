@@ -1,10 +1,12 @@
 """A user cancels a reply, or asks for another one to the same message."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.chat.acceptance import promise_reply
 from application.chat.send_message import SentMessage
+from application.ports.idempotency import Accepted
 from application.ports.messages import AnsweredMessage
 from application.ports.reply_stream import Chunk, ReplyPublisher
 from application.ports.runtime import Clock, NewId
@@ -60,37 +62,57 @@ class AskAgain:
     allowances: Allowances
     policy: ReplyPolicy
 
-    def retry(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
+    def retry(
+        self, *, user_id: UserId, entry_id: MessageId | ReplyId, idempotency_key: str | None = None
+    ) -> SentMessage:
         """Raises MessageNotFound, ReplyNotFailed unless the newest reply failed or was cancelled, or as SendMessage."""
-        return self._again(user_id, entry_id, may=_may_be_retried, otherwise=ReplyNotFailed)
+        return self._again(RETRY, user_id, entry_id, idempotency_key)
 
-    def regenerate(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
+    def regenerate(
+        self, *, user_id: UserId, entry_id: MessageId | ReplyId, idempotency_key: str | None = None
+    ) -> SentMessage:
         """Raises MessageNotFound, ReplyNotDone unless there is an answer and no attempt under way, or as SendMessage.
 
         The conversation shows the answer that there is until another one is done.
         """
-        return self._again(user_id, entry_id, may=_may_be_regenerated, otherwise=ReplyNotDone)
+        return self._again(REGENERATE, user_id, entry_id, idempotency_key)
 
-    def _again(
-        self,
-        user_id: UserId,
-        entry_id: MessageId | ReplyId,
-        *,
-        may: Callable[[AnsweredMessage], bool],
-        otherwise: type[ReplyNotFailed | ReplyNotDone],
-    ) -> SentMessage:
-        reply_id = ReplyId(self.new_id())
+    def _again(self, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId, key: str | None) -> SentMessage:
         with self.unit_of_work() as work:
-            found = _newest_reply(work, user_id, entry_id)
-            if not may(found):
-                raise otherwise
-            message = found.message
-            quota = promise_reply(
-                work, message, reply_id, at=self.clock(), allowances=self.allowances, policy=self.policy
+            sent = (
+                self._once(work, way, user_id, entry_id, key)
+                if key is not None
+                else self._promise(work, way, user_id, entry_id)
             )
             work.commit()
-        self.worker_notifier.notify()
-        return SentMessage(message, reply_id, quota)
+        if not sent.repeated:
+            self.worker_notifier.notify()
+        return sent
+
+    def _once(
+        self, work: UnitOfWork, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId, key: str
+    ) -> SentMessage:
+        # A blank is in no key of a client, so each way to ask has keys of its own.
+        scoped = f"{way.name} {key}"
+        fingerprint = hashlib.sha256(f"{way.name}\n{entry_id}".encode()).digest()
+        earlier = work.idempotency_keys.recall(user_id, scoped, fingerprint=fingerprint)
+        if earlier is not None:
+            message = _newest_reply(work, user_id, earlier.message_id).message
+            return SentMessage(message, earlier.reply_id, earlier.quota, repeated=True)
+        sent = self._promise(work, way, user_id, entry_id)
+        accepted = Accepted(sent.message.id, sent.reply_id, sent.quota)
+        work.idempotency_keys.remember(user_id, scoped, fingerprint=fingerprint, accepted=accepted)
+        return sent
+
+    def _promise(self, work: UnitOfWork, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
+        found = _newest_reply(work, user_id, entry_id)
+        if not way.may(found):
+            raise way.otherwise
+        reply_id = ReplyId(self.new_id())
+        quota = promise_reply(
+            work, found.message, reply_id, at=self.clock(), allowances=self.allowances, policy=self.policy
+        )
+        return SentMessage(found.message, reply_id, quota)
 
 
 def _may_be_retried(found: AnsweredMessage) -> bool:
@@ -99,6 +121,19 @@ def _may_be_retried(found: AnsweredMessage) -> bool:
 
 def _may_be_regenerated(found: AnsweredMessage) -> bool:
     return found.answered and found.state.final
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """To ask again: when it may be done, and the error when it may not."""
+
+    name: str
+    may: Callable[[AnsweredMessage], bool]
+    otherwise: type[ReplyNotFailed | ReplyNotDone]
+
+
+RETRY = Way("retry", _may_be_retried, ReplyNotFailed)
+REGENERATE = Way("regenerate", _may_be_regenerated, ReplyNotDone)
 
 
 def _newest_reply(work: UnitOfWork, user_id: UserId, entry_id: MessageId | ReplyId) -> AnsweredMessage:
