@@ -129,7 +129,8 @@ class MemoryReader(Reader):
             entries[message.id] = MessageEntry(message.id, message.content, message.created_at)
             for row in tables.replies_to(message.id):
                 entries[row.queued.id] = _reply_entry(row)
-        after = tables.sequences[entry_id] if entry_id in entries else 0
+        earlier = [entry_id] if entry_id in entries else [found for found in entries if found < entry_id]
+        after = max((tables.sequences[found] for found in earlier), default=0)
         in_order = sorted((tables.sequences[found], entry) for found, entry in entries.items())
         return [entry for sequence, entry in in_order if sequence > after][:limit]
 

@@ -92,6 +92,8 @@ BEFORE = """COALESCE(
 AFTER = """COALESCE(
     (SELECT sequence FROM messages WHERE id = %(entry_id)s AND chatroom_id = %(chatroom_id)s),
     (SELECT sequence FROM replies WHERE id = %(entry_id)s AND chatroom_id = %(chatroom_id)s),
+    GREATEST((SELECT max(sequence) FROM messages WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s),
+             (SELECT max(sequence) FROM replies WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s)),
     0)"""
 # The chatroom's columns come with every turn. This saves a round trip, and a chatroom without turns still has a row.
 CONVERSATION = f"""

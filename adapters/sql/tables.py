@@ -226,7 +226,7 @@ idempotency_keys = Table(
 )
 
 # An entry gets its number under the lock of its chatroom's row, which is held until the commit: so numbers become
-# visible in their order, and whoever has read one has missed none before it. A trigger, so that it holds for whatever
+# visible in their order, and a reader of one has missed none before it. A trigger, so that it holds for whatever
 # adds an entry, also for processes of the release before while this one is being rolled out.
 NUMBER_ENTRIES = """
 CREATE OR REPLACE FUNCTION number_entry() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -221,7 +221,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         With `after`, the entries come in the order in which they were added to the chatroom, each once, also those of
         `retry` and `regenerate`; `replyTo` names the message that a reply belongs to. With `wait`, the response comes
         as soon as a reply of them is finished, or when the time is up. Then ask again with the last entry before the
-        first that is not finished. An id that is no entry of this chatroom stands for its beginning.
+        first that is not finished. An id that is no entry of this chatroom is taken as a moment.
         """
         if "after" not in query:
             return _page_before(chat, principal, query, chatroom_id)

@@ -296,8 +296,10 @@ class ReaderContract:
         for nth, entry_id in enumerate(everything):
             assert world.ids_after(room, entry_id) == everything[nth + 1 :]
             assert world.ids_after(room, entry_id, limit=3) == everything[nth + 1 : nth + 4]
-        for no_entry in (MessageId(new_id()), MessageId(UUID(int=0)), MessageId(other.id)):
-            assert world.ids_after(room, no_entry) == everything
+        for before_all in (MessageId(UUID(int=0)), MessageId(other.id)):
+            assert world.ids_after(room, before_all) == everything
+        for behind_all in (MessageId(new_id()), MessageId(UUID(int=(1 << 128) - 1))):
+            assert world.ids_after(room, behind_all) == []
 
     def test_not_in_that_of_their_ids(self, world: World) -> None:
         room = world.room()

@@ -1,4 +1,4 @@
-"""Whoever reads on in a chatroom sees each entry once, whoever writes to it meanwhile, with whatever clocks."""
+"""A client that reads on in a chatroom sees each entry once, whatever is written meanwhile, with whatever clocks."""
 
 import random
 import time
