@@ -1,10 +1,13 @@
 """The tables. Migrations create them; a test compares the two."""
 
+from collections.abc import Callable
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Connection,
     Date,
     DateTime,
     ForeignKey,
@@ -19,7 +22,6 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.schema import DDL
 
 metadata = MetaData(
     naming_convention={
@@ -244,9 +246,17 @@ NUMBER_ENTRIES_OF = {
     for table in ("messages", "replies")
 }
 
-event.listen(messages, "before_create", DDL(NUMBER_ENTRIES))  # type: ignore[no-untyped-call]
-event.listen(messages, "after_create", DDL(NUMBER_ENTRIES_OF["messages"]))  # type: ignore[no-untyped-call]
-event.listen(replies, "after_create", DDL(NUMBER_ENTRIES_OF["replies"]))  # type: ignore[no-untyped-call]
+
+def _execute(statement: str) -> Callable[..., None]:
+    def on_create(_table: object, connection: Connection, **_: object) -> None:
+        connection.exec_driver_sql(statement)
+
+    return on_create
+
+
+event.listen(messages, "before_create", _execute(NUMBER_ENTRIES))
+for table in (messages, replies):
+    event.listen(table, "after_create", _execute(NUMBER_ENTRIES_OF[table.name]))
 
 # --- Billing ---
 

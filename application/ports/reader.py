@@ -165,8 +165,8 @@ class Reader(Protocol):
     ) -> Sequence[MessageEntry | ReplyEntry] | None:
         """The entries that were added after an entry, in that order; None unless the chatroom is the user's.
 
-        A client that reads on from the last one gets each entry once: none is ever added before one that was readable. An id
-        that is no entry of the chatroom is a moment: it stands behind the last entry with a smaller id.
+        A client that reads on from the last one gets each entry once: none is ever added before one that was readable.
+        An id that is no entry of the chatroom is a moment: it stands behind the last entry with a smaller id.
         """
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
