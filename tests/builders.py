@@ -396,6 +396,9 @@ class House:
         room = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
         return room.id
 
+    def remove_room(self, principal: Principal, room: ChatroomId) -> None:
+        self.use_cases.chat.remove_chatroom(user_id=principal.user_id, chatroom_id=room)
+
     def say(self, principal: Principal, room: ChatroomId, text: str, *, key: str | None = None) -> SentMessage:
         return self.use_cases.chat.send_message(
             sender=principal.user_id, chatroom_id=room, text=text, idempotency_key=key

@@ -11,5 +11,6 @@ REVISIONS = (
     "0004",
     "0005",
     "0006",
+    "0007",
 )
 REVISION = REVISIONS[-1]
