@@ -21,7 +21,7 @@ DEVICE_MAX_LENGTH = 200
 # A session that is not refreshed for so long expires.
 SESSION_LIFETIME = timedelta(days=30)
 
-# A response with a new refresh token may get lost: the old token is accepted once more for so long.
+# Responses with a new refresh token may get lost, and tabs may share a token: the old one is accepted for so long.
 REFRESH_GRACE = timedelta(seconds=30)
 
 # For so long after an OTP login a password may be set without the old one (the flow forgot -> verify -> change).
@@ -90,6 +90,11 @@ class Session:
     started_at: datetime
     expires_at: datetime
     device: str | None = None
+
+
+def end_of_session(started_at: datetime, *, used_at: datetime, longest: timedelta) -> datetime:
+    """When a session ends that is not used again: ``longest`` after its start at the latest, however much it is used."""
+    return min(used_at + SESSION_LIFETIME, started_at + longest)
 
 
 @dataclass(frozen=True, slots=True)

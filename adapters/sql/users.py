@@ -108,7 +108,6 @@ class SqlSessions(Sessions):
         self._cursor = cursor
 
     def add(self, session: Session) -> None:
-        """Also deletes the user's sessions that ended a month ago."""
         self._cursor.execute(
             ADD_SESSION,
             {

@@ -12,7 +12,6 @@ from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import (
     DEVICE_MAX_LENGTH,
-    SESSION_LIFETIME,
     UNKNOWN_ORIGIN,
     LoginMethod,
     Origin,
@@ -20,6 +19,7 @@ from domain.accounts import (
     Session,
     SessionId,
     User,
+    end_of_session,
 )
 from domain.errors import TokenInvalid
 
@@ -43,6 +43,7 @@ class StartSession:
     recorder: Recorder
     new_id: NewId
     token_lifetime: timedelta
+    longest_session: timedelta
 
     def __call__(
         self, work: UnitOfWork, user: User, *, method: LoginMethod, at: datetime, origin: Origin = UNKNOWN_ORIGIN
@@ -53,7 +54,7 @@ class StartSession:
             user_id=user.id,
             method=method,
             started_at=at,
-            expires_at=at + SESSION_LIFETIME,
+            expires_at=end_of_session(at, used_at=at, longest=self.longest_session),
             device=(origin.device or "")[:DEVICE_MAX_LENGTH] or None,
         )
         refresh_token = self.refresh_tokens.first()

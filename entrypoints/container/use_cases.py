@@ -55,6 +55,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
         recorder=recorder,
         new_id=new_id,
         token_lifetime=adapters.access_token_lifetime(),
+        longest_session=adapters.longest_session(),
     )
     redeem_code = RedeemCode(otp_store=otp_store, recorder=recorder, policy=otp_policy)
     accept_password = AcceptPassword(is_common=adapters.is_common_password())
@@ -135,8 +136,15 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
             recorder=recorder,
             clock=clock,
             token_lifetime=adapters.access_token_lifetime(),
+            longest_session=adapters.longest_session(),
         ),
-        log_out=LogOut(unit_of_work=unit_of_work, recorder=recorder),
+        log_out=LogOut(
+            unit_of_work=unit_of_work,
+            access_tokens=access_tokens,
+            refresh_tokens=refresh_tokens,
+            recorder=recorder,
+            clock=clock,
+        ),
         list_sessions=ListSessions(reader=reader),
         end_session=EndSession(unit_of_work=unit_of_work, recorder=recorder),
         change_profile=ChangeProfile(unit_of_work=unit_of_work, show_profile=show_profile, recorder=recorder),

@@ -104,6 +104,7 @@ class WebAdapters(SharedAdapters):
         lambda settings: JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets)), settings
     )
     access_token_lifetime = singleton(lambda settings: settings.access_token, settings)
+    longest_session = singleton(lambda settings: settings.session_max, settings)
     refresh_tokens: Provider[RefreshTokens] = singleton(
         lambda settings: HmacRefreshTokens(key_for("refresh", settings)), settings
     )

@@ -98,6 +98,8 @@ class Settings:
         unset="generated", name="JWT_SECRET")
     access_token: timedelta = variable(seconds(1, 86_400), "900",
         "how long an access token is good", name="ACCESS_TOKEN_SECONDS")
+    session_max: timedelta = variable(days(1, 36_500), "365",
+        "a session ends so long after its login, however often it is refreshed", name="SESSION_MAX_DAYS")
     password_pepper: Secret = variable(Secret, "", "mixed into password hashes; once set, never change it")
     password_hash_cost: int = variable(number(10, 16), "12",
         "bcrypt's cost: each step doubles the work; a login renews a hash of another cost")
