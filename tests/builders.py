@@ -264,6 +264,7 @@ class MemoryAdapters(containers.DeclarativeContainer):
     longest_session = providers.Object(LONGEST_SESSION)
     refresh_tokens = providers.Singleton(CountingRefreshTokens)
     phone_digest = providers.Singleton(HmacPhoneDigest, b"a key of the tests")
+    older_phone_digests = providers.Object((HmacPhoneDigest(b"a key that was replaced"),))
     rate_limiter = providers.Singleton(MemoryRateLimiter, clock)
     request_limits = providers.Dependency(instance_of=RequestLimits)
     otp_budget = providers.Singleton(MemoryOtpBudget, clock)

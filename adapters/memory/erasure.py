@@ -1,6 +1,6 @@
 """Erasing a user."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from domain.accounts import UNKNOWN_ORIGIN, UserId
 
 class MemoryErasure(Repository, Erasure):
     @writes
-    def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
+    def erase(self, user_id: UserId, *, phone_digest: str, older_digests: Collection[str] = ()) -> Erased:
         tables = self._tables
         replies = with_stream((row for row in tables.replies.values() if row.queued.user_id == user_id), self._now)
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
@@ -39,7 +39,7 @@ class MemoryErasure(Repository, Erasure):
         kept = {
             "payment_events": self._forget_who_paid(user_id),
             "payment_entries": self._forget_whose_entries(user_id),
-            "audit_events": self._forget_whose(user_id, phone_digest),
+            "audit_events": self._forget_whose(user_id, {phone_digest, *older_digests}),
         }
         return Erased({**erased, **kept}, replies)
 
@@ -53,11 +53,11 @@ class MemoryErasure(Repository, Erasure):
         self._tables.payment_entries.update({key: (event, None) for key, event in entries.items()})
         return len(entries)
 
-    def _forget_whose(self, user_id: UserId, phone_digest: str) -> int:
+    def _forget_whose(self, user_id: UserId, phone_digests: Collection[str]) -> int:
         events = [
             event
             for event in self._tables.audit_events.values()
-            if event.user_id == user_id or event.phone_digest == phone_digest
+            if event.user_id == user_id or event.phone_digest in phone_digests
         ]
         for event in events:
             self._tables.audit_events[event.id] = event._replace(

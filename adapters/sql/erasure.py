@@ -4,6 +4,8 @@ ERASURES names every table with data of users, children before their parents; a 
 (tests/contract/test_erasure.py).
 """
 
+from collections.abc import Collection
+
 from adapters.sql.database import BoundedCursor
 from adapters.sql.replies import MAY_HAVE_STREAM
 from application.ports.erasure import Erased, Erasure
@@ -48,7 +50,7 @@ ERASURES = {
     # Events stay in the audit trail, without user, address and device; also those that name only the number.
     "audit_events": """
         UPDATE audit_events SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL
-        WHERE user_id = %(user_id)s OR phone_digest = %(phone_digest)s
+        WHERE user_id = %(user_id)s OR phone_digest = ANY (%(phone_digests)s)
     """,
     "users": "DELETE FROM users WHERE id = %(user_id)s",
 }
@@ -58,13 +60,13 @@ class SqlErasure(Erasure):
     def __init__(self, cursor: BoundedCursor) -> None:
         self._cursor = cursor
 
-    def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
+    def erase(self, user_id: UserId, *, phone_digest: str, older_digests: Collection[str] = ()) -> Erased:
         self._cursor.take_longer()
         self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
         replies = self._streams_of(user_id)
         rows: dict[str, int] = {}
         for table, statement in ERASURES.items():
-            self._cursor.execute(statement, {"user_id": user_id, "phone_digest": phone_digest})
+            self._cursor.execute(statement, {"user_id": user_id, "phone_digests": [phone_digest, *older_digests]})
             rows[table] = self._cursor.rowcount
         return Erased(rows, replies)
 

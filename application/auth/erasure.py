@@ -1,14 +1,15 @@
 """Account export and erasure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 
 from application.auth.audit import Recorder
 from application.ports.account_erasure_hook import AccountErasureHook
-from application.ports.audit import AuditEventType
+from application.ports.audit import AuditEventType, PhoneDigest
 from application.ports.export import Export, Record
+from application.ports.otp_store import OtpStore
 from application.ports.rate_limiter import Hit, Limit, RateLimiter
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
@@ -28,7 +29,10 @@ class EraseAccount:
     before_erasure: AccountErasureHook
     room_list_cache: RoomListCache
     publisher: ReplyPublisher
+    otp_store: OtpStore
     recorder: Recorder
+    # By the secrets that were replaced and are still configured.
+    older_digests: Sequence[PhoneDigest] = ()
 
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
         """Returns the rows erased by table. Raises DependencyDown when the hook failed; nothing was erased then."""
@@ -38,11 +42,16 @@ class EraseAccount:
             user = work.users.get(user_id)
             if user is None:  # erased by a concurrent request
                 raise TokenInvalid
-            erased = work.erasure.erase(user_id, phone_digest=self.recorder.phone_digest(user.phone))
+            erased = work.erasure.erase(
+                user_id,
+                phone_digest=self.recorder.phone_digest(user.phone),
+                older_digests=[digest(user.phone) for digest in self.older_digests],
+            )
             # Without the user's id, which is erased, too.
             self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
+        self.otp_store.void(user.phone)
         self.publisher.forget(erased.replies)
         return erased.rows
 

@@ -1,6 +1,6 @@
 """Erasing a user."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from domain.accounts import UserId
@@ -17,5 +17,9 @@ class Erased(NamedTuple):
 class Erasure(Protocol):
     """Erases a user from every table."""
 
-    def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
-        """Audit events of the user or of the number stay, stripped of what identifies the user."""
+    def erase(self, user_id: UserId, *, phone_digest: str, older_digests: Collection[str] = ()) -> Erased:
+        """Audit events of the user or of the number stay, stripped of what identifies the user.
+
+        ``older_digests``: of the number, by keys that were replaced. Today's use of prompts stays for today under
+        ``phone_digest``: see ``Usage.restore``.
+        """

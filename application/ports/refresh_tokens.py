@@ -12,6 +12,9 @@ class RefreshTokens(Protocol):
     def first(self) -> str:
         """A random token: the first one of a session."""
 
+    def first_of(self, session_id: SessionId) -> str:
+        """The first token of a session: always the same one, which cannot be computed without the server's key."""
+
     def after(self, token: str) -> str:
         """The successor of a token: always the same one, which cannot be computed without the server's key."""
 

@@ -59,7 +59,9 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
     )
     redeem_code = RedeemCode(otp_store=otp_store, recorder=recorder, policy=otp_policy)
     accept_password = AcceptPassword(is_common=adapters.is_common_password())
-    count_password_try = CountPasswordTry(rate_limiter=adapters.rate_limiter(), recorder=recorder)
+    count_password_try = CountPasswordTry(
+        rate_limiter=adapters.rate_limiter(), unit_of_work=unit_of_work, recorder=recorder, clock=clock
+    )
     show_profile = ShowProfile(reader=reader, allowances=adapters.allowances())
     return Auth(
         sign_up=SignUp(
@@ -82,6 +84,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
             otp_store=otp_store,
             read_phone_number=read_phone_number,
             is_served=adapters.is_served(),
+            unit_of_work=unit_of_work,
             recorder=recorder,
             clock=clock,
             new_code=adapters.new_code(),
@@ -107,6 +110,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
         ),
         reset_password=ResetPassword(
             unit_of_work=unit_of_work,
+            otp_store=otp_store,
             redeem_code=redeem_code,
             read_phone_number=read_phone_number,
             accept_password=accept_password,
@@ -117,6 +121,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
         ),
         change_password=ChangePassword(
             unit_of_work=unit_of_work,
+            otp_store=otp_store,
             redeem_code=redeem_code,
             accept_password=accept_password,
             password_hasher=password_hasher,
@@ -151,6 +156,8 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
         erase_account=EraseAccount(
             unit_of_work=unit_of_work,
             before_erasure=before_erasure,
+            otp_store=otp_store,
+            older_digests=adapters.older_phone_digests(),
             room_list_cache=adapters.room_list_cache(),
             publisher=adapters.reply_publisher(),
             recorder=recorder,

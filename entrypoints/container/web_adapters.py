@@ -1,5 +1,7 @@
 """The adapters of a web process."""
 
+from collections.abc import Sequence
+
 from dependency_injector.providers import Object, Provider
 
 from adapters.concurrent_probes import ConcurrentProbes
@@ -39,7 +41,7 @@ from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import NewCode, NewId
 from application.ports.served_countries import IsServed
 from entrypoints.container.adapters import SharedAdapters, singleton
-from entrypoints.container.keys import key_for
+from entrypoints.container.keys import derived, key_for
 from entrypoints.container.payments import webhook_secrets_of
 from entrypoints.container.policies import otp_caps_of, request_limits_of
 from entrypoints.settings import Settings
@@ -112,6 +114,9 @@ class WebAdapters(SharedAdapters):
     is_common_password: Provider[IsCommonPassword] = singleton(lambda: ListedCommonPasswords())
     phone_digest: Provider[PhoneDigest] = singleton(
         lambda settings: HmacPhoneDigest(key_for("audit", settings)), settings
+    )
+    older_phone_digests: Provider[Sequence[PhoneDigest]] = singleton(
+        lambda settings: [HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets[1:]], settings
     )
     rate_limiter: Provider[RateLimiter] = singleton(
         lambda redis, settings: RedisRateLimiter(redis, key=key_for("limits", settings)), redis, settings

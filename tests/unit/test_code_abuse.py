@@ -161,6 +161,9 @@ def test_what_may_have_been_sent_counts_though_nothing_else_is_burnt():
     for _ in range(2):  # and one that was sent
         with pytest.raises(DependencyDown):
             silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
+        with pytest.raises(OtpResendTooSoon):
+            silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
+        house.clock.advance(timedelta(seconds=30))
     with pytest.raises(OtpSendsExhausted):
         silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
     verify(house, code)
@@ -184,6 +187,7 @@ def test_the_number_of_a_tester_has_one_code_until_its_day_is_over():
     with pytest.raises(OtpInvalid):
         verify(house, WRONG)
     verify(house, "424242")
+    house.clock.advance(timedelta(seconds=30))
     with pytest.raises(OtpInvalid):  # it is a code like any other: asked for, and good once
         verify(house, "424242")
     with pytest.raises(OtpSendsExhausted):

@@ -114,6 +114,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "worker_concurrency": 100,
         "room_list_cache": timedelta(seconds=300),
         "audit_retention": timedelta(days=400),
+        "session_max": timedelta(days=365),
     }
 
 
