@@ -53,7 +53,7 @@ class MemoryOtpStore(OtpStore):
         self._failures: dict[tuple[PhoneNumber, str | None], tuple[int, datetime]] = {}
 
     def put(
-        self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy, *, origin: Origin = UNKNOWN_ORIGIN
+        self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy, origin: Origin = UNKNOWN_ORIGIN
     ) -> None:
         now, address = self._clock(), origin.address
         with self._lock:
@@ -70,7 +70,6 @@ class MemoryOtpStore(OtpStore):
         purposes: Collection[Purpose],
         code: str,
         policy: OtpPolicy,
-        *,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Purpose:
         return self._use(phone, purposes, code, policy, address=origin.address, client=None, receipt="").purpose
@@ -148,7 +147,7 @@ class MemoryOtpStore(OtpStore):
             for purpose in Purpose:
                 self._codes.pop((phone, purpose), None)
 
-    def withdraw(self, phone: PhoneNumber, purpose: Purpose, *, origin: Origin = UNKNOWN_ORIGIN) -> None:
+    def withdraw(self, phone: PhoneNumber, purpose: Purpose, origin: Origin = UNKNOWN_ORIGIN) -> None:
         with self._lock:
             self._cooldowns.pop((phone, purpose, origin.address), None)
             codes = self._codes.get((phone, purpose), [])

@@ -127,7 +127,7 @@ class RedisOtpStore(OtpStore):
         self._give_back = redis.register_script(GIVE_BACK)
 
     def put(
-        self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy, *, origin: Origin = UNKNOWN_ORIGIN
+        self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy, origin: Origin = UNKNOWN_ORIGIN
     ) -> None:
         try:
             outcome, wait = self._put(
@@ -157,7 +157,6 @@ class RedisOtpStore(OtpStore):
         purposes: Collection[Purpose],
         code: str,
         policy: OtpPolicy,
-        *,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Purpose:
         return self._use(phone, purposes, code, policy, origin=origin, client="", receipt="").purpose
@@ -225,7 +224,7 @@ class RedisOtpStore(OtpStore):
         except RedisError as error:
             log.warning("codes_not_voided", error=type(error).__name__)
 
-    def withdraw(self, phone: PhoneNumber, purpose: Purpose, *, origin: Origin = UNKNOWN_ORIGIN) -> None:
+    def withdraw(self, phone: PhoneNumber, purpose: Purpose, origin: Origin = UNKNOWN_ORIGIN) -> None:
         try:
             self._withdraw(
                 keys=[self._cooldown(phone, purpose, origin), *self._slots(phone, purpose)],

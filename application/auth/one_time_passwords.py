@@ -48,18 +48,18 @@ class SendCode:
 
         Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or DependencyDown.
         """
-        self.otp_store.put(phone, purpose, code, self.policy, origin=origin)
+        self.otp_store.put(phone, purpose, code, self.policy, origin)
         try:
             self.otp_budget.take(phone, origin.address, self.caps, known=known)
         except (OtpSendsExhausted, DependencyDown):
-            self.otp_store.withdraw(phone, purpose, origin=origin)
+            self.otp_store.withdraw(phone, purpose, origin)
             raise
         try:
             return self.otp_delivery.deliver(phone, code, purpose)
         except NotDelivered as failure:
             # A code that may have been sent may be billed and used, so it counts: a slow provider must not lift caps.
             if failure.surely:
-                self.otp_store.withdraw(phone, purpose, origin=origin)
+                self.otp_store.withdraw(phone, purpose, origin)
                 self.otp_budget.give_back(phone, origin.address, self.caps, known=known)
             raise DependencyDown("otp_delivery", retry_after=5) from None
 
@@ -92,7 +92,7 @@ class RequestCode:
             known = is_known(work, work.users.by_phone(phone), origin, at=self.clock())
         fixed = self._fixed_code(phone)
         if fixed is not None:
-            self.otp_store.put(phone, purpose, fixed, self.policy, origin=origin)
+            self.otp_store.put(phone, purpose, fixed, self.policy, origin)
             return SentCode(self.policy.lifetime, self.policy.resend_after, None)
         shown = self._send(phone, purpose, origin, known=known)
         return SentCode(self.policy.lifetime, self.policy.resend_after, shown)
@@ -133,7 +133,7 @@ class RedeemCode:
         """
         digits = read_code(code)
         with self._recorded(phone, origin):
-            purpose = self.otp_store.redeem(phone, purposes, digits, self.policy, origin=origin)
+            purpose = self.otp_store.redeem(phone, purposes, digits, self.policy, origin)
         with self._given_back(phone, purpose, digits):
             yield
 

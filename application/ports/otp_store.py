@@ -24,7 +24,7 @@ class OtpStore(Protocol):
     """
 
     def put(
-        self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy, *, origin: Origin = UNKNOWN_ORIGIN
+        self, phone: PhoneNumber, purpose: Purpose, code: str, policy: OtpPolicy, origin: Origin = UNKNOWN_ORIGIN
     ) -> None:
         """Adds a code of the number for this purpose. Earlier codes stay valid for their time.
 
@@ -38,7 +38,6 @@ class OtpStore(Protocol):
         purposes: Collection[Purpose],
         code: str,
         policy: OtpPolicy,
-        *,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Purpose:
         """Uses up a code for one of ``purposes``, and returns which. Of all concurrent callers one succeeds.
@@ -66,7 +65,7 @@ class OtpStore(Protocol):
     def void(self, phone: PhoneNumber) -> None:
         """Ends every code of the number. Best effort, never raises."""
 
-    def withdraw(self, phone: PhoneNumber, purpose: Purpose, *, origin: Origin = UNKNOWN_ORIGIN) -> None:
+    def withdraw(self, phone: PhoneNumber, purpose: Purpose, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Undoes the last ``put`` for the address, whose code was never sent: the next one need not wait.
 
         Best effort, never raises. After a failure a code stays that was sent to no one.

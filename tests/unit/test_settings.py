@@ -17,7 +17,10 @@ IN_PRODUCTION = {
     "DATABASE_URL": "postgresql://user:hunter2@db.internal/chat",
     "REDIS_URL": "rediss://:hunter2@redis.internal:6379/0",
     "JWT_SECRET": LONG,
-    "OTP_DELIVERY": "console",
+    "OTP_DELIVERY": "twilio",
+    "TWILIO_ACCOUNT_SID": "AC0",
+    "TWILIO_AUTH_TOKEN": "t0",
+    "TWILIO_FROM": "MG0",
     "GEMINI_API_KEY": "hunter2-gemini",
 }
 
@@ -115,10 +118,13 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "room_list_cache": timedelta(seconds=300),
         "audit_retention": timedelta(days=400),
         "session_max": timedelta(days=365),
+        "otp_text": "{code} is your code for logging in. Do not tell it to anybody.",
+        "otp_reset_text": "{code} is your code for setting a new password. Do not tell it to anybody.",
+        "stripe_test_mode": False,
     }
 
 
-def test_production_needs_five_things():
+def test_production_needs_a_few_things():
     settings = read_settings(IN_PRODUCTION)
     assert settings.in_production
     assert settings.llm_provider == "gemini"
