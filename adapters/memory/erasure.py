@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import UTC
 from typing import Any
 
 from adapters.memory.tables import delete_where, with_stream
@@ -18,6 +19,10 @@ class MemoryErasure(Repository, Erasure):
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
         ended = {session.id for session, _ in tables.ended_sessions.values() if session.user_id == user_id}
         sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id} | ended
+        today = self._now.astimezone(UTC).date()
+        used = max(tables.daily_usage.get((user_id, today), 0), tables.erased_usage.get((phone_digest, today), 0))
+        if used:
+            tables.erased_usage[(phone_digest, today)] = used
         mine: dict[str, Callable[[Any, Any], bool]] = {
             "idempotency_keys": lambda key, _: key[0] == user_id,
             "replies": lambda _, row: row.queued.user_id == user_id,

@@ -45,7 +45,7 @@ class LibPhoneNumberReader(ReadPhoneNumber):
 
     def _parse(self, text: str) -> phonenumbers.PhoneNumber | None:
         try:
-            number = phonenumbers.parse(text, self._default_region)
+            number = _without_old_prefix(phonenumbers.parse(text, self._default_region))
             # libphonenumber drops some of a row of zeros each time it parses it.
             is_canonical = _e164(phonenumbers.parse(_e164(number), None)) == _e164(number)
         except NumberParseException:
@@ -85,3 +85,14 @@ MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 
 def _is_mobile(number: phonenumbers.PhoneNumber) -> bool:
     return phonenumbers.is_valid_number(number) and phonenumbers.number_type(number) in MOBILE
+
+
+# Until 2019 mobile numbers of Mexico had a 1 after the country code; address books still do. libphonenumber keeps it.
+MEXICO = 52
+OLD_MOBILE_OF_MEXICO = range(10**10, 2 * 10**10)
+
+
+def _without_old_prefix(number: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
+    if number.country_code == MEXICO and number.national_number in OLD_MOBILE_OF_MEXICO:
+        number.national_number -= OLD_MOBILE_OF_MEXICO.start
+    return number

@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from adapters.sql.database import BoundedCursor
 from adapters.sql.replies import MAY_HAVE_STREAM
+from adapters.sql.usage import TODAY
 from application.ports.erasure import Erased, Erasure
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.accounts import UserId
@@ -20,6 +21,13 @@ STREAMS_OF_USER = f"""
 SELECT replies.id FROM replies
 JOIN messages ON messages.id = replies.message_id JOIN chatrooms ON chatrooms.id = messages.chatroom_id
 WHERE chatrooms.user_id = %(user_id)s AND {MAY_HAVE_STREAM}
+"""  # noqa: S608 - parts of statements, no values
+
+# The number begins the rest of the day with what it has used, if it signs up again.
+KEEP_USE_OF_TODAY = f"""
+INSERT INTO erased_usage (phone_digest, day, used)
+SELECT %(phone_digest)s, day, used FROM daily_usage WHERE user_id = %(user_id)s AND day = {TODAY} AND used > 0
+ON CONFLICT (phone_digest, day) DO UPDATE SET used = GREATEST(erased_usage.used, EXCLUDED.used)
 """  # noqa: S608 - parts of statements, no values
 
 # A statement for each table, since rows that a cascade deletes are not counted.
@@ -64,6 +72,7 @@ class SqlErasure(Erasure):
         self._cursor.take_longer()
         self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
         replies = self._streams_of(user_id)
+        self._cursor.execute(KEEP_USE_OF_TODAY, {"user_id": user_id, "phone_digest": phone_digest})
         rows: dict[str, int] = {}
         for table, statement in ERASURES.items():
             self._cursor.execute(statement, {"user_id": user_id, "phone_digests": [phone_digest, *older_digests]})

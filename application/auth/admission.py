@@ -1,5 +1,6 @@
 """Finds or creates the user of a verified number."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,10 +13,13 @@ from domain.errors import PhoneTaken
 KNOWN_FOR = timedelta(days=90)
 
 
-def admit(work: UnitOfWork, phone: PhoneNumber, *, new_id: NewId, at: datetime) -> User:
+def admit(
+    work: UnitOfWork, phone: PhoneNumber, *, new_id: NewId, at: datetime, phone_digests: Sequence[str] = ()
+) -> User:
     """The user of a number that was just verified by a one-time password; a new one if it had none.
 
-    At the first verification, what a sign-up said that is too old is removed: name, email and password.
+    At the first verification, what a sign-up said that is too old is removed: name, email and password. What the number
+    used today in an account that was erased counts on (``phone_digests``: by every key).
     """
     user = work.users.by_phone(phone)
     if user is None:
@@ -35,11 +39,13 @@ def admit(work: UnitOfWork, phone: PhoneNumber, *, new_id: NewId, at: datetime) 
             if user is None:
                 raise
         else:
+            work.usage.restore(user.id, phone_digests=phone_digests)
             return user
     if user.verified_at is None:
         if not user.may_keep_sign_up(at=at):
             user = forget_sign_up(work, user)
         work.users.mark_verified(user.id, at=at)
+        work.usage.restore(user.id, phone_digests=phone_digests)
         user = replace(user, verified_at=at)
     return user
 

@@ -1,13 +1,13 @@
 """Account export and erasure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 
 from application.auth.audit import Recorder
 from application.ports.account_erasure_hook import AccountErasureHook
-from application.ports.audit import AuditEventType, PhoneDigest
+from application.ports.audit import AuditEventType
 from application.ports.export import Export, Record
 from application.ports.otp_store import OtpStore
 from application.ports.rate_limiter import Hit, Limit, RateLimiter
@@ -31,8 +31,6 @@ class EraseAccount:
     publisher: ReplyPublisher
     otp_store: OtpStore
     recorder: Recorder
-    # By the secrets that were replaced and are still configured.
-    older_digests: Sequence[PhoneDigest] = ()
 
     def __call__(self, *, principal: Principal) -> Mapping[str, int]:
         """Returns the rows erased by table. Raises DependencyDown when the hook failed; nothing was erased then."""
@@ -42,11 +40,8 @@ class EraseAccount:
             user = work.users.get(user_id)
             if user is None:  # erased by a concurrent request
                 raise TokenInvalid
-            erased = work.erasure.erase(
-                user_id,
-                phone_digest=self.recorder.phone_digest(user.phone),
-                older_digests=[digest(user.phone) for digest in self.older_digests],
-            )
+            digest, *older = self.recorder.digests(user.phone)
+            erased = work.erasure.erase(user_id, phone_digest=digest, older_digests=older)
             # Without the user's id, which is erased, too.
             self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()

@@ -200,7 +200,8 @@ class VerifyCode:
         with self.redeem_code.once(phone, purposes, code, session_id=begun, origin=origin) as session_id:
             now = self.clock()
             with self.unit_of_work() as work:
-                user = admit(work, phone, new_id=self.new_id, at=now)
+                digests = self.redeem_code.recorder.digests(phone)
+                user = admit(work, phone, new_id=self.new_id, at=now, phone_digests=digests)
                 logged_in = self.start_session.resume(work, user, session_id, at=now) if session_id != begun else None
                 if logged_in is None:
                     logged_in = self.start_session(

@@ -73,11 +73,14 @@ class CountPasswordTry:
     def __call__(self, phone: PhoneNumber, *, origin: Origin) -> Iterator[None]:
         """Counts one try if the block raises CredentialsInvalid. Raises RateLimited when there were too many."""
         hits = self._hits(phone, origin)
-        *near, everywhere = self.rate_limiter(hits)
+        statuses = self.rate_limiter(hits)
+        *near, everywhere = statuses
         refusal = next((status for status in near if status.exceeded), None)
         if refusal is None and everywhere.exceeded and not self._is_known(phone, origin):
             refusal = everywhere
         if refusal is not None:
+            # What is not compared is no failure: one address alone must not use up what all have.
+            self.rate_limiter.give_back([hit for hit, one in zip(hits, statuses, strict=True) if not one.exceeded])
             if refusal.used == refusal.limit.amount + 1:  # recorded once for each window
                 self.recorder.record_alone(AuditEventType.LOGIN_LIMITED, phone=phone, origin=origin)
             raise refusal.refusal()
@@ -191,7 +194,8 @@ class ResetPassword:
         self.accept_password(new_password, field="newPassword", phone=phone, names=names)
         password_hash = self.password_hasher.hash(new_password)
         with self.redeem_code(phone, (Purpose.PASSWORD_RESET,), code, origin=origin), self.unit_of_work() as work:
-            user = admit(work, phone, new_id=self.new_id, at=self.clock())
+            digests = self.recorder.digests(phone)
+            user = admit(work, phone, new_id=self.new_id, at=self.clock(), phone_digests=digests)
             work.users.set_password(user.id, password_hash)
             work.sessions.end_all(user.id)
             self.recorder.record(work, AuditEventType.PASSWORD_RESET, user_id=user.id, phone=phone, origin=origin)

@@ -29,6 +29,7 @@ class PurgeExpired:
                 + work.refresh_chains.purge_used_before(now - USED_REFRESH_TOKENS_KEPT_FOR, limit=self.batch)
                 + work.sessions.purge_ended_before(now - ENDED_SESSIONS_KEPT_FOR, limit=self.batch)
                 + work.users.purge_unproven_before(now - UNPROVEN_SIGN_UPS_KEPT_FOR, limit=self.batch)
+                + work.usage.purge_erased(limit=self.batch)
                 + work.audit.purge_before(now - self.audit_retention, limit=self.batch)
             )
             work.commit()

@@ -48,7 +48,13 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
     access_tokens, refresh_tokens = adapters.access_tokens(), adapters.refresh_tokens()
     otp_store, otp_policy = adapters.otp_store(), OtpPolicy()
 
-    recorder = Recorder(unit_of_work=unit_of_work, clock=clock, new_id=new_id, phone_digest=adapters.phone_digest())
+    recorder = Recorder(
+        unit_of_work=unit_of_work,
+        clock=clock,
+        new_id=new_id,
+        phone_digest=adapters.phone_digest(),
+        older_digests=adapters.older_phone_digests(),
+    )
     start_session = StartSession(
         access_tokens=access_tokens,
         refresh_tokens=refresh_tokens,
@@ -157,7 +163,6 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
             unit_of_work=unit_of_work,
             before_erasure=before_erasure,
             otp_store=otp_store,
-            older_digests=adapters.older_phone_digests(),
             room_list_cache=adapters.room_list_cache(),
             publisher=adapters.reply_publisher(),
             recorder=recorder,

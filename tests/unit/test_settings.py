@@ -1,5 +1,7 @@
 """What the environment may say, and what is said of what it may not."""
 
+import base64
+import random
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -225,7 +227,51 @@ def test_a_key_chooses_stripe_and_without_one_development_plays():
     assert read_settings({**stripe, "PAYMENT_PROVIDER": "sandbox"}).payment_provider == "sandbox"
     assert read_settings({}).payment_provider == "sandbox"
     assert read_settings(IN_PRODUCTION).payment_provider == "none"
-    assert read_settings({**IN_PRODUCTION, **stripe}).payment_provider == "stripe"
+    live = {
+        **stripe,
+        "STRIPE_SECRET_KEY": "sk_live_1",
+        "STRIPE_WEBHOOK_SECRET": "whsec_1",
+        "PUBLIC_URL": "https://chat.example.org",
+    }
+    assert read_settings({**IN_PRODUCTION, **live}).payment_provider == "stripe"
+    for name, why in [
+        ("STRIPE_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET is required"),
+        ("PUBLIC_URL", "PUBLIC_URL is required"),
+    ]:
+        [fault] = faults(**IN_PRODUCTION, **{key: value for key, value in live.items() if key != name})
+        assert fault.startswith(why)
+    testing = {**IN_PRODUCTION, **live, "STRIPE_SECRET_KEY": "sk_test_1"}
+    assert faults(**testing)[0].startswith("STRIPE_SECRET_KEY is a test key")
+    assert read_settings({**testing, "STRIPE_TEST_MODE": "yes"}).payment_provider == "stripe"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("JWT_SECRET", secret)
+            for secret in ("a" * 64, "change-me-" * 5, "ab" * 32, "0123" * 16, f"{LONG},{'x' * 40}")
+        ),
+        ("PASSWORD_PEPPER", "aaaa"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "10.0.0.1,::/0"),
+        *((name, "http://elsewhere.example") for name in ("TWILIO_API_BASE", "PUBLIC_URL", "STRIPE_API_BASE")),
+        *((name, "http://elsewhere.example") for name in ("OTP_WEBHOOK_URL", "GEMINI_BASE_URL")),
+        ("OTP_DELIVERY", "console"),
+        ("OTP_TEXT", "no code here"),
+    ],
+)
+def test_production_refuses_what_is_unsafe_in_one_line_each(name: str, value: str):
+    [fault] = faults(**{**IN_PRODUCTION, name: value})
+    assert fault.startswith(name)
+    assert value not in fault or name == "OTP_DELIVERY"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_random_secret_is_taken_for_a_weak_one(seed: int):
+    chance = random.Random(seed)
+    for secret in (chance.randbytes(32).hex(), base64.b64encode(chance.randbytes(32)).decode()):
+        assert read_settings({**IN_PRODUCTION, "JWT_SECRET": secret}).jwt_secret.reveal() == secret
 
 
 def test_the_sandbox_is_refused_in_production():
