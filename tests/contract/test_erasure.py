@@ -47,6 +47,29 @@ def note(world: World, *events: AuditEvent) -> None:
         work.commit()
 
 
+class KnownAddressContract:
+    def test_an_address_is_known_by_a_login_from_there(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        note(world, an_event(user_id=user.id), an_event(AuditEventType.LOGIN_FAILED, user_id=other.id))
+        asked = [(user, "203.0.113.7", MOMENT), (user, "203.0.113.8", MOMENT), (other, "203.0.113.7", MOMENT)]
+        asked.append((user, "203.0.113.7", MOMENT + timedelta(seconds=1)))
+        with world.unit_of_work() as work:
+            known = [work.audit.has_logged_in_from(who.id, where, since=since) for who, where, since in asked]
+        assert known == [True, False, False, False]
+
+
+class TestMemoryKnownAddress(KnownAddressContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+
+class TestSqlKnownAddress(KnownAddressContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world
+
+
 def purge_before(world: World, moment: datetime, limit: int = 10) -> int:
     with world.unit_of_work() as work:
         forgotten = work.audit.purge_before(moment, limit=limit)
