@@ -93,6 +93,7 @@ OLD_MOBILE_OF_MEXICO = range(10**10, 2 * 10**10)
 
 
 def _without_old_prefix(number: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
-    if number.country_code == MEXICO and number.national_number in OLD_MOBILE_OF_MEXICO:
-        number.national_number -= OLD_MOBILE_OF_MEXICO.start
+    digits = number.national_number or 0
+    if number.country_code == MEXICO and digits in OLD_MOBILE_OF_MEXICO:
+        number.national_number = digits - OLD_MOBILE_OF_MEXICO.start
     return number
