@@ -83,6 +83,7 @@ WEBHOOK_SECRET = "whsec_of_the_tests"
 PUBLIC_URL = "https://chat.example"
 
 AUDIT_RETENTION = timedelta(days=400)
+LONGEST_SESSION = timedelta(days=365)
 
 T = TypeVar("T")
 ASHA = "+919876543210"
@@ -260,8 +261,10 @@ class MemoryAdapters(containers.DeclarativeContainer):
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
     access_token_lifetime = providers.Object(timedelta(minutes=15))
+    longest_session = providers.Object(LONGEST_SESSION)
     refresh_tokens = providers.Singleton(CountingRefreshTokens)
     phone_digest = providers.Singleton(HmacPhoneDigest, b"a key of the tests")
+    older_phone_digests = providers.Object((HmacPhoneDigest(b"a key that was replaced"),))
     rate_limiter = providers.Singleton(MemoryRateLimiter, clock)
     request_limits = providers.Dependency(instance_of=RequestLimits)
     otp_budget = providers.Singleton(MemoryOtpBudget, clock)

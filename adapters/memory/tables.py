@@ -106,6 +106,7 @@ class Tables:
     refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
     audit_events: dict[UUID, AuditEvent] = field(default_factory=dict)
     idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
+    erased_usage: dict[tuple[str, date], int] = field(default_factory=dict)
     daily_refunds: dict[tuple[UserId, date], int] = field(default_factory=dict)
     customers: dict[UserId, CustomerRow] = field(default_factory=dict)
     checkouts: dict[UserId, KeptCheckout] = field(default_factory=dict)

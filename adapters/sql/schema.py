@@ -12,5 +12,6 @@ REVISIONS = (
     "0005",
     "0006",
     "0007",
+    "0008",
 )
 REVISION = REVISIONS[-1]

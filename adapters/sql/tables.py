@@ -57,6 +57,8 @@ users = Table(
     Column("password_hash", Text),
     _moment("created_at"),
     _moment("verified_at", nullable=True),
+    # Which sign-ups were never verified.
+    Index("ix_users_unproven", "created_at", postgresql_where=text("verified_at IS NULL")),
 )
 
 sessions = Table(
@@ -209,6 +211,15 @@ daily_usage = Table(
     Column("used", Integer, nullable=False),
     Column("refunded", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("used >= 0", name="used_not_negative"),
+)
+
+# What a number used on the day that its account was erased, for the rest of that day.
+erased_usage = Table(
+    "erased_usage",
+    metadata,
+    Column("phone_digest", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("used", Integer, nullable=False),
 )
 
 idempotency_keys = Table(
