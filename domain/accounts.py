@@ -1,6 +1,8 @@
 """Users, their mobile numbers and their passwords."""
 
 import re
+import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -21,14 +23,14 @@ DEVICE_MAX_LENGTH = 200
 # A session that is not refreshed for so long expires.
 SESSION_LIFETIME = timedelta(days=30)
 
-# A response with a new refresh token may get lost: the old token is accepted once more for so long.
+# Responses with a new refresh token may get lost, and tabs may share a token: the old one is accepted for so long.
 REFRESH_GRACE = timedelta(seconds=30)
 
 # For so long after an OTP login a password may be set without the old one (the flow forgot -> verify -> change).
 FRESH_LOGIN = timedelta(minutes=10)
 
-# A password given at sign-up comes from a client that has not proven the number yet. It counts only if the number is
-# verified this soon after, so that an attacker cannot plant a password on another person's number.
+# What is said at sign-up comes from a client that has not proven the number yet. It counts only if the number is
+# verified this soon after, so that an attacker cannot plant a password or a name on another person's number.
 PENDING_PASSWORD_LIFETIME = timedelta(minutes=15)
 
 
@@ -59,8 +61,8 @@ class User:
     created_at: datetime
     verified_at: datetime | None
 
-    def may_keep_pending_password(self, *, at: datetime) -> bool:
-        """Whether a password from sign-up is kept at the first verification of the number."""
+    def may_keep_sign_up(self, *, at: datetime) -> bool:
+        """Whether name, email and password from sign-up are kept at the first verification of the number."""
         return at - self.created_at <= PENDING_PASSWORD_LIFETIME
 
 
@@ -92,6 +94,11 @@ class Session:
     device: str | None = None
 
 
+def end_of_session(started_at: datetime, *, used_at: datetime, longest: timedelta) -> datetime:
+    """When a session ends that is not used again: ``longest`` after its start at the latest."""
+    return min(used_at + SESSION_LIFETIME, started_at + longest)
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The user and the session behind a valid access token."""
@@ -111,3 +118,37 @@ def check_password(password: str, *, field: str) -> str:
     if len(password) not in PASSWORD_LENGTH:
         raise InvalidValue(field, f"must have {PASSWORD_LENGTH.start} to {PASSWORD_LENGTH.stop - 1} characters")
     return password
+
+
+# Of the service itself: what is tried first at any service.
+SERVICE_NAMES = ("gemini", "gemini chat", "gemini chat backend", "chat")
+
+
+def is_guessable(password: str, *, phone: PhoneNumber, names: Collection[str | None] = ()) -> bool:
+    """Whether the password is one repeated character, the number, or nothing but names of the user or the service.
+
+    NIST SP 800-63B calls these context-specific words. What is added to them must make a password of its own.
+    """
+    plain = _plain(password)
+    if len(set(plain)) <= 1:
+        return True
+    digits = phone.e164[1:]
+    if plain.isdecimal() and len(plain) >= PASSWORD_LENGTH.start and (plain.endswith(digits) or digits.endswith(plain)):
+        return True
+    if plain.strip("0").isdecimal() and digits.endswith(plain.lstrip("0")) and len(plain.lstrip("0")) >= 6:
+        return True
+    words = {_plain(word) for name in (*names, *SERVICE_NAMES) if name for word in _words(name)} - {""}
+    rest = plain
+    for word in sorted(words, key=len, reverse=True):
+        rest = rest.replace(word, "")
+    return rest != plain and not rest
+
+
+def _words(name: str) -> list[str]:
+    """A name, its parts, and the part of an email address before the @."""
+    return [name, *re.split(r"[\s@._-]+", name), name.partition("@")[0]]
+
+
+def _plain(text: str) -> str:
+    """Letters and digits only, in lower case, digits of every script as ASCII."""
+    return "".join(str(unicodedata.decimal(char, char)) for char in text.lower() if char.isalnum()) or text

@@ -223,7 +223,7 @@ class ReplyNotFailed(Conflict):
 
 @dataclass(eq=False)
 class ReplyNotDone(Conflict):
-    """Only the newest reply to a message can be regenerated, and only when it is done."""
+    """Only an answered message can be regenerated, and only while no attempt is under way."""
 
     code: ClassVar[str] = "reply_not_done"
     title: ClassVar[str] = "The reply is not done"

@@ -5,6 +5,9 @@ from datetime import timedelta
 # For so long a repeated request with the same Idempotency-Key gets the answer of the first one.
 IDEMPOTENCY_KEYS_KEPT_FOR = timedelta(hours=24)
 
+# A sign-up whose number was not verified by then is forgotten.
+UNPROVEN_SIGN_UPS_KEPT_FOR = timedelta(days=7)
+
 # Counted from the end of the session. Users find them in the export of their account until then.
 ENDED_SESSIONS_KEPT_FOR = timedelta(days=30)
 

@@ -83,6 +83,7 @@ WEBHOOK_SECRET = "whsec_of_the_tests"
 PUBLIC_URL = "https://chat.example"
 
 AUDIT_RETENTION = timedelta(days=400)
+LONGEST_SESSION = timedelta(days=365)
 
 T = TypeVar("T")
 ASHA = "+919876543210"
@@ -260,8 +261,10 @@ class MemoryAdapters(containers.DeclarativeContainer):
 
     access_tokens = providers.Singleton(JwtAccessTokens, SIGNING_KEY)
     access_token_lifetime = providers.Object(timedelta(minutes=15))
+    longest_session = providers.Object(LONGEST_SESSION)
     refresh_tokens = providers.Singleton(CountingRefreshTokens)
     phone_digest = providers.Singleton(HmacPhoneDigest, b"a key of the tests")
+    older_phone_digests = providers.Object((HmacPhoneDigest(b"a key that was replaced"),))
     rate_limiter = providers.Singleton(MemoryRateLimiter, clock)
     request_limits = providers.Dependency(instance_of=RequestLimits)
     otp_budget = providers.Singleton(MemoryOtpBudget, clock)
@@ -395,6 +398,9 @@ class House:
     def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
         room = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
         return room.id
+
+    def remove_room(self, principal: Principal, room: ChatroomId) -> None:
+        self.use_cases.chat.remove_chatroom(user_id=principal.user_id, chatroom_id=room)
 
     def say(self, principal: Principal, room: ChatroomId, text: str, *, key: str | None = None) -> SentMessage:
         return self.use_cases.chat.send_message(

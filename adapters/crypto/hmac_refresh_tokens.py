@@ -4,6 +4,7 @@ import hmac
 import secrets
 
 from application.ports.refresh_tokens import RefreshTokens
+from domain.accounts import SessionId
 
 TOKEN_BYTES = 32
 
@@ -20,6 +21,9 @@ class HmacRefreshTokens(RefreshTokens):
 
     def first(self) -> str:
         return _written(secrets.token_bytes(TOKEN_BYTES))
+
+    def first_of(self, session_id: SessionId) -> str:
+        return _written(hmac.new(self._key, b"first\x00" + session_id.bytes, hashlib.sha256).digest())
 
     def after(self, token: str) -> str:
         return _written(hmac.new(self._key, b"after\x00" + _bytes(token), hashlib.sha256).digest())

@@ -14,6 +14,13 @@ class MemoryAuditTrail(Repository, AuditTrail):
     def add(self, event: AuditEvent) -> None:
         self._tables.audit_events[event.id] = event
 
+    def has_logged_in_from(self, user_id: UserId, address: str, *, since: datetime) -> bool:
+        return any(
+            (event.what, event.user_id, event.origin.address) == (AuditEventType.LOGGED_IN, user_id, address)
+            and event.at >= since
+            for event in self._tables.audit_events.values()
+        )
+
     @writes
     def purge_before(self, moment: datetime, *, limit: int) -> int:
         old = [

@@ -6,11 +6,11 @@ from typing import cast
 from adapters.memory.removal import Contents, delete_newest, delete_unfinished, detach
 from adapters.memory.transaction import Repository, writes
 from application.ports.chatrooms import Chatrooms, Purged
-from application.ports.messages import Messages
+from application.ports.messages import AnsweredMessage, Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
-from domain.replies import ReplyId, ReplyState
+from domain.replies import ReplyId
 from domain.retention import ROWS_PER_BATCH
 
 
@@ -60,18 +60,17 @@ class MemoryMessages(Repository, Messages):
         if message.chatroom_id not in self._tables.chatrooms:
             raise ChatroomNotFound
         self._tables.messages[message.id] = message
+        self._tables.number(message.id)
 
     def check_kept(self, user_id: UserId, *, limit: int) -> None:
         if sum(message.user_id == user_id for message in self._tables.messages.values()) >= limit:
             raise TooManyMessages(limit)
 
-    def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
+    def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> AnsweredMessage | None:
         reply = self._tables.replies.get(cast("ReplyId", entry_id))
         message = self._tables.messages.get(reply.queued.message_id if reply else cast("MessageId", entry_id))
         if message is None or message.user_id != user_id:
             return None
-        newest = max(
-            (row for row in self._tables.replies.values() if row.queued.message_id == message.id),
-            key=lambda row: row.queued.id,
-        )
-        return message, newest.queued.id, newest.state
+        replies = self._tables.replies_to(message.id)
+        newest = replies[-1]
+        return AnsweredMessage(message, newest.queued.id, newest.state, any(row.answers for row in replies))

@@ -11,7 +11,7 @@ from application.ports.otp_delivery import OtpDelivery
 from application.ports.password_hasher import PasswordHasher
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock, NewId
-from domain.accounts import PhoneNumber, UserId
+from domain.accounts import PhoneNumber, SessionId, UserId
 from domain.one_time_password import Purpose
 from domain.replies import Answer
 
@@ -123,6 +123,9 @@ class CountingRefreshTokens(RefreshTokens):
 
     def first(self) -> str:
         return f"refresh-{self._ids().int}.0"
+
+    def first_of(self, session_id: SessionId) -> str:
+        return f"refresh-of-{session_id}.0"
 
     def after(self, token: str) -> str:
         family, _, number = token.rpartition(".")

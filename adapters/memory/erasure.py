@@ -1,6 +1,8 @@
 """Erasing a user."""
 
+from collections.abc import Collection
 from dataclasses import replace
+from datetime import UTC
 
 from adapters.memory.removal import Contents, delete_newest, delete_unfinished, detach
 from adapters.memory.tables import delete_where
@@ -13,8 +15,15 @@ from domain.retention import ROWS_PER_BATCH
 class MemoryErasure(Repository, Erasure):
     @writes
     def erase(
-        self, user_id: UserId, *, phone_digest: str, limit: int = ROWS_PER_BATCH, leave_messages: bool = False
+        self,
+        user_id: UserId,
+        *,
+        phone_digest: str,
+        older_digests: Collection[str] = (),
+        limit: int = ROWS_PER_BATCH,
+        leave_messages: bool = False,
     ) -> Erased:
+        self._keep_use_of_today(user_id, phone_digest)
         tables = self._tables
         rooms = {room.id for room in tables.chatrooms.values() if room.user_id == user_id}
         unfinished = delete_unfinished(tables, rooms)
@@ -29,13 +38,20 @@ class MemoryErasure(Repository, Erasure):
             **self._erase_others(user_id, limit),
             "payment_events": self._forget_who_paid(user_id, limit),
             "payment_entries": self._forget_whose_entries(user_id, limit),
-            "audit_events": self._forget_whose(user_id, phone_digest, limit),
+            "audit_events": self._forget_whose(user_id, {phone_digest, *older_digests}, limit),
         }
         full = any(erased[table] >= limit for table in erased.keys() - {"replies", "messages", "chatrooms"})
         finished = rooms == removed and not full
         erased["users"] = delete_where(tables.users, lambda key, _: finished and key == user_id)
         with_stream = [*unfinished, *purged.with_stream]
         return Erased(erased, with_stream, len(left & removed), finished)
+
+    def _keep_use_of_today(self, user_id: UserId, phone_digest: str) -> None:
+        tables = self._tables
+        today = self._now.astimezone(UTC).date()
+        used = max(tables.daily_usage.get((user_id, today), 0), tables.erased_usage.get((phone_digest, today), 0))
+        if used:
+            tables.erased_usage[(phone_digest, today)] = used
 
     def _erase_others(self, user_id: UserId, limit: int) -> dict[str, int]:
         tables = self._tables
@@ -69,11 +85,11 @@ class MemoryErasure(Repository, Erasure):
         self._tables.payment_entries.update({key: (event, None) for key, event in entries})
         return len(entries)
 
-    def _forget_whose(self, user_id: UserId, phone_digest: str, limit: int) -> int:
+    def _forget_whose(self, user_id: UserId, phone_digests: Collection[str], limit: int) -> int:
         events = [
             event
             for event in self._tables.audit_events.values()
-            if event.user_id == user_id or event.phone_digest == phone_digest
+            if event.user_id == user_id or event.phone_digest in phone_digests
         ][:limit]
         for event in events:
             self._tables.audit_events[event.id] = event._replace(

@@ -31,7 +31,7 @@ class MemoryLedger(Ledger):
                 row.queued.created_at,
                 row.state,
                 row.failure,
-                row.finished_at if row.failure else None,
+                row.refunded_at,
             )
             for row in rows
             if row.queued.user_id == user_id and row.queued.charged_on >= first

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC
 from typing import cast
+from uuid import UUID
 
 from adapters.memory.billing import subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
@@ -11,9 +12,11 @@ from application.ports.reader import (
     ChatroomSummary,
     Conversation,
     Entry,
+    MessageEntry,
     PlanStatus,
     Profile,
     Reader,
+    ReplyEntry,
     RoomPage,
     SessionSummary,
     Turn,
@@ -102,7 +105,7 @@ class MemoryReader(Reader):
         room = tables.chatrooms.get(chatroom_id)
         if room is None or room.user_id != user_id:
             return None
-        messages = [message for message in self._messages(chatroom_id) if before is None or message.id < before]
+        messages = self._messages(chatroom_id, before=before)
         page = messages[-turns:]
         return Conversation(
             room.id,
@@ -110,54 +113,90 @@ class MemoryReader(Reader):
             room.system_prompt,
             room.created_at,
             room.updated_at,
-            [_turn(message, self._replies(message.id)[-1]) for message in page],
+            [self._shown(message) for message in page],
             page[0].id if len(messages) > turns else None,
         )
 
-    def turns_from(
-        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
-    ) -> Sequence[Turn] | None:
-        room = self._database.tables.chatrooms.get(chatroom_id)
+    def entries_after(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, limit: int
+    ) -> Sequence[MessageEntry | ReplyEntry] | None:
+        tables = self._database.tables
+        room = tables.chatrooms.get(chatroom_id)
         if room is None or room.user_id != user_id:
             return None
-        first = self._message_id_of(entry_id)
-        page = [message for message in self._messages(chatroom_id) if message.id >= first][:turns]
-        return [_turn(message, self._replies(message.id)[-1]) for message in page]
+        entries: dict[UUID, MessageEntry | ReplyEntry] = {}
+        for message in self._messages(chatroom_id):
+            entries[message.id] = MessageEntry(message.id, message.content, message.created_at)
+            for row in tables.replies_to(message.id):
+                entries[row.queued.id] = _reply_entry(row)
+        earlier = [entry_id] if entry_id in entries else [found for found in entries if found < entry_id]
+        after = max((tables.sequences[found] for found in earlier), default=0)
+        in_order = sorted((tables.sequences[found], entry) for found, entry in entries.items())
+        return [entry for sequence, entry in in_order if sequence > after][:limit]
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
         message = self._database.tables.messages.get(self._message_id_of(entry_id))
         if message is None or message.user_id != user_id:
             return None
-        replies = self._replies(message.id)
+        replies = self._database.tables.replies_to(message.id)
         shown = next((row for row in replies if row.queued.id == entry_id), replies[-1])
-        return Entry(message.chatroom_id, _turn(message, shown), [row.queued.id for row in replies])
+        return Entry(message.chatroom_id, _turn(message, shown, replies[-1]), [row.queued.id for row in replies])
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
-        earlier = [message for message in self._messages(chatroom_id) if message.id < before]
-        answered = [(message, self._answer(message.id)) for message in reversed(earlier)]
-        return [Exchange(message.content, answer) for message, answer in answered if answer is not None][:turns]
+        turns_before = [
+            (m, _shown(self._database.tables.replies_to(m.id))) for m in self._messages(chatroom_id, before)
+        ]
+        answered = [Exchange(m.content, row.content or "") for m, row in turns_before if row.answers]
+        return answered[::-1][:turns]
 
-    def _answer(self, message_id: MessageId) -> str | None:
-        """What the model has said to a message: its newest reply that is done, or else what was stopped and kept."""
-        replies = self._replies(message_id)[::-1]
-        done = [row.content or "" for row in replies if row.state is ReplyState.DONE]
-        stopped = [row.content for row in replies if row.state is ReplyState.CANCELLED and row.content]
-        return next(iter(done + stopped), None)
+    def _shown(self, message: Message) -> Turn:
+        replies = self._database.tables.replies_to(message.id)
+        return _turn(message, _shown(replies), replies[-1])
 
     def _message_id_of(self, entry_id: MessageId | ReplyId) -> MessageId:
         reply = self._database.tables.replies.get(cast("ReplyId", entry_id))
         return reply.queued.message_id if reply else cast("MessageId", entry_id)
 
-    def _messages(self, chatroom_id: ChatroomId) -> list[Message]:
-        messages = self._database.tables.messages.values()
-        return sorted((one for one in messages if one.chatroom_id == chatroom_id), key=lambda one: one.id)
+    def _messages(self, chatroom_id: ChatroomId, before: MessageId | ReplyId | None = None) -> list[Message]:
+        """Oldest first. ``before``: a reply stands with its message, which is one of them then."""
+        tables = self._database.tables
+        messages = [one for one in tables.messages.values() if one.chatroom_id == chatroom_id]
+        messages.sort(key=lambda one: tables.sequences[one.id])
+        ids = [one.id for one in messages]
+        if before in ids:
+            return messages[: ids.index(cast("MessageId", before))]
+        reply = tables.replies.get(cast("ReplyId", before))
+        if reply is not None and reply.queued.message_id in ids:
+            return messages[: ids.index(reply.queued.message_id) + 1]
+        return messages
 
-    def _replies(self, message_id: MessageId) -> list[ReplyRow]:
-        rows = self._database.tables.replies.values()
-        return sorted((row for row in rows if row.queued.message_id == message_id), key=lambda row: row.queued.id)
+
+def _shown(replies: Sequence[ReplyRow]) -> ReplyRow:
+    """The one of a message's replies that stands in the conversation."""
+    done = [row for row in replies if row.state is ReplyState.DONE]
+    answers = [row for row in replies if row.answers]
+    return (done or answers or replies)[-1]
 
 
-def _turn(message: Message, reply: ReplyRow) -> Turn:
+def _reply_entry(reply: ReplyRow) -> ReplyEntry:
+    return ReplyEntry(
+        message_id=reply.queued.message_id,
+        reply_id=reply.queued.id,
+        reply_state=reply.state,
+        generation=reply.generation,
+        reply_content=reply.content,
+        reply_created_at=reply.queued.created_at,
+        finished_at=reply.finished_at,
+        model=reply.model,
+        failure=reply.failure,
+        truncated=reply.truncated,
+        input_tokens=reply.input_tokens,
+        output_tokens=reply.output_tokens,
+    )
+
+
+def _turn(message: Message, reply: ReplyRow, latest: ReplyRow) -> Turn:
+    newer = None if latest is reply else latest
     return Turn(
         message_id=message.id,
         content=message.content,
@@ -173,4 +212,7 @@ def _turn(message: Message, reply: ReplyRow) -> Turn:
         truncated=reply.truncated,
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
+        latest_id=newer.queued.id if newer else None,
+        latest_state=newer.state if newer else None,
+        latest_failure=newer.failure if newer else None,
     )

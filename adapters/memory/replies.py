@@ -10,6 +10,7 @@ from adapters.memory.tables import ReplyRow
 from adapters.memory.transaction import Repository, writes
 from application.ports.replies import Replies
 from domain.accounts import UserId
+from domain.chat import ChatroomId
 from domain.errors import BacklogFull, TooManyUnfinishedReplies
 from domain.replies import (
     Answer,
@@ -36,6 +37,7 @@ class MemoryReplies(Repository, Replies):
             available_at=self._now,
             deadline=self._now + reply.answer_within,
         )
+        self._tables.number(reply.id)
 
     def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
         unfinished = [row for row in self._tables.replies.values() if row.unfinished]
@@ -105,11 +107,11 @@ class MemoryReplies(Repository, Replies):
         return self._end(row, state=ReplyState.FAILED, failure=reason).charge
 
     @writes
-    def stop(self, claim: Claim, *, partial: str) -> Charge | None:
+    def stop(self, claim: Claim, *, partial: str, refund: bool) -> Charge | None:
         row = self._held(claim)
         if row is None:
             return None
-        return self._end(row, state=ReplyState.CANCELLED, content=partial or None).charge
+        return self._end(row, state=ReplyState.CANCELLED, content=partial or None, refund=refund).charge
 
     @writes
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
@@ -119,6 +121,13 @@ class MemoryReplies(Repository, Replies):
         if row.state is ReplyState.RUNNING:
             self._tables.replies[reply_id] = replace(row, stop_requested=True)
         return row.state
+
+    def not_begun_in(self, chatroom_id: ChatroomId) -> Sequence[Charge]:
+        return [
+            Charge(row.queued.user_id, row.queued.charged_on)
+            for row in self._tables.replies.values()
+            if row.queued.chatroom_id == chatroom_id and row.state is ReplyState.QUEUED
+        ]
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         rows = {reply_id: self._tables.replies.get(reply_id) for reply_id in reply_ids}
@@ -145,7 +154,7 @@ class MemoryReplies(Repository, Replies):
             and not any(
                 other.unfinished
                 and other.queued.chatroom_id == row.queued.chatroom_id
-                and other.queued.id < row.queued.id
+                and self._tables.sequences[other.queued.id] < self._tables.sequences[row.queued.id]
                 for other in self._tables.replies.values()
             )
         )
@@ -189,6 +198,9 @@ class MemoryReplies(Repository, Replies):
         """Leave RUNNING: whatever changes, the lease is over."""
         self._tables.replies[row.queued.id] = replace(row, lease_token=None, lease_until=None, **changes)  # type: ignore[arg-type]
 
-    def _end(self, row: ReplyRow, *, failure: FailureReason | None = None, **changes: object) -> EndedReply:
-        self._put(row, finished_at=self._now, failure=failure, **changes)
+    def _end(
+        self, row: ReplyRow, *, failure: FailureReason | None = None, refund: bool = True, **changes: object
+    ) -> EndedReply:
+        refunded_at = self._now if refund else None
+        self._put(row, finished_at=self._now, refunded_at=refunded_at, failure=failure, **changes)
         return EndedReply(row.queued.id, row.generation, failure, Charge(row.queued.user_id, row.queued.charged_on))

@@ -35,6 +35,7 @@ class ReplyRow:
     output_tokens: int | None = None
     failure: FailureReason | None = None
     finished_at: datetime | None = None
+    refunded_at: datetime | None = None
     stop_requested: bool = False
 
     @property
@@ -45,6 +46,11 @@ class ReplyRow:
     def may_have_stream(self, now: datetime) -> bool:
         """Whether something that was published of it may still be kept."""
         return self.finished_at is None or self.finished_at > now - STREAM_GONE_AFTER
+
+    @property
+    def answers(self) -> bool:
+        """Whether the model has said something that was kept."""
+        return self.state is ReplyState.DONE or (self.state is ReplyState.CANCELLED and bool(self.content))
 
     @property
     def due_at(self) -> datetime:
@@ -100,12 +106,24 @@ class Tables:
     refresh_tokens: dict[bytes, RefreshTokenRow] = field(default_factory=dict)
     audit_events: dict[UUID, AuditEvent] = field(default_factory=dict)
     idempotency_keys: dict[tuple[UserId, str], KeyRow] = field(default_factory=dict)
+    erased_usage: dict[tuple[str, date], int] = field(default_factory=dict)
     daily_refunds: dict[tuple[UserId, date], int] = field(default_factory=dict)
     customers: dict[UserId, CustomerRow] = field(default_factory=dict)
     checkouts: dict[UserId, KeptCheckout] = field(default_factory=dict)
     subscription_records: dict[UserId, Versioned] = field(default_factory=dict)
     payment_events: dict[str, EventRow] = field(default_factory=dict)
     payment_entries: dict[str, tuple[PaymentEvent, UserId | None]] = field(default_factory=dict)
+    # The places of messages and replies, in one order for all chatrooms.
+    sequences: dict[UUID, int] = field(default_factory=dict)
+
+    def number(self, entry_id: UUID) -> None:
+        """Give an entry the next place."""
+        self.sequences[entry_id] = next(reversed(self.sequences.values()), 0) + 1
+
+    def replies_to(self, message_id: MessageId) -> list[ReplyRow]:
+        """Oldest first."""
+        rows = (row for row in self.replies.values() if row.queued.message_id == message_id)
+        return sorted(rows, key=lambda row: self.sequences[row.queued.id])
 
     def copy(self) -> "Tables":
         """A snapshot that may be changed without changing this one."""

@@ -1,5 +1,6 @@
 """The daily use of the plans."""
 
+from collections.abc import Sequence
 from datetime import UTC
 
 from adapters.memory.billing import subscription_at
@@ -23,6 +24,21 @@ class MemoryUsage(Repository, Usage):
             raise DailyQuota(today, used, limit, plan).exhausted()
         self._tables.daily_usage[key] = used + 1
         return DailyQuota(today, used + 1, limit, plan)
+
+    @writes
+    def restore(self, user_id: UserId, *, phone_digests: Sequence[str]) -> None:
+        today = self._now.astimezone(UTC).date()
+        used = max((self._tables.erased_usage.get((digest, today), 0) for digest in phone_digests), default=0)
+        if used:
+            self._tables.daily_usage[(user_id, today)] = max(self._tables.daily_usage.get((user_id, today), 0), used)
+
+    @writes
+    def purge_erased(self, *, limit: int) -> int:
+        today = self._now.astimezone(UTC).date()
+        old = [key for key in self._tables.erased_usage if key[1] < today][:limit]
+        for key in old:
+            del self._tables.erased_usage[key]
+        return len(old)
 
     @writes
     def refund(self, charge: Charge) -> None:

@@ -36,12 +36,23 @@ class MemoryUsers(Repository, Users):
     def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
         self._tables.users[user_id] = replace(self._tables.users[user_id], name=name, email=email)
 
+    @writes
+    def purge_unproven_before(self, moment: datetime, *, limit: int) -> int:
+        unproven = [user for user in self._tables.users.values() if user.verified_at is None]
+        old = sorted((user.created_at, user.id) for user in unproven if user.created_at < moment)[:limit]
+        for _, user_id in old:
+            del self._tables.users[user_id]
+        return len(old)
+
 
 class MemorySessions(Repository, Sessions):
     @writes
     def add(self, session: Session) -> None:
         self._tables.sessions[session.id] = session
         self._tables.last_used[session.id] = session.started_at
+
+    def has(self, session_id: SessionId) -> bool:
+        return session_id in self._tables.sessions or session_id in self._tables.ended_sessions
 
     @writes
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:

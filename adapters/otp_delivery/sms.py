@@ -23,7 +23,12 @@ SENT = range(200, 300)
 # Errors raised before the request was sent.
 NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
-TEXTS = {
+# Only these say for certain that nothing was sent: a proxy answers 504 for a sender that has passed the message on.
+REFUSED = range(400, 500)
+UNCERTAIN = {408}
+# What a text message says, by purpose; ``{code}`` and ``{host}`` stand for the code and the service's host.
+Texts = Mapping[Purpose, str]
+TEXTS: Texts = {
     Purpose.LOGIN: "{code} is your code for logging in. Do not tell it to anybody.",
     Purpose.PASSWORD_RESET: "{code} is your code for setting a new password. Do not tell it to anybody.",
 }
@@ -54,7 +59,7 @@ class _Post:
         finally:
             self._slots.release()
         if status not in SENT:
-            raise self._failed(f"status {status}", surely=True)
+            raise self._failed(f"status {status}", surely=status in REFUSED and status not in UNCERTAIN)
 
     def _failed(self, reason: str, *, surely: bool) -> NotDelivered:
         log.error("sms_not_sent", provider=self._provider, reason=reason, surely=surely)
@@ -68,15 +73,24 @@ class TwilioOtpDelivery(OtpDelivery):
     """
 
     def __init__(
-        self, *, account_sid: str, auth_token: str, sender: str, base_url: str, timeout: float = TIMEOUT_SECONDS
+        self,
+        *,
+        account_sid: str,
+        auth_token: str,
+        sender: str,
+        base_url: str,
+        texts: Texts = TEXTS,
+        host: str = "",
+        timeout: float = TIMEOUT_SECONDS,
     ) -> None:
+        self._texts, self._host = texts, host
         self._url = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Messages.json"
         self._auth = (account_sid, auth_token)
         self._from = {"MessagingServiceSid" if sender.startswith("MG") else "From": sender}
         self._post = _Post("twilio", timeout=timeout)
 
     def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        text = TEXTS[purpose].format(code=code)
+        text = _text(self._texts[purpose], code, self._host)
         self._post(self._url, data={"To": phone.e164, "Body": text, **self._from}, auth=self._auth)
         return None
 
@@ -88,7 +102,16 @@ class WebhookOtpDelivery(OtpDelivery):
     ``X-Signature: sha256=<hex of HMAC-SHA-256(secret, timestamp + "." + body)>``. Any 2xx status means accepted.
     """
 
-    def __init__(self, *, url: str, secret: bytes, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        secret: bytes,
+        texts: Texts = TEXTS,
+        host: str = "",
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._texts, self._host = texts, host
         self._url = url
         self._secret = secret
         self._post = _Post("webhook", timeout=timeout)
@@ -100,7 +123,7 @@ class WebhookOtpDelivery(OtpDelivery):
                 "mobileNumber": phone.e164,
                 "code": code,
                 "purpose": purpose.value,
-                "text": TEXTS[purpose].format(code=code),
+                "text": _text(self._texts[purpose], code, self._host),
             }
         )
         self._post(self._url, content=body, headers=self._headers(body))
@@ -114,3 +137,8 @@ class WebhookOtpDelivery(OtpDelivery):
             "X-Timestamp": timestamp,
             "X-Signature": f"sha256={signature}",
         }
+
+
+def _text(template: str, code: str, host: str) -> str:
+    """Not by ``str.format``: an operator's text may hold other braces."""
+    return template.replace("{code}", code).replace("{host}", host)

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from application.ports.otp_budget import OtpBudget
 from domain.accounts import PhoneNumber
 from domain.errors import DependencyDown, OtpSendsExhausted
+from domain.networks import networks_of
 from domain.one_time_password import SendCaps
 
 SECONDS_PER_DAY = 86_400
@@ -58,8 +59,8 @@ class RedisOtpBudget(OtpBudget):
         self._take = redis.register_script(TAKE)
         self._give_back = redis.register_script(GIVE_BACK)
 
-    def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        counters = _counters(phone, address, caps)
+    def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps, *, known: bool = False) -> None:
+        counters = _counters(phone, address, caps, known=known)
         if not counters:
             return
         try:
@@ -79,8 +80,8 @@ class RedisOtpBudget(OtpBudget):
             log.warning("otp_cap_reached", cap=counter.name, sent_a_day=counter.cap)
         raise OtpSendsExhausted(retry_after=max(seconds, 1))
 
-    def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        counters = _counters(phone, address, caps)
+    def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps, *, known: bool = False) -> None:
+        counters = _counters(phone, address, caps, known=known)
         if not counters:
             return
         try:
@@ -95,12 +96,15 @@ class RedisOtpBudget(OtpBudget):
         return hmac.new(self._key, f"{counter.name}\x00{counter.subject}".encode(), hashlib.sha256).hexdigest()
 
 
-def _counters(phone: PhoneNumber, address: str | None, caps: SendCaps) -> list[Counter]:
+def _counters(phone: PhoneNumber, address: str | None, caps: SendCaps, *, known: bool) -> list[Counter]:
     """The counters of a send. The total comes last, so that it alarms the operator only if no narrower cap refuses."""
+    pair = f"{phone.e164} {address}"
+    networks = networks_of(address) if address is not None and caps.per_address is not None else ()
     capped = [
-        ("number", phone.e164, caps.per_number),
+        ("known", pair, caps.per_number) if known else ("number", phone.e164, caps.per_number),
+        ("number_and_address", pair, None if known else caps.per_number_and_address),
         ("prefix", phone.e164[:-BLOCK_DIGITS], caps.per_prefix),
-        ("address", address, caps.per_address),
+        *(("address", network.subject, (caps.per_address or 0) * network.times) for network in networks),
         ("total", "", caps.total),
     ]
-    return [Counter(name, subject, cap) for name, subject, cap in capped if cap is not None and subject is not None]
+    return [Counter(name, subject, cap) for name, subject, cap in capped if cap is not None]

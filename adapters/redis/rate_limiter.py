@@ -59,6 +59,15 @@ class RedisRateLimiter(RateLimiter):
             for hit, window in zip(hits, windows, strict=True)
         ]
 
+    def give_back(self, hits: Sequence[Hit]) -> None:
+        now = time.time()
+        for hit in hits:
+            window = self._window(hit, now)
+            try:
+                self._storage.incr(window.key, window.seconds, -1)
+            except RedisError:
+                self._here.decr(window.key)
+
     def _window(self, hit: Hit, now: float) -> _Window:
         seconds = int(hit.limit.per.total_seconds())
         number = int(now // seconds)

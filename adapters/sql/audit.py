@@ -30,6 +30,12 @@ ORDER BY id DESC LIMIT %(limit)s
 """
 
 
+HAS_LOGGED_IN_FROM = """
+SELECT EXISTS (SELECT 1 FROM audit_events WHERE user_id = %(user_id)s AND what = 'logged_in' AND address = %(address)s
+               AND at >= %(since)s)
+"""
+
+
 class SqlAuditTrail(AuditTrail):
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -48,6 +54,11 @@ class SqlAuditTrail(AuditTrail):
                 "device": event.origin.device,
             },
         )
+
+    def has_logged_in_from(self, user_id: UserId, address: str, *, since: datetime) -> bool:
+        self._cursor.execute(HAS_LOGGED_IN_FROM, {"user_id": user_id, "address": address, "since": since})
+        row = self._cursor.fetchone()
+        return bool(row and row[0])
 
     def purge_before(self, moment: datetime, *, limit: int) -> int:
         self._cursor.execute(PURGE_BEFORE, {"before": moment, "limit": limit})

@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from adapters.sql.database import BoundedCursor, PreparedStatement
 from adapters.sql.removal import DETACH, REMOVED_ROOMS, delete_contents, delete_unfinished
 from application.ports.chatrooms import Chatrooms, Purged
-from application.ports.messages import Messages
+from application.ports.messages import AnsweredMessage, Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
@@ -52,7 +52,10 @@ JOIN chatrooms c ON c.id = m.chatroom_id AND c.user_id = %(user_id)s
 WHERE m.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
 FOR KEY SHARE OF c FOR UPDATE OF m
 """
-NEWEST_REPLY = "SELECT id, state FROM replies WHERE message_id = %(message_id)s ORDER BY id DESC LIMIT 1"
+NEWEST_REPLY = """
+SELECT id, state, bool_or(state = 'done' OR (state = 'cancelled' AND content IS NOT NULL)) OVER () AS answered
+FROM replies WHERE message_id = %(message_id)s ORDER BY sequence DESC LIMIT 1
+"""
 
 
 class SqlChatrooms(Chatrooms):
@@ -143,7 +146,7 @@ class SqlMessages(Messages):
         if row[0] >= limit:
             raise TooManyMessages(limit)
 
-    def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[Message, ReplyId, ReplyState] | None:
+    def of(self, user_id: UserId, entry_id: MessageId | ReplyId) -> AnsweredMessage | None:
         self._cursor.execute(LOCK_MESSAGE_OF, {"user_id": user_id, "entry_id": entry_id})
         row = self._cursor.fetchone()
         if row is None:
@@ -153,4 +156,6 @@ class SqlMessages(Messages):
         self._cursor.execute(NEWEST_REPLY, {"message_id": message_id})
         newest = self._cursor.fetchone()
         assert newest is not None  # noqa: S101 - a message is never without a reply
-        return Message(message_id, chatroom_id, user_id, content, created_at), newest[0], ReplyState(newest[1])
+        reply_id, state, answered = newest
+        message = Message(message_id, chatroom_id, user_id, content, created_at)
+        return AnsweredMessage(message, reply_id, ReplyState(state), answered)

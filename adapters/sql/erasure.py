@@ -4,8 +4,11 @@ ERASURES names every table with data of users, children before their parents; a 
 (tests/contract/test_erasure.py).
 """
 
+from collections.abc import Collection
+
 from adapters.sql.database import BoundedCursor
 from adapters.sql.removal import DETACH, delete_contents, delete_unfinished
+from adapters.sql.usage import TODAY
 from application.ports.erasure import Erased, Erasure
 from domain.accounts import UserId
 from domain.replies import ReplyId
@@ -14,6 +17,13 @@ from domain.retention import ROWS_PER_BATCH
 # Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
 LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
+
+# The number begins the rest of the day with what it has used, if it signs up again.
+KEEP_USE_OF_TODAY = f"""
+INSERT INTO erased_usage (phone_digest, day, used)
+SELECT %(phone_digest)s, day, used FROM daily_usage WHERE user_id = %(user_id)s AND day = {TODAY} AND used > 0
+ON CONFLICT (phone_digest, day) DO UPDATE SET used = GREATEST(erased_usage.used, EXCLUDED.used)
+"""  # noqa: S608 - parts of statements, no values
 
 # A statement for each table, before that of what it refers to, since rows that a cascade deletes are not counted. Those
 # of chatrooms, messages and replies are in adapters/sql/removal.py, and come after these.
@@ -49,7 +59,7 @@ ERASURES = {
     "audit_events": """
         UPDATE audit_events SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL
         WHERE id = ANY(ARRAY(
-            SELECT id FROM audit_events WHERE user_id = %(user_id)s OR phone_digest = %(phone_digest)s
+            SELECT id FROM audit_events WHERE user_id = %(user_id)s OR phone_digest = ANY(%(phone_digests)s)
             LIMIT %(limit)s))
     """,
 }
@@ -61,12 +71,20 @@ class SqlErasure(Erasure):
         self._cursor = cursor
 
     def erase(
-        self, user_id: UserId, *, phone_digest: str, limit: int = ROWS_PER_BATCH, leave_messages: bool = False
+        self,
+        user_id: UserId,
+        *,
+        phone_digest: str,
+        older_digests: Collection[str] = (),
+        limit: int = ROWS_PER_BATCH,
+        leave_messages: bool = False,
     ) -> Erased:
-        values = {"user_id": user_id, "phone_digest": phone_digest, "limit": limit}
+        digests = [phone_digest, *older_digests]
+        values = {"user_id": user_id, "phone_digest": phone_digest, "phone_digests": digests, "limit": limit}
         self._cursor.execute(LOCK_CHATROOMS, values)
         rooms = [row[0] for row in self._cursor.fetchall()]
         unfinished: list[ReplyId] = delete_unfinished(self._cursor, rooms)
+        self._cursor.execute(KEEP_USE_OF_TODAY, values)
         rows: dict[str, int] = {}
         for table, statement in ERASURES.items():
             self._cursor.execute(statement, values)

@@ -1,5 +1,6 @@
 """Migrates a database, one process at a time."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ SCRIPTS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[2] / "migratio
 
 # An arbitrary number of our own: the process that holds this advisory lock migrates, the others wait for it.
 LOCK = 7_364_202_601
+LOOK_AGAIN_AFTER_SECONDS = 0.2
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -74,8 +76,9 @@ def _connected(engine: Engine) -> Connection:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    # Held until the connection closes. Waiting for another process's migration may take as long as it takes.
-    connection.exec_driver_sql("SET lock_timeout = 0")
-    connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
-    connection.exec_driver_sql("SET lock_timeout = 5000")
+    # Held until the connection closes. Waiting for another process's migration may take as long as it takes; it holds
+    # no snapshot meanwhile, since building an index concurrently would wait for that.
+    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():
+        connection.commit()
+        time.sleep(LOOK_AGAIN_AFTER_SECONDS)
     connection.commit()

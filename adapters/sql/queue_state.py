@@ -32,7 +32,7 @@ SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 
        (SELECT EXTRACT(EPOCH FROM now() - min(received_at))::float8 FROM payment_events WHERE state = 'pending')
 FROM unfinished
 """
-# Through the primary key: ids (UUIDv7) begin with the time at which they were made, and no index has the time of the end.
+# Through the primary key: ids (UUIDv7) begin with the time they were made at, and no index has the time of the end.
 ENDED = """
 SELECT state, failure, count(*) FROM replies
 WHERE id >= %(oldest)s AND finished_at > now() - %(within)s AND state IN ('done', 'failed', 'cancelled')

@@ -14,9 +14,11 @@ from application.ports.reader import (
     ChatroomSummary,
     Conversation,
     Entry,
+    MessageEntry,
     PlanStatus,
     Profile,
     Reader,
+    ReplyEntry,
     RoomPage,
     SessionSummary,
     Turn,
@@ -70,60 +72,94 @@ ORDER BY id DESC LIMIT %(limit)s
 TURN_COLUMNS = """t.id AS message_id, t.content, t.created_at AS sent_at,
        r.id AS reply_id, r.state AS reply_state, r.run AS generation, r.content AS reply_content,
        r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
-       r.input_tokens, r.output_tokens"""
-NEWEST_REPLY = "(SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY replies.id DESC LIMIT 1) r"
+       r.input_tokens, r.output_tokens, latest.id AS latest_id, latest.state AS latest_state,
+       latest.failure AS latest_failure"""
+STOPPED_WITH_TEXT = "(state = 'cancelled' AND content IS NOT NULL)"
+SHOWN_REPLY = f"""(
+    SELECT * FROM replies WHERE replies.message_id = t.id
+    ORDER BY (state = 'done') DESC, {STOPPED_WITH_TEXT} DESC, sequence DESC LIMIT 1
+) r"""  # noqa: S608 - parts of statements, no values
+LATEST_REPLY = """(
+    SELECT id, state, failure FROM replies WHERE replies.message_id = t.id AND replies.sequence > r.sequence
+    ORDER BY replies.sequence DESC LIMIT 1
+) latest"""
+# Of a reply, that of its message, and what stands with it.
+BEFORE = """COALESCE(
+    (SELECT sequence FROM messages WHERE id = %(before)s AND chatroom_id = %(chatroom_id)s),
+    (SELECT m.sequence + 1 FROM replies r JOIN messages m ON m.id = r.message_id
+     WHERE r.id = %(before)s AND m.chatroom_id = %(chatroom_id)s),
+    9223372036854775807)"""
+AFTER = """COALESCE(
+    (SELECT sequence FROM messages WHERE id = %(entry_id)s AND chatroom_id = %(chatroom_id)s),
+    (SELECT sequence FROM replies WHERE id = %(entry_id)s AND chatroom_id = %(chatroom_id)s),
+    GREATEST((SELECT max(sequence) FROM messages WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s),
+             (SELECT max(sequence) FROM replies WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s)),
+    0)"""
 # The chatroom's columns come with every turn. This saves a round trip, and a chatroom without turns still has a row.
 CONVERSATION = f"""
 SELECT c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
 FROM chatrooms c
 LEFT JOIN LATERAL (
-    SELECT m.id, m.content, m.created_at FROM messages m
-    WHERE m.chatroom_id = c.id AND m.id < COALESCE(%(before)s::uuid, {AFTER_ALL})
-    ORDER BY m.id DESC LIMIT %(limit)s
+    SELECT m.id, m.content, m.created_at, m.sequence FROM messages m
+    WHERE m.chatroom_id = c.id AND m.sequence < {BEFORE}
+    ORDER BY m.sequence DESC LIMIT %(limit)s
 ) t ON true
-LEFT JOIN LATERAL {NEWEST_REPLY} ON true
+LEFT JOIN LATERAL {SHOWN_REPLY} ON true
+LEFT JOIN LATERAL {LATEST_REPLY} ON true
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
-ORDER BY t.id DESC
+ORDER BY t.sequence DESC
 """  # noqa: S608 - columns, no values
-TURNS_FROM = f"""
-SELECT {TURN_COLUMNS}
+# Of either table as many as are asked for, each through its index, and then the first of both.
+ENTRIES_AFTER = f"""
+SELECT e.message_id, e.content, e.sent_at, e.reply_id, e.reply_state, e.generation, e.reply_content,
+       e.reply_created_at, e.finished_at, e.model, e.failure, e.truncated, e.input_tokens, e.output_tokens
 FROM chatrooms c
 LEFT JOIN LATERAL (
-    SELECT m.id, m.content, m.created_at FROM messages m
-    WHERE m.chatroom_id = c.id
-      AND m.id >= COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
-    ORDER BY m.id LIMIT %(limit)s
-) t ON true
-LEFT JOIN LATERAL {NEWEST_REPLY} ON true
+    (SELECT m.sequence, m.id AS message_id, m.content, m.created_at AS sent_at, NULL::uuid AS reply_id,
+            NULL AS reply_state, NULL::integer AS generation, NULL AS reply_content,
+            NULL::timestamptz AS reply_created_at, NULL::timestamptz AS finished_at, NULL AS model, NULL AS failure,
+            NULL::boolean AS truncated, NULL::bigint AS input_tokens, NULL::bigint AS output_tokens
+     FROM messages m WHERE m.chatroom_id = c.id AND m.sequence > {AFTER}
+     ORDER BY m.sequence LIMIT %(limit)s)
+    UNION ALL
+    (SELECT r.sequence, r.message_id, NULL, NULL, r.id, r.state, r.run, r.content, r.created_at, r.finished_at, r.model,
+            r.failure, r.truncated, r.input_tokens, r.output_tokens
+     FROM replies r WHERE r.chatroom_id = c.id AND r.sequence > {AFTER}
+     ORDER BY r.sequence LIMIT %(limit)s)
+    ORDER BY sequence LIMIT %(limit)s
+) e ON true
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
-ORDER BY t.id
-"""  # noqa: S608 - columns, no values
+ORDER BY e.sequence
+"""  # noqa: S608 - parts of statements, no values
 # With the id of a reply, that reply; with the id of a message, its newest reply.
 ENTRY = f"""
-SELECT t.chatroom_id, ARRAY(SELECT id FROM replies WHERE message_id = t.id ORDER BY id) AS replies, {TURN_COLUMNS}
+SELECT t.chatroom_id, ARRAY(SELECT id FROM replies WHERE message_id = t.id ORDER BY sequence) AS replies,
+       {TURN_COLUMNS}
 FROM messages t
 JOIN chatrooms c ON c.id = t.chatroom_id AND c.user_id = %(user_id)s
 JOIN LATERAL (
-    SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY (replies.id = %(entry_id)s) DESC, replies.id DESC
-    LIMIT 1
+    SELECT * FROM replies WHERE replies.message_id = t.id
+    ORDER BY (replies.id = %(entry_id)s) DESC, replies.sequence DESC LIMIT 1
 ) r ON true
+LEFT JOIN LATERAL {LATEST_REPLY} ON true
 WHERE t.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
 """  # noqa: S608 - columns, no values
-HISTORY = """
+HISTORY = f"""
 SELECT m.content AS prompt, r.content AS answer FROM messages m
 JOIN LATERAL (
     SELECT content FROM replies
-    WHERE replies.message_id = m.id AND (state = 'done' OR (state = 'cancelled' AND content <> ''))
-    ORDER BY (state = 'done') DESC, replies.id DESC LIMIT 1
+    WHERE replies.message_id = m.id AND (state = 'done' OR {STOPPED_WITH_TEXT})
+    ORDER BY (state = 'done') DESC, replies.sequence DESC LIMIT 1
 ) r ON true
-WHERE m.chatroom_id = %(chatroom_id)s AND m.id < %(before)s
-ORDER BY m.id DESC LIMIT %(limit)s
-"""
+WHERE m.chatroom_id = %(chatroom_id)s AND m.sequence < {BEFORE}
+ORDER BY m.sequence DESC LIMIT %(limit)s
+"""  # noqa: S608 - parts of statements, no values
 
 # Looking a value up here costs a fifth of a call of the enumeration.
 STATES = {state.value: state for state in ReplyState}
 FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value: reason for reason in FailureReason}}
 REPLY_STATE, FAILURE = Turn._fields.index("reply_state"), Turn._fields.index("failure")
+LATEST_STATE, LATEST_FAILURE = Turn._fields.index("latest_state"), Turn._fields.index("latest_failure")
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
@@ -201,16 +237,16 @@ class SqlReader(Reader):
         page.reverse()
         return Conversation(chatroom_id, name, system_prompt, created_at, updated_at, page, next_before)
 
-    def turns_from(
-        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
-    ) -> Sequence[Turn] | None:
+    def entries_after(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, limit: int
+    ) -> Sequence[MessageEntry | ReplyEntry] | None:
         with self._database.read() as cursor:
             cursor.execute(
-                TURNS_FROM,
-                {"user_id": user_id, "chatroom_id": chatroom_id, "entry_id": entry_id, "limit": turns},
+                ENTRIES_AFTER,
+                {"user_id": user_id, "chatroom_id": chatroom_id, "entry_id": entry_id, "limit": limit},
             )
             rows = cursor.fetchall()
-        return [_turn([*row]) for row in rows if row[0] is not None] if rows else None
+        return [_entry(row) for row in rows if row[0] is not None] if rows else None
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
         row = self._one(ENTRY, {"user_id": user_id, "entry_id": entry_id})
@@ -244,4 +280,14 @@ def _turn(columns: list[Any]) -> Turn:
     """The turn of TURN_COLUMNS."""
     columns[REPLY_STATE] = STATES[columns[REPLY_STATE]]
     columns[FAILURE] = FAILURES[columns[FAILURE]]
+    columns[LATEST_STATE] = STATES.get(columns[LATEST_STATE])
+    columns[LATEST_FAILURE] = FAILURES[columns[LATEST_FAILURE]]
     return Turn._make(columns)
+
+
+def _entry(columns: Sequence[Any]) -> MessageEntry | ReplyEntry:
+    message_id, content, sent_at, reply_id, state, *others = columns
+    if reply_id is None:
+        return MessageEntry(message_id, content, sent_at)
+    entry = ReplyEntry(message_id, reply_id, STATES[state], *others)
+    return entry._replace(failure=FAILURES[entry.failure])

@@ -23,7 +23,7 @@ REMOVED_ROOMS = "SELECT id FROM chatrooms WHERE user_id IS NULL ORDER BY id LIMI
 # Newest first: those are the ones whose replies may still have a stream.
 NEWEST_MESSAGES = """
 SELECT newest.id FROM unnest(%(rooms)s::uuid[]) AS room (id) CROSS JOIN LATERAL (
-    SELECT messages.id FROM messages WHERE messages.chatroom_id = room.id ORDER BY messages.id DESC LIMIT %(limit)s
+    SELECT id FROM messages WHERE chatroom_id = room.id ORDER BY sequence DESC LIMIT %(limit)s
 ) AS newest LIMIT %(limit)s
 """
 # There is no bound on how often a message is asked again, so the replies have their own.

@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from application.ports.replies import Replies
 from domain.accounts import UserId
+from domain.chat import ChatroomId
 from domain.errors import BacklogFull, TooManyUnfinishedReplies
 from domain.replies import (
     Answer,
@@ -54,7 +55,8 @@ WITH busy AS MATERIALIZED (
       AND r.deadline > now() AND r.attempt < %(max_attempts)s AND r.stop_requested_at IS NULL
       AND NOT EXISTS (
           SELECT 1 FROM replies earlier
-          WHERE earlier.chatroom_id = r.chatroom_id AND earlier.id < r.id AND earlier.state IN ('queued', 'running'))
+          WHERE earlier.chatroom_id = r.chatroom_id AND earlier.sequence < r.sequence
+            AND earlier.state IN ('queued', 'running'))
       AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.user_id = r.user_id AND busy.running >= %(user_concurrency)s)
     ORDER BY r.priority, COALESCE(r.lease_until, r.available_at)
     LIMIT %(window)s
@@ -105,7 +107,7 @@ RETURNING user_id, charged_on AS day
 STOP = """
 UPDATE replies
 SET state = 'cancelled', content = NULLIF(%(partial)s, ''), finished_at = now(),
-    refunded_at = CASE WHEN %(partial)s = '' THEN now() END, lease_token = NULL, lease_until = NULL
+    refunded_at = CASE WHEN %(refund)s THEN now() END, lease_token = NULL, lease_until = NULL
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 RETURNING user_id, charged_on AS day
 """
@@ -115,6 +117,13 @@ UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now()
 RETURNING id AS reply_id, run AS generation, failure, user_id, charged_on AS day
 """
 REQUEST_STOP = "UPDATE replies SET stop_requested_at = COALESCE(stop_requested_at, now()) WHERE id = %(id)s"
+# The running ones, too: a worker that ends one locks it, and then the daily use, which a refund locks before the
+# chatroom's removal comes to the replies.
+LOCK_UNFINISHED_IN = """
+SELECT state, user_id, charged_on AS day FROM replies
+WHERE chatroom_id = %(chatroom_id)s AND state IN ('queued', 'running')
+ORDER BY charged_on, id FOR UPDATE
+"""
 TO_BE_STOPPED = """
 SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
 WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
@@ -203,8 +212,8 @@ class SqlReplies(Replies):
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
         return self._charge() if self._guarded(FAIL, claim, failure=reason.value) else None
 
-    def stop(self, claim: Claim, *, partial: str) -> Charge | None:
-        return self._charge() if self._guarded(STOP, claim, partial=partial) else None
+    def stop(self, claim: Claim, *, partial: str, refund: bool) -> Charge | None:
+        return self._charge() if self._guarded(STOP, claim, partial=partial, refund=refund) else None
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         self._cursor.execute(LOCK_STATE, {"id": reply_id})
@@ -217,6 +226,10 @@ class SqlReplies(Replies):
         if state is ReplyState.RUNNING:
             self._cursor.execute(REQUEST_STOP, {"id": reply_id})
         return state
+
+    def not_begun_in(self, chatroom_id: ChatroomId) -> Sequence[Charge]:
+        self._cursor.execute(LOCK_UNFINISHED_IN, {"chatroom_id": chatroom_id})
+        return [Charge(*charge) for state, *charge in self._cursor.fetchall() if state == ReplyState.QUEUED]
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})

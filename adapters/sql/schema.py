@@ -11,5 +11,7 @@ REVISIONS = (
     "0004",
     "0005",
     "0006",
+    "0007",
+    "0008",
 )
 REVISION = REVISIONS[-1]

@@ -1,10 +1,13 @@
 """The tables. Migrations create them; a test compares the two."""
 
+from collections.abc import Callable
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Connection,
     Date,
     DateTime,
     ForeignKey,
@@ -16,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    event,
     text,
 )
 
@@ -38,6 +42,11 @@ def _owner() -> Column[object]:
     return Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
 
 
+def _sequence() -> Column[object]:
+    # The place of an entry in its chatroom. The database gives it: see NUMBER_ENTRIES.
+    return Column("sequence", BigInteger, nullable=False)
+
+
 users = Table(
     "users",
     metadata,
@@ -48,6 +57,8 @@ users = Table(
     Column("password_hash", Text),
     _moment("created_at"),
     _moment("verified_at", nullable=True),
+    # Which sign-ups were never verified.
+    Index("ix_users_unproven", "created_at", postgresql_where=text("verified_at IS NULL")),
 )
 
 sessions = Table(
@@ -123,6 +134,8 @@ chatrooms = Table(
     Column("system_prompt", Text),
     _moment("created_at"),
     _moment("updated_at"),
+    # How many entries it has had; the next one gets the next number.
+    Column("last_sequence", BigInteger, nullable=False, server_default=text("0")),
     # UUIDv7 ids sort by time of creation: this serves "newest first" and its keyset pages.
     Index(None, "user_id", "id"),
 )
@@ -135,7 +148,8 @@ messages = Table(
     Column("chatroom_id", Uuid, ForeignKey("chatrooms.id", ondelete="CASCADE"), nullable=False),
     Column("content", Text, nullable=False),
     _moment("created_at"),
-    Index(None, "chatroom_id", "id"),
+    _sequence(),
+    Index(None, "chatroom_id", "sequence", unique=True),
 )
 
 UNFINISHED = text("state IN ('queued', 'running')")
@@ -171,6 +185,7 @@ replies = Table(
     _moment("created_at"),
     _moment("started_at", nullable=True),
     _moment("finished_at", nullable=True),
+    _sequence(),
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state_known"),
     CheckConstraint(
         "(state = 'running') = (lease_token IS NOT NULL AND lease_until IS NOT NULL)",
@@ -179,10 +194,11 @@ replies = Table(
     CheckConstraint("state <> 'done' OR content IS NOT NULL", name="done_has_content"),
     CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="failed_says_why"),
     Index(None, "message_id", "id"),
+    Index(None, "chatroom_id", "sequence", unique=True),
     # Due replies, oldest first. A running reply is due when its lease expires, a queued one when it is available.
     Index("ix_replies_due", "priority", text("COALESCE(lease_until, available_at)"), postgresql_where=UNFINISHED),
     # Whether an earlier reply of the chatroom is unfinished.
-    Index("ix_replies_unfinished", "chatroom_id", "id", postgresql_where=UNFINISHED),
+    Index("ix_replies_unfinished", "chatroom_id", "sequence", postgresql_where=UNFINISHED),
     # How many replies of a user are unfinished, and how many of them are running.
     Index("ix_replies_unfinished_of_user", "user_id", "state", postgresql_where=UNFINISHED),
 )
@@ -195,6 +211,15 @@ daily_usage = Table(
     Column("used", Integer, nullable=False),
     Column("refunded", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("used >= 0", name="used_not_negative"),
+)
+
+# What a number used on the day that its account was erased, for the rest of that day.
+erased_usage = Table(
+    "erased_usage",
+    metadata,
+    Column("phone_digest", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("used", Integer, nullable=False),
 )
 
 idempotency_keys = Table(
@@ -213,6 +238,37 @@ idempotency_keys = Table(
     Index(None, "created_at"),
     Index(None, "message_id"),
 )
+
+# An entry gets its number under the lock of its chatroom's row, which is held until the commit: so numbers become
+# visible in their order, and a reader of one has missed none before it. A trigger, so that it holds for whatever
+# adds an entry, also for processes of the release before while this one is being rolled out.
+NUMBER_ENTRIES = """
+CREATE OR REPLACE FUNCTION number_entry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE chatrooms SET last_sequence = last_sequence + 1 WHERE id = NEW.chatroom_id
+    RETURNING last_sequence INTO NEW.sequence;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation;
+    END IF;
+    RETURN NEW;
+END $$
+"""
+NUMBER_ENTRIES_OF = {
+    table: f"CREATE TRIGGER number_entry BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION number_entry()"
+    for table in ("messages", "replies")
+}
+
+
+def _execute(statement: str) -> Callable[..., None]:
+    def on_create(_table: object, connection: Connection, **_: object) -> None:
+        connection.exec_driver_sql(statement)
+
+    return on_create
+
+
+event.listen(messages, "before_create", _execute(NUMBER_ENTRIES))
+for table in (messages, replies):
+    event.listen(table, "after_create", _execute(NUMBER_ENTRIES_OF[table.name]))
 
 # --- Billing ---
 

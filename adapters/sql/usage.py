@@ -1,5 +1,7 @@
 """The daily use of the plans in PostgreSQL."""
 
+from collections.abc import Sequence
+
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
@@ -25,6 +27,16 @@ SELECT today.day, COALESCE(u.used, 0) AS used
 FROM (SELECT {TODAY} AS day) AS today
 LEFT JOIN daily_usage u ON u.user_id = %(user_id)s AND u.day = today.day
 """  # noqa: S608 - parts of statements, no values
+RESTORE = f"""
+INSERT INTO daily_usage (user_id, day, used)
+SELECT %(user_id)s, day, MAX(used) FROM erased_usage
+WHERE phone_digest = ANY (%(phone_digests)s) AND day = {TODAY} GROUP BY day
+ON CONFLICT (user_id, day) DO UPDATE SET used = GREATEST(daily_usage.used, EXCLUDED.used)
+"""  # noqa: S608 - parts of statements, no values
+PURGE_ERASED = f"""
+DELETE FROM erased_usage WHERE (phone_digest, day) IN (
+    SELECT phone_digest, day FROM erased_usage WHERE day < {TODAY} LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""  # noqa: S608 - parts of statements, no values
 REFUND = """
 UPDATE daily_usage SET used = used - 1, refunded = refunded + 1
 WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
@@ -47,6 +59,13 @@ class SqlUsage(Usage):
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - a select from a constant row always has a row
         raise DailyQuota(day=row[0], used=row[1], limit=limit, plan=plan).exhausted()
+
+    def restore(self, user_id: UserId, *, phone_digests: Sequence[str]) -> None:
+        self._cursor.execute(RESTORE, {"user_id": user_id, "phone_digests": list(phone_digests)})
+
+    def purge_erased(self, *, limit: int) -> int:
+        self._cursor.execute(PURGE_ERASED, {"limit": limit})
+        return self._cursor.rowcount
 
     def refund(self, charge: Charge) -> None:
         self._cursor.execute(REFUND, {"user_id": charge.user_id, "day": charge.day})

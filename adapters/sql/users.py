@@ -23,6 +23,11 @@ USER_BY_ID = """
 SELECT id, phone, name, email, password_hash, created_at, verified_at
 FROM users WHERE id = %(id)s FOR UPDATE
 """
+PURGE_UNPROVEN = """
+DELETE FROM users WHERE id IN (
+    SELECT id FROM users WHERE verified_at IS NULL AND created_at < %(moment)s
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
 MARK_VERIFIED = "UPDATE users SET verified_at = %(at)s WHERE id = %(id)s"
 SET_PROFILE = "UPDATE users SET name = %(name)s, email = %(email)s WHERE id = %(id)s"
 SET_PASSWORD = "UPDATE users SET password_hash = %(password_hash)s WHERE id = %(id)s"  # noqa: S105
@@ -31,6 +36,7 @@ ADD_SESSION = """
 INSERT INTO sessions (id, user_id, method, started_at, expires_at, device, last_used_at)
 VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(device)s, %(started_at)s)
 """
+HAS_SESSION = "SELECT 1 FROM sessions WHERE id = %(id)s"
 # The foreign key deletes their refresh tokens with them.
 PURGE_SESSIONS = """
 DELETE FROM sessions WHERE id IN (
@@ -87,6 +93,10 @@ class SqlUsers(Users):
     def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
         self._cursor.execute(SET_PROFILE, {"id": user_id, "name": name, "email": email})
 
+    def purge_unproven_before(self, moment: datetime, *, limit: int) -> int:
+        self._cursor.execute(PURGE_UNPROVEN, {"moment": moment, "limit": limit})
+        return self._cursor.rowcount
+
     def _fetch_user(self) -> User | None:
         row = self._cursor.fetchone()
         if row is None:
@@ -108,7 +118,6 @@ class SqlSessions(Sessions):
         self._cursor = cursor
 
     def add(self, session: Session) -> None:
-        """Also deletes the user's sessions that ended a month ago."""
         self._cursor.execute(
             ADD_SESSION,
             {
@@ -120,6 +129,10 @@ class SqlSessions(Sessions):
                 "device": session.device,
             },
         )
+
+    def has(self, session_id: SessionId) -> bool:
+        self._cursor.execute(HAS_SESSION, {"id": session_id})
+        return self._cursor.fetchone() is not None
 
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
         self._cursor.execute(END_SESSIONS, {"user_id": user_id, "but": but})

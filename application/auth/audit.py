@@ -1,5 +1,6 @@
 """Records audit events."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +19,12 @@ class Recorder:
     clock: Clock
     new_id: NewId
     phone_digest: PhoneDigest
+    # By the secrets that were replaced and are still configured.
+    older_digests: Sequence[PhoneDigest] = ()
+
+    def digests(self, phone: PhoneNumber) -> Sequence[str]:
+        """The digests of a number by every key, the present one first."""
+        return [digest(phone) for digest in (self.phone_digest, *self.older_digests)]
 
     def record(
         self,

@@ -12,6 +12,7 @@ from application.ports.account_erasure_hook import AccountErasureHook
 from application.ports.audit import AuditEventType
 from application.ports.erasure import Erased
 from application.ports.export import Export, Record
+from application.ports.otp_store import OtpStore
 from application.ports.rate_limiter import Hit, Limit, RateLimiter
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
@@ -42,6 +43,7 @@ class EraseAccount:
     before_erasure: AccountErasureHook
     room_list_cache: RoomListCache
     publisher: ReplyPublisher
+    otp_store: OtpStore
     recorder: Recorder
     batch: int = ROWS_PER_BATCH
     max_batches: int = 10
@@ -67,9 +69,11 @@ class EraseAccount:
             user = work.users.get(user_id)
             if user is None:  # erased by a concurrent request
                 raise TokenInvalid
+            digest, *older = self.recorder.digests(user.phone)
             erased = work.erasure.erase(
                 user_id,
-                phone_digest=self.recorder.phone_digest(user.phone),
+                phone_digest=digest,
+                older_digests=older,
                 limit=self.batch,
                 leave_messages=leave_messages,
             )
@@ -78,6 +82,7 @@ class EraseAccount:
                 self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()
         self.room_list_cache.drop(user_id)
+        self.otp_store.void(user.phone)
         self.publisher.forget(erased.replies)
         return erased
 

@@ -1,10 +1,12 @@
 """Requesting one-time passwords, and logging in with them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
-from application.auth.admission import admit
+from application.auth.admission import admit, is_known
 from application.auth.audit import Recorder
 from application.auth.sessions import LoggedIn, StartSession
 from application.ports.audit import AuditEventType
@@ -15,9 +17,9 @@ from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.runtime import Clock, NewCode, NewId
 from application.ports.served_countries import IsServed
 from application.ports.unit_of_work import UnitOfWorkFactory
-from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber
-from domain.errors import DependencyDown, InvalidValue, OtpLocked, OtpSendsExhausted
-from domain.one_time_password import FixedCode, OtpPolicy, Purpose, SendCaps
+from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, SessionId
+from domain.errors import DependencyDown, InvalidValue, OtpInvalid, OtpLocked, OtpSendsExhausted
+from domain.one_time_password import FixedCode, OtpPolicy, Purpose, SendCaps, read_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class SentCode:
 
 @dataclass(frozen=True, slots=True)
 class SendCode:
-    """Sends a code within the daily caps. After a failure the previous code is valid again, without a cool-down."""
+    """Sends a code within the daily caps. What was surely not sent leaves neither a code nor a cool-down."""
 
     otp_store: OtpStore
     otp_budget: OtpBudget
@@ -39,24 +41,26 @@ class SendCode:
     policy: OtpPolicy
     caps: SendCaps
 
-    def __call__(self, phone: PhoneNumber, purpose: Purpose, code: str, *, address: str | None) -> str | None:
-        """Returns what the response may show.
+    def __call__(
+        self, phone: PhoneNumber, purpose: Purpose, code: str, *, origin: Origin, known: bool = False
+    ) -> str | None:
+        """Returns what the response may show. A code that may have been sent is valid, as one that was.
 
         Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or DependencyDown.
         """
-        self.otp_store.put(phone, purpose, code, self.policy)
+        self.otp_store.put(phone, purpose, code, self.policy, origin)
         try:
-            self.otp_budget.take(phone, address, self.caps)
+            self.otp_budget.take(phone, origin.address, self.caps, known=known)
         except (OtpSendsExhausted, DependencyDown):
-            self.otp_store.withdraw(phone, purpose)
+            self.otp_store.withdraw(phone, purpose, origin)
             raise
         try:
             return self.otp_delivery.deliver(phone, code, purpose)
         except NotDelivered as failure:
-            self.otp_store.withdraw(phone, purpose)
-            # A code that may have been sent may be billed, so it counts: a slow provider must not lift the caps.
+            # A code that may have been sent may be billed and used, so it counts: a slow provider must not lift caps.
             if failure.surely:
-                self.otp_budget.give_back(phone, address, self.caps)
+                self.otp_store.withdraw(phone, purpose, origin)
+                self.otp_budget.give_back(phone, origin.address, self.caps, known=known)
             raise DependencyDown("otp_delivery", retry_after=5) from None
 
 
@@ -68,6 +72,7 @@ class RequestCode:
     otp_store: OtpStore
     read_phone_number: ReadPhoneNumber
     is_served: IsServed
+    unit_of_work: UnitOfWorkFactory
     recorder: Recorder
     clock: Clock
     new_code: NewCode
@@ -77,23 +82,25 @@ class RequestCode:
     def __call__(self, *, mobile_number: str, purpose: Purpose, origin: Origin = UNKNOWN_ORIGIN) -> SentCode:
         """Returns when the code was handed to delivery.
 
-        Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or InvalidValue; DependencyDown when the store or the
-        delivery is down, and then nothing has changed.
+        Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or InvalidValue; DependencyDown when the database, the
+        store or the delivery is down. Without the database nothing is sent, since nobody could log in with it.
         """
         phone = self.read_phone_number(mobile_number)
         if not self.is_served(phone):
             raise InvalidValue("mobileNumber", "of a country that this service does not send codes to")
+        with self.unit_of_work() as work:
+            known = is_known(work, work.users.by_phone(phone), origin, at=self.clock())
         fixed = self._fixed_code(phone)
         if fixed is not None:
-            self.otp_store.put(phone, purpose, fixed, self.policy)
+            self.otp_store.put(phone, purpose, fixed, self.policy, origin)
             return SentCode(self.policy.lifetime, self.policy.resend_after, None)
-        shown = self._send(phone, purpose, origin)
+        shown = self._send(phone, purpose, origin, known=known)
         return SentCode(self.policy.lifetime, self.policy.resend_after, shown)
 
-    def _send(self, phone: PhoneNumber, purpose: Purpose, origin: Origin) -> str | None:
+    def _send(self, phone: PhoneNumber, purpose: Purpose, origin: Origin, *, known: bool) -> str | None:
         code = self.new_code(self.policy.digits)
         try:
-            shown = self.send_code(phone, purpose, code, address=origin.address)
+            shown = self.send_code(phone, purpose, code, origin=origin, known=known)
         except (OtpSendsExhausted, DependencyDown):
             self.recorder.record_alone(AuditEventType.CODE_NOT_SENT, phone=phone, origin=origin)
             raise
@@ -107,18 +114,64 @@ class RequestCode:
 
 @dataclass(frozen=True, slots=True)
 class RedeemCode:
-    """Uses up a code. A number that gets locked is recorded in the audit trail."""
+    """Uses up a code. A number that gets locked is recorded in the audit trail.
+
+    Codes are read in the digits of every script. A text that cannot be a code is refused and not counted.
+    """
 
     otp_store: OtpStore
     recorder: Recorder
     policy: OtpPolicy
 
-    def __call__(self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, *, origin: Origin) -> None:
-        """Raises OtpInvalid, OtpLocked, or DependencyDown when the store is down."""
+    @contextmanager
+    def __call__(
+        self, phone: PhoneNumber, purposes: Collection[Purpose], code: str, *, origin: Origin
+    ) -> Iterator[None]:
+        """The code is used up if the block succeeds: what failed for another reason leaves it valid.
+
+        Raises OtpInvalid, OtpLocked, InvalidValue, or DependencyDown when the store is down.
+        """
+        digits = read_code(code)
+        with self._recorded(phone, origin):
+            purpose = self.otp_store.redeem(phone, purposes, digits, self.policy, origin)
+        with self._given_back(phone, purpose, digits):
+            yield
+
+    @contextmanager
+    def once(
+        self,
+        phone: PhoneNumber,
+        purposes: Collection[Purpose],
+        code: str,
+        *,
+        session_id: SessionId,
+        origin: Origin,
+    ) -> Iterator[SessionId]:
+        """As the call, and gives the session to begin: that of the first use, if the same client sent it twice."""
+        digits = read_code(code)
+        with self._recorded(phone, origin):
+            redeemed = self.otp_store.redeem_once(
+                phone, purposes, digits, self.policy, receipt=str(session_id), origin=origin
+            )
+        with self._given_back(phone, redeemed.purpose, digits):
+            yield SessionId(UUID(redeemed.receipt))
+
+    @contextmanager
+    def _recorded(self, phone: PhoneNumber, origin: Origin) -> Iterator[None]:
         try:
-            self.otp_store.redeem(phone, purposes, code, self.policy)
+            yield
         except OtpLocked:
             self.recorder.record_alone(AuditEventType.CODE_LOCKED, phone=phone, origin=origin)
+            raise
+
+    @contextmanager
+    def _given_back(self, phone: PhoneNumber, purpose: Purpose, code: str) -> Iterator[None]:
+        try:
+            yield
+        except OtpInvalid:
+            raise
+        except Exception:
+            self.otp_store.give_back(phone, purpose, code)
             raise
 
 
@@ -134,15 +187,25 @@ class VerifyCode:
     new_id: NewId
 
     def __call__(self, *, mobile_number: str, code: str, origin: Origin = UNKNOWN_ORIGIN) -> LoggedIn:
-        """Returns a new session. Raises OtpInvalid, OtpLocked, or DependencyDown when the store is down.
+        """Returns a new session; that of the first time, if the same client sends the same code twice.
 
+        Raises OtpInvalid, OtpLocked, InvalidValue, or DependencyDown when the database or the store is down.
         A password-reset code logs in, too, for the flow forgot -> verify -> change.
         """
         phone = self.read_phone_number(mobile_number)
-        self.redeem_code(phone, (Purpose.LOGIN, Purpose.PASSWORD_RESET), code, origin=origin)
-        now = self.clock()
-        with self.unit_of_work() as work:
-            user = admit(work, phone, new_id=self.new_id, at=now)
-            logged_in = self.start_session(work, user, method=LoginMethod.OTP, at=now, origin=origin)
-            work.commit()
+        with self.unit_of_work():  # raises DependencyDown before the code is used
+            pass
+        purposes = (Purpose.LOGIN, Purpose.PASSWORD_RESET)
+        begun = SessionId(self.new_id())
+        with self.redeem_code.once(phone, purposes, code, session_id=begun, origin=origin) as session_id:
+            now = self.clock()
+            with self.unit_of_work() as work:
+                digests = self.redeem_code.recorder.digests(phone)
+                user = admit(work, phone, new_id=self.new_id, at=now, phone_digests=digests)
+                logged_in = self.start_session.resume(work, user, session_id, at=now) if session_id != begun else None
+                if logged_in is None:
+                    logged_in = self.start_session(
+                        work, user, method=LoginMethod.OTP, at=now, origin=origin, session_id=session_id
+                    )
+                work.commit()
         return logged_in

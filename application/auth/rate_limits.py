@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from application.ports.rate_limiter import Hit, Limit, RateLimiter, WindowStatus
 from domain.accounts import UserId
+from domain.networks import networks_of
 
 
 class RequestLimits(NamedTuple):
@@ -42,4 +43,11 @@ class LimitRequests:
             (limits.per_address, address),
             (limits.logins if is_login else None, address),
         ]
-        return [Hit(limit, subject) for limit, subject in subjects if limit is not None and subject is not None]
+        hits = [Hit(limit, subject) for limit, subject in subjects if limit is not None and subject is not None]
+        if is_login and limits.logins is not None and address is not None:
+            wider = networks_of(address)[1:]
+            hits += [
+                Hit(limits.logins._replace(amount=limits.logins.amount * network.times), network.subject)
+                for network in wider
+            ]
+        return hits

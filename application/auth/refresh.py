@@ -1,6 +1,6 @@
 """A client exchanges its refresh token for a new access token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from application.auth.audit import Recorder
@@ -9,7 +9,7 @@ from application.ports.audit import AuditEventType
 from application.ports.refresh_tokens import KeptRefreshToken, RefreshTokens
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from domain.accounts import REFRESH_GRACE, SESSION_LIFETIME, UNKNOWN_ORIGIN, Origin
+from domain.accounts import REFRESH_GRACE, UNKNOWN_ORIGIN, Origin, end_of_session
 from domain.errors import RefreshTokenInvalid
 
 
@@ -27,9 +27,11 @@ class RefreshSession:
     """Rotates refresh tokens: each may be used once. A second use shows that the token was stolen. Client and thief
     cannot be told apart, so the session ends (RFC 9700, section 4.14.2).
 
-    There is one exception: the response with the new token may have been lost. For ``REFRESH_GRACE`` after its use the
-    old token is accepted once more, and gets the same new token again. If that one was stolen instead of lost, its
-    second use ends the session.
+    There is one exception: responses with the new token may have been lost, and several tabs may have sent the same
+    token. For ``REFRESH_GRACE`` after its first use, and only while the new token is unused, the old token gets the
+    same new token again, however often. If that one was stolen instead of lost, its second use ends the session.
+
+    ``longest_session``: a session ends so long after its start, however often it is refreshed.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -38,6 +40,7 @@ class RefreshSession:
     recorder: Recorder
     clock: Clock
     token_lifetime: timedelta
+    longest_session: timedelta
 
     def __call__(self, *, refresh_token: str, origin: Origin = UNKNOWN_ORIGIN) -> Refreshed:
         """Returns new tokens. Raises RefreshTokenInvalid; after a second use, the session has ended."""
@@ -52,16 +55,23 @@ class RefreshSession:
                 self._end_family(work, kept, now, origin)
                 work.commit()
                 raise RefreshTokenInvalid
-            work.sessions.prolong(kept.session.id, at=now, expires_at=now + SESSION_LIFETIME)
+            ends = end_of_session(kept.session.started_at, used_at=now, longest=self.longest_session)
+            if ends <= now:
+                # The setting was lowered since the session was last prolonged.
+                work.sessions.end(kept.session.id, of=kept.session.user_id)
+                work.commit()
+                raise RefreshTokenInvalid
+            work.sessions.prolong(kept.session.id, at=now, expires_at=ends)
             work.commit()
-        token = self.access_tokens.issue(kept.session, at=now, lifetime=self.token_lifetime)
+        session = replace(kept.session, expires_at=ends)
+        token = self.access_tokens.issue(session, at=now, lifetime=self.token_lifetime)
         return Refreshed(token, self.token_lifetime, successor)
 
     def _accept(self, work: UnitOfWork, kept: KeptRefreshToken, digest: bytes, successor: bytes, now: datetime) -> bool:
         if kept.used_at is None:
             work.refresh_chains.follow(digest, successor, at=now)
             return True
-        if kept.forgiven or now - kept.used_at > REFRESH_GRACE:
+        if now - kept.used_at > REFRESH_GRACE:
             return False
         return work.refresh_chains.forgive(digest, successor)
 

@@ -12,7 +12,6 @@ from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import (
     DEVICE_MAX_LENGTH,
-    SESSION_LIFETIME,
     UNKNOWN_ORIGIN,
     LoginMethod,
     Origin,
@@ -20,8 +19,9 @@ from domain.accounts import (
     Session,
     SessionId,
     User,
+    end_of_session,
 )
-from domain.errors import TokenInvalid
+from domain.errors import OtpInvalid, TokenInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +43,51 @@ class StartSession:
     recorder: Recorder
     new_id: NewId
     token_lifetime: timedelta
+    longest_session: timedelta
 
     def __call__(
-        self, work: UnitOfWork, user: User, *, method: LoginMethod, at: datetime, origin: Origin = UNKNOWN_ORIGIN
+        self,
+        work: UnitOfWork,
+        user: User,
+        *,
+        method: LoginMethod,
+        at: datetime,
+        origin: Origin = UNKNOWN_ORIGIN,
+        session_id: SessionId | None = None,
     ) -> LoggedIn:
-        """Starts a session and signs its tokens, which are valid once the caller commits."""
+        """Starts a session and signs its tokens, which are valid once the caller commits.
+
+        With a ``session_id`` its first refresh token follows from it, so that ``resume`` can give it again.
+        """
         session = Session(
-            id=SessionId(self.new_id()),
+            id=session_id or SessionId(self.new_id()),
             user_id=user.id,
             method=method,
             started_at=at,
-            expires_at=at + SESSION_LIFETIME,
+            expires_at=end_of_session(at, used_at=at, longest=self.longest_session),
             device=(origin.device or "")[:DEVICE_MAX_LENGTH] or None,
         )
-        refresh_token = self.refresh_tokens.first()
+        refresh_token = self.refresh_tokens.first_of(session_id) if session_id else self.refresh_tokens.first()
         work.sessions.add(session)
         work.refresh_chains.start(session.id, self.refresh_tokens.digest(refresh_token), at=at)
         self.recorder.record(
             work, AuditEventType.LOGGED_IN, at=at, user_id=user.id, session_id=session.id, origin=origin
         )
         token = self.access_tokens.issue(session, at=at, lifetime=self.token_lifetime)
+        return LoggedIn(user, token, self.token_lifetime, refresh_token)
+
+    def resume(self, work: UnitOfWork, user: User, session_id: SessionId, *, at: datetime) -> LoggedIn | None:
+        """The tokens of a session that was begun with this id, again; None when there is no such session.
+
+        Raises OtpInvalid when it has ended, is another user's, or its refresh token was used: the answer has come then.
+        """
+        if not work.sessions.has(session_id):
+            return None
+        refresh_token = self.refresh_tokens.first_of(session_id)
+        kept = work.refresh_chains.find(self.refresh_tokens.digest(refresh_token))
+        if kept is None or kept.used_at is not None or kept.session.user_id != user.id:
+            raise OtpInvalid(attempts_left=0)
+        token = self.access_tokens.issue(kept.session, at=at, lifetime=self.token_lifetime)
         return LoggedIn(user, token, self.token_lifetime, refresh_token)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from application.auth.admission import forget_sign_up
 from application.auth.audit import Recorder
 from application.auth.passwords import AcceptPassword
 from application.ports.audit import AuditEventType
@@ -34,11 +35,16 @@ class SignUp:
         password: str | None = None,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> User:
-        """Raises PhoneTaken when the number has an account, and InvalidValue."""
+        """Returns the account. The same sign-up once more, with the same password, returns what the first one made.
+
+        Raises PhoneTaken when the number has an account, and InvalidValue. Of two that differ for a number that neither
+        has verified, neither counts: name, email and password of the first one are forgotten.
+        """
         phone = self.read_phone_number(mobile_number)
         password_hash = None
         if password is not None:
-            password_hash = self.password_hasher.hash(self.accept_password(password, field="password"))
+            self.accept_password(password, field="password", phone=phone, names=(name, email))
+            password_hash = self.password_hasher.hash(password)
         user = User(
             id=UserId(self.new_id()),
             phone=phone,
@@ -55,8 +61,18 @@ class SignUp:
                 self.recorder.record(work, AuditEventType.SIGNED_UP, user_id=user.id, phone=phone, origin=origin)
                 work.commit()
                 return user
-            if holder.verified_at is None:
-                # Two sign-ups for a number that neither has verified: neither password may count.
-                work.users.set_password(holder.id, None)
+        if holder.verified_at is None:
+            return self._again(holder, user, password)
+        raise PhoneTaken
+
+    def _again(self, holder: User, user: User, password: str | None) -> User:
+        if password is not None and self.password_hasher.matches(password, holder.password_hash):
+            return holder
+        with self.unit_of_work() as work:
+            kept = work.users.get(holder.id)
+            if kept is None or kept.verified_at is not None:  # verified or forgotten meanwhile
+                raise PhoneTaken
+            if password is not None or (kept.name, kept.email) != (user.name, user.email):
+                forget_sign_up(work, kept)
                 work.commit()
         raise PhoneTaken

@@ -130,8 +130,9 @@ class ChangeChatroom:
 
 @dataclass(frozen=True, slots=True)
 class RemoveChatroom:
-    """Removes a chatroom with its messages and replies. A reply that is being written is discarded.
+    """Removes a chatroom with its messages and replies, and refunds the replies that are queued.
 
+    A reply that is being written is discarded. It costs a prompt, as one that is cancelled: the model was asked for it.
     Of a chatroom with very many messages, workers delete the rest afterwards.
     """
 
@@ -142,6 +143,9 @@ class RemoveChatroom:
     def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
         """Raises ChatroomNotFound unless it is the user's own."""
         with self.unit_of_work() as work:
+            work.chatrooms.owned(chatroom_id, by=user_id)
+            for charge in work.replies.not_begun_in(chatroom_id):
+                work.usage.refund(charge)
             replies = work.chatrooms.remove(chatroom_id, of=user_id)
             work.commit()
         self.room_list_cache.drop(user_id)

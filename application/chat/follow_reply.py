@@ -1,11 +1,13 @@
 """Users follow a reply while it is written, or wait until it is finished."""
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import takewhile
 from typing import TypeVar
 
-from application.ports.reader import Entry, Reader, Turn
+from application.ports.reader import Entry, MessageEntry, Reader, ReplyEntry
 from application.ports.reply_stream import START, Chunk, Position, ReplySubscriber, ReplySubscription
 from application.ports.runtime import Clock
 from domain.accounts import UserId
@@ -48,6 +50,11 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """The reply was deleted, with its chatroom or its user, before it was finished."""
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """There was nothing for a while; the connection is alive."""
 
@@ -66,7 +73,7 @@ class Wait:
 # What a use case that waits yields, is sent, and returns.
 Waiting = Generator[Wait, Chunk | None, T]
 Stream = Generator["StreamEvent | Wait", Chunk | None, None]
-StreamEvent = Delta | Reset | Ended | Heartbeat
+StreamEvent = Delta | Reset | Ended | Removed | Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class FollowReply:
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId, after: Position = START) -> Stream:
         """Returns the events after position ``after``, up to the end of the reply, with waits between them.
 
-        Raises MessageNotFound at once, not while iterating. The events stop when the reply is deleted meanwhile.
+        Raises MessageNotFound at once, not while iterating. The last event is Ended or Removed.
         """
         entry = self.read_entry(user_id=user_id, entry_id=entry_id)
         if entry.turn.reply_state.final:
@@ -115,7 +122,8 @@ class FollowReply:
                     try:
                         entry = self._finished(user_id, reply_id)
                     except MessageNotFound:
-                        return  # deleted meanwhile: a client that comes back gets MessageNotFound
+                        yield Removed()  # a client that comes back gets MessageNotFound
+                        return
                     if entry is not None:
                         yield from _ending(seen, entry)
                         return
@@ -160,10 +168,7 @@ class WaitForReply:
 
 @dataclass(frozen=True, slots=True)
 class PollMessages:
-    """Reads the turns of a chatroom from a known entry on; with ``within`` it is a long poll.
-
-    The order is that of the conversation, not of time: another reply to an older message is in that message's turn.
-    """
+    """Reads the entries of a chatroom that were added after a known one; with ``within`` it is a long poll."""
 
     reader: Reader
     wait_for_reply: WaitForReply
@@ -175,27 +180,37 @@ class PollMessages:
         user_id: UserId,
         chatroom_id: ChatroomId,
         after: MessageId | ReplyId,
-        turns: int,
+        limit: int,
         within: timedelta = timedelta(),
-    ) -> Waiting[Sequence[Turn]]:
-        """Returns the turn of ``after`` and those behind it, oldest first, as soon as a new one is finished.
+    ) -> Waiting[Sequence[MessageEntry | ReplyEntry]]:
+        """Returns at most ``limit`` entries after ``after``, in their order, as soon as a reply of them is finished.
 
-        Raises ChatroomNotFound.
+        A reply behind one that is not finished does not count: the client, which goes on from the last entry before
+        that one, may have it already. A full page without unfinished ones is not waited for. Raises ChatroomNotFound.
         """
         until = self.clock() + within
         while True:
-            found = self.reader.turns_from(user_id, chatroom_id, entry_id=after, turns=turns)
+            found = self.reader.entries_after(user_id, chatroom_id, entry_id=after, limit=limit)
             if found is None:
                 raise ChatroomNotFound
-            # The first is the turn of ``after``: there may be another reply in it. The others are later.
-            fresh = [turn for nth, turn in enumerate(found) if nth > 0 or turn.reply_id > after]
+            finished = list(takewhile(_is_finished, found))
             left = until - self.clock()
-            if left <= timedelta() or any(turn.reply_state.final for turn in fresh):
+            if left <= timedelta() or len(finished) == limit or any(isinstance(one, ReplyEntry) for one in finished):
                 return found
-            if fresh:
-                yield from self.wait_for_reply(user_id=user_id, reply_id=fresh[0].reply_id, within=left)
+            unfinished = found[len(finished) :]
+            if unfinished:
+                yield from self._wait_for(user_id, unfinished[0], within=left)
             else:
                 yield Wait(None, min(left.total_seconds(), POLL_SECONDS))
+
+    def _wait_for(self, user_id: UserId, entry: MessageEntry | ReplyEntry, *, within: timedelta) -> Waiting[None]:
+        if isinstance(entry, ReplyEntry):
+            with suppress(MessageNotFound):  # the chatroom was removed: it is not found either
+                yield from self.wait_for_reply(user_id=user_id, reply_id=entry.reply_id, within=within)
+
+
+def _is_finished(entry: MessageEntry | ReplyEntry) -> bool:
+    return isinstance(entry, MessageEntry) or entry.reply_state.final
 
 
 def _whole(events: Iterator[StreamEvent]) -> Stream:

@@ -1,15 +1,19 @@
 """A user cancels a reply, or asks for another one to the same message."""
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.chat.acceptance import promise_reply
 from application.chat.send_message import SentMessage
+from application.ports.idempotency import Accepted
+from application.ports.messages import AnsweredMessage
 from application.ports.reply_stream import Chunk, ReplyPublisher
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import WorkerNotifier
 from domain.accounts import UserId
-from domain.chat import Message, MessageId
+from domain.chat import MessageId
 from domain.errors import MessageNotFound, ReplyFinished, ReplyNotDone, ReplyNotFailed
 from domain.plans import Allowances
 from domain.replies import EndedReply, ReplyId, ReplyPolicy, ReplyState
@@ -19,7 +23,11 @@ UNANSWERED = frozenset({ReplyState.FAILED, ReplyState.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """Cancels a reply. A queued one is refunded; a running one keeps the text it has so far."""
+    """Cancels a reply.
+
+    A queued one is refunded: the model was not asked for it, or could not answer. A running one keeps the text it has
+    so far, and costs a prompt once the model was asked for it.
+    """
 
     unit_of_work: UnitOfWorkFactory
     publisher: ReplyPublisher
@@ -27,7 +35,7 @@ class CancelReply:
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> tuple[ReplyId, ReplyState]:
         """Returns CANCELLED, or RUNNING until the worker has stopped. Raises MessageNotFound or ReplyFinished."""
         with self.unit_of_work() as work:
-            _, reply_id, _ = _newest_reply(work, user_id, entry_id)
+            reply_id = _newest_reply(work, user_id, entry_id).reply_id
             outcome = work.replies.cancel(reply_id)
             if isinstance(outcome, EndedReply):
                 work.usage.refund(outcome.charge)
@@ -44,7 +52,7 @@ class CancelReply:
 class AskAgain:
     """Asks for one more reply to a message: a retry of one that failed, or a regeneration of one that is done.
 
-    Either is charged like a prompt. A failed reply was refunded, so a message answered after a retry costs one prompt.
+    Either is charged like a prompt. A failed reply was refunded, so an answer after a failure costs one prompt.
     """
 
     unit_of_work: UnitOfWorkFactory
@@ -54,41 +62,81 @@ class AskAgain:
     allowances: Allowances
     policy: ReplyPolicy
 
-    def retry(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
-        """Raises MessageNotFound, ReplyNotFailed unless the newest reply failed or was cancelled, or as SendMessage."""
-        return self._again(user_id, entry_id, after=UNANSWERED, otherwise=ReplyNotFailed)
-
-    def regenerate(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
-        """Raises MessageNotFound, ReplyNotDone unless the newest reply is done, or as SendMessage.
-
-        The conversation shows the newest reply of each message.
-        """
-        return self._again(user_id, entry_id, after=frozenset({ReplyState.DONE}), otherwise=ReplyNotDone)
-
-    def _again(
-        self,
-        user_id: UserId,
-        entry_id: MessageId | ReplyId,
-        *,
-        after: frozenset[ReplyState],
-        otherwise: type[ReplyNotFailed | ReplyNotDone],
+    def retry(
+        self, *, user_id: UserId, entry_id: MessageId | ReplyId, idempotency_key: str | None = None
     ) -> SentMessage:
-        reply_id = ReplyId(self.new_id())
+        """Raises MessageNotFound, ReplyNotFailed unless the newest reply failed or was cancelled, or as SendMessage."""
+        return self._again(RETRY, user_id, entry_id, idempotency_key)
+
+    def regenerate(
+        self, *, user_id: UserId, entry_id: MessageId | ReplyId, idempotency_key: str | None = None
+    ) -> SentMessage:
+        """Raises MessageNotFound, ReplyNotDone unless there is an answer and no attempt under way, or as SendMessage.
+
+        The conversation shows the answer that there is until another one is done.
+        """
+        return self._again(REGENERATE, user_id, entry_id, idempotency_key)
+
+    def _again(self, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId, key: str | None) -> SentMessage:
         with self.unit_of_work() as work:
-            message, _, state = _newest_reply(work, user_id, entry_id)
-            if state not in after:
-                raise otherwise
-            quota = promise_reply(
-                work, message, reply_id, at=self.clock(), allowances=self.allowances, policy=self.policy
+            sent = (
+                self._once(work, way, user_id, entry_id, key)
+                if key is not None
+                else self._promise(work, way, user_id, entry_id)
             )
             work.commit()
-        self.worker_notifier.notify()
-        return SentMessage(message, reply_id, quota)
+        if not sent.repeated:
+            self.worker_notifier.notify()
+        return sent
+
+    def _once(
+        self, work: UnitOfWork, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId, key: str
+    ) -> SentMessage:
+        # A blank is in no key of a client, so each way to ask has keys of its own.
+        scoped = f"{way.name} {key}"
+        fingerprint = hashlib.sha256(f"{way.name}\n{entry_id}".encode()).digest()
+        earlier = work.idempotency_keys.recall(user_id, scoped, fingerprint=fingerprint)
+        if earlier is not None:
+            message = _newest_reply(work, user_id, earlier.message_id).message
+            return SentMessage(message, earlier.reply_id, earlier.quota, repeated=True)
+        sent = self._promise(work, way, user_id, entry_id)
+        accepted = Accepted(sent.message.id, sent.reply_id, sent.quota)
+        work.idempotency_keys.remember(user_id, scoped, fingerprint=fingerprint, accepted=accepted)
+        return sent
+
+    def _promise(self, work: UnitOfWork, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
+        found = _newest_reply(work, user_id, entry_id)
+        if not way.may(found):
+            raise way.otherwise
+        reply_id = ReplyId(self.new_id())
+        quota = promise_reply(
+            work, found.message, reply_id, at=self.clock(), allowances=self.allowances, policy=self.policy
+        )
+        return SentMessage(found.message, reply_id, quota)
 
 
-def _newest_reply(
-    work: UnitOfWork, user_id: UserId, entry_id: MessageId | ReplyId
-) -> tuple[Message, ReplyId, ReplyState]:
+def _may_be_retried(found: AnsweredMessage) -> bool:
+    return found.state in UNANSWERED
+
+
+def _may_be_regenerated(found: AnsweredMessage) -> bool:
+    return found.answered and found.state.final
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """To ask again: when it may be done, and the error when it may not."""
+
+    name: str
+    may: Callable[[AnsweredMessage], bool]
+    otherwise: type[ReplyNotFailed | ReplyNotDone]
+
+
+RETRY = Way("retry", _may_be_retried, ReplyNotFailed)
+REGENERATE = Way("regenerate", _may_be_regenerated, ReplyNotDone)
+
+
+def _newest_reply(work: UnitOfWork, user_id: UserId, entry_id: MessageId | ReplyId) -> AnsweredMessage:
     found = work.messages.of(user_id, entry_id)
     if found is None:
         raise MessageNotFound

@@ -86,4 +86,4 @@ def _repeated(work: UnitOfWork, sender: UserId, earlier: Accepted) -> SentMessag
     found = work.messages.of(sender, earlier.message_id)
     if found is None:  # the chatroom was deleted since the key was recalled, and message and key with it
         raise ChatroomNotFound
-    return SentMessage(found[0], earlier.reply_id, earlier.quota, repeated=True)
+    return SentMessage(found.message, earlier.reply_id, earlier.quota, repeated=True)

@@ -28,9 +28,10 @@ MAX_HISTORY_TURNS = 50
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The answer was stopped after the text ``partial``."""
+    """The answer was stopped after the text ``partial``; ``asked`` False: before the model was asked for it."""
 
     partial: str
+    asked: bool = True
 
 
 Outcome = Answer | AnswerFailed | Stopped
@@ -67,6 +68,8 @@ class AskModel:
         text = _BoundedText()
         # The call is stopped when the user wishes, and when its text is long enough.
         stop_call = Stop()
+        if stop.requested:
+            return Stopped("", asked=False)
         stop.when_requested(stop_call.request)
         # Subscribers that follow an earlier generation learn at once that a new one has begun.
         self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))
@@ -153,18 +156,20 @@ class StoreOutcome:
 
     def _store(self, work: UnitOfWork, reply: ClaimedReply, outcome: AnswerFailed | Stopped) -> ReplyState | None:
         if isinstance(outcome, Stopped):
-            return self._stop(work, reply, outcome.partial)
+            # The model was asked for what the user did not want any more: it costs a prompt, however much came of it.
+            # Otherwise a plan's prompts would be no bound on the calls.
+            return self._stop(work, reply, outcome.partial, refund=not outcome.asked)
         step = self.policy.after_failure(outcome, reply)
         if isinstance(step, TryAgain):
             if work.replies.postpone(reply.claim, delay=step.delay, counted=step.counted):
                 return ReplyState.QUEUED
             # The lease is lost, or the user has cancelled the reply.
-            return self._stop(work, reply, "")
+            return self._stop(work, reply, "", refund=True)
         return self._refund(work, work.replies.fail(reply.claim, step.reason), ReplyState.FAILED)
 
-    def _stop(self, work: UnitOfWork, reply: ClaimedReply, partial: str) -> ReplyState | None:
-        charge = work.replies.stop(reply.claim, partial=partial)
-        if partial and charge is not None:
+    def _stop(self, work: UnitOfWork, reply: ClaimedReply, partial: str, *, refund: bool) -> ReplyState | None:
+        charge = work.replies.stop(reply.claim, partial=partial, refund=refund)
+        if not refund and charge is not None:
             return ReplyState.CANCELLED
         return self._refund(work, charge, ReplyState.CANCELLED)
 
@@ -218,7 +223,7 @@ class ReleaseReply:
         with self.unit_of_work() as work:
             postponed = work.replies.postpone(reply.claim, delay=timedelta(), counted=False)
             if not postponed:
-                charge = work.replies.stop(reply.claim, partial="")
+                charge = work.replies.stop(reply.claim, partial="", refund=True)
                 if charge is None:  # the lease is lost
                     return
                 work.usage.refund(charge)

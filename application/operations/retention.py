@@ -7,12 +7,17 @@ from application.ports.chatrooms import Purged
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
-from domain.retention import ENDED_SESSIONS_KEPT_FOR, ROWS_PER_BATCH, USED_REFRESH_TOKENS_KEPT_FOR
+from domain.retention import (
+    ENDED_SESSIONS_KEPT_FOR,
+    ROWS_PER_BATCH,
+    UNPROVEN_SIGN_UPS_KEPT_FOR,
+    USED_REFRESH_TOKENS_KEPT_FOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeExpired:
-    """Deletes old idempotency keys, refresh tokens, sessions and audit events, in batches.
+    """Deletes old idempotency keys, refresh tokens, sessions, sign-ups and audit events, in batches.
 
     ``audit_retention``: how long audit events are kept, which the operator sets.
     """
@@ -30,6 +35,8 @@ class PurgeExpired:
                 work.idempotency_keys.purge_expired(limit=self.batch)
                 + work.refresh_chains.purge_used_before(now - USED_REFRESH_TOKENS_KEPT_FOR, limit=self.batch)
                 + work.sessions.purge_ended_before(now - ENDED_SESSIONS_KEPT_FOR, limit=self.batch)
+                + work.users.purge_unproven_before(now - UNPROVEN_SIGN_UPS_KEPT_FOR, limit=self.batch)
+                + work.usage.purge_erased(limit=self.batch)
                 + work.audit.purge_before(now - self.audit_retention, limit=self.batch)
             )
             work.commit()

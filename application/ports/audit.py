@@ -44,6 +44,9 @@ class AuditTrail(Protocol):
 
     def add(self, event: AuditEvent) -> None: ...
 
+    def has_logged_in_from(self, user_id: UserId, address: str, *, since: datetime) -> bool:
+        """Whether the user has logged in from this address since then."""
+
     def purge_before(self, moment: datetime, *, limit: int) -> int:
         """Deletes up to ``limit`` events from before ``moment``, oldest first; returns how many."""
 

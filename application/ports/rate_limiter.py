@@ -51,3 +51,6 @@ class RateLimiter(Protocol):
 
     def __call__(self, hits: Sequence[Hit]) -> Sequence[WindowStatus]:
         """Counts all hits in one round trip, and returns the status of each."""
+
+    def give_back(self, hits: Sequence[Hit]) -> None:
+        """Undoes a call with these hits a moment ago. Only for limits below a hundred and one. Best effort."""

@@ -62,8 +62,37 @@ class RoomPage(NamedTuple):
     next_before: ChatroomId | None
 
 
+class MessageEntry(NamedTuple):
+    """A message by itself."""
+
+    message_id: MessageId
+    content: str
+    sent_at: datetime
+
+
+class ReplyEntry(NamedTuple):
+    """A reply by itself."""
+
+    message_id: MessageId
+    reply_id: ReplyId
+    reply_state: ReplyState
+    generation: int
+    reply_content: str | None
+    reply_created_at: datetime
+    finished_at: datetime | None
+    model: str | None
+    failure: FailureReason | None
+    truncated: bool
+    input_tokens: int | None
+    output_tokens: int | None
+
+
 class Turn(NamedTuple):
-    """A message and the newest reply to it."""
+    """A message and one reply to it. ``latest_id``: the newest reply, if that is another one, with its state.
+
+    In a conversation the reply is the one that shows: the newest that is done; if none is, the newest that was stopped
+    and has text; or else the newest.
+    """
 
     message_id: MessageId
     content: str
@@ -79,6 +108,9 @@ class Turn(NamedTuple):
     truncated: bool
     input_tokens: int | None
     output_tokens: int | None
+    latest_id: ReplyId | None
+    latest_state: ReplyState | None
+    latest_failure: FailureReason | None
 
 
 class Conversation(NamedTuple):
@@ -123,12 +155,19 @@ class Reader(Protocol):
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
-        """The newest ``turns``, older than ``before`` if that is given; None unless the chatroom is the user's."""
+        """The newest ``turns``, older than ``before`` if that is given; None unless the chatroom is the user's.
 
-    def turns_from(
-        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, turns: int
-    ) -> Sequence[Turn] | None:
-        """The turn of an entry and those after it, oldest first; None unless the chatroom is the user's."""
+        An id that is no entry of the chatroom is taken as none.
+        """
+
+    def entries_after(
+        self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, limit: int
+    ) -> Sequence[MessageEntry | ReplyEntry] | None:
+        """The entries that were added after an entry, in that order; None unless the chatroom is the user's.
+
+        A client that reads on from the last one gets each entry once: none is ever added before one that was readable.
+        An id that is no entry of the chatroom is a moment: it stands behind the last entry with a smaller id.
+        """
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
         """A turn by the id of its message or of a reply; None unless it is the user's.
@@ -139,6 +178,5 @@ class Reader(Protocol):
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         """Up to ``turns`` answered turns before a message, newest first.
 
-        The answer is the newest reply that is done, whatever became of later attempts; if none is, the text of the
-        newest that was stopped.
+        The answer is the reply that shows in the conversation, if it is done or was stopped and has text.
         """

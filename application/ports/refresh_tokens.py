@@ -12,6 +12,9 @@ class RefreshTokens(Protocol):
     def first(self) -> str:
         """A random token: the first one of a session."""
 
+    def first_of(self, session_id: SessionId) -> str:
+        """The first token of a session: always the same one, which cannot be computed without the server's key."""
+
     def after(self, token: str) -> str:
         """The successor of a token: always the same one, which cannot be computed without the server's key."""
 
@@ -20,7 +23,7 @@ class RefreshTokens(Protocol):
 
 
 class KeptRefreshToken(NamedTuple):
-    """A stored token with its session. ``forgiven``: its second use was already accepted."""
+    """A stored token with its session. ``forgiven``: it was accepted again after its first use."""
 
     session: Session
     used_at: datetime | None
@@ -40,7 +43,7 @@ class RefreshChains(Protocol):
         """Marks a token as used, and stores its successor."""
 
     def forgive(self, digest: bytes, successor: bytes) -> bool:
-        """Marks a used token as accepted once more. Returns False, and writes nothing, if ``successor`` was used."""
+        """Marks a used token as accepted again. Returns False, and writes nothing, if ``successor`` was used."""
 
     def purge_used_before(self, moment: datetime, *, limit: int) -> int:
         """Deletes up to ``limit`` tokens that were used before ``moment``; returns how many."""

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from domain.accounts import UserId
+from domain.chat import ChatroomId
 from domain.replies import (
     Answer,
     Charge,
@@ -55,13 +56,19 @@ class Replies(Protocol):
     def fail(self, claim: Claim, reason: FailureReason) -> Charge | None:
         """RUNNING -> FAILED. Returns the charge to refund, which no other call returns again."""
 
-    def stop(self, claim: Claim, *, partial: str) -> Charge | None:
-        """RUNNING -> CANCELLED, keeping the text so far. Returns the charge, to be refunded if there is no text."""
+    def stop(self, claim: Claim, *, partial: str, refund: bool) -> Charge | None:
+        """RUNNING -> CANCELLED, keeping the text so far. Returns the charge, which is to be refunded if ``refund``."""
 
     def cancel(self, reply_id: ReplyId) -> ReplyState | EndedReply:
         """QUEUED -> CANCELLED: returns the ended reply, whose charge is to be refunded.
 
         A RUNNING reply is marked for its worker to stop. Returns the state of a reply that was not QUEUED.
+        """
+
+    def not_begun_in(self, chatroom_id: ChatroomId) -> Sequence[Charge]:
+        """The charges of a locked chatroom's QUEUED replies, to be refunded in the unit of work that removes it.
+
+        None of them can be claimed or end before that.
         """
 
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:

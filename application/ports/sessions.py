@@ -9,6 +9,9 @@ from domain.accounts import Session, SessionId, UserId
 class Sessions(Protocol):
     def add(self, session: Session) -> None: ...
 
+    def has(self, session_id: SessionId) -> bool:
+        """Whether there is such a session, also when it has ended."""
+
     def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> None:
         """Ends every session of a user except ``but``. Their tokens stop working at once."""
 

@@ -1,5 +1,6 @@
 """Daily use of the plans, as a unit of work writes it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from domain.accounts import UserId
@@ -16,6 +17,12 @@ class Usage(Protocol):
         The user's plan is read at this moment. Raises QuotaExhausted when nothing is left; then nothing was charged.
         Concurrent calls never charge more than the plan allows.
         """
+
+    def restore(self, user_id: UserId, *, phone_digests: Sequence[str]) -> None:
+        """Charges a new account with what its number used today before an earlier account of it was erased."""
+
+    def purge_erased(self, *, limit: int) -> int:
+        """Deletes up to ``limit`` of what numbers used before today; returns how many."""
 
     def refund(self, charge: Charge) -> None:
         """Refunds one prompt to the day it was charged to."""

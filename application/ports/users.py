@@ -22,4 +22,7 @@ class Users(Protocol):
     def set_password(self, user_id: UserId, password_hash: str | None) -> None:
         """Replaces the password; None removes it."""
 
+    def purge_unproven_before(self, moment: datetime, *, limit: int) -> int:
+        """Deletes up to ``limit`` accounts that were made before ``moment`` and never verified; returns how many."""
+
     def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None: ...

@@ -17,6 +17,7 @@ from entrypoints.api.chatrooms import chatrooms_blueprint
 from entrypoints.api.cors import install_cors
 from entrypoints.api.health import health_blueprint
 from entrypoints.api.http_options import HttpOptions
+from entrypoints.api.idempotency import refuse_other_idempotency_keys
 from entrypoints.api.landing import serve_landing_pages
 from entrypoints.api.messages import messages_blueprint
 from entrypoints.api.middleware import install_middleware
@@ -33,6 +34,8 @@ DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwor
 
 Errors are `application/problem+json` (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC. Ids that belong
 to another user and unknown ids give the same 404. Undocumented members of a body are ignored.
+An `Idempotency-Key` holds where it is documented; to any other POST with one the answer is 400
+`idempotency_key_not_supported`.
 """
 
 
@@ -73,6 +76,7 @@ def create_app(
     install_cors(app, options.cors_origins)
     install_rate_limiting(app, use_cases.auth.limit_requests)
     install_middleware(app, options)
+    refuse_other_idempotency_keys(app)
     return app
 
 

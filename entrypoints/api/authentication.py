@@ -40,6 +40,21 @@ class Authenticated:
         """
         return lambda view: self._decorate(view, load)
 
+    def optionally(self, view: View) -> View:
+        """Decorates a view that gets None where there is no valid token, and decides itself what that allows."""
+
+        @wraps(view)
+        def perhaps_authenticated(*args: Any, **kwargs: Any) -> Response:
+            try:
+                principal = self._load_and_count(lambda token: (self._authenticate(token),))[0]
+            except Unauthenticated:
+                principal = None
+            return view(principal, *args, **kwargs)
+
+        perhaps_authenticated.needs_login = True  # type: ignore[attr-defined]
+        documented: View = Blueprint.doc(security=[{SCHEME: []}, {}])(perhaps_authenticated)
+        return documented
+
     def _decorate(self, view: View, load: Callable[[str], tuple[Any, ...]]) -> View:
         @wraps(view)
         def authenticated(*args: Any, **kwargs: Any) -> Response:
@@ -51,7 +66,10 @@ class Authenticated:
 
     def _load_and_count(self, load: Callable[[str], tuple[Any, ...]]) -> tuple[Any, ...]:
         try:
-            loaded = load(_bearer_token())
+            token = bearer_token()
+            if token is None:
+                raise TokenInvalid
+            loaded = load(token)
         except Unauthenticated:
             # Requests with invalid tokens count for their address, so that tokens cannot be tried without limit.
             self._count(None)
@@ -71,8 +89,7 @@ def needs_login(view: Callable[..., Any] | None) -> bool:
     return getattr(view, "needs_login", False)
 
 
-def _bearer_token() -> str:
+def bearer_token() -> str | None:
+    """The token of the present request; None without one."""
     scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise TokenInvalid
-    return str(token.strip())
+    return str(token.strip()) or None if scheme.lower() == "bearer" else None

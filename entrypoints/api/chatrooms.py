@@ -153,7 +153,10 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
     @authenticated
     @blp.response(204)
     def remove_chatroom(principal: Principal, chatroom_id: UUID) -> Response:
-        """Remove a chatroom with its messages and replies. Replies that are being written stop."""
+        """Remove a chatroom with its messages and replies.
+
+        Replies that are being written stop, and cost their prompt; those that have not begun cost nothing.
+        """
         chat.remove_chatroom(user_id=principal.user_id, chatroom_id=ChatroomId(chatroom_id))
         return Response(status=204)
 

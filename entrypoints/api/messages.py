@@ -14,14 +14,14 @@ import marshmallow as ma
 from flask import Response, request
 
 from application.chat.chatrooms import DEFAULT_TURNS_PER_PAGE
-from application.chat.follow_reply import Delta, Ended, Heartbeat, Reset, Stream, Wait, Waiting
+from application.chat.follow_reply import Delta, Ended, Heartbeat, Removed, Reset, Stream, Wait, Waiting
 from application.chat.send_message import SentMessage
-from application.ports.reader import Entry, Turn
+from application.ports.reader import Entry, MessageEntry, ReplyEntry, Turn
 from application.ports.reply_stream import START, Chunk, Position
 from application.use_cases import Chat
 from domain.accounts import Principal, UserId
 from domain.chat import MESSAGE_MAX_LENGTH, ChatroomId, MessageId
-from domain.errors import DependencyDown
+from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
 from entrypoints.api.authentication import Authenticated
@@ -40,6 +40,9 @@ RECONNECT_MILLISECONDS = 1_000
 
 # Longer positions in a Last-Event-ID are none of ours.
 MAX_POSITION_DIGITS = 20
+
+# Of the id of the event that ends a stream, so that it differs from that of the text before it.
+END_SUFFIX = "-end"
 
 FAILURE_DETAILS = {
     FailureReason.MODEL_BUSY: "The model was too busy to answer. Your prompt was not counted.",
@@ -67,8 +70,10 @@ client left off: while it is being written, on any device, and afterwards.
 | `delta` | `{"text": …}`: more of the reply |
 | `reset` | `{}`: discard the text so far; the reply is being written anew, or its text was not kept |
 | `done`, `failed`, `cancelled` | the finished reply as in `GET /message/{id}`; the stream ends |
+| `removed` | `{}`: the chatroom was removed meanwhile; the stream ends |
 
-A comment comes at least every few seconds. The stream ends by itself."""
+A comment comes at least every few seconds. The stream ends by itself. An `EventSource` connects again then, and stops
+at the answer: 204 to the `Last-Event-ID` of the ending event, 404 after `removed`."""
 
 
 class FailureSchema(Schema):
@@ -79,6 +84,12 @@ class FailureSchema(Schema):
 class TokenUsageSchema(Schema):
     input_tokens = ma.fields.Integer(required=True, allow_none=True)
     output_tokens = ma.fields.Integer(required=True, allow_none=True)
+
+
+class AttemptSchema(Schema):
+    id = ma.fields.UUID(required=True)
+    status = ma.fields.Enum(ReplyState, by_value=True, required=True)
+    error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
 
 
 class EntrySchema(Schema):
@@ -94,6 +105,10 @@ class EntrySchema(Schema):
     finished_at = ma.fields.AwareDateTime()
     error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
     usage = ma.fields.Nested(TokenUsageSchema)
+    latest_attempt = ma.fields.Nested(
+        AttemptSchema,
+        metadata=described("Replies only: the newest reply to the same message, where that is another one than this"),
+    )
 
 
 class OneEntrySchema(EntrySchema):
@@ -104,12 +119,15 @@ class NewMessageSchema(Schema):
     message = ma.fields.String(required=True, validate=ma.validate.Length(1, MESSAGE_MAX_LENGTH))
 
 
-class MessageHeadersSchema(Schema):
+class IdempotencyHeadersSchema(Schema):
     idempotency_key = ma.fields.String(
         data_key="Idempotency-Key",
         validate=[ma.validate.Length(1, 255), ma.validate.Regexp(r"[\x21-\x7e]+\Z")],
         metadata=described("Chosen by the client, such as a UUID"),
     )
+
+
+class MessageHeadersSchema(IdempotencyHeadersSchema):
     prefer = ma.fields.String(
         data_key="Prefer",
         metadata=described("`wait=N`: wait up to N seconds (at most 25) for the reply"),
@@ -176,7 +194,8 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         `Idempotency-Key` the request can be repeated without sending the message twice: for 24 hours the same key gets
         the same response. 429 `daily_quota_exceeded` with `Retry-After` when the day's prompts are used up; 409
         `idempotency_key_in_use` and 422 `idempotency_key_reused`; 409 `too_many_messages` when you keep as many as one
-        user may; 503 `backlog_full`.
+        user may; 503 `backlog_full`. With `Prefer: wait`, 404 `chatroom_not_found` when the chatroom is removed before
+        there is a reply; a prompt for which the model was not asked is given back.
         """
         # A request that waits for the reply comes here again; its message is accepted once.
         sent = request.environ.get(SENT) or chat.send_message(
@@ -186,11 +205,8 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
             idempotency_key=headers.get("idempotency_key"),
         )
         request.environ[SENT] = sent
-        response_headers = _sent_headers(sent)
-        if sent.repeated:
-            response_headers["Idempotent-Replayed"] = "true"
         reply = _wait_for_reply(chat, places, sent, within=preferred_wait())
-        return json_response(_sent_json(sent, reply), 201 if reply else 202, response_headers)
+        return json_response(_sent_json(sent, reply), 201 if reply else 202, _sent_headers(sent))
 
     @blp.route("/chatroom/<uuid:chatroom_id>/messages", methods=["GET"])
     @authenticated
@@ -199,19 +215,18 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
     def read_messages(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
         """Read the messages and replies before or after an entry, oldest first; without either, the newest.
 
-        With `after` and `wait`, the response comes as soon as a reply after that entry is finished, or when the time
-        is up: then ask again with the last finished entry.
+        Without `after`, every message stands with one reply: the newest that is done, or else the newest that was
+        stopped and has text, or else the newest. `latestAttempt` tells of a newer one.
 
-        The order is that of the conversation, in which every reply stands with its message. So a new reply to a message
-        that stands before the entry of `after` is neither listed nor waited for. The client that asked for it with
-        `retry` or `regenerate` has its `Location`; other devices find it when they read that page again.
+        With `after`, the entries come in the order in which they were added to the chatroom, each once, also those of
+        `retry` and `regenerate`; `replyTo` names the message that a reply belongs to. With `wait`, the response comes
+        as soon as a reply of them is finished, or when the time is up. Then ask again with the last entry before the
+        first that is not finished. An id that is no entry of this chatroom is taken as a moment.
         """
         if "after" not in query:
             return _page_before(chat, principal, query, chatroom_id)
-        after = MessageId(query["after"])
-        turns = _poll_messages(chat, places, principal, query, chatroom_id)
-        entries = _entries_after(after, chatroom_id, turns)
-        return json_response({"messages": entries[: query["limit"]], "nextCursor": None})
+        entries = _poll_messages(chat, places, principal, query, chatroom_id)
+        return json_response({"messages": [_added_json(chatroom_id, one) for one in entries], "nextCursor": None})
 
     @blp.route("/message/<uuid:entry_id>", methods=["GET"])
     @authenticated
@@ -226,10 +241,10 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
     @blp.route("/message/<uuid:entry_id>/stream", methods=["GET"])
     @authenticated
     @blp.response(200, {"type": "string"}, content_type="text/event-stream", description=STREAM_DESCRIPTION)
+    @blp.alt_response(204, description="You have it to its end: do not connect again", success=True)
     def follow_reply(principal: Principal, entry_id: UUID) -> Response:
         """Watch a reply being written."""
-        events = chat.follow_reply(user_id=principal.user_id, entry_id=MessageId(entry_id), after=_last_position())
-        return _stream_response(places, principal.user_id, events)
+        return _stream_response(chat, places, principal.user_id, MessageId(entry_id))
 
     @blp.route("/message/<uuid:entry_id>/cancel", methods=["POST"])
     @authenticated
@@ -237,8 +252,9 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
     def cancel_reply(principal: Principal, entry_id: UUID) -> Response:
         """Cancel a reply.
 
-        A reply that has not begun is `cancelled` at once and costs nothing. One that is `running` stops within a second
-        and keeps the text written so far. 409 `reply_finished` when it is finished already.
+        A reply that is `queued` is `cancelled` at once and costs nothing. One that is `running` stops within a second,
+        keeps the text written so far, and costs its prompt even if there is none: the model was asked. 409
+        `reply_finished` when it is finished already.
         """
         reply_id, state = chat.cancel_reply(user_id=principal.user_id, entry_id=MessageId(entry_id))
         return json_response(
@@ -247,26 +263,38 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
 
     @blp.route("/message/<uuid:entry_id>/retry", methods=["POST"])
     @authenticated
-    @blp.response(202, SentMessageSchema)
-    def retry_reply(principal: Principal, entry_id: UUID) -> Response:
+    @blp.arguments(IdempotencyHeadersSchema(), location="headers")
+    @blp.response(202, SentMessageSchema, headers=SENT_HEADERS)
+    def retry_reply(principal: Principal, headers: Body, entry_id: UUID) -> Response:
         """Ask for a new reply after one that failed or was cancelled.
 
-        The failed reply was refunded and the retry is charged, so an answered message costs one prompt in all.
+        The retry is charged. What failed was refunded, and so was what was cancelled before the model was asked, so an
+        answered message costs one prompt in all unless you cancelled a reply that was being written.
         `Location` is the new reply. 409 `reply_not_failed` otherwise.
         """
-        sent = chat.ask_again.retry(user_id=principal.user_id, entry_id=MessageId(entry_id))
+        sent = chat.ask_again.retry(
+            user_id=principal.user_id,
+            entry_id=MessageId(entry_id),
+            idempotency_key=headers.get("idempotency_key"),
+        )
         return json_response(_sent_json(sent), 202, _sent_headers(sent))
 
     @blp.route("/message/<uuid:entry_id>/regenerate", methods=["POST"])
     @authenticated
-    @blp.response(202, SentMessageSchema)
-    def regenerate_reply(principal: Principal, entry_id: UUID) -> Response:
+    @blp.arguments(IdempotencyHeadersSchema(), location="headers")
+    @blp.response(202, SentMessageSchema, headers=SENT_HEADERS)
+    def regenerate_reply(principal: Principal, headers: Body, entry_id: UUID) -> Response:
         """Ask for another reply to an answered message; it is charged as a prompt.
 
-        The chatroom shows the newest reply in place of the previous one; the older replies can still be read by their
-        ids. `Location` is the new reply. 409 `reply_not_done` unless the newest reply is done.
+        The chatroom shows the answer that there is until the new one is done; the older replies can still be read by
+        their ids. `Location` is the new reply. 409 `reply_not_done` when there is no answer yet, or another attempt is
+        under way.
         """
-        sent = chat.ask_again.regenerate(user_id=principal.user_id, entry_id=MessageId(entry_id))
+        sent = chat.ask_again.regenerate(
+            user_id=principal.user_id,
+            entry_id=MessageId(entry_id),
+            idempotency_key=headers.get("idempotency_key"),
+        )
         return json_response(_sent_json(sent), 202, _sent_headers(sent))
 
     return blp
@@ -292,28 +320,18 @@ def _page_before(chat: Chat, principal: Principal, query: Body, chatroom_id: UUI
     )
 
 
-def _entries_after(after: MessageId, chatroom_id: UUID, turns: Sequence[Turn]) -> list[Body]:
-    """Of the first turn, which contains ``after``, only the newer entries; all entries of the other turns.
-
-    Ids alone do not tell the order of the conversation, since a newer reply to an older message stands with it.
-    """
-    first = [entry for entry in turns_json(chatroom_id, turns[:1]) if entry["id"] > after]
-    return first + turns_json(chatroom_id, turns[1:])
-
-
 # --- Waiting and streaming ---
 
 
 def _poll_messages(
     chat: Chat, places: WaitingPlaces, principal: Principal, query: Body, chatroom_id: UUID
-) -> Sequence[Turn]:
-    def poll(within: timedelta) -> Waiting[Sequence[Turn]]:
+) -> Sequence[MessageEntry | ReplyEntry]:
+    def poll(within: timedelta) -> Waiting[Sequence[MessageEntry | ReplyEntry]]:
         return chat.poll_messages(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             after=MessageId(query["after"]),
-            # The first turn is that of ``after``, which the client has.
-            turns=turns_for(query["limit"]) + 1,
+            limit=query["limit"],
             within=within,
         )
 
@@ -321,7 +339,10 @@ def _poll_messages(
 
 
 def _wait_for_reply(chat: Chat, places: WaitingPlaces, sent: SentMessage, *, within: timedelta) -> Body | None:
-    """The reply if it is finished within the time that the client prefers to wait."""
+    """The reply if it is finished within the time that the client prefers to wait.
+
+    Raises ChatroomNotFound when the chatroom is removed meanwhile: there will be no reply.
+    """
     if not within:
         return None
     user_id = sent.message.user_id
@@ -334,10 +355,16 @@ def _wait_for_reply(chat: Chat, places: WaitingPlaces, sent: SentMessage, *, wit
     except (DependencyDown, TooManyWaiting):
         # The message is accepted: an error would make the client send it again.
         return None
+    except MessageNotFound:
+        raise ChatroomNotFound from None
     return reply_json(entry.chatroom_id, entry.turn) if entry.turn.reply_state.final else None
 
 
-def _stream_response(places: WaitingPlaces, user_id: UserId, events: Stream) -> Response:
+def _stream_response(chat: Chat, places: WaitingPlaces, user_id: UserId, entry_id: MessageId) -> Response:
+    after, ended = _last_event()
+    if ended and _is_end(chat.read_entry(user_id=user_id, entry_id=entry_id), after):
+        return Response(status=204)
+    events = chat.follow_reply(user_id=user_id, entry_id=entry_id, after=after)
     response = Response(
         mimetype="text/event-stream",
         # Without X-Accel-Buffering, nginx and other proxies hold chunks back.
@@ -346,13 +373,27 @@ def _stream_response(places: WaitingPlaces, user_id: UserId, events: Stream) -> 
     return stream(places, user_id, _server_sent(events), response)
 
 
-def _last_position() -> Position:
-    """The position in ``Last-Event-ID``; the beginning where there is none or it is not one of ours."""
-    generation, _, characters = request.headers.get("Last-Event-ID", "").partition("-")
+def _last_event() -> tuple[Position, bool]:
+    """The position in ``Last-Event-ID``, and whether the event was the last of its reply.
+
+    The beginning where there is no position, or none of ours.
+    """
+    event_id = request.headers.get("Last-Event-ID", "")
+    position = _position(event_id.removesuffix(END_SUFFIX))
+    return (START, False) if position is None else (position, event_id.endswith(END_SUFFIX))
+
+
+def _is_end(entry: Entry, position: Position) -> bool:
+    turn = entry.turn
+    return turn.reply_state.final and position == Position(turn.generation, len(turn.reply_content or ""))
+
+
+def _position(text: str) -> Position | None:
+    generation, _, characters = text.partition("-")
     if not all(part.isascii() and part.isdigit() for part in (generation, characters)):
-        return START
+        return None
     if len(generation + characters) >= MAX_POSITION_DIGITS:
-        return START
+        return None
     return Position(int(generation), int(characters))
 
 
@@ -374,14 +415,16 @@ def _server_sent(events: Stream) -> Generator[bytes | Wait, Chunk | None, None]:
                 case Ended(position, entry):
                     # The final states are also the names of the events.
                     reply = reply_json(entry.chatroom_id, entry.turn)
-                    yield _server_sent_event(entry.turn.reply_state.value, reply, position)
+                    yield _server_sent_event(entry.turn.reply_state.value, reply, position, suffix=END_SUFFIX)
+                case Removed():
+                    yield b"event: removed\ndata: {}\n\n"
                 case Heartbeat():
                     yield b": still here\n\n"
 
 
-def _server_sent_event(name: str, data: dict[str, Any], position: Position) -> bytes:
+def _server_sent_event(name: str, data: dict[str, Any], position: Position, *, suffix: str = "") -> bytes:
     # JSON without line breaks: one `data` line.
-    return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (*position, name.encode(), to_json(data))
+    return b"id: %d-%d%s\nevent: %s\ndata: %s\n\n" % (*position, suffix.encode(), name.encode(), to_json(data))
 
 
 # --- Presentation ---
@@ -392,8 +435,8 @@ def turns_json(chatroom_id: UUID, turns: Iterable[Turn]) -> list[Body]:
     return [entry for turn in turns for entry in (_message_json(chatroom_id, turn), reply_json(chatroom_id, turn))]
 
 
-def reply_json(chatroom_id: UUID, turn: Turn) -> Body:
-    """The reply of a turn as EntrySchema describes it."""
+def reply_json(chatroom_id: UUID, turn: Turn | ReplyEntry) -> Body:
+    """The reply of a turn, or one by itself, as EntrySchema describes it."""
     entry: Body = {
         "id": turn.reply_id,
         "chatroomId": chatroom_id,
@@ -410,11 +453,25 @@ def reply_json(chatroom_id: UUID, turn: Turn) -> Body:
         entry["truncated"] = turn.truncated
         entry["usage"] = {"inputTokens": turn.input_tokens, "outputTokens": turn.output_tokens}
     if turn.failure is not None:
-        entry["error"] = {"code": turn.failure.value, "detail": FAILURE_DETAILS[turn.failure]}
+        entry["error"] = _failure_json(turn.failure)
+    if isinstance(turn, Turn) and turn.latest_state is not None:
+        entry["latestAttempt"] = {"id": turn.latest_id, "status": turn.latest_state.value}
+        if turn.latest_failure is not None:
+            entry["latestAttempt"]["error"] = _failure_json(turn.latest_failure)
     return entry
 
 
-def _message_json(chatroom_id: UUID, turn: Turn) -> Body:
+def _failure_json(failure: FailureReason) -> Body:
+    return {"code": failure.value, "detail": FAILURE_DETAILS[failure]}
+
+
+def _added_json(chatroom_id: UUID, entry: MessageEntry | ReplyEntry) -> Body:
+    if isinstance(entry, MessageEntry):
+        return _message_json(chatroom_id, entry)
+    return reply_json(chatroom_id, entry)
+
+
+def _message_json(chatroom_id: UUID, turn: Turn | MessageEntry) -> Body:
     return {
         "id": turn.message_id,
         "chatroomId": chatroom_id,
@@ -453,7 +510,8 @@ def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:
 
 
 def _sent_headers(sent: SentMessage) -> dict[str, str]:
-    return {"Location": _entry_path(sent.reply_id), **_quota_headers(sent.quota)}
+    replayed = {"Idempotent-Replayed": "true"} if sent.repeated else {}
+    return {"Location": _entry_path(sent.reply_id), **_quota_headers(sent.quota), **replayed}
 
 
 def _entry_path(entry_id: UUID) -> str:

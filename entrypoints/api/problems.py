@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from domain import errors
 from domain.errors import DomainError, InvalidValue
+from entrypoints.api.idempotency import IdempotencyKeyNotSupported
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
 from entrypoints.api.schemas import Schema, camel_case
@@ -42,6 +43,9 @@ HTTP_PROBLEMS = {
     500: ("internal_error", "Something went wrong on our side"),
     503: ("unavailable", "Not available at the moment"),
 }
+
+# Exceptions of werkzeug with a code and a title of their own.
+OWN_PROBLEMS = (IdempotencyKeyNotSupported, TooManyWaiting)
 
 # Headers of werkzeug's exceptions that are kept, in lower case.
 KEPT_HEADERS = frozenset({"allow", "retry-after", "location"})
@@ -143,7 +147,7 @@ def http_problem(error: HTTPException) -> Response:
         return error.response
     status = error.code or 500
     code, title = (
-        error.problem if isinstance(error, TooManyWaiting) else HTTP_PROBLEMS.get(status, ("bad_request", error.name))
+        error.problem if isinstance(error, OWN_PROBLEMS) else HTTP_PROBLEMS.get(status, ("bad_request", error.name))
     )
     headers = {name: value for name, value in error.get_headers() if name.lower() in KEPT_HEADERS}
     members: dict[str, Any] = {}
@@ -170,7 +174,7 @@ def describe_problems() -> Response:
         for leaf in sorted(leaves(DomainError), key=lambda leaf: leaf.code)
     ] + [
         f"## {code}\n\n{status}: {title}.\n"
-        for status, (code, title) in (*HTTP_PROBLEMS.items(), (TooManyWaiting.code, TooManyWaiting.problem))
+        for status, (code, title) in (*HTTP_PROBLEMS.items(), *((own.code, own.problem) for own in OWN_PROBLEMS))
         if code != InvalidValue.code
     ]
     return Response("# Problems\n\n" + "\n".join(paragraphs), mimetype="text/markdown")

@@ -12,7 +12,7 @@ from application.auth.sessions import LoggedIn
 from application.ports.reader import SessionSummary
 from application.use_cases import Auth
 from domain.accounts import LoginMethod, Principal, SessionId
-from entrypoints.api.authentication import Authenticated
+from entrypoints.api.authentication import Authenticated, bearer_token
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response
@@ -38,6 +38,9 @@ class RefreshedSchema(SessionTokensSchema):
 
 class LogOutSchema(Schema):
     scope = ma.fields.Enum(Scope, by_value=True, load_default=Scope.THIS)
+    refresh_token = ma.fields.String(
+        validate=ma.validate.Length(1, 200), metadata=described("Will do where the access token has expired")
+    )
 
 
 class SessionSchema(Schema):
@@ -66,12 +69,24 @@ def sessions_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprin
         return json_response(tokens_json(refreshed))
 
     @blp.route("/logout", methods=["POST"])
-    @authenticated
+    @authenticated.optionally
     @blp.arguments(LogOutSchema(), required=False)
     @blp.response(200, MessageOnlySchema)
-    def log_out(principal: Principal, body: Body) -> Response:
-        """End this session, your other sessions, or all of them, at once."""
-        auth.log_out(principal=principal, scope=body["scope"], origin=origin())
+    def log_out(principal: Principal | None, body: Body) -> Response:
+        """End this session, your other sessions, or all of them, at once.
+
+        To end this session an access token that has expired will do, or its refresh token in the body without any
+        access token. It is 200 also when the session had ended before.
+        """
+        if principal is not None:
+            auth.log_out(principal=principal, scope=body["scope"], origin=origin())
+        if principal is None or "refresh_token" in body:
+            auth.log_out.by_tokens(
+                access_token=bearer_token() if principal is None else None,
+                refresh_token=body.get("refresh_token"),
+                scope=body["scope"] if principal is None else Scope.THIS,
+                origin=origin(),
+            )
         return json_response({"message": "Logged out."})
 
     @blp.route("/sessions", methods=["GET"])

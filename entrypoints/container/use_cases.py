@@ -1,5 +1,7 @@
 """The use cases of requests, assembled from adapters."""
 
+from dataclasses import replace
+
 from application.auth.audit import Recorder
 from application.auth.erasure import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
@@ -49,16 +51,20 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
     otp_store, otp_policy = adapters.otp_store(), OtpPolicy()
 
     recorder = Recorder(unit_of_work=unit_of_work, clock=clock, new_id=new_id, phone_digest=adapters.phone_digest())
+    recorder = replace(recorder, older_digests=adapters.older_phone_digests())
     start_session = StartSession(
         access_tokens=access_tokens,
         refresh_tokens=refresh_tokens,
         recorder=recorder,
         new_id=new_id,
         token_lifetime=adapters.access_token_lifetime(),
+        longest_session=adapters.longest_session(),
     )
     redeem_code = RedeemCode(otp_store=otp_store, recorder=recorder, policy=otp_policy)
     accept_password = AcceptPassword(is_common=adapters.is_common_password())
-    count_password_try = CountPasswordTry(rate_limiter=adapters.rate_limiter(), recorder=recorder)
+    count_password_try = CountPasswordTry(
+        rate_limiter=adapters.rate_limiter(), unit_of_work=unit_of_work, recorder=recorder, clock=clock
+    )
     show_profile = ShowProfile(reader=reader, allowances=adapters.allowances())
     return Auth(
         sign_up=SignUp(
@@ -81,6 +87,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
             otp_store=otp_store,
             read_phone_number=read_phone_number,
             is_served=adapters.is_served(),
+            unit_of_work=unit_of_work,
             recorder=recorder,
             clock=clock,
             new_code=adapters.new_code(),
@@ -106,6 +113,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
         ),
         reset_password=ResetPassword(
             unit_of_work=unit_of_work,
+            otp_store=otp_store,
             redeem_code=redeem_code,
             read_phone_number=read_phone_number,
             accept_password=accept_password,
@@ -116,6 +124,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
         ),
         change_password=ChangePassword(
             unit_of_work=unit_of_work,
+            otp_store=otp_store,
             redeem_code=redeem_code,
             accept_password=accept_password,
             password_hasher=password_hasher,
@@ -135,14 +144,22 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
             recorder=recorder,
             clock=clock,
             token_lifetime=adapters.access_token_lifetime(),
+            longest_session=adapters.longest_session(),
         ),
-        log_out=LogOut(unit_of_work=unit_of_work, recorder=recorder),
+        log_out=LogOut(
+            unit_of_work=unit_of_work,
+            access_tokens=access_tokens,
+            refresh_tokens=refresh_tokens,
+            recorder=recorder,
+            clock=clock,
+        ),
         list_sessions=ListSessions(reader=reader),
         end_session=EndSession(unit_of_work=unit_of_work, recorder=recorder),
         change_profile=ChangeProfile(unit_of_work=unit_of_work, show_profile=show_profile, recorder=recorder),
         erase_account=EraseAccount(
             unit_of_work=unit_of_work,
             before_erasure=before_erasure,
+            otp_store=otp_store,
             room_list_cache=adapters.room_list_cache(),
             publisher=adapters.reply_publisher(),
             recorder=recorder,

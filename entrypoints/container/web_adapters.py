@@ -1,5 +1,8 @@
 """The adapters of a web process."""
 
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
 from dependency_injector.providers import Object, Provider
 
 from adapters.concurrent_probes import ConcurrentProbes
@@ -38,8 +41,9 @@ from application.ports.reply_stream import ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import NewCode, NewId
 from application.ports.served_countries import IsServed
+from domain.one_time_password import Purpose
 from entrypoints.container.adapters import SharedAdapters, singleton
-from entrypoints.container.keys import key_for
+from entrypoints.container.keys import derived, key_for
 from entrypoints.container.payments import webhook_secrets_of
 from entrypoints.container.policies import otp_caps_of, request_limits_of
 from entrypoints.settings import Settings
@@ -65,14 +69,23 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
     # Imported here: the HTTP client takes a tenth of a second, which other processes should not pay.
     from adapters.otp_delivery.sms import TwilioOtpDelivery, WebhookOtpDelivery
 
+    texts = {Purpose.LOGIN: settings.otp_text, Purpose.PASSWORD_RESET: settings.otp_reset_text}
+    host = urlsplit(settings.public_url).hostname or ""
     if settings.otp_delivery == "twilio":
         return TwilioOtpDelivery(
             account_sid=settings.twilio_account_sid or "",
             auth_token=settings.twilio_auth_token.reveal(),
             sender=settings.twilio_from or "",
             base_url=settings.twilio_api_base,
+            texts=texts,
+            host=host,
         )
-    return WebhookOtpDelivery(url=settings.otp_webhook_url or "", secret=settings.otp_webhook_secret.reveal().encode())
+    return WebhookOtpDelivery(
+        url=settings.otp_webhook_url or "",
+        secret=settings.otp_webhook_secret.reveal().encode(),
+        texts=texts,
+        host=host,
+    )
 
 
 class WebAdapters(SharedAdapters):
@@ -104,6 +117,7 @@ class WebAdapters(SharedAdapters):
         lambda settings: JwtAccessTokens(*(secret.reveal().encode() for secret in settings.jwt_secrets)), settings
     )
     access_token_lifetime = singleton(lambda settings: settings.access_token, settings)
+    longest_session = singleton(lambda settings: settings.session_max, settings)
     refresh_tokens: Provider[RefreshTokens] = singleton(
         lambda settings: HmacRefreshTokens(key_for("refresh", settings)), settings
     )
@@ -112,6 +126,9 @@ class WebAdapters(SharedAdapters):
     phone_digest: Provider[PhoneDigest] = singleton(
         lambda settings: HmacPhoneDigest(key_for("audit", settings)), settings
     )
+    older_phone_digests: Provider[Sequence[PhoneDigest]] = singleton(
+        lambda settings: [HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets[1:]], settings
+    )
     rate_limiter: Provider[RateLimiter] = singleton(
         lambda redis, settings: RedisRateLimiter(redis, key=key_for("limits", settings)), redis, settings
     )
@@ -119,7 +136,9 @@ class WebAdapters(SharedAdapters):
 
     read_phone_number: Provider[ReadPhoneNumber] = singleton(
         lambda settings: LibPhoneNumberReader(
-            default_region=settings.phone_default_region, only_valid=settings.in_production
+            default_region=settings.phone_default_region,
+            only_valid=settings.in_production,
+            test_numbers=[fixed.phone for fixed in settings.otp_test_numbers],
         ),
         settings,
     )

@@ -1,12 +1,13 @@
 """Reads the variables, completes what follows from others, and reports all faults at once."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -14,6 +15,20 @@ from entrypoints.settings.readers import Refused, Secret
 from entrypoints.settings.variables import VARIABLES, Settings
 
 SECRET_MIN_BYTES = 32
+# Fewer different characters are not random: of 32 random hexadecimal digits, 8 or fewer are one in 300,000.
+MIN_CHARACTERS = 8
+MIN_PERIOD = 8
+EXAMPLES = ("change-me", "changeme", "change_me", "secret-key", "your-secret", "your_secret", "password", "example")
+TEST_KEY = re.compile("(sk|rk)_test_")
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+# Addresses to which codes, tokens or keys are sent.
+CARRY_SECRETS = (
+    "OTP_WEBHOOK_URL",
+    "TWILIO_API_BASE",
+    "PUBLIC_URL",
+    "STRIPE_API_BASE",
+    "GEMINI_BASE_URL",
+)
 # Each process of a machine takes one of so many for its metrics.
 METRICS_PORTS = 10
 
@@ -29,6 +44,7 @@ NEEDS = {
 PRODUCTION_NEEDS = ("DATABASE_URL", "REDIS_URL or REDIS_HOST", "OTP_DELIVERY", "GEMINI_API_KEY or LLM_PROVIDER")
 PRODUCTION_REFUSES = {
     ("OTP_DELIVERY", "response"): "anybody could log in as anybody",
+    ("OTP_DELIVERY", "console"): "codes would be in the log, and reach nobody",
     ("PAYMENT_PROVIDER", "sandbox"): "anybody could be Pro without paying",
 }
 
@@ -107,6 +123,8 @@ def _contradictions(settings: Settings, given: Mapping[str, str]) -> Iterator[st
         yield f"METRICS_PORT must leave PORT out of the {METRICS_PORTS} ports from it on"
     if settings.in_production:
         yield from _dangers(given)
+        yield from _weaknesses(settings)
+        yield from _payment_dangers(settings, given)
 
 
 def _dangers(given: Mapping[str, str]) -> Iterator[str]:
@@ -117,8 +135,47 @@ def _dangers(given: Mapping[str, str]) -> Iterator[str]:
     for (name, value), why in PRODUCTION_REFUSES.items():
         if given.get(name) == value:
             yield f"{name}={value} is refused in production: {why}"
-    if given.get("OTP_WEBHOOK_URL", "").startswith("http:"):
-        yield "OTP_WEBHOOK_URL must begin with https:// in production"
+    for name in CARRY_SECRETS:
+        if _is_readable(given.get(name, "")):
+            yield f"{name} must begin with https:// in production"
+
+
+def _weaknesses(settings: Settings) -> Iterator[str]:
+    """Secrets that can be guessed, and proxies that anybody could be."""
+    secrets_of = {
+        "JWT_SECRET": settings.jwt_secrets,
+        "OTP_WEBHOOK_SECRET": (settings.otp_webhook_secret,),
+        "PASSWORD_PEPPER": (settings.password_pepper,),
+    }
+    for name, values in secrets_of.items():
+        if any(value and _is_guessable(value.reveal()) for value in values):
+            yield f"{name} can be guessed; make one with: openssl rand -base64 48"
+    if any(network.prefixlen == 0 for network in settings.trusted_proxies):
+        yield "TRUSTED_PROXIES must not hold every address: anybody could then name any address as their own"
+
+
+def _payment_dangers(settings: Settings, given: Mapping[str, str]) -> Iterator[str]:
+    if settings.payment_provider != "stripe":
+        return
+    if "PUBLIC_URL" not in given:
+        yield "PUBLIC_URL is required in production with payments: buyers come back there"
+    if not settings.stripe_webhook_secrets:
+        yield "STRIPE_WEBHOOK_SECRET is required in production with payments: they would show after an hour"
+    if TEST_KEY.match(settings.stripe_secret_key.reveal()) and not settings.stripe_test_mode:
+        yield "STRIPE_SECRET_KEY is a test key, which production takes with STRIPE_TEST_MODE=yes only"
+
+
+def _is_readable(url: str) -> bool:
+    """Whether others on the way can read what is sent there: http, unless it stays on this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+
+
+def _is_guessable(secret: str) -> bool:
+    """A repeated text, few different characters, or one of the words that examples hold."""
+    text = secret.lower()
+    period = next(size for size in range(1, len(text) + 1) if (text[:size] * len(text))[: len(text)] == text)
+    return period <= MIN_PERIOD or len(set(text)) < MIN_CHARACTERS or any(word in text for word in EXAMPLES)
 
 
 def _is_short(secret: Secret) -> bool:

@@ -108,6 +108,14 @@ def fixed_code(text: str) -> FixedCode:
     raise Refused("must be like +919999999999:123456:2026-12-31, with commas between")
 
 
+def code_text(text: str) -> str:
+    if text.count("{code}") != 1:
+        raise Refused("must hold {code} once")
+    if not text.isprintable() and not text.replace("\n", "").isprintable():
+        raise Refused("must be text that can be printed")
+    return text
+
+
 def optional(read: Reader[T]) -> Reader[T | None]:
     return lambda text: read(text) if text else None
 

@@ -15,6 +15,7 @@ from entrypoints.settings.readers import (
     Secret,
     base_url,
     choice,
+    code_text,
     days,
     fixed_code,
     network,
@@ -101,11 +102,18 @@ class Settings:
         unset="generated", name="JWT_SECRET")
     access_token: timedelta = variable(seconds(1, 86_400), "900",
         "how long an access token is good", name="ACCESS_TOKEN_SECONDS")
+    session_max: timedelta = variable(days(1, 36_500), "365",
+        "a session ends so long after its login, however often it is refreshed", name="SESSION_MAX_DAYS")
     password_pepper: Secret = variable(Secret, "", "mixed into password hashes; once set, never change it")
     password_hash_cost: int = variable(number(10, 16), "12",
         "bcrypt's cost: each step doubles the work; a login renews a hash of another cost")
     otp_delivery: str = variable(choice("response", "console", "twilio", "webhook"), "response",
-        "`response` (refused in production), `console`, `twilio` or `webhook`")
+        "`response` or `console` (both refused in production), `twilio` or `webhook`")
+    otp_text: str = variable(code_text, "{code} is your code for logging in. Do not tell it to anybody.",
+        "text message with a code; `{code}` and `{host}` stand for the code and PUBLIC_URL's host")
+    otp_reset_text: str = variable(code_text,
+        "{code} is your code for setting a new password. Do not tell it to anybody.",
+        "the same, with a code for setting a new password")
     otp_countries: tuple[str, ...] = variable(several(str.upper), "",
         "ISO 3166 regions that codes are sent to, with commas; unset: all")
     otp_test_numbers: tuple[FixedCode, ...] = variable(several(fixed_code), "",
@@ -147,6 +155,8 @@ class Settings:
     model_idle: timedelta = variable(seconds(1, 3600), "60",
         "how long a model may send nothing, not even a thought, before its call ends", name="MODEL_IDLE_SECONDS")
     stripe_secret_key: Secret = variable(Secret, "", "key of the Stripe API")
+    stripe_test_mode: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "no",
+        "`yes`: production may run with Stripe's test keys")
     stripe_price_id: str | None = variable(optional(str), "", "price of the Pro plan")
     stripe_webhook_secrets: tuple[Secret, ...] = variable(several(Secret), "",
         "signing secret of the webhook endpoint; several with commas", name="STRIPE_WEBHOOK_SECRET")

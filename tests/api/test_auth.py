@@ -141,8 +141,27 @@ class TestVerifyingACode:
 
     def test_a_code_counts_once(self, guest: Client, house: House):
         proof = {"mobileNumber": ASHA, "otp": house.code(ASHA)}
-        body_of(guest.post("/auth/verify-otp", proof))
+        login = body_of(guest.post("/auth/verify-otp", proof))
+        # Sent twice: the answer may have been lost.
+        again = body_of(guest.post("/auth/verify-otp", proof))
+        assert again["refreshToken"] == login["refreshToken"]
+        assert len(house.database.tables.sessions) == 1
+        problem_of(guest.post("/auth/verify-otp", proof, headers={"User-Agent": "x"}), 401, "otp_invalid")
+        body_of(guest.post("/auth/refresh", {"refreshToken": login["refreshToken"]}))
         problem_of(guest.post("/auth/verify-otp", proof), 401, "otp_invalid")
+
+    @pytest.mark.parametrize("zero", ["٠", "०", "０", "۰"])
+    def test_the_digits_of_any_script_are_digits(self, guest: Client, house: House, zero: str):
+        code = house.code(ASHA)
+        written = "".join(chr(ord(zero) + int(digit)) for digit in code)
+        body_of(guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": f" {written[:3]}-{written[3:]} "}))
+
+    @pytest.mark.parametrize("otp", ["12345", "abcdef", "12345678901", "½23456", "-"])
+    def test_what_can_be_no_code_is_no_try(self, guest: Client, house: House, otp: str):
+        code = house.code(ASHA)
+        for _ in range(6):
+            assert faulty_fields(guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": otp})) == {"otp"}
+        body_of(guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": code}))
 
     def test_wrong_codes_are_counted_and_then_the_right_one_is_void(self, guest: Client, house: House):
         code = house.code(ASHA)
@@ -181,10 +200,10 @@ class TestVerifyingACode:
     def test_without_the_store_no_user_logs_in(self, guest: Client, house: House, monkeypatch: pytest.MonkeyPatch):
         code = house.code(ASHA)
 
-        def down(*_: object) -> None:
+        def down(*_: object, **__: object) -> None:
             raise DependencyDown("otp_store")
 
-        monkeypatch.setattr(house.otp_store, "redeem", down)
+        monkeypatch.setattr(house.otp_store, "redeem_once", down)
         answer = guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": code})
         problem_of(answer, 503, "dependency_unavailable")
         assert not house.database.tables.sessions

@@ -97,6 +97,62 @@ class TestIdempotencyKey:
         problem_of(guest.say(asha.open_room(), Idempotency_Key=""), 401, "token_invalid")
 
 
+class TestIdempotencyKeyOfAnotherReply:
+    """Idempotency-Key with retry and regenerate."""
+
+    @pytest.fixture(params=["retry", "regenerate"])
+    def path(self, request: pytest.FixtureRequest, asha: Client, house: House) -> str:
+        reply = asha.promised(asha.open_room())
+        if request.param == "retry":
+            house.model.will(AnswerFailed(FailureReason.REFUSED))
+        house.work()
+        return f"{reply}/{request.param}"
+
+    def test_one_tap_is_one_answer(self, asha: Client, house: House, path: str):
+        used = body_of(asha.get("/user/usage"))["used"]
+        key = {"Idempotency-Key": UUID_KEY}
+        first = asha.post(path, headers=key)
+        assert "Idempotent-Replayed" not in first.headers
+        for _ in range(2):
+            again = asha.post(path, headers=key)
+            assert (again.status_code, again.data) == (202, first.data)
+            assert again.headers["Idempotent-Replayed"] == "true"
+            assert again.headers["Location"] == first.headers["Location"]
+            house.work()  # whatever became of it meanwhile
+        assert body_of(asha.get("/user/usage"))["used"] == used + 1
+        assert len(house.database.tables.replies) == 2
+
+    def test_with_another_message_it_is_a_mistake(self, asha: Client, house: House, path: str):
+        key = {"Idempotency-Key": UUID_KEY}
+        body_of(asha.post(path, headers=key), 202)
+        other = asha.promised(asha.open_room())
+        way = path.rpartition("/")[2]
+        problem_of(asha.post(f"{other}/{way}", headers=key), 422, "idempotency_key_reused")
+
+    def test_what_is_refused_is_not_remembered(self, asha: Client, house: House):
+        reply = asha.promised(asha.open_room())
+        key = {"Idempotency-Key": UUID_KEY}
+        problem_of(asha.post(f"{reply}/regenerate", headers=key), 409, "reply_not_done")
+        house.work()
+        assert "Idempotent-Replayed" not in asha.post(f"{reply}/regenerate", headers=key).headers
+
+    def test_each_way_to_ask_has_keys_of_its_own(self, asha: Client, house: House):
+        room = asha.open_room()
+        sent = asha.say(room, Idempotency_Key=UUID_KEY)
+        house.work()
+        key = {"Idempotency-Key": UUID_KEY}
+        again = body_of(asha.post(f"{sent.headers['Location']}/regenerate", headers=key), 202)
+        assert again["reply"]["id"] != body_of(sent, 202)["reply"]["id"]
+
+    @pytest.mark.parametrize(
+        "path", ["/chatroom", "/subscribe/pro", "/subscription/cancel", "/auth/send-otp", f"/message/{UUID_KEY}/cancel"]
+    )
+    def test_elsewhere_it_is_refused_and_nothing_is_done(self, asha: Client, path: str):
+        answer = asha.post(path, {"name": "Room"}, headers={"Idempotency-Key": UUID_KEY})
+        problem_of(answer, 400, "idempotency_key_not_supported")
+        assert body_of(asha.get("/chatroom")) == []
+
+
 class TestPreferWait:
     """Prefer: wait=N (RFC 7240)."""
 
@@ -161,6 +217,12 @@ class TestPreferWait:
         room = asha.open_room()
         house.meanwhile.plan(lambda: setattr(house.database_probe, "on", False))
         assert body_of(asha.say(room, Prefer="wait=10"), 202)["reply"]["status"] == "queued"
+
+    def test_a_chatroom_that_is_removed_meanwhile_is_not_found(self, asha: Client, house: House):
+        room = asha.open_room()
+        house.meanwhile.plan(lambda: asha.send("DELETE", room))
+        problem_of(asha.say(room, Prefer="wait=10"), 404, "chatroom_not_found")
+        assert body_of(asha.get("/user/me"))["usage"]["used"] == 0
 
     def test_what_is_refused_waits_for_nothing(self, asha: Client, ravi: Client, house: House):
         room = ravi.open_room()

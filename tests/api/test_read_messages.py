@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.replies import AnswerFailed, FailureReason
 from tests.api.client import Api, Client, body_of, faulty_fields, problem_of
 from tests.builders import ASHA, House
 
@@ -84,12 +85,12 @@ class TestNewerEntries:
         entries = body_of(asha.get(room))["messages"]
         again = body_of(asha.post(f"/message/{entries[1]['id']}/regenerate"), 202)["reply"]["id"]
         house.work()
-        found = []
+        found: list[str] = []
         after = entries[0]["id"]
         while page := body_of(asha.get(f"{room}/messages?after={after}&limit=1"))["messages"]:
             found += [entry["id"] for entry in page]
             after = page[-1]["id"]
-        assert found == [again, *(entry["id"] for entry in entries[2:])]
+        assert found == [*(entry["id"] for entry in entries[1:]), again]
 
     def test_another_reply_to_the_last_message_is_newer(self, asha: Client, house: House):
         room = asha.open_room()
@@ -191,3 +192,29 @@ def test_a_long_conversation_is_read_on_in_pages_of_the_usual_size():
     assert len(page) == 50
     rest = body_of(asha.get(f"{room}/messages?after={page[-1]['id']}"))["messages"]
     assert len(rest) == 29
+
+
+class TestAnswersAndAttempts:
+    """Which reply stands with a message, and what is told of a later one."""
+
+    @pytest.mark.parametrize("then", ["queued", "failed", "cancelled"])
+    def test_an_answer_stays_while_another_attempt_has_none(self, asha: Client, house: House, then: str):
+        room = asha.open_room()
+        first = asha.promised(room, "My name is Ada")
+        house.work()
+        again = body_of(asha.post(f"{first}/regenerate"), 202)["reply"]["id"]
+        if then == "failed":
+            house.model.will(AnswerFailed(FailureReason.REFUSED))
+            house.work()
+        if then == "cancelled":
+            asha.post(f"/message/{again}/cancel")
+        for path in (room, f"{room}/messages"):
+            _, bot = body_of(asha.get(path))["messages"]
+            assert (bot["content"], bot["status"]) == ("echo: My name is Ada", "done")
+            attempt = bot["latestAttempt"]
+            assert (attempt["id"], attempt["status"]) == (again, then)
+            assert attempt.get("error", {}).get("code") == ("refused" if then == "failed" else None)
+        if then != "queued":
+            body_of(asha.post(f"{first}/regenerate"), 202)
+        house.work()
+        assert "latestAttempt" not in body_of(asha.get(room))["messages"][1]

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from domain.replies import AnswerFailed, FailureReason
 from entrypoints.api.app import create_app
-from tests.api.client import Api, Client, body_of
+from tests.api.client import Api, Client, body_of, problem_of
 from tests.builders import ASHA, House
 
 PIECES = ["Once ", "upon", " a time…\n\nnämlich\r\n\u2028data: x"]
@@ -105,7 +105,7 @@ class TestTheFormat:
         assert (begin, silence, rest) == ("retry: 1000", ": still here", "")
         assert first == 'id: 1-2\nevent: delta\ndata: {"text":"Hé"}'
         assert second == 'id: 1-5\nevent: delta\ndata: {"text":"llo"}'
-        assert end.startswith('id: 1-5\nevent: done\ndata: {"id":"')
+        assert end.startswith('id: 1-5-end\nevent: done\ndata: {"id":"')
 
     def test_head(self, asha: Client, path: str):
         answer = asha.send("HEAD", f"{path}/stream")
@@ -190,11 +190,42 @@ class TestResuming:
         for nth, event in enumerate(stream.events[:-1]):
             assert watch(asha, path, event.id).text == "".join(PIECES[nth + 1 :])
 
-    def test_after_the_end_there_is_only_the_end(self, asha: Client, done: str):
-        last = watch(asha, done).last_id
-        stream = watch(asha, done, last)
-        assert stream.names == ["done"]
-        assert stream.last_id == last
+    def test_who_has_the_text_and_not_the_end_gets_the_end(self, asha: Client, done: str):
+        *_, text, end = watch(asha, done).events
+        assert text.id != end.id
+        assert watch(asha, done, text.id).events == [end]
+
+    @pytest.mark.parametrize("outcome", [PIECES, [AnswerFailed(FailureReason.REFUSED)], None])
+    def test_who_has_the_end_is_told_to_stop(self, asha: Client, path: str, house: House, outcome: Any):
+        if outcome is None:
+            asha.post(f"{path}/cancel")
+        else:
+            house.model.will(outcome)
+            house.work()
+        last = watch(asha, path).last_id
+        answer = asha.get(f"{path}/stream", headers={"Last-Event-ID": last})
+        assert (answer.status_code, answer.data) == (204, b"")
+        # It is the end of that text only.
+        for other in ("7-3-end", "1-999-end", "-end", "end"):
+            assert watch(asha, path, other).events[-1].id == last
+
+    def test_the_end_of_a_reply_is_not_that_of_the_next_one(self, asha: Client, path: str, house: House):
+        house.model.will([AnswerFailed(FailureReason.REFUSED)], PIECES)
+        house.work()
+        message = f"/message/{body_of(asha.get(path))['replyTo']}"
+        last = watch(asha, message).last_id
+        asha.post(f"{message}/retry")
+        house.meanwhile.plan(house.work)
+        stream = watch(asha, message, last)
+        assert (stream.names[-1], stream.text) == ("done", TEXT)
+
+    def test_a_chatroom_that_is_removed_ends_it(self, asha: Client, house: House):
+        room = asha.open_room()
+        path = asha.promised(room)
+        house.meanwhile.plan(lambda: asha.send("DELETE", room))
+        stream = watch(asha, path)
+        assert [(event.name, event.data) for event in stream.events] == [("removed", {})]
+        problem_of(asha.get(f"{path}/stream"), 404, "message_not_found")
 
     @pytest.mark.parametrize(
         "junk", ["", "x", "1", "1-", "-1", "1-2-3", "a-b", "-1--1", "1 - 2", "9" * 30 + "-1", "²-1"]

@@ -90,6 +90,29 @@ class TestLoggingOut:
         body_of(api.client(login["token"]).send("POST", "/auth/logout"))
         problem_of(refresh(guest, login["refreshToken"]), 401, "refresh_token_invalid")
 
+    @pytest.mark.parametrize("with_access_token", [True, False])
+    def test_an_expired_access_token_does_not_keep_anybody_logged_in(
+        self, guest: Client, api: Api, house: House, with_access_token: bool
+    ):
+        login = log_in(guest, house)
+        house.clock.advance(timedelta(hours=1))
+        client = api.client(login["token"]) if with_access_token else guest
+        for _ in range(2):
+            body_of(client.post("/auth/logout", {"refreshToken": login["refreshToken"]}))
+        problem_of(refresh(guest, login["refreshToken"]), 401, "refresh_token_invalid")
+
+    def test_an_expired_access_token_alone_will_do(self, guest: Client, api: Api, house: House):
+        login = log_in(guest, house)
+        house.clock.advance(timedelta(hours=1))
+        body_of(api.client(login["token"]).send("POST", "/auth/logout"))
+        problem_of(refresh(guest, login["refreshToken"]), 401, "refresh_token_invalid")
+
+    def test_it_does_not_end_other_sessions(self, guest: Client, api: Api, house: House):
+        login = log_in(guest, house)
+        house.clock.advance(timedelta(hours=1))
+        problem_of(api.client(login["token"]).post("/auth/logout", {"scope": "all"}), 401, "token_expired")
+        body_of(refresh(guest, login["refreshToken"]))
+
     @pytest.mark.parametrize("scope", ["", "THIS", "everybody", None, 1, ["all"]])
     def test_any_other_scope_is_refused(self, asha: Client, scope: object):
         assert faulty_fields(asha.post("/auth/logout", {"scope": scope})) == {"scope"}

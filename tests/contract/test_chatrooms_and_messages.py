@@ -1,6 +1,7 @@
 """The contracts of the chatrooms and of the messages."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -111,15 +112,15 @@ class MessagesContract:
         with world.unit_of_work() as work:
             found = work.messages.of(room.user_id, first.message_id)
             assert found is not None
-            message, newest, state = found
+            message, newest, state, answered = found
             assert (message.id, message.chatroom_id, message.user_id) == (first.message_id, room.id, room.user_id)
             assert (message.content, message.created_at) == ("Why? 🌤", MOMENT)
-            assert (newest, state) == (first.id, ReplyState.DONE)
+            assert (newest, state, answered) == (first.id, ReplyState.DONE, True)
             assert work.messages.of(room.user_id, first.id) == found
         second = world.ask_again(first)
         with world.unit_of_work() as work:
             for entry_id in (first.message_id, first.id, second.id):
-                assert work.messages.of(room.user_id, entry_id) == (message, second.id, ReplyState.QUEUED)
+                assert work.messages.of(room.user_id, entry_id) == (message, second.id, ReplyState.QUEUED, True)
 
     def test_found_in_each_state(self, world: World) -> None:
         reply = world.ask(world.room())
@@ -161,7 +162,7 @@ class MessagesContract:
             with world.unit_of_work() as work:
                 found = work.messages.of(room.user_id, first.message_id)
                 assert found is not None
-                message, _, state = found
+                message, _, state, _ = found
                 if state is not ReplyState.DONE:
                     return None
                 reply = a_reply(message, first.charged_on)
@@ -200,13 +201,17 @@ class TestSqlChatrooms(ChatroomsContract):
             assert real_world._rows(deletable, id=room.id) == []
         assert real_world._rows(deletable, id=room.id) == [(1,)]
 
-    def test_many_may_post_to_one_at_the_same_time(self, real_world: SqlWorld) -> None:
+    def test_many_who_post_to_one_at_the_same_time_take_turns(self, real_world: SqlWorld) -> None:
         room = real_world.room()
         with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
             one.chatrooms.assert_owned(room.id, by=room.user_id)
             other.chatrooms.assert_owned(room.id, by=room.user_id)
-            one.messages.add(a_message(room))
-            other.messages.add(a_message(room))
+            later, sooner = a_message(room), a_message(room)
+            other.messages.add(sooner)
+            other.commit()
+            one.messages.add(later)
+            one.commit()
+        assert real_world.ids_after(room, MessageId(UUID(int=0))) == [sooner.id, later.id]
 
 
 class TestMemoryMessages(MessagesContract):

@@ -48,6 +48,29 @@ def note(world: World, *events: AuditEvent) -> None:
         work.commit()
 
 
+class KnownAddressContract:
+    def test_an_address_is_known_by_a_login_from_there(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        note(world, an_event(user_id=user.id), an_event(AuditEventType.LOGIN_FAILED, user_id=other.id))
+        asked = [(user, "203.0.113.7", MOMENT), (user, "203.0.113.8", MOMENT), (other, "203.0.113.7", MOMENT)]
+        asked.append((user, "203.0.113.7", MOMENT + timedelta(seconds=1)))
+        with world.unit_of_work() as work:
+            known = [work.audit.has_logged_in_from(who.id, where, since=since) for who, where, since in asked]
+        assert known == [True, False, False, False]
+
+
+class TestMemoryKnownAddress(KnownAddressContract):
+    @pytest.fixture
+    def world(self, memory_world: MemoryWorld) -> World:
+        return memory_world
+
+
+class TestSqlKnownAddress(KnownAddressContract):
+    @pytest.fixture
+    def world(self, real_world: SqlWorld) -> World:
+        return real_world
+
+
 def purge_before(world: World, moment: datetime, limit: int = 10) -> int:
     with world.unit_of_work() as work:
         forgotten = work.audit.purge_before(moment, limit=limit)
@@ -392,7 +415,9 @@ def test_no_table_with_a_users_id_is_forgotten() -> None:
 
 def test_memory_forgets_no_table_either() -> None:
     # Columns of the sessions, of the daily usage and of the subscriptions.
-    of_others = {"last_used", "ended_sessions", "daily_refunds", "subscription_records"}
+    of_others = {"last_used", "ended_sessions", "daily_refunds", "subscription_records", "sequences"}
+    # What was used today is of a number and a day, not of a user.
+    of_others |= {"erased_usage"}
     ours = set(Tables.__dataclass_fields__) - of_others - {"removed_messages", "removed_replies"}
     assert ours == {*ERASURES, *IN_CHATROOMS, "users"}
 

@@ -1,9 +1,11 @@
 """The contract of what bounds codes: wrong ones a day, codes taken back, and how many are sent."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from ipaddress import IPv6Network
+from itertools import islice
 from typing import Protocol
 
 import pytest
@@ -163,14 +165,15 @@ class BudgetContract(Stores):
         with pytest.raises(OtpInvalid):
             store.redeem(ASHA, BOTH, "111111", POLICY)
 
-    def test_a_code_two_before_does_not_come_back(self, store: OtpStore, pass_time: PassTime) -> None:
+    def test_the_last_one_alone_is_withdrawn(self, store: OtpStore, pass_time: PassTime) -> None:
         for code in ("111111", "222222", "333333"):
             store.put(ASHA, Purpose.LOGIN, code, POLICY)
             pass_time(timedelta(seconds=31))
         store.withdraw(ASHA, Purpose.LOGIN)
         with pytest.raises(OtpInvalid):
-            store.redeem(ASHA, BOTH, "111111", POLICY)
-        assert store.redeem(ASHA, BOTH, "222222", POLICY) is Purpose.LOGIN
+            store.redeem(ASHA, BOTH, "333333", POLICY)
+        for code in ("111111", "222222"):
+            assert store.redeem(ASHA, BOTH, code, POLICY) is Purpose.LOGIN
 
     def test_the_other_purpose_keeps_its_code(self, store: OtpStore) -> None:
         for purpose in BOTH:
@@ -235,6 +238,41 @@ class SendsContract(Stores):
         refused(sends, ASHA, HERE)
         sends.take(ASHA, THERE, ALL_CAPS)
 
+    @pytest.mark.parametrize(("prefix", "times"), [(64, 1), (56, 2), (48, 4)])
+    def test_a_network_of_ipv6_sends_so_many_however_many_addresses_it_has(
+        self, sends: OtpBudget, prefix: int, times: int
+    ) -> None:
+        network = IPv6Network(f"2001:db8:5::/{prefix}")
+        apart = min(64, prefix + 8)
+        inside = [f"{one.network_address}/64" for one in islice(network.subnets(new_prefix=apart), 60)]
+        caps, sent = SendCaps(per_number=None, per_address=3, total=1_000), 0
+        for number in range(60):
+            with suppress(OtpSendsExhausted):
+                sends.take(PhoneNumber(f"+4915{number:02}2345678"), inside[number % len(inside)], caps)
+                sent += 1
+        assert sent == 3 * times
+        sends.take(ASHA, "2001:db8:6::/64", caps)
+
+    def test_one_block_of_ipv4_cannot_spend_it_all(self, sends: OtpBudget) -> None:
+        caps, sent = SendCaps(per_number=None, per_address=1, total=1_000), 0
+        for last in range(100):
+            with suppress(OtpSendsExhausted):
+                sends.take(PhoneNumber(f"+4915{last:02}2345678"), f"203.0.113.{last}", caps)
+                sent += 1
+        assert sent == 16
+
+    def test_a_stranger_does_not_use_up_what_a_known_address_may_send(self, sends: OtpBudget) -> None:
+        caps = SendCaps(per_number=3, per_number_and_address=2)
+        sends.take(ASHA, THERE, caps)
+        sends.take(ASHA, THERE, caps)
+        refused(sends, ASHA, THERE, caps)
+        sends.take(ASHA, "198.51.100.9", caps)
+        refused(sends, ASHA, "198.51.100.10", caps)
+        for _ in range(3):
+            sends.take(ASHA, HERE, caps, known=True)
+        with pytest.raises(OtpSendsExhausted):
+            sends.take(ASHA, HERE, caps, known=True)
+
     def test_numbers_of_one_block_get_so_many(self, sends: OtpBudget) -> None:
         for last in range(4):
             sends.take(PhoneNumber(f"+91987654300{last}"), f"203.0.113.{last}", ALL_CAPS)
@@ -296,7 +334,7 @@ class TestRedisSends(SendsContract):
     def test_who_it_is_about_cannot_be_read(self, sends: OtpBudget, redis: Redis) -> None:
         sends.take(ASHA, HERE, ALL_CAPS)
         keys = list(redis.scan_iter("otp-sends:*"))
-        assert len(keys) == 4
+        assert len(keys) == 5
         assert not any(secret in repr(keys) for secret in ("9876543", HERE))
         assert all(0 < int(redis.ttl(key)) <= 86_400 for key in keys)
 

@@ -1,7 +1,7 @@
 """The contract of the one-time passwords that were sent."""
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,15 +15,16 @@ from adapters.memory.stores import MemoryOtpStore
 from adapters.redis.connection import connect
 from adapters.redis.otp_store import RedisOtpStore
 from application.ports.otp_store import OtpStore
-from domain.accounts import PhoneNumber
+from domain.accounts import Origin, PhoneNumber
 from domain.errors import DependencyDown, OtpInvalid, OtpLocked, OtpResendTooSoon
-from domain.one_time_password import OtpPolicy, Purpose
+from domain.one_time_password import REPEAT_GRACE, OtpPolicy, Purpose
 from tests.concurrency import at_once
 from tests.contract.world import shown
 from tests.redis_doubles import DOWN, closed_port
 
 ASHA = PhoneNumber("+919876543210")
 BORIS = PhoneNumber("+4915112345678")
+HERE, STRANGER = Origin("203.0.113.7", "A phone"), Origin("198.51.100.7", "A phone")
 POLICY = OtpPolicy()
 BOTH = (Purpose.LOGIN, Purpose.PASSWORD_RESET)
 THREADS = 16
@@ -126,13 +127,116 @@ class OtpStoreContract:
         assert refused(store, "222222") == 3
         assert store.redeem(ASHA, BOTH, "123456", POLICY) is Purpose.LOGIN
 
-    def test_a_new_code_takes_the_place_of_the_old_one(self, store: OtpStore, pass_time: PassTime) -> None:
+    @pytest.mark.parametrize("order", [["123456", "222222"], ["222222", "123456"]])
+    def test_a_new_code_leaves_the_one_before_it_valid_for_its_time(
+        self, store: OtpStore, pass_time: PassTime, order: list[str]
+    ) -> None:
         store.put(ASHA, Purpose.LOGIN, "123456", POLICY)
         refused(store, "000000")
         pass_time(POLICY.resend_after)
         store.put(ASHA, Purpose.LOGIN, "222222", POLICY)
+        for code in order:
+            assert store.redeem(ASHA, BOTH, code, POLICY) is Purpose.LOGIN
+        pass_time(POLICY.resend_after)
+        store.put(ASHA, Purpose.LOGIN, "333333", POLICY)
+        assert refused(store, "123456") == 4
+
+    def test_it_does_not_live_longer(self, store: OtpStore, pass_time: PassTime) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY)
+        pass_time(POLICY.lifetime - timedelta(seconds=10))
+        store.put(ASHA, Purpose.LOGIN, "222222", POLICY)
+        pass_time(timedelta(seconds=11))
         assert refused(store, "123456") == 4
         assert store.redeem(ASHA, BOTH, "222222", POLICY) is Purpose.LOGIN
+
+    # Strangers
+
+    def test_what_a_stranger_tries_elsewhere_locks_nobody_out(self, store: OtpStore, pass_time: PassTime) -> None:
+        for _ in range(10):
+            with suppress(OtpLocked):
+                store.put(ASHA, Purpose.LOGIN, "222222", POLICY, origin=STRANGER)
+            for _ in range(3):
+                with suppress(OtpInvalid, OtpLocked):
+                    store.redeem(ASHA, BOTH, "000000", POLICY, origin=STRANGER)
+            pass_time(POLICY.resend_after)
+        with suppress(OtpLocked):
+            store.put(ASHA, Purpose.LOGIN, "222222", POLICY, origin=STRANGER)
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+        for _ in range(30):
+            with suppress(OtpInvalid, OtpLocked):
+                store.redeem(ASHA, BOTH, "000000", POLICY, origin=STRANGER)
+        assert store.redeem(ASHA, BOTH, "123456", POLICY, origin=HERE) is Purpose.LOGIN
+
+    def test_a_code_may_be_used_elsewhere(self, store: OtpStore) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+        assert store.redeem(ASHA, BOTH, "123456", POLICY, origin=STRANGER) is Purpose.LOGIN
+
+    def test_from_however_many_addresses_a_code_is_guessed_at_so_often(self, store: OtpStore) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+        for last in range(POLICY.max_attempts):
+            with pytest.raises(OtpInvalid):
+                store.redeem(ASHA, BOTH, "000000", POLICY, origin=Origin(f"198.51.100.{last}", None))
+        with pytest.raises(OtpLocked):
+            store.redeem(ASHA, BOTH, "123456", POLICY, origin=Origin("198.51.100.99", None))
+
+    def test_all_that_are_elsewhere_have_so_many_failures_a_day(self, store: OtpStore, pass_time: PassTime) -> None:
+        for number in range(POLICY.max_failures):
+            if number % POLICY.max_attempts == 0:
+                pass_time(POLICY.resend_after)
+                store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+            with pytest.raises(OtpInvalid):
+                store.redeem(ASHA, BOTH, "000000", POLICY, origin=Origin(f"198.51.100.{number}", None))
+        pass_time(POLICY.resend_after)
+        store.put(ASHA, Purpose.LOGIN, "222222", POLICY, origin=HERE)
+        with pytest.raises(OtpLocked):
+            store.redeem(ASHA, BOTH, "222222", POLICY, origin=STRANGER)
+        assert store.redeem(ASHA, BOTH, "222222", POLICY, origin=HERE) is Purpose.LOGIN
+
+    # Sent twice, given back, ended
+
+    def once(self, store: OtpStore, receipt: str, origin: Origin, code: str = "123456") -> str:
+        return store.redeem_once(ASHA, BOTH, code, POLICY, receipt=receipt, origin=origin).receipt
+
+    def test_the_same_code_from_the_same_client_gets_the_first_receipt(self, store: OtpStore) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+        assert self.once(store, "first", HERE) == "first"
+        assert self.once(store, "second", HERE) == "first"
+        for other in (STRANGER, Origin(HERE.address, "another device"), Origin(None, None)):
+            with pytest.raises(OtpInvalid):
+                self.once(store, "third", other)
+
+    def test_not_after_a_while(self, store: OtpStore, pass_time: PassTime) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+        self.once(store, "first", HERE)
+        pass_time(REPEAT_GRACE + timedelta(seconds=1))
+        with pytest.raises(OtpInvalid):
+            self.once(store, "second", HERE)
+
+    def test_a_used_code_cannot_be_guessed_without_limit(self, store: OtpStore) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+        self.once(store, "first", HERE)
+        for _ in range(POLICY.max_attempts):
+            with pytest.raises(OtpInvalid):
+                self.once(store, "second", HERE, "000000")
+        with pytest.raises(OtpInvalid):
+            self.once(store, "second", HERE)
+
+    def test_what_is_given_back_is_as_good_as_new(self, store: OtpStore, pass_time: PassTime) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY)
+        store.redeem(ASHA, BOTH, "123456", POLICY)
+        store.give_back(ASHA, Purpose.LOGIN, "123456")
+        pass_time(timedelta(minutes=1))
+        assert store.redeem(ASHA, BOTH, "123456", POLICY) is Purpose.LOGIN
+        store.give_back(ASHA, Purpose.LOGIN, "999999")
+        assert refused(store, "123456") == 0
+
+    def test_what_is_void_is_void_for_each_purpose(self, store: OtpStore) -> None:
+        for purpose in BOTH:
+            store.put(ASHA, purpose, "123456", POLICY)
+        store.put(BORIS, Purpose.LOGIN, "123456", POLICY)
+        store.void(ASHA)
+        assert refused(store, "123456") == 0
+        assert store.redeem(BORIS, BOTH, "123456", POLICY) is Purpose.LOGIN
 
     def test_using_a_code_does_not_shorten_the_wait_for_the_next(self, store: OtpStore) -> None:
         store.put(ASHA, Purpose.LOGIN, "123456", POLICY)

@@ -46,6 +46,14 @@ class RateLimiterContract:
     def test_no_charge_no_answer(self, limiter: RateLimiter) -> None:
         assert list(limiter([])) == []
 
+    def test_what_is_given_back_was_not_used(self, limiter: RateLimiter) -> None:
+        charge = [Hit(THREE, "asha"), Hit(FIVE, "asha")]
+        for _ in range(9):
+            assert [one.used for one in limiter(charge)] == [1, 1]
+            limiter.give_back(charge)
+        limiter([Hit(THREE, "asha")])
+        assert [one.used for one in limiter(charge)] == [2, 1]
+
     def test_of_many_at_once_none_is_lost(self, limiter: RateLimiter) -> None:
         charge = [Hit(THREE, "asha"), Hit(FIVE, "asha")]
         used = [charged[0].used for charged in together([partial(limiter, charge)] * THREADS)]

@@ -8,13 +8,25 @@ from uuid import UUID
 import pytest
 
 from application.ports.language_model import Exchange
-from application.ports.reader import ChatroomSummary, PlanStatus, Profile
+from application.ports.reader import ChatroomSummary, PlanStatus, Profile, ReplyEntry
 from domain.accounts import SessionId, UserId
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.plans import Allowance, DailyQuota, Plan
 from domain.replies import Answer, FailureReason, QueuedReply, ReplyId, ReplyState
-from tests.contract.world import ACTIVE, ALLOWANCES, MOMENT, POLICY, MemoryWorld, SqlWorld, World, a_session, new_id
+from tests.contract.world import (
+    ACTIVE,
+    ALLOWANCES,
+    MOMENT,
+    POLICY,
+    MemoryWorld,
+    SqlWorld,
+    World,
+    a_message,
+    a_reply,
+    a_session,
+    new_id,
+)
 
 
 def spend(world: World, user_id: UserId, times: int) -> None:
@@ -233,18 +245,20 @@ class ReaderContract:
             ReplyState.FAILED: (None, None, FailureReason.REFUSED, True),
         }
 
-    def test_of_several_replies_to_a_message_the_newest_is_shown(self, world: World) -> None:
+    def test_of_several_replies_to_a_message_the_newest_finished_one_is_shown(self, world: World) -> None:
         room = world.room()
         first = world.ask(room)
-        with world.unit_of_work() as work:
-            (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
-            assert work.replies.finish(claimed.claim, Answer("The first answer", "scripted"))
-            work.commit()
+        assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
         second = world.ask_again(first)
+        assert world.finish(world.claim_one().claim, Answer("The second answer", "scripted"))
         page = world.reader.conversation(room.user_id, room.id, turns=10, before=None)
         assert page is not None
         (turn,) = page.turns
-        assert (turn.reply_id, turn.reply_state, turn.reply_content) == (second.id, ReplyState.QUEUED, None)
+        assert (turn.reply_id, turn.reply_state, turn.reply_content) == (
+            second.id,
+            ReplyState.DONE,
+            "The second answer",
+        )
         assert turn.reply_created_at == second.created_at
         assert turn.message_id == first.message_id
 
@@ -258,53 +272,141 @@ class ReaderContract:
             world.pass_time(POLICY.lease + timedelta(seconds=1))
             world.claim_one()
 
-    # Turns from an entry on
+    # What was added after an entry
 
-    def test_turns_from_an_entry_are_only_the_owners(self, world: World) -> None:
+    def test_entries_after_one_are_only_the_owners(self, world: World) -> None:
         reply = world.ask(world.room())
         stranger = world.user()
         theirs = world.room(stranger)
-        from_it = partial(world.reader.turns_from, entry_id=reply.message_id, turns=10)
-        assert from_it(stranger.id, reply.chatroom_id) is None
-        assert from_it(stranger.id, ChatroomId(new_id())) is None
-        assert from_it(reply.user_id, ChatroomId(new_id())) is None
-        # An entry of another chatroom is only a moment: nothing of it is shown.
-        assert [turn.message_id for turn in from_it(stranger.id, theirs.id) or ()] == []
+        after_it = partial(world.reader.entries_after, entry_id=reply.message_id, limit=10)
+        assert after_it(stranger.id, reply.chatroom_id) is None
+        assert after_it(stranger.id, ChatroomId(new_id())) is None
+        assert after_it(reply.user_id, ChatroomId(new_id())) is None
+        # An entry of another chatroom is no place in this one: nothing of it is shown.
+        assert list(after_it(stranger.id, theirs.id) or ()) == []
 
-    def test_turns_from_an_entry_oldest_first(self, world: World) -> None:
+    def test_entries_come_in_the_order_in_which_they_were_added(self, world: World) -> None:
         user = world.user()
         room, other = world.room(user), world.room(user)
-        asked = []
-        for number in range(5):
-            asked.append(world.ask(room, f"question {number}"))
+        everything: list[MessageId | ReplyId] = []
+        for number in range(4):
+            reply = world.ask(room, f"question {number}")
+            everything += [reply.message_id, reply.id]
             world.ask(other, "elsewhere")
+        for nth, entry_id in enumerate(everything):
+            assert world.ids_after(room, entry_id) == everything[nth + 1 :]
+            assert world.ids_after(room, entry_id, limit=3) == everything[nth + 1 : nth + 4]
+        for before_all in (MessageId(UUID(int=0)), MessageId(other.id)):
+            assert world.ids_after(room, before_all) == everything
+        for behind_all in (MessageId(new_id()), MessageId(UUID(int=(1 << 128) - 1))):
+            assert world.ids_after(room, behind_all) == []
 
-        def texts(entry_id: MessageId | ReplyId, turns: int = 10) -> list[str]:
-            found = world.reader.turns_from(user.id, room.id, entry_id=entry_id, turns=turns)
-            assert found is not None
-            return [turn.content for turn in found]
+    def test_not_in_that_of_their_ids(self, world: World) -> None:
+        room = world.room()
+        messages = [a_message(room, f"question {number}") for number in range(3)]
+        everything: list[MessageId | ReplyId] = []
+        for message in reversed(messages):
+            reply = a_reply(message, world.today())
+            with world.unit_of_work() as work:
+                work.messages.add(message)
+                work.replies.add(reply)
+                work.commit()
+            everything += [message.id, reply.id]
+        assert world.ids_after(room, MessageId(UUID(int=0))) == everything
+        pages = world.reader.conversation(room.user_id, room.id, turns=3, before=None)
+        assert pages is not None
+        assert [turn.message_id for turn in pages.turns] == everything[::2]
+        older = world.reader.conversation(room.user_id, room.id, turns=3, before=messages[0].id)
+        assert older is not None
+        assert [turn.message_id for turn in older.turns] == everything[:4:2]
+        # So are they claimed, and so does what was said before go along.
+        for message in reversed(messages):
+            claimed = world.claim_one()
+            assert claimed.message_id == message.id
+            history = world.reader.history(room.id, before=message.id, turns=50)
+            assert [exchange.prompt for exchange in history] == [
+                earlier.content for earlier in messages[messages.index(message) + 1 :]
+            ]
+            assert world.finish(claimed.claim)
 
-        everything = [f"question {number}" for number in range(5)]
-        for number, reply in enumerate(asked):
-            assert texts(reply.message_id) == texts(reply.id) == everything[number:]
-        assert texts(asked[1].id, turns=2) == everything[1:3]
-        assert texts(MessageId(new_id())) == []
-        assert texts(MessageId(UUID(int=0))) == everything
-
-    def test_turns_from_an_older_reply_show_the_newest(self, world: World) -> None:
+    def test_another_reply_is_added_behind_everything(self, world: World) -> None:
         room = world.room()
         first = world.ask(room)
         assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
+        second = world.ask(room)
+        again = world.ask_again(first)
+        assert world.ids_after(room, first.id) == [second.message_id, second.id, again.id]
+        assert world.finish(world.claim_one().claim)
+        assert world.finish(world.claim_one().claim, Answer("The second answer", "scripted"))
+        (entry,) = world.reader.entries_after(room.user_id, room.id, entry_id=second.id, limit=10) or ()
+        assert isinstance(entry, ReplyEntry)
+        assert (entry.message_id, entry.reply_id, entry.reply_state, entry.reply_content) == (
+            first.message_id,
+            again.id,
+            ReplyState.DONE,
+            "The second answer",
+        )
+
+    # Which reply shows
+
+    @pytest.mark.parametrize("then", ["queued", "running", "failed", "cancelled", "stopped"])
+    def test_an_answer_shows_until_there_is_another(self, world: World, then: str) -> None:
+        room = world.room()
+        first = world.ask(room, "My name is Ada")
+        assert world.finish(world.claim_one().claim, Answer("Hello Ada", "scripted"))
+        again = world.ask_again(first)
+        if then == "cancelled":
+            world.cancel(again.id)
+        elif then != "queued":
+            claim = world.claim_one().claim
+            if then == "failed":
+                assert world.fail(claim)
+            if then == "stopped":
+                assert world.stop(claim, "Hel")
+        state = ReplyState.CANCELLED if then == "stopped" else ReplyState(then)
+        page = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert page is not None
+        (turn,) = page.turns
+        assert (turn.reply_id, turn.reply_state, turn.reply_content) == (first.id, ReplyState.DONE, "Hello Ada")
+        failure = FailureReason.REFUSED if then == "failed" else None
+        assert (turn.latest_id, turn.latest_state, turn.latest_failure) == (again.id, state, failure)
+        history = world.reader.history(room.id, before=MessageId(new_id()), turns=50)
+        assert list(history) == [Exchange("My name is Ada", "Hello Ada")]
+        with world.unit_of_work() as work:
+            found = work.messages.of(room.user_id, first.id)
+        assert found is not None
+        assert (found.reply_id, found.state, found.answered) == (again.id, state, True)
+
+    def test_what_was_stopped_shows_until_there_is_an_answer(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room)
+        assert world.stop(world.claim_one().claim, "Once upon")
         second = world.ask_again(first)
-        for entry_id in (first.message_id, first.id, second.id):
-            found = world.reader.turns_from(room.user_id, room.id, entry_id=entry_id, turns=10)
-            assert found is not None
-            (turn,) = found
-            assert (turn.message_id, turn.reply_id, turn.reply_state) == (
-                first.message_id,
-                second.id,
-                ReplyState.QUEUED,
-            )
+
+        def shown() -> tuple[ReplyId, ReplyId | None]:
+            page = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+            assert page is not None
+            (turn,) = page.turns
+            return turn.reply_id, turn.latest_id
+
+        assert shown() == (first.id, second.id)
+        assert world.finish(world.claim_one().claim)
+        assert shown() == (second.id, None)
+
+    def test_without_any_answer_the_newest_shows(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room)
+        assert world.fail(world.claim_one().claim)
+        second = world.ask_again(first)
+        world.cancel(second.id)
+        page = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert page is not None
+        (turn,) = page.turns
+        assert (turn.reply_id, turn.latest_id) == (second.id, None)
+        with world.unit_of_work() as work:
+            found = work.messages.of(room.user_id, first.id)
+        assert found is not None
+        assert not found.answered
 
     def test_turns_are_the_same_however_they_are_asked_for(self, world: World) -> None:
         room = world.room()
@@ -312,11 +414,14 @@ class ReaderContract:
         answer = Answer("Because. 🌈", "scripted", 2**40, 0, truncated=True)
         assert world.finish(world.claim_one().claim, answer)
         page = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
-        found = world.reader.turns_from(room.user_id, room.id, entry_id=reply.id, turns=1)
+        found = world.reader.entries_after(room.user_id, room.id, entry_id=reply.message_id, limit=1)
         entry = world.reader.entry(room.user_id, reply.id)
         assert page is not None
         assert entry is not None
-        assert list(page.turns) == list(found or ()) == [entry.turn]
+        assert list(page.turns) == [entry.turn]
+        assert [one._asdict() for one in found or ()] == [
+            {name: getattr(entry.turn, name) for name in ReplyEntry._fields}
+        ]
         turn = entry.turn
         assert (turn.reply_content, turn.model, turn.input_tokens, turn.output_tokens, turn.truncated) == (
             "Because. 🌈",
@@ -396,7 +501,7 @@ class ReaderContract:
         ask("stopped")
         claim = world.claim_one().claim
         with world.unit_of_work() as work:
-            work.replies.stop(claim, partial="half an ans")
+            work.replies.stop(claim, partial="half an ans", refund=False)
             work.commit()
         world.cancel(ask("cancelled").id)
         ask("running")

@@ -142,6 +142,23 @@ class RefreshChainsContract:
 
         assert together(partial(show, number) for number in range(THREADS)).count(True) == 1
 
+    def test_of_many_who_refresh_at_once_each_gets_the_same_successor(self, world: World) -> None:
+        begun(world)
+
+        def show() -> bool:
+            with world.unit_of_work() as work:
+                kept = work.refresh_chains.find(b"first")
+                assert kept is not None
+                if kept.used_at is None:
+                    work.refresh_chains.follow(b"first", b"second", at=MOMENT)
+                else:
+                    assert work.refresh_chains.forgive(b"first", b"second")
+                work.commit()
+                return kept.used_at is None
+
+        assert together([show] * 20).count(True) == 1
+        assert found(world, b"first", b"second") == [True, True]
+
     # One session ends, or goes on
 
     def test_ending_one_session_leaves_the_others(self, world: World) -> None:

@@ -12,11 +12,12 @@ from adapters.sql.database import Transaction
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.chat import Chatroom
 from domain.errors import DependencyDown
-from domain.replies import Charge, Claim, ClaimedReply, EndedReply, QueuedReply, ReplyId, ReplyState
+from domain.replies import Charge, Claim, ClaimedReply, EndedReply, FailureReason, QueuedReply, ReplyId, ReplyState
 from tests.concurrency import eventually
 from tests.contract.world import (
     A_DEADLINE,
     A_LEASE,
+    ALLOWANCES,
     ANSWER,
     CANCELLED,
     POLICY,
@@ -200,3 +201,31 @@ def test_who_asks_again_while_the_chatroom_goes_holds_nothing_that_has_to_go_wit
         assert list(work.chatrooms.remove(room.id, of=room.user_id)) == [asked.id]
         work.commit()
         assert found.result(30) is None
+
+
+def test_a_worker_that_fails_a_reply_and_the_removal_of_its_chatroom_do_not_deadlock(real_world: SqlWorld) -> None:
+    room = real_world.room()
+    running, waiting = real_world.ask(room), real_world.ask(room)
+    with real_world.unit_of_work() as work:
+        for _ in (running, waiting):
+            work.usage.spend(room.user_id, allowances=ALLOWANCES)
+        work.commit()
+    claim = real_world.claim_one().claim
+
+    def remove() -> None:
+        with real_world.unit_of_work() as work:
+            work.chatrooms.owned(room.id, by=room.user_id)
+            for charge in work.replies.not_begun_in(room.id):
+                work.usage.refund(charge)
+            work.chatrooms.remove(room.id, of=room.user_id)
+            work.commit()
+
+    with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:
+        charge = work.replies.fail(claim, FailureReason.REFUSED)
+        assert charge is not None
+        removed = thread.submit(remove)
+        assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+        work.usage.refund(charge)
+        work.commit()
+        removed.result(30)
+    assert real_world.used(room.user_id) == 0

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from domain.chat import ChatroomId
 from domain.replies import Charge, Claim, EndedReply, FailureReason, ReplyId, ReplyState
 from tests.concurrency import together
 from tests.contract.world import (
@@ -74,6 +75,18 @@ class StoppingContract:
             work.commit()
         assert world.to_be_stopped([reply.id, other.id]) == {reply.id}
         assert world.stop(claims[reply.id], "Once upon") is None
+
+    def test_what_has_not_begun_in_a_room(self, world: World) -> None:
+        room = world.room()
+        world.end_three(room)
+        yesterday = world.today() - timedelta(days=1)
+        running, queued = world.ask(room), world.ask(room, charged_on=yesterday)
+        world.ask(world.room())
+        assert running.id in ids(world.claim())
+        with world.unit_of_work() as work:
+            work.chatrooms.owned(room.id, by=room.user_id)
+            assert list(work.replies.not_begun_in(room.id)) == [Charge(queued.user_id, yesterday)]
+            assert list(work.replies.not_begun_in(ChatroomId(new_id()))) == []
 
     @pytest.mark.parametrize("end", [ReplyState.DONE, ReplyState.FAILED, ReplyState.CANCELLED])
     def test_what_is_finished_cannot_be_cancelled(self, world: World, end: ReplyState) -> None:

@@ -119,6 +119,31 @@ class UsageContract:
             spend(world, user.id, limited_to(1))
         assert spend(world, user.id, limited_to(2)) == DailyQuota(world.today(), 2, 2)
 
+    def erase(self, world: World, user_id: UserId, digest: str) -> None:
+        with world.unit_of_work() as work:
+            work.erasure.erase(user_id, phone_digest=digest)
+            work.commit()
+
+    def test_what_was_used_today_before_an_erasure_counts_for_the_same_number(self, world: World) -> None:
+        first, again, other = world.user(), world.user(), world.user()
+        for _ in range(3):
+            spend(world, first.id)
+        self.erase(world, first.id, "older")
+        with world.unit_of_work() as work:
+            work.usage.restore(again.id, phone_digests=["newer", "older"])
+            work.usage.restore(again.id, phone_digests=["newer", "older"])
+            work.usage.restore(other.id, phone_digests=["another"])
+            work.commit()
+        assert (world.used(again.id), world.used(other.id)) == (3, 0)
+        assert spend(world, again.id).used == 4
+        self.erase(world, again.id, "newer")
+        third = world.user()
+        with world.unit_of_work() as work:
+            work.usage.restore(third.id, phone_digests=["newer", "older"])
+            assert work.usage.purge_erased(limit=10) == 0
+            work.commit()
+        assert world.used(third.id) == 4
+
 
 class TestMemoryUsage(UsageContract):
     @pytest.fixture

@@ -12,6 +12,21 @@ from tests.contract.world import MOMENT, THREADS, MemoryWorld, SqlWorld, World, 
 
 
 class UsersContract:
+    def test_sign_ups_that_were_never_verified_are_purged_some_at_a_time(self, world: World) -> None:
+        verified = world.user(created_at=MOMENT, verified_at=MOMENT)
+        old = [world.user(created_at=MOMENT + timedelta(days=day), verified_at=None) for day in range(3)]
+
+        def purge(limit: int) -> int:
+            with world.unit_of_work() as work:
+                purged = work.users.purge_unproven_before(MOMENT + timedelta(days=2), limit=limit)
+                work.commit()
+            return purged
+
+        assert [purge(1) for _ in range(3)] == [1, 1, 0]
+        with world.unit_of_work() as work:
+            left = [work.users.get(user.id) is not None for user in (verified, *old)]
+        assert left == [True, False, False, True]
+
     @pytest.mark.parametrize(
         "changes",
         [

@@ -17,7 +17,7 @@ from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitOfWork, SqlUnitOfWorkFactory
 from adapters.system_runtime import Uuid7Ids
 from application.ports.chatrooms import Purged
-from application.ports.reader import Reader
+from application.ports.reader import Reader, ReplyEntry
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import LoginMethod, PhoneNumber, Session, SessionId, User, UserId
 from domain.billing import Subscription, SubscriptionStatus
@@ -137,6 +137,14 @@ class World(ABC):
             work.commit()
         return reply
 
+    def ids_after(
+        self, room: Chatroom, entry_id: MessageId | ReplyId, *, limit: int = 100
+    ) -> list[MessageId | ReplyId]:
+        """Which entries were added to a chatroom after one, as its owner reads them."""
+        found = self.reader.entries_after(room.user_id, room.id, entry_id=entry_id, limit=limit)
+        assert found is not None
+        return [entry.reply_id if isinstance(entry, ReplyEntry) else entry.message_id for entry in found]
+
     def ask_again(self, earlier: QueuedReply) -> QueuedReply:
         """Another reply to the same message."""
         reply = replace(earlier, id=ReplyId(new_id()), created_at=MOMENT + timedelta(minutes=1))
@@ -175,10 +183,10 @@ class World(ABC):
             work.commit()
         return charge
 
-    def stop(self, claim: Claim, partial: str = "") -> Charge | None:
+    def stop(self, claim: Claim, partial: str = "", *, refund: bool = False) -> Charge | None:
         """Stop a reply that is written; its charge, if the claim held."""
         with self.unit_of_work() as work:
-            charge = work.replies.stop(claim, partial=partial)
+            charge = work.replies.stop(claim, partial=partial, refund=refund)
             work.commit()
         return charge
 

@@ -94,14 +94,14 @@ def test_a_running_reply_is_stopped_and_keeps_what_there_is(service, gemini, per
     assert [event.name for event in events_of(person, reply)] == ["delta", "cancelled"]
 
 
-def test_stopped_before_the_first_word_it_costs_nothing(service, gemini, person):
+def test_stopped_before_the_first_word_it_costs_a_prompt_for_the_model_was_asked(service, gemini, person):
     gemini.will(Outcome("hang"))
     reply = person.sent("Tell me a tale")
     is_asked(gemini)
     assert person.post(f"/message/{reply}/cancel", 202)["reply"]["status"] == "running"
     stopped = person.reply(reply)
     assert (stopped["status"], stopped["content"]) == ("cancelled", None)
-    assert person.used() == 0
+    assert person.used() == 1
 
 
 def test_one_that_has_not_begun_is_stopped_at_once(service, gemini, person):
@@ -115,7 +115,7 @@ def test_one_that_has_not_begun_is_stopped_at_once(service, gemini, person):
     person.post(f"/message/{first}/cancel", 202)
     assert person.reply(first)["status"] == "cancelled"
     assert len(gemini.calls) == 1
-    assert person.used() == 0
+    assert person.used() == 1
 
 
 def test_one_is_stopped_while_redis_is_gone(service, gemini, person):

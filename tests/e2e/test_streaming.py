@@ -114,7 +114,9 @@ def test_after_the_end(service, gemini, person):
     for characters in (0, 1, 7, len(TEXT) - 1):
         rest = events_of(person, reply, after=f"1-{characters}")
         assert [event.data.get("text") for event in rest] == [TEXT[characters:], None]
-    assert [event.name for event in events_of(person, reply, after=whole[-1].id)] == ["done"]
+    assert [event.name for event in events_of(person, reply, after=whole[0].id)] == ["done"]
+    stopped = person.http.get(f"/message/{reply}/stream", headers={"Last-Event-ID": whole[-1].id})
+    assert (stopped.status_code, stopped.content) == (204, b"")
     for nonsense in ("", "1", "-", "x-y", "1-" + "9" * 30, "-1-5", "١-١"):
         headers = {"Last-Event-ID": nonsense.encode()}
         answer = person.http.get(f"/message/{reply}/stream", headers=headers)

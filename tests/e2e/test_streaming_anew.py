@@ -43,7 +43,7 @@ def test_the_worker_is_killed_in_the_middle(service, gemini, person):
     assert watcher.names == ["reset", "done"]
     assert watcher.text == done.data["content"] == "Another tale. The end."
     assert watcher.connections == 1
-    assert done.id == f"2-{len(watcher.text)}"
+    assert done.id == f"2-{len(watcher.text)}-end"
     assert person.used() == 1
     # Who comes back with a position in the text that is void starts over as well.
     late = events_of(person, reply, after=f"1-{len(HALF)}")

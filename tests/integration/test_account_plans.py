@@ -125,4 +125,4 @@ def test_leaving(cursor: Cursor, table: str) -> None:
     empty = {"daily_usage", "subscriptions", "idempotency_keys", "customers", "checkouts"}
     empty |= {"payment_events", "payment_entries"}
     statement = ERASURES.get(table, ERASE_USER)
-    assert whole_tables_read(cursor, statement, user_id=user_id, phone_digest=digest, limit=1_000) <= empty
+    assert whole_tables_read(cursor, statement, user_id=user_id, phone_digests=[digest], limit=1_000) <= empty

@@ -101,6 +101,13 @@ def test_a_conversation_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
     values = {"chatroom_id": row[0], "user_id": row[1], "before": None, "limit": 26}
     nodes = plan(reader.CONVERSATION, values)
     assert whole_tables_read(nodes) == set()
+    assert "ix_messages_chatroom_id_sequence" in indexes_read(nodes)
+
+
+def test_a_page_of_newer_entries_starts_in_the_index(plan: Plan, cursor: Cursor) -> None:
+    found = new_user(cursor)
+    nodes = plan(reader.ENTRIES_AFTER, {**found, "entry_id": found["message_id"], "limit": 50})
+    assert {"ix_messages_chatroom_id_sequence", "ix_replies_chatroom_id_sequence"} <= indexes_read(nodes)
 
 
 def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
@@ -120,7 +127,7 @@ def test_looking_at_the_backlogs_reads_only_what_is_unfinished(plan: Plan, curso
 
 
 @pytest.mark.parametrize("entry", ["message_id", "reply_id"])
-@pytest.mark.parametrize("statement", [reader.ENTRY, reader.TURNS_FROM, chat.LOCK_MESSAGE_OF])
+@pytest.mark.parametrize("statement", [reader.ENTRY, reader.ENTRIES_AFTER, chat.LOCK_MESSAGE_OF])
 def test_one_entry_reads_only_its_own(plan: Plan, cursor: Cursor, statement: str, entry: str) -> None:
     found = new_user(cursor)
     assert whole_tables_read(plan(statement, {**found, "entry_id": found[entry], "limit": 26})) == set()
@@ -130,7 +137,7 @@ def test_a_history_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
     found = new_user(cursor)
     nodes = plan(reader.HISTORY, {**found, "before": found["message_id"], "limit": 50})
     assert whole_tables_read(nodes) == set()
-    assert "ix_messages_chatroom_id_id" in indexes_read(nodes)
+    assert "ix_messages_chatroom_id_sequence" in indexes_read(nodes)
 
 
 def test_looking_for_stops_reads_only_what_is_asked_for(plan: Plan, cursor: Cursor) -> None:
@@ -155,4 +162,4 @@ def test_counting_what_a_user_keeps_reads_only_their_own(plan: Plan, cursor: Cur
     values = {"user_id": new_user(cursor)["user_id"], "user_messages": 100_000}
     nodes = plan(chat.MESSAGES_OF_USER, values)
     assert whole_tables_read(nodes) == set()
-    assert indexes_read(nodes) == {"ix_chatrooms_user_id_id", "ix_messages_chatroom_id_id"}
+    assert indexes_read(nodes) == {"ix_chatrooms_user_id_id", "ix_messages_chatroom_id_sequence"}

@@ -15,7 +15,7 @@ from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
 from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLine
 from application.ports.payments import Order
-from application.ports.reader import ChatroomSummary, Entry, SessionSummary, Turn
+from application.ports.reader import ChatroomSummary, Entry, MessageEntry, ReplyEntry, SessionSummary, Turn
 from domain.accounts import Principal, Session, User
 from domain.billing import PaymentEvent, Subscription, SubscriptionRecord
 from domain.chat import Chatroom, Message
@@ -70,7 +70,7 @@ STATEMENTS = [
     (reader.PLAN_STATUS, (*DAY, *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
     (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *names(Turn))),
-    (reader.TURNS_FROM, names(Turn)),
+    (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id"))),
     (reader.ENTRY, (*names(Entry, without="turn"), *names(Turn))),
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),

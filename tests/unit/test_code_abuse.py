@@ -1,9 +1,12 @@
 """Limits on one-time passwords and passwords, for known and unknown numbers alike."""
 
+from dataclasses import replace
 from datetime import date, timedelta
+from ipaddress import ip_address
 
 import pytest
 
+from adapters.memory.doubles import PlainPasswordHasher
 from application.auth.rate_limits import LimitRequests, RequestLimits
 from application.ports.audit import AuditEventType
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
@@ -161,6 +164,9 @@ def test_what_may_have_been_sent_counts_though_nothing_else_is_burnt():
     for _ in range(2):  # and one that was sent
         with pytest.raises(DependencyDown):
             silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
+        with pytest.raises(OtpResendTooSoon):
+            silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
+        house.clock.advance(timedelta(seconds=30))
     with pytest.raises(OtpSendsExhausted):
         silent(mobile_number=ASHA, purpose=Purpose.LOGIN, origin=HERE)
     verify(house, code)
@@ -184,6 +190,7 @@ def test_the_number_of_a_tester_has_one_code_until_its_day_is_over():
     with pytest.raises(OtpInvalid):
         verify(house, WRONG)
     verify(house, "424242")
+    house.clock.advance(timedelta(seconds=30))
     with pytest.raises(OtpInvalid):  # it is a code like any other: asked for, and good once
         verify(house, "424242")
     with pytest.raises(OtpSendsExhausted):
@@ -231,6 +238,143 @@ def test_ten_passwords_are_tried_and_then_not_even_the_right_one():
     verify(house, house.code(ASHA))
     house.clock.advance(timedelta(minutes=15))
     log_in(house, PASSWORD)
+
+
+def log_in_from(house: House, address: str, password: str = PASSWORD):
+    return house.use_cases.auth.log_in(mobile_number=ASHA, password=password, origin=Origin(address, None))
+
+
+def guess_from(house: House, address: str, times: int) -> int:
+    """How many wrong passwords were compared."""
+    compared = 0
+    for _ in range(times):
+        try:
+            log_in_from(house, address, "a wrong one")
+        except CredentialsInvalid:
+            compared += 1
+        except RateLimited:
+            pass
+    return compared
+
+
+def test_right_passwords_are_not_counted():
+    house = House()
+    house.user_with_password(ASHA, PASSWORD)
+    for _ in range(30):
+        log_in(house, PASSWORD)
+
+
+def test_what_a_stranger_tries_elsewhere_does_not_lock_the_owner_out():
+    house = House()
+    house.user_with_password(ASHA, PASSWORD)
+    assert guess_from(house, "198.51.100.1", 30) == 10
+    log_in_from(house, "203.0.113.7")
+
+
+@pytest.mark.parametrize(("step", "compared"), [(1, 20), (0x100, 40), (0x10000, 100)])
+def test_who_has_a_network_of_ipv6_has_few_more_tries(step: int, compared: int):
+    house = House()
+    house.user_with_password(ASHA, PASSWORD)
+    networks = [f"{ip_address((0x20010DB800050000 + number * step) << 64)}/64" for number in range(20)]
+    assert sum(guess_from(house, network, 12) for network in networks) == compared
+
+
+def test_after_many_wrong_ones_from_everywhere_the_owner_gets_in_from_where_they_were_and_by_code():
+    house = House()
+    house.user_with_password(ASHA, PASSWORD)
+    log_in_from(house, "203.0.113.7")
+    assert sum(guess_from(house, f"198.51.{number}.1", 10) for number in range(20)) == 100
+    with pytest.raises(RateLimited):
+        log_in_from(house, "192.0.2.1")
+    log_in_from(house, "203.0.113.7")
+    request(house, origin=Origin("192.0.2.1", None))
+    house.use_cases.auth.verify_code(
+        mobile_number=ASHA, code=house.outbox.last_code(), origin=Origin("192.0.2.1", None)
+    )
+    log_in_from(house, "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("919876543210", "+919876543210", "9876543210", "09876543210", "98765 43210", "00919876543210"),
+        *("gemini-chat", "Gemini Chat", "geminigemini", "aaaaaaaaaaaa", "        ", "........", "\u0669" * 8),
+        *("ashaasha", "Asha Rao Asha", "asha.rao@example.org", "asharaoasha"),
+    ],
+)
+def test_what_others_know_of_the_user_is_no_password(password: str):
+    house = House()
+    asha = house.user(ASHA)
+    auth = house.use_cases.auth
+    auth.change_profile(principal=asha, name="Asha Rao", email="asha.rao@example.org")
+    code = house.code(ASHA, Purpose.PASSWORD_RESET)
+    with pytest.raises(InvalidValue):
+        auth.change_password(principal=asha, new_password=password)
+    with pytest.raises(InvalidValue):
+        auth.reset_password(mobile_number=ASHA, code=code, new_password=password)
+
+
+@pytest.mark.parametrize("password", ["Asha likes mangoes", "gemini rising 7", "90876543120", "abababab-abc"])
+def test_what_has_more_to_it_is_one(password: str):
+    house = House()
+    house.use_cases.auth.change_password(principal=house.user(ASHA), new_password=password)
+
+
+def test_a_change_of_the_password_ends_the_codes_that_were_sent():
+    house = House()
+    asha = house.user(ASHA)
+    codes = {purpose: house.code(ASHA, purpose) for purpose in Purpose}
+    house.use_cases.auth.change_password(principal=asha, new_password=PASSWORD)
+    for code in codes.values():
+        with pytest.raises(OtpInvalid):
+            verify(house, code)
+
+
+def test_without_the_database_no_code_is_sent_and_none_is_used_up():
+    house = House()
+    code = house.code(ASHA)
+    house.database_probe.on = False
+    sent = len(house.outbox.sent)
+    with pytest.raises(DependencyDown):
+        request(house, RAVI)
+    with pytest.raises(DependencyDown):
+        verify(house, code)
+    assert len(house.outbox.sent) == sent
+    house.database_probe.on = True
+    request(house, RAVI)
+    verify(house, code)
+
+
+def test_a_code_whose_login_fails_at_the_last_moment_is_as_good_as_it_was(monkeypatch: pytest.MonkeyPatch):
+    house = House()
+    code = house.code(ASHA)
+
+    def down(*_: object, **__: object) -> None:
+        raise DependencyDown("database")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("application.auth.one_time_passwords.admit", down)
+        for _ in range(9):
+            with pytest.raises(DependencyDown):
+                verify(house, code)
+    house.clock.advance(timedelta(minutes=1))
+    verify(house, code)
+
+
+def test_a_code_is_not_used_up_where_the_hasher_has_no_place():
+    house = House()
+    house.user(ASHA)
+    code = house.code(ASHA, Purpose.PASSWORD_RESET)
+
+    class Full(PlainPasswordHasher):
+        def hash(self, password: str) -> str:
+            raise DependencyDown("password_hasher", retry_after=1)
+
+    full = replace(house.use_cases.auth.reset_password, password_hasher=Full())
+    for _ in range(9):
+        with pytest.raises(DependencyDown):
+            full(mobile_number=ASHA, code=code, new_password=PASSWORD)
+    house.use_cases.auth.reset_password(mobile_number=ASHA, code=code, new_password=PASSWORD)
 
 
 def test_unknown_numbers_are_limited_alike():

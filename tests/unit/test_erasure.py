@@ -1,17 +1,27 @@
 """Users change what they say of themselves, take what is theirs, and leave; chatrooms change and go."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
 from application.operations.audit import ReadAudit
 from application.ports.audit import AuditEventType
 from application.ports.language_model import Stop
-from domain.accounts import Principal
+from domain.accounts import Origin, PhoneNumber, Principal
 from domain.chat import ChatroomId
-from domain.errors import ChatroomNotFound, DependencyDown, InvalidValue, RateLimited, TokenInvalid
-from domain.replies import ReplyState
+from domain.errors import (
+    ChatroomNotFound,
+    DependencyDown,
+    InvalidValue,
+    OtpInvalid,
+    QuotaExhausted,
+    RateLimited,
+    TokenInvalid,
+)
+from domain.replies import ReplyPolicy, ReplyState
 from tests.builders import ASHA, AUDIT_RETENTION, RAVI, House
 
 
@@ -56,7 +66,7 @@ def test_an_erased_user_is_gone_at_once_and_may_sign_up_as_a_new_one():
         house.use_cases.auth.authenticate(token)
     again = house.user(ASHA)
     assert again.user_id != asha.user_id
-    assert house.use_cases.billing.show_plan_status(user_id=again.user_id).quota.used == 0
+    assert house.used(again) == 1  # what the number used today counts on
 
 
 def test_nothing_of_anybody_else_goes():
@@ -276,3 +286,57 @@ def test_foreign_and_missing_chatrooms_are_alike():
         with pytest.raises(ChatroomNotFound):
             house.use_cases.chat.remove_chatroom(user_id=ravi.user_id, chatroom_id=chatroom_id)
     assert house.conversation(asha, room) == []
+
+
+def test_signing_up_again_gives_no_new_prompts_on_the_same_day():
+    house = House(basic_daily_prompts=5, reply_policy=ReplyPolicy(user_backlog=100))
+    for number in range(3):
+        asha = house.user(ASHA)
+        room = house.room(asha)
+        if number == 0:
+            for _ in range(5):
+                house.say(asha, room, "hi")
+        with pytest.raises(QuotaExhausted):
+            house.say(asha, room, "one more")
+        house.use_cases.auth.erase_account(principal=asha)
+    house.clock.advance(timedelta(days=1))
+    asha = house.user(ASHA)
+    house.say(asha, house.room(asha), "hi")
+    house.replying.purge_expired()
+    assert not house.database.tables.erased_usage
+
+
+def test_what_is_kept_of_the_day_names_nobody():
+    house = House()
+    asha = house.user(ASHA)
+    house.say(asha, house.room(asha), "hi")
+    house.use_cases.auth.erase_account(principal=asha)
+    [((digest, day), used)] = house.database.tables.erased_usage.items()
+    assert (day, used) == (house.clock().date(), 1)
+    assert ASHA[1:] not in digest
+    ravi = house.user(RAVI)
+    assert house.used(ravi) == 0
+
+
+def test_events_under_a_secret_that_was_replaced_are_forgotten_too():
+    house = House()
+    older = HmacPhoneDigest(b"a key that was replaced")
+    auth = house.use_cases.auth
+    recorder = replace(auth.log_in.recorder, phone_digest=older)
+    recorder.record_alone(
+        AuditEventType.LOGIN_FAILED, phone=PhoneNumber(ASHA), origin=Origin("203.0.113.7", "Phone 13")
+    )
+    auth.erase_account(principal=house.user(ASHA))
+    assert all(
+        (event.phone_digest, event.origin.address, event.origin.device) == (None, None, None)
+        for event in house.database.tables.audit_events.values()
+    )
+
+
+def test_a_code_that_was_sent_before_makes_no_new_account():
+    house = House()
+    asha = house.user(ASHA)
+    code = house.code(ASHA)
+    house.use_cases.auth.erase_account(principal=asha)
+    with pytest.raises(OtpInvalid):
+        house.use_cases.auth.verify_code(mobile_number=ASHA, code=code)

@@ -17,6 +17,7 @@ from application.chat.follow_reply import (
     FollowReply,
     Heartbeat,
     ReadEntry,
+    Removed,
     Reset,
     StreamEvent,
 )
@@ -108,7 +109,7 @@ def test_when_it_is_taken_away_the_stream_ends_and_is_not_found_any_more():
     events = reply.follow()
     assert next(events) == Heartbeat()
     reply.house.meanwhile.plan(lambda: reply.house.use_cases.auth.erase_account(principal=reply.asha))
-    assert list(events) == []
+    assert list(events) == [Removed()]
     with pytest.raises(MessageNotFound):
         reply.follow()
 
@@ -558,6 +559,7 @@ class Client:
         assert self.ended is None
         if isinstance(event, Heartbeat):
             return
+        assert not isinstance(event, Removed)
         self.position = event.position
         if isinstance(event, Delta):
             assert event.text

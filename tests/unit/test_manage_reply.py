@@ -93,13 +93,49 @@ def test_what_is_running_stops_keeps_what_there_is_of_it_and_costs_a_prompt():
     assert reply.used == 1
 
 
-def test_what_is_running_and_has_said_nothing_yet_costs_nothing():
+def test_what_is_running_and_has_said_nothing_yet_costs_a_prompt_for_the_model_was_asked():
     reply = ManagedReply()
     claimed = reply.house.claim_one()
     reply.cancel()
     assert reply.write_and_stop_after(claimed) is ReplyState.CANCELLED
-    assert reply.row.content is None
+    assert (reply.row.content, reply.row.refunded_at) == (None, None)
+    assert reply.used == 1
+
+
+def test_what_is_stopped_before_the_model_is_asked_costs_nothing():
+    reply = ManagedReply()
+    claimed = reply.house.claim_one()
+    reply.cancel()
+    stop = Stop()
+    stop.request()
+    assert reply.house.write(claimed, stop=stop) is ReplyState.CANCELLED
+    assert reply.house.model.prompts == []
+    assert reply.row.refunded_at == reply.house.clock()
     assert reply.used == 0
+
+
+@pytest.mark.parametrize("way", ["cancel and send", "cancel and retry", "cancel and regenerate", "remove the chatroom"])
+def test_the_prompts_of_a_day_bound_the_calls_of_the_model(way: str):
+    reply = ManagedReply()
+    if way == "cancel and regenerate":
+        reply.house.work()
+    with pytest.raises(QuotaExhausted):
+        for _ in range(10):
+            if way == "cancel and regenerate":
+                reply.house.regenerate(reply.asha, reply.sent.message.id)
+            claimed = reply.house.claim_one()
+            if way == "remove the chatroom":
+                reply.house.remove_room(reply.asha, claimed.chatroom_id)
+                reply.house.write(claimed)
+                reply.house.say(reply.asha, reply.house.room(reply.asha), "again")
+                continue
+            reply.house.cancel(reply.asha, claimed.claim.reply_id)
+            reply.write_and_stop_after(claimed)
+            if way == "cancel and send":
+                reply.house.say(reply.asha, reply.room, "again")
+            if way == "cancel and retry":
+                reply.house.retry(reply.asha, reply.sent.message.id)
+    assert len(reply.house.model.prompts) == reply.used == 5
 
 
 def test_no_other_reply_is_stopped():
@@ -231,15 +267,15 @@ def test_a_retry_may_fail_and_be_retried():
     assert reply.used == 0
 
 
-@pytest.mark.parametrize(("chunks", "charged"), [([], 1), (["Once"], 2)])
-def test_a_cancelled_reply_may_be_retried(chunks: list[str], charged: int):
+@pytest.mark.parametrize("chunks", [[], ["Once"]])
+def test_a_cancelled_reply_may_be_retried(chunks: list[str]):
     reply = ManagedReply()
     claimed = reply.house.claim_one()
     reply.cancel()
     reply.write_and_stop_after(claimed, *chunks)
     reply.house.retry(reply.asha, reply.sent.reply_id)
     assert reply.house.work() == [ReplyState.DONE]
-    assert reply.used == charged
+    assert reply.used == 2
 
 
 def test_a_done_reply_is_regenerated_for_another_prompt_and_the_newest_shows():
@@ -304,9 +340,25 @@ def test_the_newest_reply_decides():
             ask(reply.asha, reply.sent.reply_id)
     reply.house.model.will(REFUSED)
     reply.house.work()
-    with pytest.raises(ReplyNotDone):
-        reply.house.regenerate(reply.asha, reply.sent.reply_id)
     assert reply.house.retry(reply.asha, reply.sent.reply_id).reply_id > again.reply_id
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.parametrize("ask", ["retry", "regenerate"])
+def test_an_answer_that_another_attempt_did_not_replace_can_be_asked_for_again(end: str, ask: str):
+    reply = done()
+    reply.house.regenerate(reply.asha, reply.sent.reply_id)
+    if end == "failed":
+        reply.house.model.will(REFUSED)
+        reply.house.work()
+    else:
+        reply.house.cancel(reply.asha, reply.sent.reply_id)
+    assert reply.house.conversation(reply.asha, reply.room) == [("user", "hi"), ("bot", "first")]
+    reply.house.model.will(Answer("second", "scripted"))
+    getattr(reply.house, ask)(reply.asha, reply.sent.reply_id)
+    assert reply.house.conversation(reply.asha, reply.room) == [("user", "hi"), ("bot", "first")]
+    assert reply.house.work() == [ReplyState.DONE]
+    assert reply.house.conversation(reply.asha, reply.room) == [("user", "hi"), ("bot", "second")]
 
 
 @pytest.mark.parametrize("state", [ReplyState.FAILED, ReplyState.DONE])
@@ -414,3 +466,26 @@ def test_with_the_database_down_nothing_changes():
         with pytest.raises(DependencyDown):
             ask(reply.asha, reply.sent.reply_id)
     assert reply.house.database.tables is before
+
+
+def test_a_removed_chatroom_gives_back_what_never_began():
+    reply = ManagedReply()
+    reply.house.say(reply.asha, reply.room, "waits")
+    elsewhere = reply.house.room(reply.asha)
+    reply.house.say(reply.asha, elsewhere, "elsewhere")
+    claimed = next(one for one in reply.house.claim() if one.chatroom_id == reply.room)
+    assert reply.used == 3
+    reply.house.remove_room(reply.asha, reply.room)
+    assert reply.used == 2  # the model was asked for the first, and is for the one elsewhere
+    assert reply.house.write(claimed) is None
+    assert reply.used == 2
+    reply.house.remove_room(reply.asha, elsewhere)
+    assert reply.used == 2
+
+
+def test_nor_does_one_that_waits_for_another_attempt_cost_anything():
+    reply = ManagedReply()
+    reply.house.model.will(BUSY)
+    reply.house.work()
+    reply.house.remove_room(reply.asha, reply.room)
+    assert reply.used == 0

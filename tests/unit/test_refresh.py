@@ -1,5 +1,6 @@
 """Staying logged in: each refresh token is good once, and one that is shown again ends the session."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from application.auth.logout import Scope
 from application.ports.audit import AuditEventType
 from domain.accounts import REFRESH_GRACE, SESSION_LIFETIME, Origin, SessionId
-from domain.errors import DependencyDown, RefreshTokenInvalid, SessionNotFound, TokenInvalid
-from tests.builders import ASHA, RAVI, House
+from domain.errors import DependencyDown, RefreshTokenInvalid, SessionNotFound, TokenExpired, TokenInvalid
+from tests.builders import ASHA, LONGEST_SESSION, RAVI, House
 
 PHONE = Origin("203.0.113.7", "A phone")
 LATER = REFRESH_GRACE + timedelta(seconds=1)
@@ -47,7 +48,7 @@ def test_a_refresh_token_gives_new_tokens_of_the_same_session():
 def test_it_goes_on_as_long_as_it_is_refreshed():
     house = House()
     refresh_token = house.log_in(ASHA).refresh_token
-    for _ in range(20):
+    for _ in range(11):
         house.clock.advance(SESSION_LIFETIME - timedelta(seconds=1))
         refreshed = refresh(house, refresh_token)
         refresh_token = refreshed.refresh_token
@@ -98,14 +99,52 @@ def test_a_lost_answer_is_given_again():
     refresh(house, again.refresh_token)
 
 
-def test_once():
+def test_however_often_it_is_lost_and_in_however_many_tabs():
     house = House()
     login = house.log_in(ASHA)
-    refresh(house, login.refresh_token)
-    refreshed = refresh(house, login.refresh_token)
+    refreshed = [refresh(house, login.refresh_token) for _ in range(20)]
+    assert len({one.refresh_token for one in refreshed}) == 1
+    assert not any(is_over(house, one.token) for one in refreshed)
+    refresh(house, refreshed[0].refresh_token)
+    assert AuditEventType.REFRESH_TOKEN_REUSED not in happened(house)
+
+
+def test_not_after_its_window():
+    house = House()
+    login = house.log_in(ASHA)
+    refreshed = [refresh(house, login.refresh_token) for _ in range(3)][-1]
+    house.clock.advance(LATER)
     with pytest.raises(RefreshTokenInvalid):
         refresh(house, login.refresh_token)
     assert is_over(house, refreshed.token)
+
+
+def test_a_session_has_an_end_however_often_it_is_refreshed():
+    house = House()
+    refresh_token = house.log_in(ASHA).refresh_token
+    began = house.clock()
+    while house.clock() + timedelta(days=20) < began + LONGEST_SESSION:
+        house.clock.advance(timedelta(days=20))
+        refreshed = refresh(house, refresh_token)
+        refresh_token = refreshed.refresh_token
+    house.clock.now = began + LONGEST_SESSION - timedelta(seconds=1)
+    refreshed = refresh(house, refresh_token)
+    who(house, refreshed.token)
+    house.clock.now = began + LONGEST_SESSION
+    assert is_over(house, refreshed.token)
+    with pytest.raises(RefreshTokenInvalid):
+        refresh(house, refreshed.refresh_token)
+
+
+def test_a_session_that_is_longer_than_what_is_set_now_ends_at_its_next_refresh():
+    house = House()
+    login = house.log_in(ASHA)
+    house.clock.advance(timedelta(days=2))
+    shorter = replace(house.use_cases.auth.refresh_session, longest_session=timedelta(days=1))
+    with pytest.raises(RefreshTokenInvalid):
+        shorter(refresh_token=login.refresh_token)
+    with pytest.raises(RefreshTokenInvalid):
+        refresh(house, login.refresh_token)
 
 
 def test_not_once_the_answer_is_known_to_have_come():
@@ -240,3 +279,53 @@ def test_a_change_of_password_ends_the_others_and_their_refresh_tokens():
     with pytest.raises(RefreshTokenInvalid):
         refresh(house, logins[1].refresh_token)
     refresh(house, logins[0].refresh_token)
+
+
+def by_tokens(house: House, **tokens):
+    house.use_cases.auth.log_out.by_tokens(**tokens)
+
+
+@pytest.mark.parametrize("times_refreshed", [0, 1])
+def test_a_refresh_token_ends_its_session_used_or_not_and_any_number_of_times(times_refreshed: int):
+    house = House()
+    login, other = house.log_in(ASHA), house.log_in(ASHA)
+    for _ in range(times_refreshed):
+        refresh(house, login.refresh_token)
+    for _ in range(3):
+        by_tokens(house, refresh_token=login.refresh_token)
+    by_tokens(house, refresh_token="one that never was")
+    assert is_over(house, login.token)
+    assert not is_over(house, other.token)
+    assert happened(house).count(AuditEventType.LOGGED_OUT) == 1
+
+
+def test_an_access_token_that_has_expired_ends_its_session():
+    house = House()
+    login = house.log_in(ASHA)
+    house.clock.advance(timedelta(days=1))
+    for _ in range(2):
+        by_tokens(house, access_token=login.token)
+    with pytest.raises(RefreshTokenInvalid):
+        refresh(house, login.refresh_token)
+
+
+def test_more_than_the_session_itself_takes_a_token_that_is_good():
+    house = House()
+    login, other = house.log_in(ASHA), house.log_in(ASHA)
+    house.clock.advance(timedelta(days=1))
+    refreshed = refresh(house, login.refresh_token)
+    for tokens in ({"access_token": login.token}, {"refresh_token": login.refresh_token}, {}):
+        with pytest.raises((TokenInvalid, TokenExpired)):
+            by_tokens(house, scope=Scope.ALL, **tokens)
+    refresh(house, other.refresh_token)
+    by_tokens(house, scope=Scope.ALL, refresh_token=refreshed.refresh_token)
+    assert is_over(house, refreshed.token)
+
+
+@pytest.mark.parametrize("token", [None, "", "x", "a.b.c"])
+def test_what_was_not_issued_here_ends_nothing(token: str | None):
+    house = House()
+    login = house.log_in(ASHA)
+    with pytest.raises(TokenInvalid):
+        by_tokens(house, access_token=token)
+    who(house, login.token)

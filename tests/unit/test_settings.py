@@ -1,5 +1,7 @@
 """What the environment may say, and what is said of what it may not."""
 
+import base64
+import random
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -17,7 +19,10 @@ IN_PRODUCTION = {
     "DATABASE_URL": "postgresql://user:hunter2@db.internal/chat",
     "REDIS_URL": "rediss://:hunter2@redis.internal:6379/0",
     "JWT_SECRET": LONG,
-    "OTP_DELIVERY": "console",
+    "OTP_DELIVERY": "twilio",
+    "TWILIO_ACCOUNT_SID": "AC0",
+    "TWILIO_AUTH_TOKEN": "t0",
+    "TWILIO_FROM": "MG0",
     "GEMINI_API_KEY": "hunter2-gemini",
 }
 
@@ -116,10 +121,14 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "worker_concurrency": 100,
         "room_list_cache": timedelta(seconds=300),
         "audit_retention": timedelta(days=400),
+        "session_max": timedelta(days=365),
+        "otp_text": "{code} is your code for logging in. Do not tell it to anybody.",
+        "otp_reset_text": "{code} is your code for setting a new password. Do not tell it to anybody.",
+        "stripe_test_mode": False,
     }
 
 
-def test_production_needs_five_things():
+def test_production_needs_a_few_things():
     settings = read_settings(IN_PRODUCTION)
     assert settings.in_production
     assert settings.llm_provider == "gemini"
@@ -220,7 +229,51 @@ def test_a_key_chooses_stripe_and_without_one_development_plays():
     assert read_settings({**stripe, "PAYMENT_PROVIDER": "sandbox"}).payment_provider == "sandbox"
     assert read_settings({}).payment_provider == "sandbox"
     assert read_settings(IN_PRODUCTION).payment_provider == "none"
-    assert read_settings({**IN_PRODUCTION, **stripe}).payment_provider == "stripe"
+    live = {
+        **stripe,
+        "STRIPE_SECRET_KEY": "sk_live_1",
+        "STRIPE_WEBHOOK_SECRET": "whsec_1",
+        "PUBLIC_URL": "https://chat.example.org",
+    }
+    assert read_settings({**IN_PRODUCTION, **live}).payment_provider == "stripe"
+    for name, why in [
+        ("STRIPE_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET is required"),
+        ("PUBLIC_URL", "PUBLIC_URL is required"),
+    ]:
+        [fault] = faults(**IN_PRODUCTION, **{key: value for key, value in live.items() if key != name})
+        assert fault.startswith(why)
+    testing = {**IN_PRODUCTION, **live, "STRIPE_SECRET_KEY": "sk_test_1"}
+    assert faults(**testing)[0].startswith("STRIPE_SECRET_KEY is a test key")
+    assert read_settings({**testing, "STRIPE_TEST_MODE": "yes"}).payment_provider == "stripe"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("JWT_SECRET", secret)
+            for secret in ("a" * 64, "change-me-" * 5, "ab" * 32, "0123" * 16, f"{LONG},{'x' * 40}")
+        ),
+        ("PASSWORD_PEPPER", "aaaa"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "10.0.0.1,::/0"),
+        *((name, "http://elsewhere.example") for name in ("TWILIO_API_BASE", "PUBLIC_URL", "STRIPE_API_BASE")),
+        *((name, "http://elsewhere.example") for name in ("OTP_WEBHOOK_URL", "GEMINI_BASE_URL")),
+        ("OTP_DELIVERY", "console"),
+        ("OTP_TEXT", "no code here"),
+    ],
+)
+def test_production_refuses_what_is_unsafe_in_one_line_each(name: str, value: str):
+    [fault] = faults(**{**IN_PRODUCTION, name: value})
+    assert fault.startswith(name)
+    assert value not in fault or name == "OTP_DELIVERY"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_random_secret_is_taken_for_a_weak_one(seed: int):
+    chance = random.Random(seed)
+    for secret in (chance.randbytes(32).hex(), base64.b64encode(chance.randbytes(32)).decode()):
+        assert read_settings({**IN_PRODUCTION, "JWT_SECRET": secret}).jwt_secret.reveal() == secret
 
 
 def test_the_sandbox_is_refused_in_production():
@@ -262,6 +315,12 @@ def test_of_several_values_each_wrong_one_is_told():
     assert len(told) == 4
     for wrong in ("proxy.internal", "10.0.0.0/33", "'*'", "null"):
         assert sum(wrong in fault for fault in told) == 1
+
+
+def test_metrics_leave_the_public_port_alone():
+    for first in ("8000", "7991"):
+        assert len(faults(METRICS_PORT=first)) == 1
+    assert read_settings({"METRICS_PORT": "7990"}).metrics_port == 7990
 
 
 def test_old_prices():

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.errors import CredentialsInvalid, InvalidValue, PhoneTaken
+from domain.retention import UNPROVEN_SIGN_UPS_KEPT_FOR
 from tests.builders import ASHA, House
 
 MINUTES = timedelta(minutes=1)
@@ -121,3 +122,45 @@ def test_a_contested_sign_up_leaves_no_password_of_either():
     house.log_in(ASHA)
     assert not can_log_in(house, "planted by a thief")
     assert not can_log_in(house, "hers, she thinks")
+
+
+def test_sent_twice_it_keeps_what_the_first_said():
+    house = House()
+    first = sign_up(house, name="Asha", password="correct horse")
+    assert sign_up(house, name="Asha", password="correct horse").id == first.id
+    house.log_in(ASHA)
+    assert can_log_in(house, "correct horse")
+    with pytest.raises(PhoneTaken):
+        sign_up(house, name="Asha", password="correct horse")
+
+
+@pytest.mark.parametrize("later", [{"password": "hers, she thinks"}, {"name": "Asha"}])
+def test_of_a_contested_sign_up_nothing_is_the_owners(later: dict[str, str]):
+    house = House()
+    user = sign_up(house, name="A thief", email="thief@example.org", password="planted by a thief")
+    with pytest.raises(PhoneTaken):
+        sign_up(house, **later)
+    login = house.log_in(ASHA)
+    profile = house.use_cases.auth.show_profile(user_id=user.id)
+    assert (login.user.name, profile.name, profile.email) == (None, None, None)
+    assert not can_log_in(house, "planted by a thief")
+
+
+def test_what_was_said_long_before_the_number_is_proven_is_forgotten():
+    house = House()
+    sign_up(house, name="A thief", email="thief@example.org")
+    house.clock.advance(16 * MINUTES)
+    login = house.log_in(ASHA)
+    assert (login.user.name, login.user.email) == (None, None)
+
+
+def test_sign_ups_that_nobody_proves_are_forgotten_and_others_are_not():
+    house = House()
+    house.user("+919876543211")
+    sign_up(house, name="Asha")
+    house.clock.advance(UNPROVEN_SIGN_UPS_KEPT_FOR)
+    house.replying.purge_expired()
+    assert len(house.database.tables.users) == 2
+    house.clock.advance(MINUTES)
+    house.replying.purge_expired()
+    assert [user.phone.e164 for user in house.database.tables.users.values()] == ["+919876543211"]

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from application.chat.follow_reply import POLL_SECONDS
-from application.ports.reader import Entry, Turn
+from application.ports.reader import Entry, MessageEntry, ReplyEntry
 from application.ports.reply_stream import Chunk, Position
 from domain.chat import ChatroomId, MessageId
 from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
@@ -16,6 +16,8 @@ from domain.replies import AnswerFailed, FailureReason, ReplyId, ReplyState
 from tests.builders import RAVI, OneReply
 
 SECONDS = timedelta(seconds=1)
+
+Entries = Sequence[MessageEntry | ReplyEntry]
 
 
 class AwaitedReply(OneReply):
@@ -34,16 +36,19 @@ class AwaitedReply(OneReply):
             )
         )
 
-    def poll_messages(self, after: MessageId | ReplyId, within: float = 0, *, turns: int = 10) -> Sequence[Turn]:
+    def poll_messages(self, after: MessageId | ReplyId, within: float = 0, *, limit: int = 10) -> Entries:
         return self.house.finish(
             self.house.use_cases.chat.poll_messages(
-                user_id=self.asha.user_id, chatroom_id=self.room, after=after, turns=turns, within=within * SECONDS
+                user_id=self.asha.user_id, chatroom_id=self.room, after=after, limit=limit, within=within * SECONDS
             )
         )
 
-    def said(self, turns: Sequence[Turn]) -> list[tuple[str, str]]:
-        """Prompts, and the state of their replies."""
-        return [(turn.content, turn.reply_state.value) for turn in turns]
+    def poll(self, after: MessageId | ReplyId, within: float = 0, *, limit: int = 10) -> list[str]:
+        """Prompts, and the states of replies."""
+        return [
+            entry.content if isinstance(entry, MessageEntry) else entry.reply_state.value
+            for entry in self.poll_messages(after, within, limit=limit)
+        ]
 
 
 # --- Waiting for one reply ---
@@ -129,30 +134,29 @@ def test_without_the_database_there_is_nothing_to_wait_for():
 # --- Reading on ---
 
 
-def test_all_that_comes_after_an_entry_with_its_own_turn():
+def test_all_that_was_added_after_an_entry():
     reply = AwaitedReply()
-    for text in ("and", "then"):
-        reply.house.say(reply.asha, reply.room, text)
-    everything = [("hi", "queued"), ("and", "queued"), ("then", "queued")]
-    first, second, _ = reply.poll_messages(reply.sent.message.id)
-    assert reply.said(reply.poll_messages(first.message_id)) == everything
-    assert reply.said(reply.poll_messages(first.reply_id)) == everything
-    assert reply.said(reply.poll_messages(second.message_id)) == everything[1:]
-    assert reply.said(reply.poll_messages(first.message_id, turns=2)) == everything[:2]
+    sent = [reply.house.say(reply.asha, reply.room, text) for text in ("and", "then")]
+    everything = ["queued", "and", "queued", "then", "queued"]
+    assert reply.poll(reply.sent.message.id) == everything
+    assert reply.poll(reply.sent.message.id, limit=2) == everything[:2]
+    assert reply.poll(reply.sent.reply_id) == everything[1:]
+    assert reply.poll(sent[0].reply_id) == everything[3:]
+    assert reply.poll(sent[1].reply_id) == []
     assert reply.waited == timedelta()
 
 
 def test_what_is_finished_already_is_not_waited_for():
     reply = AwaitedReply()
     reply.house.work()
-    assert reply.said(reply.poll_messages(reply.sent.message.id, 25)) == [("hi", "done")]
+    assert reply.poll(reply.sent.message.id, 25) == ["done"]
     assert reply.waited == timedelta()
 
 
 def test_the_reply_that_is_being_written_is_waited_for():
     reply = AwaitedReply()
     reply.house.meanwhile.plan(reply.house.work)
-    assert reply.said(reply.poll_messages(reply.sent.message.id, 25)) == [("hi", "done")]
+    assert reply.poll(reply.sent.message.id, 25) == ["done"]
     assert reply.waited == timedelta()
 
 
@@ -164,27 +168,24 @@ def test_who_has_everything_waits_for_what_is_sent_meanwhile_and_for_its_reply()
         reply.house.say(reply.asha, reply.room, "and then")
 
     reply.house.meanwhile.plan(from_another_device, reply.house.work)
-    assert reply.said(reply.poll_messages(reply.sent.reply_id, 25)) == [("hi", "done"), ("and then", "done")]
+    assert reply.poll(reply.sent.reply_id, 25) == ["and then", "done"]
 
 
-def test_another_reply_to_the_same_message_is_waited_for():
+@pytest.mark.parametrize("older", [True, False])
+def test_another_reply_to_any_message_is_waited_for(older: bool):
     reply = AwaitedReply()
+    last = reply.house.say(reply.asha, reply.room, "and then") if older else reply.sent
     reply.house.work()
     again = reply.house.regenerate(reply.asha, reply.sent.reply_id)
     reply.house.meanwhile.plan(reply.house.work)
-    [turn] = reply.poll_messages(reply.sent.reply_id, 25)
-    assert (turn.reply_id, turn.reply_state) == (again.reply_id, ReplyState.DONE)
-
-
-def test_another_reply_to_an_older_message_stands_with_it_and_is_not_waited_for():
-    reply = AwaitedReply()
-    later = reply.house.say(reply.asha, reply.room, "and then")
-    reply.house.work()
-    again = reply.house.regenerate(reply.asha, reply.sent.reply_id)
-    reply.house.meanwhile.plan(reply.house.work)
-    assert reply.said(reply.poll_messages(later.reply_id, 3)) == [("and then", "done")]
-    assert reply.waited == 3 * SECONDS
-    assert [turn.reply_id for turn in reply.poll_messages(reply.sent.message.id)] == [again.reply_id, later.reply_id]
+    [entry] = reply.poll_messages(last.reply_id, 25)
+    assert isinstance(entry, ReplyEntry)
+    assert (entry.message_id, entry.reply_id, entry.reply_state) == (
+        reply.sent.message.id,
+        again.reply_id,
+        ReplyState.DONE,
+    )
+    assert reply.waited == timedelta()
 
 
 def test_of_several_the_first_finished_one_is_an_answer():
@@ -192,7 +193,30 @@ def test_of_several_the_first_finished_one_is_an_answer():
     reply.house.say(reply.asha, reply.room, "and then")
     first = reply.house.claim_one()
     reply.house.meanwhile.plan(lambda: reply.house.write(first))
-    assert reply.said(reply.poll_messages(reply.sent.message.id, 25)) == [("hi", "done"), ("and then", "queued")]
+    assert reply.poll(reply.sent.message.id, 25) == ["done", "and then", "queued"]
+
+
+def test_what_is_finished_behind_an_unfinished_one_is_not():
+    reply = AwaitedReply()
+    later = reply.house.say(reply.asha, reply.room, "and then")
+    reply.house.cancel(reply.asha, later.reply_id)
+    assert reply.poll(reply.sent.message.id, 3) == ["queued", "and then", "cancelled"]
+    assert reply.waited == 3 * SECONDS
+
+
+def test_a_full_page_is_not_waited_for():
+    reply = AwaitedReply()
+    reply.house.work()
+    reply.house.say(reply.asha, reply.room, "and then")
+    assert reply.poll(reply.sent.reply_id, 25, limit=1) == ["and then"]
+    assert reply.waited == timedelta()
+
+
+def test_a_chatroom_that_is_removed_meanwhile_is_not_found():
+    reply = AwaitedReply()
+    reply.house.meanwhile.plan(lambda: reply.house.remove_room(reply.asha, reply.room))
+    with pytest.raises(ChatroomNotFound):
+        reply.poll(reply.sent.message.id, 25)
 
 
 @pytest.mark.parametrize("within", [0, 0.5, 3, 25])
@@ -202,7 +226,7 @@ def test_when_the_time_is_up_there_is_nothing_new(within: float, answered: bool)
     if answered:
         reply.house.work()
     after = reply.sent.reply_id if answered else reply.sent.message.id
-    assert reply.said(reply.poll_messages(after, within)) == [("hi", "done" if answered else "queued")]
+    assert reply.poll(after, within) == ([] if answered else ["queued"])
     assert reply.waited == within * SECONDS
 
 
@@ -214,7 +238,7 @@ def test_a_foreign_room_and_a_missing_one_are_not_found_at_once():
         with pytest.raises(ChatroomNotFound):
             reply.house.finish(
                 reply.house.use_cases.chat.poll_messages(
-                    user_id=ravi.user_id, chatroom_id=room, after=reply.sent.message.id, turns=10, within=25 * SECONDS
+                    user_id=ravi.user_id, chatroom_id=room, after=reply.sent.message.id, limit=10, within=25 * SECONDS
                 )
             )
     assert reply.house.clock() == began

@@ -223,7 +223,8 @@ def test_a_provider_that_stays_down_is_waited_for_until_the_deadline_and_no_long
         (AnswerFailed(BUSY), ReplyState.QUEUED, 1),
         (AnswerFailed(FailureReason.REFUSED), ReplyState.FAILED, 0),
         (Stopped("hel"), ReplyState.CANCELLED, 1),
-        (Stopped(""), ReplyState.CANCELLED, 0),
+        (Stopped(""), ReplyState.CANCELLED, 1),
+        (Stopped("", asked=False), ReplyState.CANCELLED, 0),
     ],
 )
 def test_an_outcome_is_stored_once_however_often_that_is_tried(outcome: Outcome, state: ReplyState, used: int):
