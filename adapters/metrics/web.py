@@ -89,6 +89,9 @@ class MeasuredRateLimiter(RateLimiter):
                 self._refused.labels(status.limit.name).inc()
         return statuses
 
+    def give_back(self, hits: Sequence[Hit]) -> None:
+        self._limiter.give_back(hits)
+
 
 class OtpMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -125,15 +128,15 @@ class MeasuredOtpBudget(OtpBudget):
         self._budget = budget
         self._metrics = metrics
 
-    def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
+    def take(self, phone: PhoneNumber, address: str | None, caps: SendCaps, *, known: bool = False) -> None:
         try:
-            self._budget.take(phone, address, caps)
+            self._budget.take(phone, address, caps, known=known)
         except OtpSendsExhausted:
             self._metrics.count("capped")
             raise
 
-    def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps) -> None:
-        self._budget.give_back(phone, address, caps)
+    def give_back(self, phone: PhoneNumber, address: str | None, caps: SendCaps, *, known: bool = False) -> None:
+        self._budget.give_back(phone, address, caps, known=known)
 
 
 class MeasuredEventReader(ReadPaymentEvent):
