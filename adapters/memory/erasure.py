@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from adapters.memory.tables import delete_where, with_stream
+from adapters.memory.tables import ErasedCustomerRow, delete_where, with_stream
 from adapters.memory.transaction import Repository, writes
 from application.ports.erasure import Erased, Erasure
 from domain.accounts import UNKNOWN_ORIGIN, UserId
@@ -31,11 +31,15 @@ class MemoryErasure(Repository, Erasure):
             "sessions": lambda key, _: key in sessions,
             "users": lambda key, _: key == user_id,
         }
+        if user_id in tables.customers:
+            erased_row = ErasedCustomerRow(self._now)
+            tables.erased_customers.setdefault(tables.customers[user_id].customer_id, erased_row)
         erased = {name: delete_where(getattr(tables, name), is_mine) for name, is_mine in mine.items()}
         erased["sessions"] += delete_where(tables.ended_sessions, lambda key, _: key in ended)
         delete_where(tables.last_used, lambda key, _: key in sessions)
         tables.daily_refunds = {key: count for key, count in tables.daily_refunds.items() if key[0] != user_id}
         tables.subscription_records.pop(user_id, None)
+        tables.synced_at.pop(user_id, None)
         kept = {
             "payment_events": self._forget_who_paid(user_id),
             "payment_entries": self._forget_whose_entries(user_id),
@@ -44,8 +48,14 @@ class MemoryErasure(Repository, Erasure):
         return Erased({**erased, **kept}, replies)
 
     def _forget_who_paid(self, user_id: UserId) -> int:
-        rows = {key: row for key, row in self._tables.payment_events.items() if row.user_id == user_id}
-        self._tables.payment_events.update({key: replace(row, user_id=None) for key, row in rows.items()})
+        rows = {
+            key: row
+            for key, row in self._tables.payment_events.items()
+            if user_id in {row.user_id, row.kept.event.named_user}
+        }
+        for key, row in rows.items():
+            unnamed = replace(row.kept, event=replace(row.kept.event, named_user=None))
+            self._tables.payment_events[key] = replace(row, kept=unnamed, user_id=None)
         return len(rows)
 
     def _forget_whose_entries(self, user_id: UserId) -> int:

@@ -14,6 +14,8 @@ from domain.replies import ReplyId
 # Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
 LOCK_CHATROOMS = "SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id FOR UPDATE"
+# Then the user, so that no customer can be added that a cascade would delete and nobody would remember.
+LOCK_USER = "SELECT 1 FROM users WHERE id = %(user_id)s FOR UPDATE"
 STREAMS_OF_USER = f"""
 SELECT replies.id FROM replies
 JOIN messages ON messages.id = replies.message_id JOIN chatrooms ON chatrooms.id = messages.chatroom_id
@@ -35,7 +37,12 @@ ERASURES = {
     "chatrooms": "DELETE FROM chatrooms WHERE user_id = %(user_id)s",
     "daily_usage": "DELETE FROM daily_usage WHERE user_id = %(user_id)s",
     "checkouts": "DELETE FROM checkouts WHERE user_id = %(user_id)s",
-    "customers": "DELETE FROM customers WHERE user_id = %(user_id)s",
+    # The provider's id stays, keyed to nothing: what still begins at the provider for it is ended there.
+    "customers": """
+        WITH gone AS (DELETE FROM customers WHERE user_id = %(user_id)s RETURNING customer_id)
+        INSERT INTO erased_customers (customer_id, erased_at) SELECT customer_id, now() FROM gone
+        ON CONFLICT (customer_id) DO NOTHING
+    """,
     "subscriptions": "DELETE FROM subscriptions WHERE user_id = %(user_id)s",
     "refresh_tokens": """
         DELETE FROM refresh_tokens USING sessions
@@ -43,7 +50,10 @@ ERASURES = {
     """,
     "sessions": "DELETE FROM sessions WHERE user_id = %(user_id)s",
     # Payments stay in the books, without the user.
-    "payment_events": "UPDATE payment_events SET user_id = NULL WHERE user_id = %(user_id)s",
+    "payment_events": """
+        UPDATE payment_events SET user_id = NULL, named_user = NULL
+        WHERE user_id = %(user_id)s OR named_user = %(user_id)s
+    """,
     "payment_entries": "UPDATE payment_entries SET user_id = NULL WHERE user_id = %(user_id)s",
     # Events stay in the audit trail, without user, address and device; also those that name only the number.
     "audit_events": """
@@ -61,6 +71,7 @@ class SqlErasure(Erasure):
     def erase(self, user_id: UserId, *, phone_digest: str) -> Erased:
         self._cursor.take_longer()
         self._cursor.execute(LOCK_CHATROOMS, {"user_id": user_id})
+        self._cursor.execute(LOCK_USER, {"user_id": user_id})
         replies = self._streams_of(user_id)
         rows: dict[str, int] = {}
         for table, statement in ERASURES.items():

@@ -10,5 +10,6 @@ REVISIONS = (
     "0003",
     "0004",
     "0005",
+    "0006",
 )
 REVISION = REVISIONS[-1]
