@@ -34,6 +34,11 @@ class Mode(StrEnum):
         return frozenset({Mode.LIVE, Mode.TEST, Mode.SANDBOX} - {self})
 
 
+def mode_of_key(api_key: str) -> Mode:
+    """Stripe's keys of the test mode begin with sk_test_ or rk_test_ (docs.stripe.com/keys)."""
+    return Mode.TEST if api_key.startswith(("sk_test_", "rk_test_")) else Mode.LIVE
+
+
 class SubscriptionStatus(StrEnum):
     """Stripe's subscription statuses (docs.stripe.com/api/subscriptions/object#subscription_object-status).
 

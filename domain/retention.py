@@ -11,3 +11,6 @@ ENDED_SESSIONS_KEPT_FOR = timedelta(days=30)
 # A used refresh token is kept to notice that it is shown again, which ends its session. After that time it is refused
 # like any unknown token.
 USED_REFRESH_TOKENS_KEPT_FOR = timedelta(days=7)
+
+# Stripe sends an event again for three days. Events are kept longer for operators who ask what has happened.
+PAYMENT_EVENTS_KEPT_FOR = timedelta(days=90)

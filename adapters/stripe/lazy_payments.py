@@ -8,6 +8,7 @@ from domain.billing import (
     Checkout,
     CheckoutId,
     CustomerId,
+    Mode,
     ProvidedSubscription,
     RefundOutcome,
     SubscriptionId,
@@ -20,9 +21,16 @@ class LazyPayments(Payments):
     For workers: most of them never call the payment provider, whose library takes 6 MB.
     """
 
-    def __init__(self, payments: Callable[[], Payments]) -> None:
+    name = "stripe"
+
+    def __init__(self, payments: Callable[[], Payments], mode: Mode) -> None:
         # Gives the same adapter each time.
         self._payments = payments
+        self._mode = mode
+
+    @property
+    def mode(self) -> Mode:
+        return self._mode
 
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         return self._payments().new_customer(user_id, instead_of=instead_of)

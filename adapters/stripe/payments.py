@@ -33,6 +33,7 @@ from domain.billing import (
     RefundOutcome,
     SubscriptionId,
     SubscriptionStatus,
+    mode_of_key,
 )
 from domain.errors import DependencyDown
 
@@ -349,9 +350,7 @@ class StripePayments(Payments):
     def _newest_invoice(self, subscription_id: SubscriptionId, client: stripe.StripeClient) -> Json:
         """The newest invoice with its payments; empty when there is none."""
         subscription = self._read(
-            lambda: client.v1.subscriptions.retrieve(
-                subscription_id, {"expand": ["latest_invoice.payments"]}
-            ).to_dict()
+            lambda: client.v1.subscriptions.retrieve(subscription_id, {"expand": ["latest_invoice.payments"]}).to_dict()
         )
         invoice = subscription.get("latest_invoice")
         return invoice if isinstance(invoice, dict) else {}
@@ -411,11 +410,6 @@ class StripePayments(Payments):
                 raise _StoredFailure from None
             log.warning("stripe_unavailable", error=type(error).__name__, status=error.http_status)
             raise DependencyDown(PROVIDER) from None
-
-
-def mode_of_key(api_key: str) -> Mode:
-    """Keys of the test mode begin with sk_test_ or rk_test_ (docs.stripe.com/keys)."""
-    return Mode.TEST if api_key.startswith(("sk_test_", "rk_test_")) else Mode.LIVE
 
 
 def _checkout(session: Json) -> Checkout:

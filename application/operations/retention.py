@@ -5,12 +5,12 @@ from datetime import timedelta
 
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
-from domain.retention import ENDED_SESSIONS_KEPT_FOR, USED_REFRESH_TOKENS_KEPT_FOR
+from domain.retention import ENDED_SESSIONS_KEPT_FOR, PAYMENT_EVENTS_KEPT_FOR, USED_REFRESH_TOKENS_KEPT_FOR
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeExpired:
-    """Deletes old idempotency keys, refresh tokens, sessions and audit events, in batches.
+    """Deletes old idempotency keys, refresh tokens, sessions, payment and audit events, in batches.
 
     ``audit_retention``: how long audit events are kept, which the operator sets.
     """
@@ -28,6 +28,7 @@ class PurgeExpired:
                 work.idempotency_keys.purge_expired(limit=self.batch)
                 + work.refresh_chains.purge_used_before(now - USED_REFRESH_TOKENS_KEPT_FOR, limit=self.batch)
                 + work.sessions.purge_ended_before(now - ENDED_SESSIONS_KEPT_FOR, limit=self.batch)
+                + work.billing.inbox.purge_before(now - PAYMENT_EVENTS_KEPT_FOR, limit=self.batch)
                 + work.audit.purge_before(now - self.audit_retention, limit=self.batch)
             )
             work.commit()

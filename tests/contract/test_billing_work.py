@@ -78,6 +78,7 @@ class BillingWorkContract:
             with world.unit_of_work() as work:
                 counts = work.billing.customers.add(user.id, CustomerId(f"cus_{number}"))
                 work.commit()
+            assert counts is not None
             return counts
 
         with world.unit_of_work() as work:
@@ -120,6 +121,7 @@ class BillingWorkContract:
             with world.unit_of_work() as work:
                 kept = work.billing.checkouts.begin(an_order(user.id), instead_of=instead_of)
                 work.commit()
+            assert kept is not None
             return kept.order.attempt_id
 
         [first] = set(together([lambda: begin(None)] * THREADS))
