@@ -13,6 +13,7 @@ from uuid import UUID
 import stripe
 import structlog
 
+from adapters.stripe.shared_reads import SharedReads
 from application.ports.payments import (
     CHECKOUT_ID,
     ChangeRefused,
@@ -119,6 +120,8 @@ class StripePayments(Payments):
                 http_client=http,
             )
 
+        # A function in this process answers at once, and may call back.
+        self._shared: SharedReads[Sequence[ProvidedSubscription]] | None = None if transport else SharedReads()
         self._patient = client(PATIENT, RETRIES)
         self._hurried = client(HURRIED, 0)
 
@@ -237,11 +240,15 @@ class StripePayments(Payments):
             first = client.v1.subscriptions.list({"customer": customer_id, "status": "all", "limit": 100})
             return [one.to_dict() for one in first.auto_paging_iter()]
 
-        try:
-            found = self._read(all_of_them)
-        except _Missing:
-            raise CustomerUnknown(customer_id) from None
-        return [self._subscription(one, client) for one in found]
+        def ask() -> Sequence[ProvidedSubscription]:
+            try:
+                found = self._read(all_of_them)
+            except _Missing:
+                raise CustomerUnknown(customer_id) from None
+            return [self._subscription(one, client) for one in found]
+
+        # The events of one purchase come at once, and each is a reason to ask the same.
+        return self._shared(f"{customer_id} {hurry}", ask) if self._shared else ask()
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
         try:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from adapters.no_payments import NoPayments
 from adapters.system_runtime import system_clock
+from application.operations.startup import CannotStart
 from application.ports.payments import Payments
 from domain.billing import Mode, mode_of_key
 from entrypoints.container.keys import key_for
@@ -38,7 +39,10 @@ def sandbox_of(settings: Settings) -> "Sandbox | None":
 
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - everywhere is also here
     state = StateInFile(settings.data_dir / "sandbox-payments.json")
-    state.check()
+    try:
+        state.check()
+    except ValueError as error:
+        raise CannotStart(str(error)) from None
     stripe = FakeStripe(
         state=state,
         clock=system_clock,
