@@ -11,7 +11,7 @@ T = TypeVar("T")
 class SharedReads(Generic[T]):
     """Reads of one key take turns: one is under way, and all who come meanwhile share the next one.
 
-    An answer was always asked for after the call it is given to had begun, so it is never older than a read of one's own.
+    An answer is asked for after every call that it is given to had begun, so it is never older than their own would be.
     """
 
     def __init__(self) -> None:
@@ -23,8 +23,8 @@ class SharedReads(Generic[T]):
         with self._lock:
             before = self._under_way.get(key)
             shared = self._next.get(key) if before is not None else None
+            mine: Future[T] = Future()
             if shared is None:
-                mine: Future[T] = Future()
                 (self._under_way if before is None else self._next)[key] = mine
         if shared is not None:
             return shared.result()

@@ -251,8 +251,8 @@ class PaymentsContract:
         provider.delete_customer(deleted)
         for customer in (stranger, deleted):
             for action in (
-                lambda customer=customer: provider.payments.open_checkout(an_order(a_user()), customer),  # type: ignore[misc]
-                lambda customer=customer: provider.payments.open_portal(customer, return_url="https://chat.example"),  # type: ignore[misc]
+                lambda customer=customer: provider.payments.open_checkout(an_order(a_user()), customer),
+                lambda customer=customer: provider.payments.open_portal(customer, return_url="https://chat.example"),
             ):
                 with pytest.raises(CustomerUnknown):
                     action()

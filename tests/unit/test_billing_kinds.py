@@ -344,16 +344,16 @@ def test_who_is_unknown_there_can_leave(house: StripeHouse, asha: Buyer):
 
 @pytest.mark.parametrize("before", [Mode.SANDBOX, Mode.TEST])
 def test_rows_of_another_mode_give_nothing(house: StripeHouse, asha: Buyer, before: Mode):
-    house.provider._mode = before  # type: ignore[attr-defined]
+    house.provider._mode = before
     asha.buy()
     told(house)
     assert asha.plan() is Plan.PRO
-    house.provider._mode = Mode.LIVE  # type: ignore[attr-defined]
+    house.provider._mode = Mode.LIVE
     house.down = True  # nobody is asked
     assert house.maintenance.retire_modes() == 1
     assert asha.plan() is Plan.BASIC
     house.down = False
-    house.provider._mode = before  # type: ignore[attr-defined]
+    house.provider._mode = before
     house.maintenance.reconcile()
     assert asha.plan() is Plan.PRO
 
