@@ -279,7 +279,9 @@ class MemoryPaymentInbox(Repository, PaymentInbox):
 class MemoryRefundsOwed(Repository, RefundsOwed):
     @writes
     def note(self, reference: str, customer_id: CustomerId | None, *, state: OwedState = OwedState.DUE) -> None:
-        self._tables.refunds_owed.setdefault(reference, OwedRow(reference, customer_id, state, self._now, self._now))
+        known = self._tables.refunds_owed.get(reference)
+        if known is None or known.state is OwedState.SETTLED:
+            self._tables.refunds_owed[reference] = OwedRow(reference, customer_id, state, self._now, self._now)
 
     @writes
     def take_due(self, *, limit: int, wait: timedelta) -> Sequence[OwedRefund]:

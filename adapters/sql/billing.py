@@ -208,7 +208,8 @@ DELETE FROM payment_events WHERE event_id IN (
 NOTE_OWED = """
 INSERT INTO refunds_owed (reference, customer_id, state, noted_at, due_at)
 VALUES (%(reference)s, %(customer_id)s, %(state)s, now(), now())
-ON CONFLICT (reference) DO NOTHING
+ON CONFLICT (reference) DO UPDATE SET state = EXCLUDED.state, noted_at = now(), due_at = now()
+WHERE refunds_owed.state = 'settled'
 """
 TAKE_OWED = """
 WITH due AS MATERIALIZED (

@@ -195,7 +195,7 @@ class RefundsOwed(Protocol):
     """Refunds that are owed until they are made, so that being stopped in between loses none."""
 
     def note(self, reference: str, customer_id: CustomerId | None, *, state: OwedState = OwedState.DUE) -> None:
-        """Stores a refund that is owed. One that is known is left as it is."""
+        """Stores a refund that is owed. One that is known is left as it is, unless it was settled."""
 
     def take_due(self, *, limit: int, wait: timedelta) -> Sequence[OwedRefund]:
         """Takes up to ``limit`` refunds in the state DUE that are due, and makes each due again after ``wait``."""
