@@ -63,8 +63,8 @@ class _Missing(Exception):
     """Stripe has no such object."""
 
 
-class _Refused(DependencyDown):
-    """Stripe understands the request and will not do it. Most often a fault of the set-up, like being down."""
+class _Refused(Exception):
+    """Stripe understands the request and will not do it: the cause of a DependencyDown where nobody asks why."""
 
 
 class _StoredFailure(Exception):
@@ -146,8 +146,12 @@ class StripePayments(Payments):
 
         try:
             customers = self._read(found)
-        except (_Missing, _Refused):
-            return []  # search is not offered in every country
+        except _Missing:
+            return []
+        except DependencyDown as down:
+            if _is_refused(down):
+                return []  # search is not offered in every country
+            raise
         customers.sort(key=lambda one: (one.get("created") or 0, one["id"]))
         return [CustomerId(one["id"]) for one in customers if not one.get("deleted")]
 
@@ -273,8 +277,10 @@ class StripePayments(Payments):
             )
         except _Missing:
             return
-        except _Refused:
-            raise ChangeRefused from None
+        except DependencyDown as down:
+            if _is_refused(down):
+                raise ChangeRefused from None
+            raise
 
     def cancel(self, subscription_id: SubscriptionId) -> None:
         try:
@@ -286,8 +292,10 @@ class StripePayments(Payments):
             )
         except _Missing:
             return
-        except _Refused:
-            raise ChangeRefused from None
+        except DependencyDown as down:
+            if _is_refused(down):
+                raise ChangeRefused from None
+            raise
 
     def refund(self, subscription_id: SubscriptionId) -> RefundOutcome:
         try:
@@ -297,8 +305,10 @@ class StripePayments(Payments):
                 self._refund(payment)
         except _Missing:
             return RefundOutcome.NOTHING_PAID
-        except _Refused:
-            return RefundOutcome.REFUSED
+        except DependencyDown as down:
+            if _is_refused(down):
+                return RefundOutcome.REFUSED
+            raise
         return RefundOutcome.DONE if payments else RefundOutcome.NOTHING_PAID
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
@@ -376,7 +386,7 @@ class StripePayments(Payments):
                     raise
                 return
             if made.to_dict().get("status") in {"failed", "canceled"}:
-                raise _Refused(PROVIDER, retry_after=LONG)
+                raise DependencyDown(PROVIDER, retry_after=LONG) from _Refused()
 
         self._write(f"refund-{paid_with}", refund)
 
@@ -408,7 +418,7 @@ class StripePayments(Payments):
                 status=error.http_status,
                 stripe_request_id=error.request_id,
             )
-            raise _Refused(PROVIDER, retry_after=LONG) from None
+            raise DependencyDown(PROVIDER, retry_after=LONG) from _Refused()
         except (stripe.AuthenticationError, stripe.PermissionError) as error:
             log.error("stripe_key_refused", stripe_request_id=error.request_id)
             raise DependencyDown(PROVIDER, retry_after=LONG) from None
@@ -417,6 +427,10 @@ class StripePayments(Payments):
                 raise _StoredFailure from None
             log.warning("stripe_unavailable", error=type(error).__name__, status=error.http_status)
             raise DependencyDown(PROVIDER) from None
+
+
+def _is_refused(down: DependencyDown) -> bool:
+    return isinstance(down.__cause__, _Refused)
 
 
 def _checkout(session: Json) -> Checkout:

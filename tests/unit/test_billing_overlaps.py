@@ -1,4 +1,4 @@
-"""Whoever leaves is charged for nothing, whatever overlaps: every step of one use case meets every other one."""
+"""An erased user is charged for nothing, whatever overlaps: every step of one use case meets every other one."""
 
 from collections.abc import Mapping
 from datetime import timedelta
