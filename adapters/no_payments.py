@@ -4,7 +4,7 @@ from typing import NoReturn
 
 from application.ports.payments import Order, Payments
 from domain.accounts import UserId
-from domain.billing import CheckoutId, CustomerId, SubscriptionId
+from domain.billing import CheckoutId, CustomerId, Mode, SubscriptionId
 from domain.errors import DependencyDown
 
 
@@ -15,8 +15,18 @@ class NoPayments(Payments):
     """
 
     name = "payments"
+    mode = Mode.NONE
 
-    def new_customer(self, user_id: UserId) -> NoReturn:
+    def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> NoReturn:
+        _refuse()
+
+    def customers_of(self, user_id: UserId) -> NoReturn:
+        _refuse()
+
+    def user_of(self, customer_id: CustomerId) -> NoReturn:
+        _refuse()
+
+    def all_customers(self) -> NoReturn:
         _refuse()
 
     def open_checkout(self, order: Order, customer_id: CustomerId) -> NoReturn:
@@ -37,7 +47,10 @@ class NoPayments(Payments):
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> NoReturn:
         _refuse()
 
-    def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> NoReturn:
+    def cancel(self, subscription_id: SubscriptionId) -> NoReturn:
+        _refuse()
+
+    def refund(self, subscription_id: SubscriptionId) -> NoReturn:
         _refuse()
 
     def customer_of_charge(self, charge_id: str) -> NoReturn:

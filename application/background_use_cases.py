@@ -5,9 +5,11 @@ In a module of their own, so that a worker need not import the use cases of the 
 
 from dataclasses import dataclass
 
-from application.billing.ledger import Explain
+from application.billing.customers import LinkCustomers
+from application.billing.ending import EndErased, ReturnPayments
+from application.billing.ledger import Explain, ShowOwed
 from application.billing.payment_events import ApplyPendingEvents, ReplayPaymentEvent
-from application.billing.reconcile import Reconcile
+from application.billing.reconcile import Reconcile, RetireModes
 from application.chat.write_reply import (
     AskModel,
     ClaimReplies,
@@ -43,3 +45,8 @@ class BillingMaintenance:
     reconcile: Reconcile
     replay: ReplayPaymentEvent
     explain: Explain
+    retire_modes: RetireModes
+    return_payments: ReturnPayments
+    end_erased: EndErased
+    link_customers: LinkCustomers
+    show_owed: ShowOwed

@@ -17,3 +17,6 @@ USED_REFRESH_TOKENS_KEPT_FOR = timedelta(days=7)
 
 # At most so many rows of a table are deleted in one transaction: it ends soon, whatever there is to delete.
 ROWS_PER_BATCH = 1_000
+
+# Stripe sends an event again for three days. Events are kept longer for operators who ask what has happened.
+PAYMENT_EVENTS_KEPT_FOR = timedelta(days=90)

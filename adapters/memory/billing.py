@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-from adapters.memory.tables import CustomerRow, EventRow, Tables
+from adapters.memory.tables import CustomerRow, EventRow, OwedRow, Tables
 from adapters.memory.transaction import Repository, writes
 from application.ports.billing_work import (
     BillingWork,
@@ -15,20 +15,27 @@ from application.ports.billing_work import (
     Customers,
     KeptCheckout,
     KeptEvent,
+    OwedRefund,
     PaymentInbox,
+    RefundsOwed,
     Subscriptions,
     Versioned,
 )
 from application.ports.payments import Order
 from domain.accounts import UserId
 from domain.billing import (
+    ENDED,
     CheckoutId,
     CustomerId,
     InboxState,
+    Mode,
+    OwedState,
     PaymentEvent,
     RetryEvents,
     Subscription,
     SubscriptionRecord,
+    SubscriptionStatus,
+    has_lapsed,
 )
 
 # What settles for good. A failed event may still be settled by the next delivery or by a replay.
@@ -41,29 +48,61 @@ def subscription_at(tables: Tables, user_id: UserId, now: datetime) -> Subscript
     kept = tables.subscription_records.get(user_id)
     if subscription is None or kept is None or kept.record is None:
         return subscription
-    return replace(subscription, in_grace=kept.record.at(now).in_grace)
+    lapsed = has_lapsed(kept.record.current_period_end, tables.synced_at.get(user_id), now)
+    return replace(subscription, in_grace=kept.record.at(now).in_grace, lapsed=lapsed)
 
 
 class MemoryCustomers(Repository, Customers):
-    def of(self, user_id: UserId) -> CustomerId | None:
+    def of(self, user_id: UserId, *, mode: Mode | None = None) -> CustomerId | None:
         row = self._tables.customers.get(user_id)
-        return row.customer_id if row else None
+        return row.customer_id if row and not _is_foreign(row, mode) else None
 
     def owner(self, customer_id: CustomerId) -> UserId | None:
         rows = self._tables.customers.items()
         return next((user_id for user_id, row in rows if row.customer_id == customer_id), None)
 
     @writes
-    def add(self, user_id: UserId, customer_id: CustomerId) -> CustomerId:
-        return self._tables.customers.setdefault(user_id, CustomerRow(customer_id)).customer_id
+    def add(
+        self,
+        user_id: UserId,
+        customer_id: CustomerId,
+        *,
+        mode: Mode | None = None,
+        instead_of: CustomerId | None = None,
+    ) -> CustomerId | None:
+        if user_id not in self._tables.users:
+            return None
+        row = self._tables.customers.get(user_id)
+        if row is None or row.customer_id == instead_of or _is_foreign(row, mode):
+            row = self._tables.customers[user_id] = CustomerRow(customer_id, mode=mode)
+        return row.customer_id
+
+    def is_erased(self, customer_id: CustomerId) -> bool:
+        return customer_id in self._tables.erased_customers
 
     @writes
-    def take_unreconciled(self, *, since: datetime, limit: int) -> Sequence[Customer]:
+    def take_erased(self, *, erased_since: datetime, since: datetime, limit: int) -> Sequence[CustomerId]:
+        due = [
+            (row.erased_at, customer_id)
+            for customer_id, row in self._tables.erased_customers.items()
+            if row.erased_at > erased_since and (row.checked_at is None or row.checked_at < since)
+        ]
+        taken = [customer_id for _, customer_id in sorted(due)[:limit]]
+        for customer_id in taken:
+            row = self._tables.erased_customers[customer_id]
+            self._tables.erased_customers[customer_id] = replace(row, checked_at=max(self._now, since))
+        return taken
+
+    @writes
+    def take_unreconciled(
+        self, *, since: datetime, limit: int, idle_since: datetime | None = None, mode: Mode | None = None
+    ) -> Sequence[Customer]:
         never = datetime.min.replace(tzinfo=UTC)
         due = sorted(
             (row.reconciled_at or never, user_id)
             for user_id, row in self._tables.customers.items()
-            if row.reconciled_at is None or row.reconciled_at < since
+            if (row.reconciled_at is None or row.reconciled_at < self._since(user_id, since, idle_since or since))
+            and not _is_foreign(row, mode)
         )
         taken = []
         for _, user_id in due[:limit]:
@@ -71,6 +110,29 @@ class MemoryCustomers(Repository, Customers):
             self._tables.customers[user_id] = row
             taken.append(Customer(user_id, row.customer_id))
         return taken
+
+    def _since(self, user_id: UserId, since: datetime, idle_since: datetime) -> datetime:
+        subscription = self._tables.subscriptions.get(user_id)
+        checkout = self._tables.checkouts.get(user_id)
+        runs = subscription is not None and subscription.status not in ENDED
+        open_now = checkout is not None and not checkout.closed and self._now - checkout.begun_at < timedelta(days=1)
+        return since if runs or open_now else min(since, idle_since)
+
+    @writes
+    def retire(self, mode: Mode) -> int:
+        retired = 0
+        for user_id, row in self._tables.customers.items():
+            subscription = self._tables.subscriptions.get(user_id)
+            if not _is_foreign(row, mode) or subscription is None or subscription.status in ENDED:
+                continue
+            record, version = self._tables.subscription_records.get(user_id, Versioned(None, 0))
+            ended = {"status": SubscriptionStatus.CANCELED, "cancel_at_period_end": False}
+            self._tables.subscriptions[user_id] = replace(subscription, **ended)  # type: ignore[arg-type]
+            if record is not None:
+                self._tables.subscription_records[user_id] = Versioned(record.forgotten(), version + 1)
+            self._tables.customers[user_id] = replace(row, reconciled_at=None)
+            retired += 1
+        return retired
 
     @writes
     def reconcile_again(self, user_id: UserId) -> None:
@@ -84,17 +146,27 @@ class MemoryCheckouts(Repository, Checkouts):
         return self._tables.checkouts.get(user_id)
 
     @writes
-    def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout:
+    def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout | None:
+        if order.user_id not in self._tables.users:
+            return None
         current = self._tables.checkouts.get(order.user_id)
         if (current.order.attempt_id if current else None) == instead_of:
             self._tables.checkouts[order.user_id] = KeptCheckout(order, self._now, None, closed=False)
         return self._tables.checkouts[order.user_id]
 
     @writes
-    def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
+    def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> bool:
         for user_id, row in self._tables.checkouts.items():
             if row.order.attempt_id == attempt_id:
                 self._tables.checkouts[user_id] = replace(row, checkout_id=checkout_id)
+                return True
+        return False
+
+    @writes
+    def abandon(self, user_id: UserId) -> None:
+        row = self._tables.checkouts.get(user_id)
+        if row is not None and row.checkout_id is None:
+            del self._tables.checkouts[user_id]
 
     @writes
     def close(self, checkout_id: CheckoutId) -> None:
@@ -118,6 +190,7 @@ class MemorySubscriptions(Repository, Subscriptions):
             return False
         self._tables.subscription_records[user_id] = Versioned(record, over + 1)
         self._tables.subscriptions[user_id] = record.at(self._now)
+        self._tables.synced_at[user_id] = self._now
         return True
 
 
@@ -175,7 +248,57 @@ class MemoryPaymentInbox(Repository, PaymentInbox):
 
     @writes
     def record_money(self, event: PaymentEvent, *, user_id: UserId | None) -> None:
-        self._tables.payment_entries.setdefault(event.id, (event, user_id))
+        money = event.money
+        if money is None or event.id in self._tables.payment_entries:
+            return
+        entries = [entry.money for entry, _ in self._tables.payment_entries.values() if entry.money is not None]
+        known = [one for one in entries if one.object_id == money.object_id]
+        more = max(money.amount - sum(one.amount for one in known), 0)
+        if more or money.kind not in {one.kind for one in known}:
+            entry = replace(event, money=replace(money, amount=more))
+            self._tables.payment_entries[event.id] = (entry, user_id)
+
+    def has_ignored(self, customer_id: CustomerId) -> bool:
+        return any(
+            row.kept.event.customer_id == customer_id and row.kept.state is InboxState.IGNORED
+            for row in self._tables.payment_events.values()
+        )
+
+    @writes
+    def purge_before(self, moment: datetime, *, limit: int) -> int:
+        old = [
+            event_id
+            for event_id, row in self._tables.payment_events.items()
+            if row.received_at < moment and row.kept.state is not InboxState.PENDING
+        ][:limit]
+        for event_id in old:
+            del self._tables.payment_events[event_id]
+        return len(old)
+
+
+class MemoryRefundsOwed(Repository, RefundsOwed):
+    @writes
+    def note(self, reference: str, customer_id: CustomerId | None, *, state: OwedState = OwedState.DUE) -> None:
+        known = self._tables.refunds_owed.get(reference)
+        if known is None or known.state is OwedState.SETTLED:
+            self._tables.refunds_owed[reference] = OwedRow(reference, customer_id, state, self._now, self._now)
+
+    @writes
+    def take_due(self, *, limit: int, wait: timedelta) -> Sequence[OwedRefund]:
+        due = sorted(
+            (row.due_at, row.reference)
+            for row in self._tables.refunds_owed.values()
+            if row.state is OwedState.DUE and row.due_at <= self._now
+        )
+        taken = [replace(self._tables.refunds_owed[key], due_at=self._now + wait) for _, key in due[:limit]]
+        self._tables.refunds_owed.update({row.reference: row for row in taken})
+        return [OwedRefund(row.reference, row.customer_id, row.state, row.noted_at) for row in taken]
+
+    @writes
+    def become(self, reference: str, state: OwedState) -> None:
+        row = self._tables.refunds_owed.get(reference)
+        if row is not None:
+            self._tables.refunds_owed[reference] = replace(row, state=state)
 
 
 class MemoryBilling(Repository, BillingWork):
@@ -194,3 +317,11 @@ class MemoryBilling(Repository, BillingWork):
     @cached_property
     def inbox(self) -> MemoryPaymentInbox:
         return MemoryPaymentInbox(self._transaction)
+
+    @cached_property
+    def refunds_owed(self) -> MemoryRefundsOwed:
+        return MemoryRefundsOwed(self._transaction)
+
+
+def _is_foreign(row: CustomerRow, mode: Mode | None) -> bool:
+    return mode is not None and row.mode in mode.foreign

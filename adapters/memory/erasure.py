@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC
 
 from adapters.memory.removal import Contents, delete_newest, delete_unfinished, detach
-from adapters.memory.tables import delete_where
+from adapters.memory.tables import ErasedCustomerRow, delete_where
 from adapters.memory.transaction import Repository, writes
 from application.ports.erasure import Erased, Erasure
 from domain.accounts import UNKNOWN_ORIGIN, UserId
@@ -59,9 +59,13 @@ class MemoryErasure(Repository, Erasure):
         sessions = {session.id for session in tables.sessions.values() if session.user_id == user_id} | ended
         tokens = delete_where(tables.refresh_tokens, lambda _, row: row.session_id in sessions, limit=limit)
         sessions -= {row.session_id for row in tables.refresh_tokens.values()}
+        if user_id in tables.customers:
+            erased_row = ErasedCustomerRow(self._now)
+            tables.erased_customers.setdefault(tables.customers[user_id].customer_id, erased_row)
         delete_where(tables.last_used, lambda key, _: key in sessions)
         delete_where(tables.daily_refunds, lambda key, _: key[0] == user_id)
         tables.subscription_records.pop(user_id, None)
+        tables.synced_at.pop(user_id, None)
         current = delete_where(tables.sessions, lambda key, _: key in sessions, limit=limit)
         return {
             "idempotency_keys": delete_where(tables.idempotency_keys, lambda key, _: key[0] == user_id, limit=limit),
@@ -75,8 +79,14 @@ class MemoryErasure(Repository, Erasure):
         }
 
     def _forget_who_paid(self, user_id: UserId, limit: int) -> int:
-        rows = dict([(key, row) for key, row in self._tables.payment_events.items() if row.user_id == user_id][:limit])
-        self._tables.payment_events.update({key: replace(row, user_id=None) for key, row in rows.items()})
+        rows = [
+            (key, row)
+            for key, row in self._tables.payment_events.items()
+            if user_id in {row.user_id, row.kept.event.named_user}
+        ][:limit]
+        for key, row in rows:
+            unnamed = replace(row.kept, event=replace(row.kept.event, named_user=None))
+            self._tables.payment_events[key] = replace(row, kept=unnamed, user_id=None)
         return len(rows)
 
     def _forget_whose_entries(self, user_id: UserId, limit: int) -> int:

@@ -5,8 +5,9 @@ from datetime import UTC, timedelta
 
 from adapters.memory.tables import MemoryDatabase
 from application.ports.billing_work import Versioned
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine, OwedLine
 from domain.accounts import UserId
+from domain.billing import OwedState
 
 
 class MemoryLedger(Ledger):
@@ -59,6 +60,14 @@ class MemoryLedger(Ledger):
             if row.user_id == user_id
         ]
         return BillingFile(customer.customer_id if customer else None, record, version, None, money, events)
+
+    def refunds_owed(self) -> Sequence[OwedLine]:
+        rows = sorted(self._database.tables.refunds_owed.values(), key=lambda row: (row.noted_at, row.reference))
+        return [
+            OwedLine(row.reference, row.customer_id, row.state.value, row.noted_at)
+            for row in rows
+            if row.state is not OwedState.SETTLED
+        ]
 
     def user_of(self, phone_or_id: str) -> UserId | None:
         users = self._database.tables.users.values()

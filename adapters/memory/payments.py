@@ -1,12 +1,12 @@
 """A payment provider in memory, and what its buyers do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from threading import RLock
 
-from application.ports.payments import Order, Payments
+from application.ports.payments import ChangeRefused, CustomerUnknown, NamedCustomer, Order, Payments
 from application.ports.runtime import Clock
 from domain.accounts import UserId
 from domain.billing import (
@@ -15,7 +15,9 @@ from domain.billing import (
     CheckoutId,
     CheckoutState,
     CustomerId,
+    Mode,
     ProvidedSubscription,
+    RefundOutcome,
     SubscriptionId,
     SubscriptionStatus,
 )
@@ -26,9 +28,14 @@ CHECKOUT_LIFETIME = timedelta(hours=24)
 
 
 class MemoryPayments(Payments):
-    """A provider that answers unless it is ``down``; what was bought and refunded can be looked at."""
+    """A provider that answers unless it is ``down``; what was bought and refunded can be looked at.
+
+    ``deleted``: customers that were deleted there. ``managed``: subscriptions that it will not change.
+    ``not_refundable``: subscriptions whose payment it will not give back.
+    """
 
     name = "stripe"
+    mode = Mode.TEST
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -41,12 +48,33 @@ class MemoryPayments(Payments):
         self.subscriptions: dict[SubscriptionId, ProvidedSubscription] = {}
         self.charges: dict[str, CustomerId] = {}
         self.refunded: list[SubscriptionId] = []
+        self.deleted: set[CustomerId] = set()
+        self.managed: set[SubscriptionId] = set()
+        self.not_refundable: set[SubscriptionId] = set()
+        self._names: dict[CustomerId, UserId] = {}
         self._states: dict[CheckoutId, CheckoutState] = {}
         self._wishes: set[str] = set()
 
-    def new_customer(self, user_id: UserId) -> CustomerId:
+    def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         with self._answering("new_customer"):
-            return self.customers.setdefault(user_id, CustomerId(f"cus_{len(self.customers) + 1}"))
+            known = self.customers.get(user_id)
+            if known is None or known == instead_of:
+                known = self.customers[user_id] = CustomerId(f"cus_{len(self._names) + 1}")
+                self._names[known] = user_id
+            return known
+
+    def customers_of(self, user_id: UserId) -> Sequence[CustomerId]:
+        with self._answering("customers_of"):
+            return [one for one, named in self._names.items() if named == user_id and one not in self.deleted]
+
+    def user_of(self, customer_id: CustomerId) -> UserId | None:
+        with self._answering("user_of"):
+            return None if customer_id in self.deleted else self._names.get(customer_id)
+
+    def all_customers(self) -> Iterator[NamedCustomer]:
+        with self._answering("all_customers"):
+            found = [NamedCustomer(*one) for one in self._names.items() if one[0] not in self.deleted]
+        yield from found
 
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
         with self._answering("open_checkout"):
@@ -81,15 +109,27 @@ class MemoryPayments(Payments):
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
         with self._answering("renew"):
             one = self.subscriptions.get(subscription_id)
+            if subscription_id in self.managed:
+                raise ChangeRefused
             if one is not None and one.status not in ENDED and key not in self._wishes:
                 self._wishes.add(key)
                 self.subscriptions[subscription_id] = replace(one, cancel_at_period_end=not renew)
 
-    def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> None:
+    def cancel(self, subscription_id: SubscriptionId) -> None:
         with self._answering("cancel"):
-            if refund and subscription_id in self.subscriptions and subscription_id not in self.refunded:
-                self.refunded.append(subscription_id)
+            if subscription_id in self.managed:
+                raise ChangeRefused
             self._end(subscription_id)
+
+    def refund(self, subscription_id: SubscriptionId) -> RefundOutcome:
+        with self._answering("refund"):
+            if subscription_id in self.not_refundable:
+                return RefundOutcome.REFUSED
+            if f"ch_{subscription_id}" not in self.charges:
+                return RefundOutcome.NOTHING_PAID
+            if subscription_id not in self.refunded:
+                self.refunded.append(subscription_id)
+            return RefundOutcome.DONE
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
         with self._answering("customer_of_charge"):
@@ -103,7 +143,9 @@ class MemoryPayments(Payments):
             order, customer_id, _ = self.orders[checkout_id]
             assert self._checkout(checkout_id).state is CheckoutState.OPEN  # noqa: S101 - the test's own mistake
             self._states[checkout_id] = CheckoutState.COMPLETE
-            return self.sell(customer_id, order.price_id)
+            subscription_id = self.sell(customer_id, order.price_id)
+            self.subscriptions[subscription_id] = replace(self.subscriptions[subscription_id], sold_here=True)
+            return subscription_id
 
     def sell(
         self, customer_id: CustomerId, price_id: str, status: SubscriptionStatus = SubscriptionStatus.ACTIVE
@@ -122,13 +164,22 @@ class MemoryPayments(Payments):
                 period_end=now + MONTH,
                 cancel_at_period_end=False,
             )
-            self.charges[f"ch_{subscription_id}"] = customer_id
+            if status is not SubscriptionStatus.INCOMPLETE:
+                self.charges[f"ch_{subscription_id}"] = customer_id
             return subscription_id
 
     def become(self, subscription_id: SubscriptionId, status: SubscriptionStatus) -> None:
         with self._lock:
             one = self.subscriptions[subscription_id]
             self.subscriptions[subscription_id] = replace(one, status=status)
+
+    def delete_customer(self, customer_id: CustomerId) -> None:
+        """An operator deletes the customer, and with it all that runs."""
+        with self._lock:
+            self.deleted.add(customer_id)
+            for one in list(self.subscriptions.values()):
+                if one.customer_id == customer_id:
+                    self._end(one.id)
 
     def _answering(self, call: str) -> RLock:
         """Notes the call and gives the lock. DependencyDown while the provider is down."""
@@ -138,8 +189,8 @@ class MemoryPayments(Payments):
         return self._lock
 
     def _assert_known(self, customer_id: CustomerId) -> None:
-        if customer_id not in self.customers.values():
-            raise DependencyDown(self.name, retry_after=30)
+        if customer_id not in self._names or customer_id in self.deleted:
+            raise CustomerUnknown(customer_id)
 
     def _checkout(self, checkout_id: CheckoutId) -> Checkout:
         state = self._states[checkout_id]

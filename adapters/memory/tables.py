@@ -13,7 +13,7 @@ from application.ports.idempotency import Accepted
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
-from domain.billing import CustomerId, PaymentEvent, Subscription
+from domain.billing import CustomerId, Mode, OwedState, PaymentEvent, Subscription
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.replies import FailureReason, QueuedReply, ReplyId, ReplyState
 
@@ -77,6 +77,22 @@ class KeyRow:
 class CustomerRow:
     customer_id: CustomerId
     reconciled_at: datetime | None = None
+    mode: Mode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedCustomerRow:
+    erased_at: datetime
+    checked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwedRow:
+    reference: str
+    customer_id: CustomerId | None
+    state: OwedState
+    noted_at: datetime
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +127,9 @@ class Tables:
     customers: dict[UserId, CustomerRow] = field(default_factory=dict)
     checkouts: dict[UserId, KeptCheckout] = field(default_factory=dict)
     subscription_records: dict[UserId, Versioned] = field(default_factory=dict)
+    synced_at: dict[UserId, datetime] = field(default_factory=dict)
+    erased_customers: dict[CustomerId, ErasedCustomerRow] = field(default_factory=dict)
+    refunds_owed: dict[str, OwedRow] = field(default_factory=dict)
     payment_events: dict[str, EventRow] = field(default_factory=dict)
     payment_entries: dict[str, tuple[PaymentEvent, UserId | None]] = field(default_factory=dict)
     # The places of messages and replies, in one order for all chatrooms.

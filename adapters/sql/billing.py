@@ -4,7 +4,7 @@ Columns have the names of the fields they become, in the same order (tests/integ
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,9 @@ from application.ports.billing_work import (
     Customers,
     KeptCheckout,
     KeptEvent,
+    OwedRefund,
     PaymentInbox,
+    RefundsOwed,
     Subscriptions,
     Versioned,
 )
@@ -29,8 +31,10 @@ from domain.billing import (
     Concern,
     CustomerId,
     InboxState,
+    Mode,
     Money,
     MoneyKind,
+    OwedState,
     PaymentEvent,
     RetryEvents,
     SubscriptionId,
@@ -38,21 +42,65 @@ from domain.billing import (
     SubscriptionStatus,
 )
 
-CUSTOMER_OF = "SELECT customer_id FROM customers WHERE user_id = %(user_id)s"
+CUSTOMER_OF = """
+SELECT customer_id FROM customers
+WHERE user_id = %(user_id)s AND (mode IS NULL OR NOT mode = ANY(%(foreign)s))
+"""
 OWNER_OF = "SELECT user_id FROM customers WHERE customer_id = %(customer_id)s"
+REPLACE_CUSTOMER = """
+UPDATE customers SET customer_id = %(customer_id)s, mode = %(mode)s, created_at = now(), reconciled_at = NULL
+WHERE user_id = %(user_id)s AND (customer_id = %(instead_of)s OR mode = ANY(%(foreign)s))
+"""
+# FOR KEY SHARE: an erasure either finds the row, or has removed the user before.
 ADD_CUSTOMER = """
-INSERT INTO customers (user_id, customer_id, created_at) VALUES (%(user_id)s, %(customer_id)s, now())
+INSERT INTO customers (user_id, customer_id, mode, created_at)
+SELECT id, %(customer_id)s, %(mode)s, now() FROM users WHERE id = %(user_id)s FOR KEY SHARE
 ON CONFLICT (user_id) DO NOTHING
+"""
+IS_ERASED = "SELECT 1 FROM erased_customers WHERE customer_id = %(customer_id)s"
+TAKE_ERASED = """
+WITH due AS MATERIALIZED (
+    SELECT customer_id AS id FROM erased_customers
+    WHERE erased_at > %(erased_since)s AND (checked_at IS NULL OR checked_at < %(since)s)
+    ORDER BY erased_at LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE erased_customers SET checked_at = GREATEST(now(), %(since)s) FROM due WHERE customer_id = due.id
+RETURNING customer_id
 """
 # GREATEST: a caller whose clock is ahead of the database's would get the same customers again and again.
 TAKE_UNRECONCILED = """
 WITH due AS MATERIALIZED (
-    SELECT user_id FROM customers WHERE reconciled_at IS NULL OR reconciled_at < %(since)s
+    SELECT user_id FROM customers AS c
+    WHERE (reconciled_at IS NULL OR reconciled_at < %(since)s)
+      AND (mode IS NULL OR NOT mode = ANY(%(foreign)s))
+      AND (
+        reconciled_at IS NULL OR reconciled_at < %(idle_since)s
+        OR EXISTS (
+            SELECT 1 FROM subscriptions
+            WHERE user_id = c.user_id AND status NOT IN ('canceled', 'incomplete_expired')
+        )
+        OR EXISTS (
+            SELECT 1 FROM checkouts
+            WHERE user_id = c.user_id AND closed_at IS NULL AND begun_at > now() - interval '1 day'
+        )
+      )
     ORDER BY reconciled_at NULLS FIRST, user_id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 UPDATE customers SET reconciled_at = GREATEST(now(), %(since)s) FROM due WHERE customers.user_id = due.user_id
 RETURNING customers.user_id, customers.customer_id
+"""
+RETIRE = """
+WITH retired AS (
+    UPDATE subscriptions
+    SET status = 'canceled', cancel_at_period_end = false, grace_ends_at = NULL, version = version + 1
+    FROM customers
+    WHERE customers.user_id = subscriptions.user_id AND customers.mode = ANY(%(foreign)s)
+      AND status NOT IN ('canceled', 'incomplete_expired')
+    RETURNING subscriptions.user_id
+)
+UPDATE customers SET reconciled_at = NULL FROM retired WHERE customers.user_id = retired.user_id
 """
 RECONCILE_AGAIN = "UPDATE customers SET reconciled_at = NULL WHERE user_id = %(user_id)s"
 
@@ -63,13 +111,15 @@ FROM checkouts WHERE user_id = %(user_id)s
 # Check and write are one statement: of concurrent orders in place of the same attempt only the first is written.
 BEGIN_CHECKOUT = """
 INSERT INTO checkouts (user_id, attempt_id, price_id, success_url, cancel_url, begun_at)
-VALUES (%(user_id)s, %(attempt_id)s, %(price_id)s, %(success_url)s, %(cancel_url)s, now())
+SELECT id, %(attempt_id)s, %(price_id)s, %(success_url)s, %(cancel_url)s, now()
+FROM users WHERE id = %(user_id)s FOR KEY SHARE
 ON CONFLICT (user_id) DO UPDATE
 SET attempt_id = EXCLUDED.attempt_id, price_id = EXCLUDED.price_id, success_url = EXCLUDED.success_url,
     cancel_url = EXCLUDED.cancel_url, begun_at = EXCLUDED.begun_at, checkout_id = NULL, closed_at = NULL
 WHERE checkouts.attempt_id = %(instead_of)s
 """
 CHECKOUT_OPENED = "UPDATE checkouts SET checkout_id = %(checkout_id)s WHERE attempt_id = %(attempt_id)s"
+ABANDON_CHECKOUT = "DELETE FROM checkouts WHERE user_id = %(user_id)s AND checkout_id IS NULL"
 CLOSE_CHECKOUT = """
 UPDATE checkouts SET closed_at = now() WHERE checkout_id = %(checkout_id)s AND closed_at IS NULL
 """
@@ -97,7 +147,8 @@ WHERE user_id = %(user_id)s AND version = %(over)s
 """
 
 EVENT_COLUMNS = """
-event_id, type, created_at, concern, customer_id, checkout_id, charge_id, money_kind, amount, currency, object_id
+event_id, type, created_at, concern, customer_id, checkout_id, charge_id, named_user, money_kind, amount,
+currency, object_id
 """
 FIND_EVENT = f"""
 SELECT state, attempts, failure, {EVENT_COLUMNS} FROM payment_events WHERE event_id = %(event_id)s
@@ -106,7 +157,7 @@ ADD_EVENT = f"""
 INSERT INTO payment_events (state, failure, user_id, received_at, due_at, settled_at, {EVENT_COLUMNS})
 VALUES (%(state)s, %(failure)s, %(user_id)s, now(), now() + %(wait)s, CASE WHEN %(settled)s THEN now() END,
         %(event_id)s, %(type)s, %(created_at)s, %(concern)s, %(customer_id)s, %(checkout_id)s, %(charge_id)s,
-        %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s)
+        %(named_user)s, %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s)
 """  # noqa: S608
 POSTPONE_EVENT = f"{ADD_EVENT} ON CONFLICT (event_id) DO NOTHING"
 # A second delivery of the same event waits for the first one's transaction, and then finds the event settled.
@@ -133,19 +184,51 @@ REOPEN_EVENT = f"""
 UPDATE payment_events SET state = 'pending', attempts = 0, due_at = now(), settled_at = NULL
 WHERE event_id = %(event_id)s RETURNING {EVENT_COLUMNS}
 """  # noqa: S608
+# The events of one object take turns, so that each sees what the one before has recorded. Locks of class 2.
+TAKE_TURN = "SELECT pg_advisory_xact_lock(2, hashtext(%(object_id)s))"
 RECORD_MONEY = """
 INSERT INTO payment_entries (event_id, user_id, kind, amount, currency, object_id, occurred_at, recorded_at)
-VALUES (%(event_id)s, %(user_id)s, %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s, %(created_at)s, now())
+SELECT %(event_id)s, %(user_id)s, %(money_kind)s, GREATEST(%(amount)s - known.amount, 0), %(currency)s, %(object_id)s,
+       %(created_at)s, now()
+FROM (
+    SELECT COALESCE(sum(amount), 0) AS amount, COALESCE(bool_or(kind = %(money_kind)s), false) AS told
+    FROM payment_entries WHERE object_id = %(object_id)s
+) AS known
+WHERE %(amount)s > known.amount OR NOT known.told
 ON CONFLICT (event_id) DO NOTHING
 """
+HAS_IGNORED = "SELECT 1 FROM payment_events WHERE customer_id = %(customer_id)s AND state = 'ignored' LIMIT 1"
+PURGE_EVENTS = """
+DELETE FROM payment_events WHERE event_id IN (
+    SELECT event_id FROM payment_events WHERE received_at < %(moment)s AND state <> 'pending' LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+"""
+
+NOTE_OWED = """
+INSERT INTO refunds_owed (reference, customer_id, state, noted_at, due_at)
+VALUES (%(reference)s, %(customer_id)s, %(state)s, now(), now())
+ON CONFLICT (reference) DO UPDATE SET state = EXCLUDED.state, noted_at = now(), due_at = now()
+WHERE refunds_owed.state = 'settled'
+"""
+TAKE_OWED = """
+WITH due AS MATERIALIZED (
+    SELECT reference AS id FROM refunds_owed WHERE state = 'due' AND due_at <= now()
+    ORDER BY due_at, reference LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE refunds_owed SET due_at = now() + %(wait)s FROM due WHERE reference = due.id
+RETURNING reference, customer_id, state, noted_at
+"""
+OWED_BECOMES = "UPDATE refunds_owed SET state = %(state)s WHERE reference = %(reference)s"
 
 
 class SqlCustomers(Customers):
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
 
-    def of(self, user_id: UserId) -> CustomerId | None:
-        self._cursor.execute(CUSTOMER_OF, {"user_id": user_id})
+    def of(self, user_id: UserId, *, mode: Mode | None = None) -> CustomerId | None:
+        self._cursor.execute(CUSTOMER_OF, {"user_id": user_id, "foreign": _foreign(mode)})
         row = self._cursor.fetchone()
         return CustomerId(row[0]) if row else None
 
@@ -154,13 +237,43 @@ class SqlCustomers(Customers):
         row = self._cursor.fetchone()
         return UserId(row[0]) if row else None
 
-    def add(self, user_id: UserId, customer_id: CustomerId) -> CustomerId:
-        self._cursor.execute(ADD_CUSTOMER, {"user_id": user_id, "customer_id": customer_id})
-        return self.of(user_id) or customer_id
+    def add(
+        self,
+        user_id: UserId,
+        customer_id: CustomerId,
+        *,
+        mode: Mode | None = None,
+        instead_of: CustomerId | None = None,
+    ) -> CustomerId | None:
+        values = {
+            "user_id": user_id,
+            "customer_id": customer_id,
+            "mode": mode.value if mode else None,
+            "instead_of": instead_of,
+            "foreign": _foreign(mode),
+        }
+        self._cursor.execute(REPLACE_CUSTOMER, values)
+        self._cursor.execute(ADD_CUSTOMER, values)
+        return self.of(user_id)
 
-    def take_unreconciled(self, *, since: datetime, limit: int) -> Sequence[Customer]:
-        self._cursor.execute(TAKE_UNRECONCILED, {"since": since, "limit": limit})
+    def is_erased(self, customer_id: CustomerId) -> bool:
+        self._cursor.execute(IS_ERASED, {"customer_id": customer_id})
+        return self._cursor.fetchone() is not None
+
+    def take_erased(self, *, erased_since: datetime, since: datetime, limit: int) -> Sequence[CustomerId]:
+        self._cursor.execute(TAKE_ERASED, {"erased_since": erased_since, "since": since, "limit": limit})
+        return [CustomerId(customer_id) for (customer_id,) in self._cursor.fetchall()]
+
+    def take_unreconciled(
+        self, *, since: datetime, limit: int, idle_since: datetime | None = None, mode: Mode | None = None
+    ) -> Sequence[Customer]:
+        values = {"since": since, "limit": limit, "idle_since": idle_since or since, "foreign": _foreign(mode)}
+        self._cursor.execute(TAKE_UNRECONCILED, values)
         return [Customer(UserId(user_id), CustomerId(customer_id)) for user_id, customer_id in self._cursor.fetchall()]
+
+    def retire(self, mode: Mode) -> int:
+        self._cursor.execute(RETIRE, {"foreign": _foreign(mode)})
+        return self._cursor.rowcount
 
     def reconcile_again(self, user_id: UserId) -> None:
         self._cursor.execute(RECONCILE_AGAIN, {"user_id": user_id})
@@ -178,7 +291,7 @@ class SqlCheckouts(Checkouts):
         *order, begun_at, checkout_id, closed = row
         return KeptCheckout(Order(*order), begun_at, checkout_id, closed)
 
-    def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout:
+    def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout | None:
         self._cursor.execute(
             BEGIN_CHECKOUT,
             {
@@ -190,12 +303,14 @@ class SqlCheckouts(Checkouts):
                 "instead_of": instead_of,
             },
         )
-        current = self.current(order.user_id)
-        assert current is not None  # noqa: S101 - the statement has written or found it, and has locked the row
-        return current
+        return self.current(order.user_id)
 
-    def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
+    def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> bool:
         self._cursor.execute(CHECKOUT_OPENED, {"attempt_id": attempt_id, "checkout_id": checkout_id})
+        return self._cursor.rowcount == 1
+
+    def abandon(self, user_id: UserId) -> None:
+        self._cursor.execute(ABANDON_CHECKOUT, {"user_id": user_id})
 
     def close(self, checkout_id: CheckoutId) -> None:
         self._cursor.execute(CLOSE_CHECKOUT, {"checkout_id": checkout_id})
@@ -271,7 +386,33 @@ class SqlPaymentInbox(PaymentInbox):
         return _event(row) if row else None
 
     def record_money(self, event: PaymentEvent, *, user_id: UserId | None) -> None:
-        self._cursor.execute(RECORD_MONEY, {"user_id": user_id} | _columns(event))
+        values = {"user_id": user_id} | _columns(event)
+        self._cursor.execute(TAKE_TURN, values)
+        self._cursor.execute(RECORD_MONEY, values)
+
+    def has_ignored(self, customer_id: CustomerId) -> bool:
+        self._cursor.execute(HAS_IGNORED, {"customer_id": customer_id})
+        return self._cursor.fetchone() is not None
+
+    def purge_before(self, moment: datetime, *, limit: int) -> int:
+        self._cursor.execute(PURGE_EVENTS, {"moment": moment, "limit": limit})
+        return self._cursor.rowcount
+
+
+class SqlRefundsOwed(RefundsOwed):
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def note(self, reference: str, customer_id: CustomerId | None, *, state: OwedState = OwedState.DUE) -> None:
+        values = {"reference": reference, "customer_id": customer_id, "state": state.value}
+        self._cursor.execute(NOTE_OWED, values)
+
+    def take_due(self, *, limit: int, wait: timedelta) -> Sequence[OwedRefund]:
+        self._cursor.execute(TAKE_OWED, {"limit": limit, "wait": wait})
+        return [OwedRefund(row[0], row[1], OwedState(row[2]), row[3]) for row in self._cursor.fetchall()]
+
+    def become(self, reference: str, state: OwedState) -> None:
+        self._cursor.execute(OWED_BECOMES, {"reference": reference, "state": state.value})
 
 
 class SqlBilling(BillingWork):
@@ -293,6 +434,14 @@ class SqlBilling(BillingWork):
     @cached_property
     def inbox(self) -> SqlPaymentInbox:
         return SqlPaymentInbox(self._cursor)
+
+    @cached_property
+    def refunds_owed(self) -> SqlRefundsOwed:
+        return SqlRefundsOwed(self._cursor)
+
+
+def _foreign(mode: Mode | None) -> list[str]:
+    return [] if mode is None else sorted(one.value for one in mode.foreign)
 
 
 def record_from(row: Sequence[Any]) -> SubscriptionRecord:
@@ -319,6 +468,7 @@ def _columns(event: PaymentEvent) -> dict[str, Any]:
         "customer_id": event.customer_id,
         "checkout_id": event.checkout_id,
         "charge_id": event.charge_id,
+        "named_user": event.named_user,
         "money_kind": money.kind.value if money else None,
         "amount": money.amount if money else None,
         "currency": money.currency if money else None,
@@ -327,7 +477,7 @@ def _columns(event: PaymentEvent) -> dict[str, Any]:
 
 
 def _event(row: Sequence[Any]) -> PaymentEvent:
-    event_id, kind, created_at, concern, customer_id, checkout_id, charge_id, money_kind, *money = row
+    event_id, kind, created_at, concern, customer_id, checkout_id, charge_id, named_user, money_kind, *money = row
     return PaymentEvent(
         id=event_id,
         type=kind,
@@ -336,5 +486,6 @@ def _event(row: Sequence[Any]) -> PaymentEvent:
         customer_id=customer_id,
         checkout_id=checkout_id,
         charge_id=charge_id,
+        named_user=named_user,
         money=Money(MoneyKind(money_kind), *money) if money_kind else None,
     )

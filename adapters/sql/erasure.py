@@ -17,6 +17,8 @@ from domain.retention import ROWS_PER_BATCH
 # Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
 LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
+# Then the user, so that no customer can be added that a cascade would delete and nobody would remember.
+LOCK_USER = "SELECT 1 FROM users WHERE id = %(user_id)s FOR UPDATE"
 
 # The number begins the rest of the day with what it has used, if it signs up again.
 KEEP_USE_OF_TODAY = f"""
@@ -34,7 +36,12 @@ ERASURES = {
     """,
     "daily_usage": "DELETE FROM daily_usage WHERE user_id = %(user_id)s",
     "checkouts": "DELETE FROM checkouts WHERE user_id = %(user_id)s",
-    "customers": "DELETE FROM customers WHERE user_id = %(user_id)s",
+    # The provider's id stays, keyed to nothing: what still begins at the provider for it is ended there.
+    "customers": """
+        WITH gone AS (DELETE FROM customers WHERE user_id = %(user_id)s RETURNING customer_id)
+        INSERT INTO erased_customers (customer_id, erased_at) SELECT customer_id, now() FROM gone
+        ON CONFLICT (customer_id) DO NOTHING
+    """,
     "subscriptions": "DELETE FROM subscriptions WHERE user_id = %(user_id)s",
     "refresh_tokens": """
         DELETE FROM refresh_tokens WHERE digest = ANY(ARRAY(
@@ -48,8 +55,9 @@ ERASURES = {
     """,
     # Payments stay in the books, without the user.
     "payment_events": """
-        UPDATE payment_events SET user_id = NULL WHERE event_id = ANY(ARRAY(
-            SELECT event_id FROM payment_events WHERE user_id = %(user_id)s LIMIT %(limit)s))
+        UPDATE payment_events SET user_id = NULL, named_user = NULL WHERE event_id = ANY(ARRAY(
+            SELECT event_id FROM payment_events WHERE user_id = %(user_id)s OR named_user = %(user_id)s
+            LIMIT %(limit)s))
     """,
     "payment_entries": """
         UPDATE payment_entries SET user_id = NULL WHERE event_id = ANY(ARRAY(
@@ -83,6 +91,7 @@ class SqlErasure(Erasure):
         values = {"user_id": user_id, "phone_digest": phone_digest, "phone_digests": digests, "limit": limit}
         self._cursor.execute(LOCK_CHATROOMS, values)
         rooms = [row[0] for row in self._cursor.fetchall()]
+        self._cursor.execute(LOCK_USER, values)
         unfinished: list[ReplyId] = delete_unfinished(self._cursor, rooms)
         self._cursor.execute(KEEP_USE_OF_TODAY, values)
         rows: dict[str, int] = {}

@@ -7,7 +7,7 @@ from uuid import UUID
 from adapters.sql.billing import RECORD_COLUMNS, record_from
 from adapters.sql.database import Database
 from adapters.sql.usage import TODAY
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine, OwedLine
 from domain.accounts import UserId
 from domain.replies import FailureReason, ReplyState
 
@@ -37,6 +37,9 @@ WHERE user_id = %(user_id)s ORDER BY occurred_at DESC
 LAST_EVENTS = """
 SELECT event_id, type, state, attempts, failure, received_at FROM payment_events
 WHERE user_id = %(user_id)s ORDER BY received_at DESC LIMIT 20
+"""
+REFUNDS_OWED = """
+SELECT reference, customer_id, state, noted_at FROM refunds_owed WHERE state <> 'settled' ORDER BY noted_at, reference
 """
 USER_BY_PHONE = "SELECT id FROM users WHERE phone = %(phone)s"
 USER_BY_ID = "SELECT id FROM users WHERE id = %(id)s"
@@ -70,6 +73,9 @@ class SqlLedger(Ledger):
             [MoneyLine._make(row) for row in self._rows(MONEY, user_id=user_id)],
             [EventLine._make(row) for row in self._rows(LAST_EVENTS, user_id=user_id)],
         )
+
+    def refunds_owed(self) -> Sequence[OwedLine]:
+        return [OwedLine._make(row) for row in self._rows(REFUNDS_OWED)]
 
     def user_of(self, phone_or_id: str) -> UserId | None:
         rows = self._rows(USER_BY_PHONE, phone=phone_or_id)

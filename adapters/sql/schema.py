@@ -13,5 +13,6 @@ REVISIONS = (
     "0006",
     "0007",
     "0008",
+    "0009",
 )
 REVISION = REVISIONS[-1]

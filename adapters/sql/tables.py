@@ -277,10 +277,35 @@ customers = Table(
     metadata,
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("customer_id", Text, nullable=False, unique=True),
+    # Where the customer exists: live, test or sandbox. NULL: added before this was stored.
+    Column("mode", Text),
     _moment("created_at"),
     # When it was last taken for reconciliation with the payment provider.
     _moment("reconciled_at", nullable=True),
     Index(None, "reconciled_at"),
+)
+
+# Customers of users who were erased, keyed to nothing else: what they still buy is cancelled and refunded.
+erased_customers = Table(
+    "erased_customers",
+    metadata,
+    Column("customer_id", Text, primary_key=True),
+    _moment("erased_at"),
+    _moment("checked_at", nullable=True),
+    Index(None, "erased_at"),
+)
+
+refunds_owed = Table(
+    "refunds_owed",
+    metadata,
+    # The id of a subscription whose payment is to be returned, or of a refund that has failed.
+    Column("reference", Text, primary_key=True),
+    Column("customer_id", Text),
+    Column("state", Text, nullable=False),
+    _moment("noted_at"),
+    _moment("due_at"),
+    CheckConstraint("state IN ('due', 'refused', 'failed', 'settled')", name="state_known"),
+    Index("ix_refunds_owed_due", "due_at", postgresql_where=text("state = 'due'")),
 )
 
 checkouts = Table(
@@ -311,6 +336,8 @@ payment_events = Table(
     Column("customer_id", Text),
     Column("checkout_id", Text),
     Column("charge_id", Text),
+    # The user whose id our key has written into the object; no foreign key, since it may be of no user of ours.
+    Column("named_user", Uuid),
     Column("money_kind", Text),
     Column("amount", BigInteger),
     Column("currency", Text),
@@ -321,6 +348,9 @@ payment_events = Table(
     _moment("settled_at", nullable=True),
     CheckConstraint("state IN ('pending', 'done', 'ignored', 'failed')", name="state_known"),
     Index("ix_payment_events_due", "due_at", postgresql_where=text("state = 'pending'")),
+    Index("ix_payment_events_ignored", "customer_id", postgresql_where=text("state = 'ignored'")),
+    Index("ix_payment_events_named_user", "named_user", postgresql_where=text("named_user IS NOT NULL")),
+    Index(None, "received_at"),
     Index(None, "user_id"),
 )
 
@@ -335,5 +365,6 @@ payment_entries = Table(
     Column("object_id", Text, nullable=False),
     _moment("occurred_at"),
     _moment("recorded_at"),
+    Index(None, "object_id"),
     Index(None, "user_id"),
 )

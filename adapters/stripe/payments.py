@@ -5,23 +5,36 @@ later (periods on subscription items, payments of an invoice as a list) and in t
 answer so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import stripe
 import structlog
 
-from application.ports.payments import CHECKOUT_ID, Order, Payments
+from adapters.stripe.shared_reads import SharedReads
+from application.ports.payments import (
+    CHECKOUT_ID,
+    ChangeRefused,
+    CustomerUnknown,
+    NamedCustomer,
+    Order,
+    Payments,
+)
 from domain.accounts import UserId
 from domain.billing import (
+    ENDED,
     Checkout,
     CheckoutId,
     CheckoutState,
     CustomerId,
+    Mode,
     ProvidedSubscription,
+    RefundOutcome,
     SubscriptionId,
     SubscriptionStatus,
+    mode_of_key,
 )
 from domain.errors import DependencyDown
 
@@ -50,6 +63,10 @@ class _Missing(Exception):
     """Stripe has no such object."""
 
 
+class _Refused(Exception):
+    """Stripe understands the request and will not do it: the cause of a DependencyDown where nobody asks why."""
+
+
 class _StoredFailure(Exception):
     """Stripe has stored an internal error under this idempotency key and will replay it."""
 
@@ -75,12 +92,23 @@ class _InProcess(stripe.HTTPClient):
 class StripePayments(Payments):
     """``base_url``: another server with Stripe's API. ``transport``: a function in place of HTTP.
 
-    Nothing connects before the first call.
+    ``mode`` None: the key says it. ``asks_for_address``: every checkout asks for a billing address, which Stripe needs
+    in some countries. Nothing connects before the first call.
     """
 
     name = PROVIDER
 
-    def __init__(self, *, api_key: str, base_url: str | None = None, transport: Transport | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str | None = None,
+        transport: Transport | None = None,
+        mode: Mode | None = None,
+        asks_for_address: bool = False,
+    ) -> None:
+        self._mode = mode or mode_of_key(api_key)
+        self._asks_for_address = asks_for_address
 
         def client(timeout: tuple[float, float], retries: int) -> stripe.StripeClient:
             http = _InProcess(transport) if transport else stripe.RequestsClient(timeout=timeout)
@@ -92,25 +120,70 @@ class StripePayments(Payments):
                 http_client=http,
             )
 
+        # A function in this process answers at once, and may call back.
+        self._shared: SharedReads[Sequence[ProvidedSubscription]] | None = None if transport else SharedReads()
         self._patient = client(PATIENT, RETRIES)
         self._hurried = client(HURRIED, 0)
 
-    def new_customer(self, user_id: UserId) -> CustomerId:
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         customer = self._write(
-            f"customer-{user_id}",
+            f"customer-{user_id}" if instead_of is None else f"customer-{user_id}-{instead_of}",
             lambda key: self._patient.v1.customers.create(
                 {"metadata": {"user_id": str(user_id)}}, {"idempotency_key": key}
             ),
         )
         return CustomerId(customer.id)
 
+    def customers_of(self, user_id: UserId) -> Sequence[CustomerId]:
+        def found() -> list[Json]:
+            query = f"metadata['user_id']:'{user_id}'"
+            first = self._patient.v1.customers.search({"query": query, "limit": 100})
+            return [one.to_dict() for one in first.data]
+
+        try:
+            customers = self._read(found)
+        except _Missing:
+            return []
+        except DependencyDown as down:
+            if _is_refused(down):
+                return []  # search is not offered in every country
+            raise
+        customers.sort(key=lambda one: (one.get("created") or 0, one["id"]))
+        return [CustomerId(one["id"]) for one in customers if not one.get("deleted")]
+
+    def user_of(self, customer_id: CustomerId) -> UserId | None:
+        try:
+            return _named_user(self._read(lambda: self._patient.v1.customers.retrieve(customer_id).to_dict()))
+        except _Missing:
+            return None
+
+    def all_customers(self) -> Iterator[NamedCustomer]:
+        last: str | None = None
+        while True:
+            where = {"starting_after": last} if last else {}
+
+            def page(where: dict[str, str] = where) -> Json:
+                return self._patient.v1.customers.list({"limit": 100, **where}).to_dict()  # type: ignore[arg-type]
+
+            answer = self._read(page)
+            for one in answer["data"]:
+                last = one["id"]
+                yield NamedCustomer(CustomerId(one["id"]), _named_user(one))
+            if not answer.get("has_more"):
+                return
+
     def open_checkout(self, order: Order, customer_id: CustomerId) -> Checkout:
         metadata = {"user_id": str(order.user_id)}
+        address = {"billing_address_collection": "required"} if self._asks_for_address else {}
         try:
             session = self._write(
                 f"checkout-{order.attempt_id}",
                 lambda key: self._patient.v1.checkout.sessions.create(
-                    {
+                    {  # type: ignore[arg-type]  # address
                         "mode": "subscription",
                         "customer": customer_id,
                         "client_reference_id": str(order.user_id),
@@ -120,12 +193,13 @@ class StripePayments(Payments):
                         "subscription_data": {"metadata": metadata},
                         "success_url": order.success_url.replace(CHECKOUT_ID, "{CHECKOUT_SESSION_ID}"),
                         "cancel_url": order.cancel_url,
+                        **address,
                     },
                     {"idempotency_key": key},
                 ),
             )
         except _Missing:
-            raise _unknown(customer_id) from None
+            raise CustomerUnknown(customer_id) from None
         return _checkout(session.to_dict())
 
     def checkout(self, checkout_id: CheckoutId) -> Checkout | None:
@@ -160,7 +234,7 @@ class StripePayments(Payments):
                 )
             )
         except _Missing:
-            raise _unknown(customer_id) from None
+            raise CustomerUnknown(customer_id) from None
         return session.url
 
     def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Sequence[ProvidedSubscription]:
@@ -170,14 +244,27 @@ class StripePayments(Payments):
             first = client.v1.subscriptions.list({"customer": customer_id, "status": "all", "limit": 100})
             return [one.to_dict() for one in first.auto_paging_iter()]
 
-        try:
-            return [_subscription(one) for one in self._read(all_of_them)]
-        except _Missing:
-            raise _unknown(customer_id) from None
+        def ask() -> Sequence[ProvidedSubscription]:
+            try:
+                found = self._read(all_of_them)
+            except _Missing:
+                raise CustomerUnknown(customer_id) from None
+            return [self._subscription(one, client) for one in found]
+
+        # The events of one purchase come at once, and each is a reason to ask the same.
+        return self._shared(f"{customer_id} {hurry}", ask) if self._shared else ask()
 
     def renew(self, subscription_id: SubscriptionId, *, renew: bool, key: str) -> None:
         try:
             now = self._read(lambda: self._patient.v1.subscriptions.retrieve(subscription_id).to_dict())
+            if _status(now) in ENDED:
+                return
+            if schedule := _id(now.get("schedule")):
+                # While a schedule manages the subscription, Stripe refuses to change its end.
+                self._write(
+                    f"{key}-release",
+                    lambda key: self._patient.v1.subscription_schedules.release(schedule, {}, {"idempotency_key": key}),
+                )
             # An end that was set as a day (cancel_at) is removed as such, not by the flag.
             set_otherwise = renew and now.get("cancel_at") and not now.get("cancel_at_period_end")
             self._write(
@@ -189,12 +276,14 @@ class StripePayments(Payments):
                 ),
             )
         except _Missing:
-            return  # it has ended
+            return
+        except DependencyDown as down:
+            if _is_refused(down):
+                raise ChangeRefused from None
+            raise
 
-    def cancel(self, subscription_id: SubscriptionId, *, refund: bool) -> None:
+    def cancel(self, subscription_id: SubscriptionId) -> None:
         try:
-            if refund:
-                self._refund_newest_invoice(subscription_id)
             self._write(
                 f"cancel-{subscription_id}",
                 lambda key: self._patient.v1.subscriptions.cancel(
@@ -202,7 +291,25 @@ class StripePayments(Payments):
                 ),
             )
         except _Missing:
-            return  # it has ended
+            return
+        except DependencyDown as down:
+            if _is_refused(down):
+                raise ChangeRefused from None
+            raise
+
+    def refund(self, subscription_id: SubscriptionId) -> RefundOutcome:
+        try:
+            invoice = self._newest_invoice(subscription_id, self._patient)
+            payments = _payments_of(invoice)
+            for payment in payments:
+                self._refund(payment)
+        except _Missing:
+            return RefundOutcome.NOTHING_PAID
+        except DependencyDown as down:
+            if _is_refused(down):
+                return RefundOutcome.REFUSED
+            raise
+        return RefundOutcome.DONE if payments else RefundOutcome.NOTHING_PAID
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
         try:
@@ -212,28 +319,74 @@ class StripePayments(Payments):
         customer_id = _id(charge.get("customer"))
         return CustomerId(customer_id) if customer_id else None
 
-    def _refund_newest_invoice(self, subscription_id: SubscriptionId) -> None:
+    def _subscription(self, one: Json, client: stripe.StripeClient) -> ProvidedSubscription:
+        items = self._items(one, client)
+        ends = [item["current_period_end"] for item in items if item.get("current_period_end")]
+        starts = [item["current_period_start"] for item in items if item.get("current_period_start")]
+        period_start = max(starts, default=one.get("current_period_start"))
+        period_end = max(ends, default=one.get("current_period_end"))
+        # The portal may set the day of the end in place of the flag.
+        cancel_at = one.get("cancel_at")
+        status = _status(one)
+        return ProvidedSubscription(
+            id=SubscriptionId(one["id"]),
+            customer_id=CustomerId(_id(one["customer"]) or ""),
+            status=status,
+            price_ids=tuple(item["price"]["id"] for item in items if item.get("price")),
+            created_at=_moment(one["created"]),
+            period_start=_moment_or_none(period_start),
+            period_end=_moment_or_none(min(cancel_at, period_end) if cancel_at and period_end else period_end),
+            cancel_at_period_end=bool(one.get("cancel_at_period_end") or cancel_at),
+            sold_here=_named_user(one) is not None,
+            ever_paid=status is not SubscriptionStatus.PAST_DUE or self._ever_paid(one, period_start, client),
+            scheduled=one.get("schedule") is not None,
+            withheld=(one.get("pause_collection") or {}).get("behavior") == "void",
+        )
+
+    def _items(self, one: Json, client: stripe.StripeClient) -> list[Json]:
+        items = one.get("items") or {}
+        if not items.get("has_more"):
+            return items.get("data") or []
+
+        def all_of_them() -> list[Json]:
+            first = client.v1.subscription_items.list({"subscription": one["id"], "limit": 100})
+            return [item.to_dict() for item in first.auto_paging_iter()]
+
+        return self._read(all_of_them)
+
+    def _ever_paid(self, one: Json, period_start: int | None, client: stripe.StripeClient) -> bool:
+        """Whether something was paid of an overdue subscription. Only in its first period Stripe has to be asked."""
+        if period_start is None or period_start > max(one["created"], one.get("trial_end") or 0):
+            return True
+        try:
+            invoice = self._newest_invoice(SubscriptionId(one["id"]), client)
+        except _Missing:
+            return False
+        return bool(invoice.get("amount_paid")) or invoice.get("billing_reason") == "subscription_update"
+
+    def _newest_invoice(self, subscription_id: SubscriptionId, client: stripe.StripeClient) -> Json:
+        """The newest invoice with its payments; empty when there is none."""
         subscription = self._read(
-            lambda: self._patient.v1.subscriptions.retrieve(
-                subscription_id, {"expand": ["latest_invoice.payments"]}
-            ).to_dict()
+            lambda: client.v1.subscriptions.retrieve(subscription_id, {"expand": ["latest_invoice.payments"]}).to_dict()
         )
         invoice = subscription.get("latest_invoice")
-        for payment in _payments_of(invoice) if isinstance(invoice, dict) else []:
-            self._refund(payment)
+        return invoice if isinstance(invoice, dict) else {}
 
     def _refund(self, payment: dict[str, str]) -> None:
         (paid_with,) = payment.values()
 
         def refund(key: str) -> None:
             try:
-                self._patient.v1.refunds.create(
+                made = self._patient.v1.refunds.create(
                     {**payment, "reason": "duplicate"},  # type: ignore[arg-type]  # either of two members
                     {"idempotency_key": key},
                 )
             except stripe.InvalidRequestError as error:
                 if error.code != "charge_already_refunded":
                     raise
+                return
+            if made.to_dict().get("status") in {"failed", "canceled"}:
+                raise DependencyDown(PROVIDER, retry_after=LONG) from _Refused()
 
         self._write(f"refund-{paid_with}", refund)
 
@@ -258,8 +411,14 @@ class StripePayments(Payments):
         except stripe.InvalidRequestError as error:
             if error.code == "resource_missing" and error.param in {None, "id", "session", "customer"}:
                 raise _Missing from None
-            log.error("stripe_refused", code=error.code, param=error.param, stripe_request_id=error.request_id)
-            raise DependencyDown(PROVIDER, retry_after=LONG) from None
+            log.error(
+                "stripe_refused",
+                code=error.code,
+                param=error.param,
+                status=error.http_status,
+                stripe_request_id=error.request_id,
+            )
+            raise DependencyDown(PROVIDER, retry_after=LONG) from _Refused()
         except (stripe.AuthenticationError, stripe.PermissionError) as error:
             log.error("stripe_key_refused", stripe_request_id=error.request_id)
             raise DependencyDown(PROVIDER, retry_after=LONG) from None
@@ -270,10 +429,8 @@ class StripePayments(Payments):
             raise DependencyDown(PROVIDER) from None
 
 
-def _unknown(customer_id: CustomerId) -> DependencyDown:
-    """Most likely the API key is one of another account: no reason to end subscriptions that users have paid for."""
-    log.error("stripe_customer_unknown", customer_id=customer_id)
-    return DependencyDown(PROVIDER, retry_after=LONG)
+def _is_refused(down: DependencyDown) -> bool:
+    return isinstance(down.__cause__, _Refused)
 
 
 def _checkout(session: Json) -> Checkout:
@@ -281,23 +438,19 @@ def _checkout(session: Json) -> Checkout:
     return Checkout(CheckoutId(session["id"]), state, session.get("url") if state is CheckoutState.OPEN else None)
 
 
-def _subscription(one: Json) -> ProvidedSubscription:
-    items: list[Json] = (one.get("items") or {}).get("data") or []
-    ends = [item["current_period_end"] for item in items if item.get("current_period_end")]
-    starts = [item["current_period_start"] for item in items if item.get("current_period_start")]
-    period_end = max(ends, default=one.get("current_period_end"))
-    # The portal may set the day of the end in place of the flag.
-    cancel_at = one.get("cancel_at")
-    return ProvidedSubscription(
-        id=SubscriptionId(one["id"]),
-        customer_id=CustomerId(_id(one["customer"]) or ""),
-        status=SubscriptionStatus(one["status"]),
-        price_ids=tuple(item["price"]["id"] for item in items if item.get("price")),
-        created_at=_moment(one["created"]),
-        period_start=_moment_or_none(max(starts, default=one.get("current_period_start"))),
-        period_end=_moment_or_none(min(cancel_at, period_end) if cancel_at and period_end else period_end),
-        cancel_at_period_end=bool(one.get("cancel_at_period_end") or cancel_at),
-    )
+def _status(one: Json) -> SubscriptionStatus:
+    try:
+        return SubscriptionStatus(one["status"])
+    except ValueError:
+        return SubscriptionStatus.UNKNOWN
+
+
+def _named_user(one: Json) -> UserId | None:
+    """The user whose id we have written into the metadata of an object."""
+    try:
+        return UserId(UUID((one.get("metadata") or {}).get("user_id") or ""))
+    except (ValueError, AttributeError, TypeError):
+        return None
 
 
 def _payments_of(invoice: Json) -> list[dict[str, str]]:

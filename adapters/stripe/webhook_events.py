@@ -11,10 +11,14 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
+
+import structlog
 
 from application.ports.payment_events import EventRejected, ReadPaymentEvent
 from application.ports.runtime import Clock
-from domain.billing import CheckoutId, Concern, CustomerId, Money, MoneyKind, PaymentEvent
+from domain.accounts import UserId
+from domain.billing import CheckoutId, Concern, CustomerId, Mode, Money, MoneyKind, PaymentEvent
 from domain.errors import WebhookNotConfigured
 
 TOLERANCE = timedelta(seconds=300)
@@ -28,6 +32,7 @@ AMOUNT_MAX = 2**62
 # Events after which the customer's subscriptions are read from Stripe.
 ABOUT_SUBSCRIPTIONS = (
     "customer.subscription.",
+    "customer.deleted",
     "checkout.session.",
     "invoice.paid",
     "invoice.payment_succeeded",
@@ -35,6 +40,7 @@ ABOUT_SUBSCRIPTIONS = (
 )
 MONEY_KINDS = {
     "charge.refunded": MoneyKind.REFUND,
+    "refund.failed": MoneyKind.REFUND_FAILED,
     "charge.dispute.created": MoneyKind.DISPUTE_OPENED,
     "charge.dispute.updated": MoneyKind.DISPUTE_CHANGED,
     "charge.dispute.funds_withdrawn": MoneyKind.DISPUTE_CHANGED,
@@ -44,11 +50,19 @@ MONEY_KINDS = {
 
 Json = dict[str, Any]
 
+log = structlog.get_logger(__name__)
+
 
 class StripeEventReader(ReadPaymentEvent):
-    """Accepts a signature by any of ``secrets``. Empty secrets are ignored: they would prove nothing."""
+    """Accepts a signature by any of ``secrets``. Empty secrets are ignored: they would prove nothing.
 
-    def __init__(self, *, secrets: Sequence[str], clock: Clock) -> None:
+    Events that an endpoint should not be set to are read as being about nothing, so that they are stored and Stripe
+    does not switch the endpoint off, and each is an error in the log that says what to set: thin events, those of
+    connected accounts, and those of another mode than ``mode``.
+    """
+
+    def __init__(self, *, secrets: Sequence[str], clock: Clock, mode: Mode | None = None) -> None:
+        self._mode = mode
         self._secrets = [secret.encode() for secret in secrets if secret.strip()]
         self._clock = clock
 
@@ -60,7 +74,26 @@ class StripeEventReader(ReadPaymentEvent):
             event = json.loads(body)
         except (ValueError, RecursionError):
             raise EventRejected("malformed") from None
-        return _event(event)
+        return self._event(event)
+
+    def _event(self, event: Any) -> PaymentEvent:
+        if isinstance(event, dict) and event.get("object") == "v2.core.event":
+            log.error("webhook_event_is_thin", event_type=_word(event.get("type")), fix="send snapshot payloads")
+            return _thin(event)
+        read = _event(event)
+        if event.get("account") is not None:
+            log.error("webhook_event_of_connected_account", event_type=read.type, fix="listen to your account only")
+        elif self._is_of_another_mode(event):
+            log.error("webhook_event_of_another_mode", event_type=read.type, fix="use the secret of this mode only")
+        else:
+            return read
+        return _about_nothing(read)
+
+    def _is_of_another_mode(self, event: Json) -> bool:
+        live = event.get("livemode")
+        if not isinstance(live, bool) or self._mode not in {Mode.LIVE, Mode.TEST}:
+            return False
+        return live is not (self._mode is Mode.LIVE)
 
     def _verify(self, body: bytes, signature: str) -> None:
         if len(signature) > HEADER_MAX_LENGTH or not signature.isascii():
@@ -92,7 +125,7 @@ def _event(event: Any) -> PaymentEvent:
     concern = Concern.MONEY if money_kind else Concern.NOTHING
     if kind.startswith(ABOUT_SUBSCRIPTIONS):
         concern = Concern.SUBSCRIPTION
-    customer_id = _reference(about, "customer")
+    customer_id = _word(about.get("id")) if kind == "customer.deleted" else _reference(about, "customer")
     return PaymentEvent(
         id=_word(event.get("id")),
         type=kind,
@@ -101,8 +134,42 @@ def _event(event: Any) -> PaymentEvent:
         customer_id=CustomerId(customer_id) if customer_id else None,
         checkout_id=CheckoutId(_word(about.get("id"))) if kind.startswith("checkout.session.") else None,
         charge_id=_reference(about, "charge") if money_kind else None,
+        named_user=_named_user(about) if concern is Concern.SUBSCRIPTION else None,
         money=_money(about, money_kind) if money_kind else None,
     )
+
+
+def _thin(event: Json) -> PaymentEvent:
+    """A thin event names an object and has no copy of it (docs.stripe.com/event-destinations#thin-events)."""
+    created = event.get("created")
+    try:
+        moment = datetime.fromisoformat(created) if isinstance(created, str) else _moment(created)
+    except ValueError:
+        raise EventRejected("malformed") from None
+    if moment.tzinfo is None:
+        raise EventRejected("malformed")
+    return PaymentEvent(_word(event.get("id")), _word(event.get("type")), moment, Concern.NOTHING)
+
+
+def _about_nothing(event: PaymentEvent) -> PaymentEvent:
+    return PaymentEvent(event.id, event.type, event.created_at, Concern.NOTHING)
+
+
+def _named_user(about: Json) -> UserId | None:
+    """The user whose id our API key has written into the object, or into the subscription of an invoice."""
+    details = about.get("subscription_details") or {}
+    parent = about.get("parent")
+    if isinstance(parent, dict):
+        details = parent.get("subscription_details") or details
+    for one in (about, details):
+        metadata = one.get("metadata") if isinstance(one, dict) else None
+        named = metadata.get("user_id") if isinstance(metadata, dict) else None
+        if isinstance(named, str):
+            try:
+                return UserId(UUID(named))
+            except ValueError:
+                continue
+    return None
 
 
 def _money(about: Json, kind: MoneyKind) -> Money:

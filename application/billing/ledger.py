@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, Ledger
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, Ledger, OwedLine
 from application.ports.reader import PlanStatus, Reader
 from domain.accounts import UserId
 from domain.plans import Allowances
@@ -16,6 +16,15 @@ class ShowDays:
     def __call__(self, *, user_id: UserId, days: int) -> Sequence[DayOfUse]:
         """Returns those of the last ``days`` UTC days on which something was charged, newest first."""
         return self.ledger.days(user_id, days=days)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOwed:
+    ledger: Ledger
+
+    def __call__(self) -> Sequence[OwedLine]:
+        """Returns the refunds that are owed and not made."""
+        return self.ledger.refunds_owed()
 
 
 @dataclass(frozen=True, slots=True)

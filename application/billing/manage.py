@@ -1,14 +1,20 @@
 """Users manage their subscription."""
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from application.billing.subscribe import ReturnUrls
 from application.billing.sync import SyncSubscription
-from application.ports.payments import Payments
+from application.ports.payments import ChangeRefused, CustomerUnknown, Payments
+from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
-from domain.billing import ENDED, CheckoutId, CheckoutState
-from domain.errors import NotSubscribed
+from domain.billing import NOT_PAID, BillingPolicy, CheckoutId, CheckoutState, CustomerId, ProvidedSubscription
+from domain.errors import DependencyDown, NotSubscribed
+from domain.plans import Plan
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +29,13 @@ class OpenPortal:
         """Returns its URL. Raises NotSubscribed for a user who never was a customer, DependencyDown or InvalidValue."""
         back = self.return_urls.portal(return_url)
         with self.unit_of_work() as work:
-            customer_id = work.billing.customers.of(user_id)
+            customer_id = work.billing.customers.of(user_id, mode=self.payments.mode)
         if customer_id is None:
             raise NotSubscribed
-        return self.payments.open_portal(customer_id, return_url=back)
+        try:
+            return self.payments.open_portal(customer_id, return_url=back)
+        except CustomerUnknown:
+            raise NotSubscribed from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +45,45 @@ class SetRenewal:
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
+    policy: BillingPolicy
+    new_id: NewId
 
     def __call__(self, *, user_id: UserId, renew: bool) -> None:
-        """Succeeds also when it was so before. Raises NotSubscribed without a subscription that has not ended."""
+        """Succeeds also when it was so before. Raises NotSubscribed without a subscription that has not ended.
+
+        Cancelling ends all that was sold here and would renew. What was not paid for ends at once, so that the provider
+        does not go on trying to charge it. Raises DependencyDown when the wish could not be made true.
+        """
         with self.unit_of_work() as work:
-            customer_id = work.billing.customers.of(user_id)
-            record, version = work.billing.subscriptions.get(user_id)
-        if customer_id is None or record is None or record.ended:
+            customer_id = work.billing.customers.of(user_id, mode=self.payments.mode)
+        if customer_id is None:
             raise NotSubscribed
-        # The provider is called even if our table says that it is so, since the table may be stale. The version is in
-        # the key, so that concurrent requests have one effect, and a request of next month has one of its own.
-        action = "renew" if renew else "end"
-        self.payments.renew(record.subscription_id, renew=renew, key=f"{action}-{record.subscription_id}-{version}")
-        after = self.sync(user_id=user_id, customer_id=customer_id).after
-        if after is None or after.ended:
+        # The provider is asked, since our table may be stale, and asked again afterwards, whatever it has answered.
+        running = self.policy.ours_running(self.sync(user_id=user_id, customer_id=customer_id).found)
+        if not running:
             raise NotSubscribed
+        counts = self.policy.current(running)
+        for one in running:
+            if one == counts or not renew:
+                self._change(one, renew=renew)
+        left = self.policy.ours_running(self.sync(user_id=user_id, customer_id=customer_id).found)
+        if renew:
+            if not left:
+                raise NotSubscribed
+            if counts is not None and any(one.id == counts.id and one.cancel_at_period_end for one in left):
+                raise DependencyDown(self.payments.name)
+        elif any(not one.cancel_at_period_end for one in left):
+            raise DependencyDown(self.payments.name)
+
+    def _change(self, one: ProvidedSubscription, *, renew: bool) -> None:
+        try:
+            if not renew and one.status in NOT_PAID:
+                self.payments.cancel(one.id)
+            elif one.cancel_at_period_end is renew:
+                # A key of its own for each wish: the answer to an older one must not be replayed.
+                self.payments.renew(one.id, renew=renew, key=f"renewal-{one.id}-{self.new_id()}")
+        except ChangeRefused:
+            return  # how things are is looked at afterwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +93,16 @@ class SyncCheckout:
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
+    clock: Clock
 
     def __call__(self, *, checkout_id: str) -> bool:
-        """Returns whether it was paid. For an id that is not one of our checkouts the provider is not asked.
+        """Returns whether the buyer is Pro. For an id that is not one of our checkouts the provider is not asked.
 
         The provider's answer is about the buyer, so it does not matter who sends the request.
         """
         with self.unit_of_work() as work:
             user_id = work.billing.checkouts.buyer(CheckoutId(checkout_id))
-            customer_id = work.billing.customers.of(user_id) if user_id else None
+            customer_id = work.billing.customers.of(user_id, mode=self.payments.mode) if user_id else None
         if user_id is None or customer_id is None:
             return False
         checkout = self.payments.checkout(CheckoutId(checkout_id))
@@ -79,7 +113,7 @@ class SyncCheckout:
         with self.unit_of_work() as work:
             work.billing.checkouts.close(checkout.id)
             work.commit()
-        return synced.after is not None and not synced.after.ended
+        return synced.after is not None and synced.after.at(self.clock()).plan is Plan.PRO
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +122,53 @@ class EndBilling:
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
+    policy: BillingPolicy
 
     def __call__(self, *, user_id: UserId) -> None:
-        """Returns when no checkout is open and no subscription is active. Raises DependencyDown."""
+        """Returns when no checkout is open and no subscription of ours is active. Raises DependencyDown.
+
+        What the provider's metadata says of the user counts, too. A checkout that is just being opened is expired by
+        the one who opens it.
+        """
         with self.unit_of_work() as work:
-            customer_id = work.billing.customers.of(user_id)
+            work.billing.checkouts.abandon(user_id)
             checkout = work.billing.checkouts.current(user_id)
-        if checkout is not None and checkout.checkout_id is not None:
+            kept = work.billing.customers.of(user_id, mode=self.payments.mode)
+            work.commit()
+        if checkout is not None and checkout.checkout_id is not None and kept is not None:
             self.payments.expire_checkout(checkout.checkout_id)
-        if customer_id is None:
+        for customer_id in self._customers(user_id, kept):
+            self._end(customer_id)
+
+    def _customers(self, user_id: UserId, kept: CustomerId | None) -> list[CustomerId]:
+        try:
+            named = self.payments.customers_of(user_id)
+        except DependencyDown:
+            if kept is not None:
+                raise
+            # Who never was a customer may leave while the provider is down.
+            log.warning("%s leaves, and the payment provider could not be searched", user_id)
+            return []
+        if kept is None and named:
+            # So that the erasure remembers it.
+            with self.unit_of_work() as work:
+                work.billing.customers.add(user_id, named[0], mode=self.payments.mode)
+                work.commit()
+        return list(dict.fromkeys([*([kept] if kept else []), *named]))
+
+    def _end(self, customer_id: CustomerId) -> None:
+        if not self._cancel_all(customer_id):
             return
-        for subscription in self.payments.subscriptions_of(customer_id):
-            if subscription.status not in ENDED:
-                self.payments.cancel(subscription.id, refund=False)
+        if self._cancel_all(customer_id):  # look again, whatever was answered
+            raise DependencyDown(self.payments.name)
+
+    def _cancel_all(self, customer_id: CustomerId) -> bool:
+        """Returns whether there was something to cancel."""
+        try:
+            running = self.policy.ours_running(self.payments.subscriptions_of(customer_id))
+        except CustomerUnknown:
+            return False
+        for one in running:
+            with suppress(ChangeRefused):
+                self.payments.cancel(one.id)
+        return bool(running)

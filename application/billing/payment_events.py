@@ -1,22 +1,28 @@
 """Webhook events of the payment provider: each takes effect once, in whatever order they arrive."""
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
+from application.billing.customers import LinkCustomers
+from application.billing.ending import EndErased
 from application.billing.sync import SyncSubscription, TakesLonger
 from application.ports.payment_events import ReadPaymentEvent
-from application.ports.payments import Payments
+from application.ports.payments import CustomerUnknown, Payments
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import (
-    ENDED,
     BillingPolicy,
     Concern,
     CustomerId,
     InboxState,
     MoneyKind,
+    OwedState,
     PaymentEvent,
     RetryEvents,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,48 +36,71 @@ class ApplyPaymentEvent:
     payments: Payments
     sync: SyncSubscription
     policy: BillingPolicy
+    link: LinkCustomers
+    end_erased: EndErased
 
     def __call__(self, event: PaymentEvent, *, hurry: bool = False) -> InboxState:
         """Returns the new state of the event. When it raises, the event has had no effect."""
+        if event.concern is Concern.NOTHING:
+            return self._ignore(event)
         customer_id = event.customer_id
         if customer_id is None and event.charge_id is not None:
             customer_id = self.payments.customer_of_charge(event.charge_id)
-        user_id = self._owner(customer_id)
-
-        if event.concern is Concern.SUBSCRIPTION and user_id is not None and customer_id is not None:
-            self.sync(user_id=user_id, customer_id=customer_id, also=MarkDone(event, user_id), hurry=hurry)
-            return InboxState.DONE
-        if event.concern is Concern.MONEY:
-            if self._must_end(event) and user_id is not None and customer_id is not None:
-                if hurry:
-                    raise TakesLonger
-                self._end_subscriptions(customer_id)
-            if user_id is not None and customer_id is not None:
-                self.sync(user_id=user_id, customer_id=customer_id, also=MarkDone(event, user_id), hurry=hurry)
-                return InboxState.DONE
-        return self._ignore(event)
-
-    def _owner(self, customer_id: CustomerId | None) -> UserId | None:
         if customer_id is None:
-            return None
+            return self._ignore(event)
+        user_id = self._owner(event, customer_id, hurry=hurry)
+        if user_id is None:
+            return self._ignore(event)
+        if self._must_end(event):
+            if hurry:
+                raise TakesLonger
+            self._end_subscriptions(customer_id)
+        synced = self.sync(user_id=user_id, customer_id=customer_id, also=MarkDone(event, user_id), hurry=hurry)
+        if event.type == "invoice.paid" and not self.policy.ours_running(synced.found):
+            log.warning("%s: %s has paid, and no subscription of ours runs", event.id, customer_id)
+        return InboxState.DONE
+
+    def _owner(self, event: PaymentEvent, customer_id: CustomerId, *, hurry: bool) -> UserId | None:
+        """The user of a customer. One that is not in our table may be named by what we wrote at the provider."""
         with self.unit_of_work() as work:
-            return work.billing.customers.owner(customer_id)
+            customers = work.billing.customers
+            user_id = customers.owner(customer_id)
+            erased = customers.is_erased(customer_id)
+            foreign = work.billing.inbox.has_ignored(customer_id)
+        if user_id is not None:
+            return user_id
+        if erased:
+            self._end_what_erased_bought(customer_id, hurry=hurry)
+            return None
+        named = event.named_user
+        if named is None and not foreign:
+            named = self.payments.user_of(customer_id)
+        if named is None or not self.link.link(named, customer_id):
+            return None
+        log.warning("%s is linked to %s again, which its metadata names", named, customer_id)
+        return named
+
+    def _end_what_erased_bought(self, customer_id: CustomerId, *, hurry: bool) -> None:
+        if not self.end_erased.runs(customer_id, hurry=hurry):
+            return
+        if hurry:
+            raise TakesLonger
+        self.end_erased.end_all(customer_id)
 
     def _must_end(self, event: PaymentEvent) -> bool:
         disputed = event.money is not None and event.money.kind is MoneyKind.DISPUTE_OPENED
         return disputed and self.policy.cancels_on_dispute
 
     def _end_subscriptions(self, customer_id: CustomerId) -> None:
-        for one in self.payments.subscriptions_of(customer_id):
-            if self.policy.sells(one) and one.status not in ENDED:
-                self.payments.cancel(one.id, refund=False)
+        with suppress(CustomerUnknown):
+            for one in self.policy.ours_running(self.payments.subscriptions_of(customer_id)):
+                self.payments.cancel(one.id)
 
     def _ignore(self, event: PaymentEvent) -> InboxState:
         """Stores an event that has no effect here."""
         with self.unit_of_work() as work:
             if work.billing.inbox.settle(event, InboxState.IGNORED, user_id=None):
-                if event.money is not None:
-                    work.billing.inbox.record_money(event, user_id=None)
+                _record(work, event, None)
                 work.commit()
         return InboxState.IGNORED
 
@@ -181,8 +210,17 @@ class MarkDone:
         """Returns False when the event was done before; then nothing is written."""
         if not work.billing.inbox.settle(self.event, InboxState.DONE, user_id=self.user_id):
             return False
-        if self.event.money is not None:
-            work.billing.inbox.record_money(self.event, user_id=self.user_id)
+        _record(work, self.event, self.user_id)
         if self.event.checkout_id is not None:
             work.billing.checkouts.close(self.event.checkout_id)
         return True
+
+
+def _record(work: UnitOfWork, event: PaymentEvent, user_id: UserId | None) -> None:
+    """Adds the money of an event to the books. A refund that has failed is owed again."""
+    if event.money is None:
+        return
+    work.billing.inbox.record_money(event, user_id=user_id)
+    if event.money.kind is MoneyKind.REFUND_FAILED:
+        work.billing.refunds_owed.note(event.money.object_id, event.customer_id, state=OwedState.FAILED)
+        log.error("the refund %s has failed at the bank: it is owed", event.money.object_id)

@@ -1,21 +1,23 @@
 """A user buys the Pro plan."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from application.billing.customers import FindCustomer
 from application.billing.sync import SyncSubscription
 from application.ports.billing_work import KeptCheckout
-from application.ports.payments import CHECKOUT_ID, Order, Payments
+from application.ports.payments import CHECKOUT_ID, ChangeRefused, CustomerUnknown, Order, Payments
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
-from domain.billing import BillingPolicy, Checkout, CheckoutState, CustomerId
-from domain.errors import AlreadySubscribed, DependencyDown, InvalidValue
+from domain.billing import BillingPolicy, Checkout, CheckoutState, CustomerId, SubscriptionId, SubscriptionStatus
+from domain.errors import AlreadySubscribed, DependencyDown, InvalidValue, TokenInvalid
 
 # Below the day after which the provider forgets an idempotency key and an open checkout expires.
 ATTEMPT_LIFETIME = timedelta(hours=23)
-MAX_TRIES = 3
+MAX_TRIES = 5
 URL_MAX_LENGTH = 1_000
 
 
@@ -60,16 +62,18 @@ class Subscribe:
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     sync: SyncSubscription
+    find_customer: FindCustomer
     policy: BillingPolicy
     return_urls: ReturnUrls
     clock: Clock
     new_id: NewId
 
     def __call__(self, *, user_id: UserId, success_url: str | None = None, cancel_url: str | None = None) -> Checkout:
-        """Returns the open checkout.
+        """Returns the open checkout, which sells the present price and leads to the given URLs.
 
-        Raises AlreadySubscribed while there is a subscription that has not ended, InvalidValue for a URL that is not
-        allowed, and DependencyDown; a later request then opens the same checkout.
+        Raises AlreadySubscribed while there is a subscription of ours that has not ended, InvalidValue for a URL that
+        is not allowed, TokenInvalid when the user is being erased, and DependencyDown; a later request then opens the
+        same checkout.
         """
         order = Order(
             attempt_id=self.new_id(),
@@ -78,31 +82,51 @@ class Subscribe:
             success_url=self.return_urls.success(success_url),
             cancel_url=self.return_urls.cancel(cancel_url),
         )
+        unknown: CustomerId | None = None
         for _ in range(MAX_TRIES):
-            self._refuse_if_subscribed(user_id)
-            kept = self._begin(order)
-            checkout = self._open(kept) if kept is not None else None
+            customer_id = self.find_customer(user_id=user_id, unknown=unknown)
+            try:
+                checkout = self._try(order, customer_id)
+            except CustomerUnknown:
+                unknown = customer_id
+                self._begin_anew(user_id)
+                continue
             if checkout is not None and checkout.state is CheckoutState.OPEN:
                 return checkout
             # It was paid or has expired meanwhile, so there may be a subscription now.
             if checkout is not None:
-                self._close(user_id, checkout)
+                self._close(user_id, customer_id, checkout)
+            order = replace(order, attempt_id=self.new_id())
         raise DependencyDown(self.payments.name)
 
-    def _refuse_if_subscribed(self, user_id: UserId) -> None:
+    def _try(self, order: Order, customer_id: CustomerId) -> Checkout | None:
+        self._refuse_if_subscribed(order.user_id, customer_id)
+        kept = self._begin(order)
+        return self._open(kept, customer_id) if kept is not None else None
+
+    def _refuse_if_subscribed(self, user_id: UserId, customer_id: CustomerId) -> None:
         """Asks the provider, not our table: the event of a payment may not have arrived yet."""
         with self.unit_of_work() as work:
-            customer_id = work.billing.customers.of(user_id)
             record = work.billing.subscriptions.get(user_id).record
-        if customer_id is None:
-            return
-        found = self.payments.subscriptions_of(customer_id)
-        known = record is not None and not record.ended
-        if not known and all(self.policy.to_record(one).ended for one in found):
-            return
-        after = self.sync(user_id=user_id, customer_id=customer_id).after
-        if after is not None and not after.ended:
-            raise AlreadySubscribed(portal_url=self._portal(customer_id))
+        found = self.policy.ours_running(self.payments.subscriptions_of(customer_id))
+        for one in found:
+            if one.status is SubscriptionStatus.INCOMPLETE:
+                self._give_up(one.id)
+        if found or (record is not None and record.is_pro):
+            running = self.policy.ours_running(self.sync(user_id=user_id, customer_id=customer_id).found)
+            if running:
+                raise AlreadySubscribed(portal_url=self._portal(customer_id))
+
+    def _give_up(self, subscription_id: SubscriptionId) -> None:
+        """Ends a subscription whose first payment did not come, and which the portal cannot pay."""
+        with suppress(ChangeRefused):
+            self.payments.cancel(subscription_id)
+
+    def _begin_anew(self, user_id: UserId) -> None:
+        """A checkout that was ordered for another customer is ordered under a new id."""
+        with self.unit_of_work() as work:
+            work.billing.checkouts.abandon(user_id)
+            work.commit()
 
     def _begin(self, order: Order) -> KeptCheckout | None:
         """The user's present checkout, begun now if needed; None when there is a subscription.
@@ -113,13 +137,15 @@ class Subscribe:
         with self.unit_of_work() as work:
             current = work.billing.checkouts.current(order.user_id)
             record = work.billing.subscriptions.get(order.user_id).record
-        if record is not None and not record.ended:
+        if record is not None and record.is_pro:
             return None
         if current is not None and (self._still_good(current, order) or self._is_paid(current)):
             return current
         with self.unit_of_work() as work:
             begun = work.billing.checkouts.begin(order, instead_of=current.order.attempt_id if current else None)
             work.commit()
+        if begun is None:
+            raise TokenInvalid
         return begun
 
     def _is_paid(self, current: KeptCheckout) -> bool:
@@ -132,33 +158,29 @@ class Subscribe:
 
     def _still_good(self, current: KeptCheckout, order: Order) -> bool:
         fresh = self.clock() - current.begun_at < ATTEMPT_LIFETIME
-        return fresh and not current.closed and current.order.price_id == order.price_id
+        return fresh and not current.closed and replace(current.order, attempt_id=order.attempt_id) == order
 
-    def _open(self, kept: KeptCheckout) -> Checkout:
+    def _open(self, kept: KeptCheckout, customer_id: CustomerId) -> Checkout | None:
         if kept.checkout_id is not None:
             found = self.payments.checkout(kept.checkout_id)
             return found or Checkout(kept.checkout_id, CheckoutState.EXPIRED, None)
-        checkout = self.payments.open_checkout(kept.order, self._customer(kept.order.user_id))
+        checkout = self.payments.open_checkout(kept.order, customer_id)
         with self.unit_of_work() as work:
-            work.billing.checkouts.opened(kept.order.attempt_id, checkout.id)
+            opened = work.billing.checkouts.opened(kept.order.attempt_id, checkout.id)
             work.commit()
-        return checkout
-
-    def _customer(self, user_id: UserId) -> CustomerId:
+        if opened:
+            return checkout
+        # Nobody would know of it any more, so nobody must be able to pay it.
+        self.payments.expire_checkout(checkout.id)
         with self.unit_of_work() as work:
-            customer_id = work.billing.customers.of(user_id)
-        if customer_id is not None:
-            return customer_id
-        made = self.payments.new_customer(user_id)
-        with self.unit_of_work() as work:
-            # Stored before there is a checkout, so that the owner of every purchase is known.
-            customer_id = work.billing.customers.add(user_id, made)
-            work.commit()
-        return customer_id
+            replaced = work.billing.checkouts.current(kept.order.user_id) is not None
+        if not replaced:
+            raise TokenInvalid  # the user is being erased
+        return None
 
-    def _close(self, user_id: UserId, checkout: Checkout) -> None:
+    def _close(self, user_id: UserId, customer_id: CustomerId, checkout: Checkout) -> None:
         if checkout.state is CheckoutState.COMPLETE:
-            self.sync(user_id=user_id, customer_id=self._customer(user_id))
+            self.sync(user_id=user_id, customer_id=customer_id)
         with self.unit_of_work() as work:
             work.billing.checkouts.close(checkout.id)
             work.commit()
@@ -166,5 +188,5 @@ class Subscribe:
     def _portal(self, customer_id: CustomerId) -> str | None:
         try:
             return self.payments.open_portal(customer_id, return_url=self.return_urls.portal(None))
-        except DependencyDown:
+        except (DependencyDown, CustomerUnknown):
             return None  # the refusal is right without the URL

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from application.ports.payments import Payments
+from application.billing.ending import EndAndRefund
+from application.ports.payments import CustomerUnknown, Payments
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import (
     BillingPolicy,
     CustomerId,
-    DuplicateSubscription,
     ProvidedSubscription,
     SubscriptionId,
     SubscriptionRecord,
@@ -33,11 +33,12 @@ def nothing_else(_work: UnitOfWork) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """Our record before and after. ``ended``: duplicate subscriptions that were cancelled."""
+    """Our record before and after. ``ended``: duplicate subscriptions that were cancelled. ``found``: what there is."""
 
     before: SubscriptionRecord | None
     after: SubscriptionRecord | None
     ended: tuple[SubscriptionId, ...] = ()
+    found: tuple[ProvidedSubscription, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -50,12 +51,14 @@ class SyncSubscription:
     """Optimistic locking: reads our row's version, asks the provider outside of any transaction, and writes over it.
 
     A caller who asked earlier and writes later finds a newer version and asks again, so a stale answer never replaces a
-    newer one. For this, a write that changes nothing increments the version, too.
+    newer one. For this, a write that changes nothing increments the version, too. Who finds that somebody else has
+    just written the same answer writes it once more without asking again, whatever the version is.
     """
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     policy: BillingPolicy
+    end: EndAndRefund
 
     def __call__(
         self,
@@ -72,37 +75,42 @@ class SyncSubscription:
         """
         ended: tuple[SubscriptionId, ...] = ()
         leave_duplicates = False
+        found: Sequence[ProvidedSubscription] | None = None
         for _ in range(MAX_TRIES):
             with self.unit_of_work() as work:
                 before, version = work.billing.subscriptions.get(user_id)
-            found = self.payments.subscriptions_of(customer_id, hurry=hurry)
+            if found is None or before is None or before != self._record(found, before):
+                found = self._ask(customer_id, hurry=hurry)
             if not leave_duplicates and (duplicates := self.policy.duplicates(found)):
                 if hurry:
                     raise TakesLonger
-                ended += tuple(one.subscription.id for one in duplicates if self._end(one, customer_id))
+                ended += tuple(
+                    one.subscription.id
+                    for one in duplicates
+                    if self.end(one.subscription.id, customer_id, refund=one.refund)
+                )
+                if ended:
+                    log.warning("%s of %s were too many, and are ended", ", ".join(ended), customer_id)
                 # The provider is asked for the state after that. A duplicate that could not be cancelled is tried again
                 # at the next reconciliation; the plan of a paying user does not wait for it.
-                leave_duplicates = True
+                leave_duplicates, found = True, None
                 continue
             after = self._record(found, before)
             with self.unit_of_work() as work:
                 if not also(work):
-                    return Synced(before, before, ended)
+                    return Synced(before, before, ended, tuple(found))
                 if after is None or work.billing.subscriptions.put(user_id, after, over=version):
                     work.commit()
-                    return Synced(before, after, ended)
+                    return Synced(before, after, ended, tuple(found))
         raise DependencyDown(self.payments.name, retry_after=1)
 
-    def _end(self, duplicates: DuplicateSubscription, customer_id: CustomerId) -> bool:
-        subscription_id = duplicates.subscription.id
+    def _ask(self, customer_id: CustomerId, *, hurry: bool) -> Sequence[ProvidedSubscription]:
         try:
-            self.payments.cancel(subscription_id, refund=duplicates.refund)
-        except DependencyDown:
-            log.error("%s of %s is one subscription too many, and cannot be ended now", subscription_id, customer_id)
-            return False
-        refunded = ", and refunded" if duplicates.refund else ""
-        log.warning("%s of %s was one subscription too many: ended%s", subscription_id, customer_id, refunded)
-        return True
+            return self.payments.subscriptions_of(customer_id, hurry=hurry)
+        except CustomerUnknown:
+            # Deleted there, or of another mode or account: what is unknown is not paid for.
+            log.error("%s is a customer that the payment provider does not know", customer_id)
+            return ()
 
     def _record(
         self, found: Sequence[ProvidedSubscription], before: SubscriptionRecord | None

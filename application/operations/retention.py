@@ -9,6 +9,7 @@ from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.retention import (
     ENDED_SESSIONS_KEPT_FOR,
+    PAYMENT_EVENTS_KEPT_FOR,
     ROWS_PER_BATCH,
     UNPROVEN_SIGN_UPS_KEPT_FOR,
     USED_REFRESH_TOKENS_KEPT_FOR,
@@ -17,7 +18,7 @@ from domain.retention import (
 
 @dataclass(frozen=True, slots=True)
 class PurgeExpired:
-    """Deletes old idempotency keys, refresh tokens, sessions, sign-ups and audit events, in batches.
+    """Deletes old idempotency keys, refresh tokens, sessions, sign-ups, payment and audit events, in batches.
 
     ``audit_retention``: how long audit events are kept, which the operator sets.
     """
@@ -37,6 +38,7 @@ class PurgeExpired:
                 + work.sessions.purge_ended_before(now - ENDED_SESSIONS_KEPT_FOR, limit=self.batch)
                 + work.users.purge_unproven_before(now - UNPROVEN_SIGN_UPS_KEPT_FOR, limit=self.batch)
                 + work.usage.purge_erased(limit=self.batch)
+                + work.billing.inbox.purge_before(now - PAYMENT_EVENTS_KEPT_FOR, limit=self.batch)
                 + work.audit.purge_before(now - self.audit_retention, limit=self.batch)
             )
             work.commit()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from domain.billing import (
     CheckoutId,
     CustomerId,
     InboxState,
+    Mode,
+    OwedState,
     PaymentEvent,
     RetryEvents,
     SubscriptionRecord,
@@ -26,23 +28,54 @@ class Customer(NamedTuple):
 
 
 class Customers(Protocol):
-    """Customer ids at the payment provider: each user has at most one."""
+    """Customer ids at the payment provider: each user has at most one; and those of users who were erased."""
 
-    def of(self, user_id: UserId) -> CustomerId | None: ...
+    def of(self, user_id: UserId, *, mode: Mode | None = None) -> CustomerId | None:
+        """The customer of a user. With ``mode``, one that is known to exist only in another mode is left out."""
 
     def owner(self, customer_id: CustomerId) -> UserId | None: ...
 
-    def add(self, user_id: UserId, customer_id: CustomerId) -> CustomerId:
-        """Stores the customer of a user who has none; returns the stored one, which may be an earlier one."""
+    def add(
+        self,
+        user_id: UserId,
+        customer_id: CustomerId,
+        *,
+        mode: Mode | None = None,
+        instead_of: CustomerId | None = None,
+    ) -> CustomerId | None:
+        """Stores the customer of a user who has none; returns the stored one, which may be an earlier one.
 
-    def take_unreconciled(self, *, since: datetime, limit: int) -> Sequence[Customer]:
+        It takes the place of the customer ``instead_of``, and of one that exists only in another mode than ``mode``.
+        Returns None when the user was erased.
+        """
+
+    def is_erased(self, customer_id: CustomerId) -> bool:
+        """Whether the customer was one of a user who was erased."""
+
+    def take_erased(self, *, erased_since: datetime, since: datetime, limit: int) -> Sequence[CustomerId]:
+        """Takes customers of users erased after ``erased_since`` that were not taken after ``since``, and marks them.
+
+        Those that a concurrent unit of work takes are skipped.
+        """
+
+    def take_unreconciled(
+        self, *, since: datetime, limit: int, idle_since: datetime | None = None, mode: Mode | None = None
+    ) -> Sequence[Customer]:
         """Takes up to ``limit`` customers not reconciled after ``since``, and marks them as reconciled now.
 
-        Those that a concurrent unit of work takes are skipped. The longest waiting come first.
+        Those with neither a subscription that runs nor an open checkout of the last day are taken only when they were
+        not reconciled after ``idle_since`` (None: ``since``). Those that exist only in another mode than ``mode`` are
+        left out. Those that a concurrent unit of work takes are skipped. The longest waiting come first.
         """
 
     def reconcile_again(self, user_id: UserId) -> None:
         """Undoes ``take_unreconciled`` after a failure."""
+
+    def retire(self, mode: Mode) -> int:
+        """Ends our records of subscriptions whose customers exist only in another mode than ``mode``.
+
+        The customers are due for reconciling, in case their mode returns. Returns the number of subscriptions.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +94,21 @@ class Checkouts(Protocol):
     def current(self, user_id: UserId) -> KeptCheckout | None:
         """The newest checkout of a user, open or not."""
 
-    def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout:
+    def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout | None:
         """Stores a new order in place of the attempt ``instead_of``; None: the user must not have one.
 
         Returns the stored checkout, which may be that of a concurrent caller: of all callers with the same
-        ``instead_of`` the first one's order is stored, and all get that one.
+        ``instead_of`` the first one's order is stored, and all get that one. Returns None when the user was erased.
         """
 
-    def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> None:
-        """Stores the id of the checkout that the provider has made for an order."""
+    def opened(self, attempt_id: UUID, checkout_id: CheckoutId) -> bool:
+        """Stores the id of the checkout that the provider has made for an order.
+
+        Returns False when the order is there no more: it was replaced, or its user is being erased.
+        """
+
+    def abandon(self, user_id: UserId) -> None:
+        """Removes an order whose checkout is just being opened, so that ``opened`` will return False."""
 
     def close(self, checkout_id: CheckoutId) -> None:
         """Marks a checkout as paid or expired."""
@@ -131,7 +170,37 @@ class PaymentInbox(Protocol):
         """Makes an event pending and due, whatever its state; returns None when it never arrived."""
 
     def record_money(self, event: PaymentEvent, *, user_id: UserId | None) -> None:
-        """Adds the event's ``money`` to the payment ledger, once."""
+        """Adds to the payment ledger what the event's ``money`` has more than was recorded of its object, once.
+
+        Nothing is added when it tells no more than what was recorded; but the first event of each kind is.
+        """
+
+    def has_ignored(self, customer_id: CustomerId) -> bool:
+        """Whether an earlier event of a customer was ignored, so that it is known not to be one of ours."""
+
+    def purge_before(self, moment: datetime, *, limit: int) -> int:
+        """Deletes up to ``limit`` events that arrived before ``moment`` and are not pending; returns how many."""
+
+
+class OwedRefund(NamedTuple):
+    """A refund that we owe. ``reference``: the id of a subscription, or of a refund that has failed."""
+
+    reference: str
+    customer_id: CustomerId | None
+    state: OwedState
+    noted_at: datetime
+
+
+class RefundsOwed(Protocol):
+    """Refunds that are owed until they are made, so that being stopped in between loses none."""
+
+    def note(self, reference: str, customer_id: CustomerId | None, *, state: OwedState = OwedState.DUE) -> None:
+        """Stores a refund that is owed. One that is known is left as it is, unless it was settled."""
+
+    def take_due(self, *, limit: int, wait: timedelta) -> Sequence[OwedRefund]:
+        """Takes up to ``limit`` refunds in the state DUE that are due, and makes each due again after ``wait``."""
+
+    def become(self, reference: str, state: OwedState) -> None: ...
 
 
 class BillingWork(Protocol):
@@ -145,3 +214,5 @@ class BillingWork(Protocol):
     def subscriptions(self) -> Subscriptions: ...
     @property
     def inbox(self) -> PaymentInbox: ...
+    @property
+    def refunds_owed(self) -> RefundsOwed: ...

@@ -15,13 +15,20 @@ from domain.plans import Plan
 EXIT_FAILED = 1
 
 
-def reconcile(billing: BillingMaintenance) -> int:
-    """Compare every customer with the provider; print what was healed."""
+def reconcile(billing: BillingMaintenance, *, from_stripe: bool = False) -> int:
+    """Compare every customer with the provider; print what was healed.
+
+    ``from_stripe``: the provider's customers are linked first, by the user ids that we wrote into their metadata.
+    """
     began = datetime.now(UTC)
-    compared, healed = 0, []
+    compared, failed, healed, linked = 0, 0, [], []
     try:
+        if from_stripe:
+            linked = list(billing.link_customers())
+        billing.retire_modes()
         while (done := billing.reconcile(since=began)).compared:
             compared += done.compared
+            failed += done.failed
             healed += [
                 {
                     "userId": one.user_id,
@@ -34,8 +41,16 @@ def reconcile(billing: BillingMaintenance) -> int:
     except DependencyDown as down:
         _print({"compared": compared, "healed": healed, "stoppedBecauseDown": down.dependency})
         return EXIT_FAILED
-    _print({"compared": compared, "healed": healed})
+    more = ({"linked": linked} if from_stripe else {}) | ({"failed": failed} if failed else {})
+    _print({"compared": compared, "healed": healed, **more})
     return 0
+
+
+def refunds(billing: BillingMaintenance) -> int:
+    """Print the refunds that are owed; an operator pays back those that were refused or have failed."""
+    owed = [_members(line) for line in billing.show_owed()]
+    _print({"owed": owed})
+    return EXIT_FAILED if owed else 0
 
 
 def replay(billing: BillingMaintenance, event_id: str) -> int:
@@ -87,6 +102,8 @@ def why(found: Explanation) -> str:
     if found.plan_status.plan is Plan.PRO:
         ends = ", ends with its period" if subscription.cancel_at_period_end else ""
         return f"the subscription is {status}{ends}" + (", within the grace" if subscription.in_grace else "")
+    if subscription.lapsed:
+        return f"the subscription was {status}, and was not compared since its period ended"
     if not subscription.price_is_ours:
         return f"the subscription is {status}, but at a price that is not ours"
     return f"the subscription is {status}"

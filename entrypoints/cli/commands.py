@@ -177,13 +177,26 @@ def audit(settings: Settings, user: UUID | None, phone: str | None, what: str | 
 
 
 @cli.command(epilog=exit_status("all are compared", "the payment provider went down before", OR_A_SERVER))
+@click.option(
+    "--from-stripe", is_flag=True, help="First link the provider's customers to users who lost theirs: after a restore."
+)
 @with_settings
-def reconcile(settings: Settings) -> int:
+def reconcile(settings: Settings, *, from_stripe: bool) -> int:
     """Compare all customers with the payment provider, and correct."""
     with _billing(settings) as billing:
         from entrypoints.cli.billing import reconcile
 
-        return reconcile(billing)
+        return reconcile(billing, from_stripe=from_stripe)
+
+
+@cli.command(epilog=exit_status("nothing is owed", "a refund is owed", OR_A_SERVER))
+@with_settings
+def refunds(settings: Settings) -> int:
+    """Print the refunds that are owed and were not made."""
+    with _billing(settings) as billing:
+        from entrypoints.cli.billing import refunds
+
+        return refunds(billing)
 
 
 @cli.command(epilog=exit_status("the event has taken effect", "it is unknown, or the provider is down", OR_A_SERVER))

@@ -22,7 +22,7 @@ from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
 from application.ports.worker_notifier import WorkerNotifier
 from domain.billing import RetryEvents
-from entrypoints.container.payments import payments_of, sandbox_of
+from entrypoints.container.payments import payment_mode_of, payments_of, sandbox_of
 from entrypoints.container.policies import allowances_of, billing_policy_of, reply_policy_of
 from entrypoints.settings import Settings
 
@@ -73,6 +73,7 @@ class SharedAdapters(DeclarativeContainer):
     reply_publisher: Provider[ReplyPublisher] = singleton(lambda redis: RedisReplyPublisher(redis), redis)
 
     payment_sandbox = singleton(sandbox_of, settings)
+    payment_mode = singleton(payment_mode_of, settings)
     payments: Provider[Payments] = singleton(payments_of, settings, payment_sandbox)
     billing_policy = singleton(billing_policy_of, settings)
     retry_events = Object(RetryEvents())

@@ -6,9 +6,11 @@ Apart from those of requests, which a worker need not import.
 from typing import TYPE_CHECKING
 
 from application.background_use_cases import BillingMaintenance, ReplyUseCases
-from application.billing.ledger import Explain
+from application.billing.customers import FindCustomer, LinkCustomers
+from application.billing.ending import EndAndRefund, EndErased, ReturnPayments
+from application.billing.ledger import Explain, ShowOwed
 from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEvents, ReplayPaymentEvent
-from application.billing.reconcile import Reconcile
+from application.billing.reconcile import Reconcile, RetireModes
 from application.billing.sync import SyncSubscription
 from application.chat.write_reply import (
     AskModel,
@@ -59,6 +61,13 @@ def billing_maintenance(adapters: SharedAdapters) -> BillingMaintenance:
         ),
         replay=ReplayPaymentEvent(unit_of_work=unit_of_work, apply=apply),
         explain=Explain(ledger=adapters.ledger(), reader=adapters.reader(), allowances=adapters.allowances()),
+        retire_modes=RetireModes(unit_of_work=unit_of_work, payments=adapters.payments()),
+        return_payments=ReturnPayments(
+            unit_of_work=unit_of_work, payments=adapters.payments(), end=_end_and_refund(adapters)
+        ),
+        end_erased=_end_erased(adapters),
+        link_customers=LinkCustomers(unit_of_work=unit_of_work, payments=adapters.payments()),
+        show_owed=ShowOwed(ledger=adapters.ledger()),
     )
 
 
@@ -68,10 +77,35 @@ def apply_payment_event(adapters: SharedAdapters) -> ApplyPaymentEvent:
         payments=adapters.payments(),
         sync=sync_subscription(adapters),
         policy=adapters.billing_policy(),
+        link=LinkCustomers(unit_of_work=adapters.unit_of_work(), payments=adapters.payments()),
+        end_erased=_end_erased(adapters),
     )
 
 
 def sync_subscription(adapters: SharedAdapters) -> SyncSubscription:
     return SyncSubscription(
+        unit_of_work=adapters.unit_of_work(),
+        payments=adapters.payments(),
+        policy=adapters.billing_policy(),
+        end=_end_and_refund(adapters),
+    )
+
+
+def find_customer(adapters: SharedAdapters) -> FindCustomer:
+    return FindCustomer(
         unit_of_work=adapters.unit_of_work(), payments=adapters.payments(), policy=adapters.billing_policy()
+    )
+
+
+def _end_and_refund(adapters: SharedAdapters) -> EndAndRefund:
+    return EndAndRefund(unit_of_work=adapters.unit_of_work(), payments=adapters.payments())
+
+
+def _end_erased(adapters: SharedAdapters) -> EndErased:
+    return EndErased(
+        unit_of_work=adapters.unit_of_work(),
+        payments=adapters.payments(),
+        policy=adapters.billing_policy(),
+        end=_end_and_refund(adapters),
+        clock=adapters.clock(),
     )

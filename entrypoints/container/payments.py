@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 from adapters.no_payments import NoPayments
 from adapters.system_runtime import system_clock
+from application.operations.startup import CannotStart
 from application.ports.payments import Payments
+from domain.billing import Mode, mode_of_key
 from entrypoints.container.keys import key_for
 from entrypoints.container.policies import billing_policy_of
 from entrypoints.settings import Settings
@@ -36,8 +38,13 @@ def sandbox_of(settings: Settings) -> "Sandbox | None":
     from adapters.stripe.sandbox.state import StateInFile
 
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - everywhere is also here
+    state = StateInFile(settings.data_dir / "sandbox-payments.json")
+    try:
+        state.check()
+    except ValueError as error:
+        raise CannotStart(str(error)) from None
     stripe = FakeStripe(
-        state=StateInFile(settings.data_dir / "sandbox-payments.json"),
+        state=state,
         clock=system_clock,
         api_key=SANDBOX_KEY,
         prices=frozenset({billing_policy_of(settings).price}),
@@ -59,5 +66,25 @@ def payments_of(settings: Settings, sandbox: "Sandbox | None") -> Payments:
     from adapters.stripe.payments import StripePayments
 
     if sandbox is not None:
-        return StripePayments(api_key=SANDBOX_KEY, transport=sandbox.handle)
-    return StripePayments(api_key=settings.stripe_secret_key.reveal(), base_url=settings.stripe_api_base)
+        return StripePayments(api_key=SANDBOX_KEY, transport=sandbox.handle, mode=Mode.SANDBOX)
+    return StripePayments(
+        api_key=settings.stripe_secret_key.reveal(),
+        base_url=settings.stripe_api_base,
+        mode=payment_mode_of(settings),
+        asks_for_address=settings.stripe_billing_address == "required",
+    )
+
+
+def payment_mode_of(settings: Settings) -> Mode:
+    """Where the customers of this service exist."""
+    if settings.payment_provider == "stripe":
+        return mode_of_key(settings.stripe_secret_key.reveal())
+    return Mode.SANDBOX if settings.payment_provider == "sandbox" else Mode.NONE
+
+
+def webhook_mode_of(settings: Settings) -> Mode | None:
+    """The mode that events must be of; None where the API key does not say it."""
+    key = settings.stripe_secret_key.reveal()
+    if settings.payment_provider != "stripe" or not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
+        return None
+    return mode_of_key(key)

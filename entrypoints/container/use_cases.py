@@ -25,12 +25,14 @@ from application.operations.readiness import CheckReadiness
 from application.ports.account_erasure_hook import AccountErasureHook
 from application.use_cases import Auth, Billing, Chat, UseCases
 from domain.one_time_password import OtpPolicy
-from entrypoints.container.background_use_cases import apply_payment_event, sync_subscription
+from entrypoints.container.background_use_cases import apply_payment_event, find_customer, sync_subscription
 from entrypoints.container.web_adapters import WebAdapters
 
 
 def use_cases(adapters: WebAdapters) -> UseCases:
-    end_billing = EndBilling(unit_of_work=adapters.unit_of_work(), payments=adapters.payments())
+    end_billing = EndBilling(
+        unit_of_work=adapters.unit_of_work(), payments=adapters.payments(), policy=adapters.billing_policy()
+    )
     return UseCases(
         auth=auth_use_cases(adapters, before_erasure=end_billing),
         chat=chat_use_cases(adapters),
@@ -223,6 +225,7 @@ def billing_use_cases(adapters: WebAdapters) -> Billing:
             unit_of_work=unit_of_work,
             payments=payments,
             sync=sync,
+            find_customer=find_customer(adapters),
             policy=adapters.billing_policy(),
             return_urls=adapters.return_urls(),
             clock=adapters.clock(),
@@ -235,6 +238,12 @@ def billing_use_cases(adapters: WebAdapters) -> Billing:
             retry=adapters.retry_events(),
         ),
         open_portal=OpenPortal(unit_of_work=unit_of_work, payments=payments, return_urls=adapters.return_urls()),
-        set_renewal=SetRenewal(unit_of_work=unit_of_work, payments=payments, sync=sync),
-        sync_checkout=SyncCheckout(unit_of_work=unit_of_work, payments=payments, sync=sync),
+        set_renewal=SetRenewal(
+            unit_of_work=unit_of_work,
+            payments=payments,
+            sync=sync,
+            policy=adapters.billing_policy(),
+            new_id=adapters.new_id(),
+        ),
+        sync_checkout=SyncCheckout(unit_of_work=unit_of_work, payments=payments, sync=sync, clock=adapters.clock()),
     )

@@ -44,7 +44,7 @@ from application.ports.served_countries import IsServed
 from domain.one_time_password import Purpose
 from entrypoints.container.adapters import SharedAdapters, singleton
 from entrypoints.container.keys import derived, key_for
-from entrypoints.container.payments import webhook_secrets_of
+from entrypoints.container.payments import webhook_mode_of, webhook_secrets_of
 from entrypoints.container.policies import otp_caps_of, request_limits_of
 from entrypoints.settings import Settings
 
@@ -154,6 +154,9 @@ class WebAdapters(SharedAdapters):
     fixed_codes = singleton(lambda settings: settings.otp_test_numbers, settings)
 
     read_payment_event: Provider[ReadPaymentEvent] = singleton(
-        lambda settings: StripeEventReader(secrets=webhook_secrets_of(settings), clock=system_clock), settings
+        lambda settings: StripeEventReader(
+            secrets=webhook_secrets_of(settings), clock=system_clock, mode=webhook_mode_of(settings)
+        ),
+        settings,
     )
     return_urls = singleton(lambda settings: ReturnUrls(settings.public_url, settings.return_url_origins), settings)

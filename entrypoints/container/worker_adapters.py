@@ -23,5 +23,7 @@ class WorkerAdapters(SharedAdapters):
     )
     history_tokens = singleton(lambda settings: settings.history_tokens, settings)
     # Given the provider, not what it provides.
-    payments: Provider[Payments] = ThreadSafeSingleton(LazyPayments, SharedAdapters.payments.provider)
+    payments: Provider[Payments] = ThreadSafeSingleton(
+        LazyPayments, SharedAdapters.payments.provider, SharedAdapters.payment_mode
+    )
     audit_retention = singleton(lambda settings: settings.audit_retention, settings)

@@ -164,6 +164,8 @@ class Settings:
         "another server that speaks the Stripe API", unset="Stripe's")
     stripe_old_price_ids: frozenset[str] = variable(set_of(str), "",
         "earlier prices that are still the Pro plan; several with commas")
+    stripe_billing_address: str = variable(choice("auto", "required"), "auto",
+        "whether checkouts ask for a billing address: when Stripe needs it, or always")
     payment_provider: str = variable(choice("stripe", "sandbox", "none"), "",
         "`stripe`, `sandbox` (refused in production) or `none`", unset="by STRIPE_SECRET_KEY")
     public_url: str = variable(base_url, "", "address at which browsers reach this service", unset="by PORT")

@@ -25,6 +25,8 @@ class BillingTask:
         self._billing = billing
         self._observer = observer
         self._stopping = Event()
+        # Once is enough: the mode is that of the API key this process began with.
+        self._modes_retired = False
         # A daemon: it may wait for the payment provider, and loses nothing when it is cut off.
         self._thread = Thread(target=self._run, name="billing", daemon=True)
 
@@ -39,8 +41,13 @@ class BillingTask:
     def sweep(self) -> bool:
         """Look once; whether everything that is needed for it was there."""
         try:
+            if not self._modes_retired:
+                self._billing.retire_modes()
+                self._modes_retired = True
             swept = self._billing.apply_pending()
             reconciled = self._billing.reconcile()
+            self._billing.return_payments()
+            self._billing.end_erased()
         except DependencyDown as down:
             log.warning("billing_waits", dependency=down.dependency)
             return False

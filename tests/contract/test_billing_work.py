@@ -10,6 +10,7 @@ import pytest
 from adapters.memory.ledger import MemoryLedger
 from adapters.sql.billing import SqlBilling
 from adapters.sql.ledger import SqlLedger
+from adapters.sql.subscriptions import IS_PRO
 from application.ports.ledger import DayOfUse, Ledger
 from application.ports.payments import Order
 from application.ports.unit_of_work import UnitOfWork
@@ -19,13 +20,16 @@ from domain.billing import (
     Concern,
     CustomerId,
     InboxState,
+    Mode,
     Money,
     MoneyKind,
+    OwedState,
     PaymentEvent,
     RetryEvents,
     SubscriptionId,
     SubscriptionRecord,
     SubscriptionStatus,
+    has_lapsed,
 )
 from domain.errors import DependencyDown
 from domain.plans import Plan
@@ -78,6 +82,7 @@ class BillingWorkContract:
             with world.unit_of_work() as work:
                 counts = work.billing.customers.add(user.id, CustomerId(f"cus_{number}"))
                 work.commit()
+            assert counts is not None
             return counts
 
         with world.unit_of_work() as work:
@@ -111,7 +116,111 @@ class BillingWorkContract:
         assert len(take() + take() + take()) == 5
         assert take() == []
 
+    def test_a_customer_of_another_mode_is_none_and_is_replaced(self, world: World) -> None:
+        user = world.user()
+        sandbox, live = CustomerId(f"cus_{uuid4().hex}"), CustomerId(f"cus_{uuid4().hex}")
+        write(world, lambda work: work.billing.customers.add(user.id, sandbox, mode=Mode.SANDBOX))
+        with world.unit_of_work() as work:
+            assert work.billing.customers.of(user.id) == sandbox
+            assert work.billing.customers.of(user.id, mode=Mode.SANDBOX) == sandbox
+            assert [work.billing.customers.of(user.id, mode=mode) for mode in (Mode.LIVE, Mode.TEST, Mode.NONE)] == [
+                None
+            ] * 3
+        write(world, lambda work: work.billing.customers.add(user.id, CustomerId("cus_x"), mode=Mode.SANDBOX))
+        write(world, lambda work: work.billing.customers.add(user.id, live, mode=Mode.LIVE))
+        with world.unit_of_work() as work:
+            assert work.billing.customers.of(user.id, mode=Mode.LIVE) == live
+            assert work.billing.customers.of(user.id, mode=Mode.NONE) == live
+
+    def test_an_unknown_customer_is_replaced_and_no_other(self, world: World) -> None:
+        user = world.user()
+        first, second = CustomerId(f"cus_{uuid4().hex}"), CustomerId(f"cus_{uuid4().hex}")
+        write(world, lambda work: work.billing.customers.add(user.id, first))
+        with world.unit_of_work() as work:
+            assert work.billing.customers.add(user.id, second, instead_of=CustomerId("cus_z")) == first
+            assert work.billing.customers.add(user.id, second, instead_of=first) == second
+
+    def test_an_erased_user_gets_no_customer_and_no_checkout(self, world: World) -> None:
+        with world.unit_of_work() as work:
+            assert work.billing.customers.add(UserId(uuid4()), CustomerId("cus_1")) is None
+            assert work.billing.checkouts.begin(an_order(UserId(uuid4())), instead_of=None) is None
+
+    def test_customers_of_erased_users_are_remembered_and_taken_once_a_while(self, world: World) -> None:
+        user = world.user()
+        customer = CustomerId(f"cus_{uuid4().hex}")
+        write(world, lambda work: work.billing.customers.add(user.id, customer))
+        with world.unit_of_work() as work:
+            assert not work.billing.customers.is_erased(customer)
+        write(world, lambda work: work.erasure.erase(user.id, phone_digest="0" * 24))
+        now = datetime.now(UTC)
+
+        def take(erased_since: datetime, since: datetime) -> list[CustomerId]:
+            with world.unit_of_work() as work:
+                taken = work.billing.customers.take_erased(erased_since=erased_since, since=since, limit=9)
+                work.commit()
+            return list(taken)
+
+        with world.unit_of_work() as work:
+            assert work.billing.customers.is_erased(customer)
+            assert work.billing.customers.owner(customer) is None
+        assert take(now + timedelta(days=1), now) == []
+        yesterday = now - timedelta(days=1)
+        assert [take(yesterday, yesterday), take(yesterday, yesterday)] == [[customer], []]
+
+    def test_idle_customers_are_taken_less_often(self, world: World) -> None:
+        payer, idle = world.user(), world.user()
+        for user in (payer, idle):
+            write(world, lambda work, u=user: work.billing.customers.add(u.id, CustomerId(f"cus_{uuid4().hex}")))  # type: ignore[misc]
+        write(world, lambda work: work.billing.subscriptions.put(payer.id, RECORD, over=0))
+        now = datetime.now(UTC)
+
+        def take(since: datetime, idle_since: datetime) -> set[UserId]:
+            with world.unit_of_work() as work:
+                taken = work.billing.customers.take_unreconciled(since=since, idle_since=idle_since, limit=9)
+                work.commit()
+            return {one.user_id for one in taken}
+
+        assert take(now, now - timedelta(days=1)) == {payer.id, idle.id}
+        later = now + timedelta(hours=1)
+        assert take(later, now - timedelta(days=1)) == {payer.id}
+        assert take(later + timedelta(hours=1), later + timedelta(hours=1)) == {payer.id, idle.id}
+
+    def test_subscriptions_of_another_mode_are_retired(self, world: World) -> None:
+        test, live, unknown = world.user(), world.user(), world.user()
+        for user, mode in ((test, Mode.TEST), (live, Mode.LIVE), (unknown, None)):
+            customer = CustomerId(f"cus_{uuid4().hex}")
+            write(world, lambda work, u=user, c=customer, m=mode: work.billing.customers.add(u.id, c, mode=m))  # type: ignore[misc]
+            write(world, lambda work, u=user: work.billing.subscriptions.put(u.id, RECORD, over=0))  # type: ignore[misc]
+        retired = []
+        for _ in range(2):
+            with world.unit_of_work() as work:
+                retired.append(work.billing.customers.retire(Mode.LIVE))
+                work.commit()
+        assert retired == [1, 0]
+        plans = [world.reader.plan_status(user.id, allowances=ALLOWANCES).plan for user in (test, live, unknown)]
+        assert plans == [Plan.BASIC, Plan.PRO, Plan.PRO]
+        with world.unit_of_work() as work:
+            record, version = work.billing.subscriptions.get(test.id)
+            assert (record, version) == (RECORD.forgotten(), 2)
+            taken = work.billing.customers.take_unreconciled(since=datetime.now(UTC), limit=9, mode=Mode.LIVE)
+            assert {one.user_id for one in taken} == {live.id, unknown.id}
+
     # --- Checkouts ---
+
+    def test_who_opens_what_is_abandoned_is_told_so(self, world: World) -> None:
+        user = world.user()
+        order = an_order(user.id)
+        write(world, lambda work: work.billing.checkouts.begin(order, instead_of=None))
+        write(world, lambda work: work.billing.checkouts.abandon(user.id))
+        with world.unit_of_work() as work:
+            assert not work.billing.checkouts.opened(order.attempt_id, CheckoutId("cs_late"))
+        write(world, lambda work: work.billing.checkouts.begin(order, instead_of=None))
+        with world.unit_of_work() as work:
+            assert work.billing.checkouts.opened(order.attempt_id, CheckoutId(f"cs_{uuid4().hex}"))
+            work.commit()
+        write(world, lambda work: work.billing.checkouts.abandon(user.id))
+        with world.unit_of_work() as work:
+            assert work.billing.checkouts.current(user.id) is not None  # what is open is expired, not forgotten
 
     def test_of_all_who_begin_one_begins_and_all_get_the_same(self, world: World) -> None:
         user = world.user()
@@ -120,6 +229,7 @@ class BillingWorkContract:
             with world.unit_of_work() as work:
                 kept = work.billing.checkouts.begin(an_order(user.id), instead_of=instead_of)
                 work.commit()
+            assert kept is not None
             return kept.order.attempt_id
 
         [first] = set(together([lambda: begin(None)] * THREADS))
@@ -315,7 +425,82 @@ class BillingWorkContract:
         with world.unit_of_work() as work:
             assert work.billing.inbox.find(event.id) is None
 
+    def test_an_event_keeps_the_user_it_names_until_that_user_is_erased(self, world: World) -> None:
+        user = world.user()
+        event = an_event(named_user=user.id)
+        write(world, lambda work: work.billing.inbox.postpone(event, failure="Down", retry=AT_ONCE))
+        with world.unit_of_work() as work:
+            kept = work.billing.inbox.find(event.id)
+            assert kept is not None
+            assert kept.event == event
+        write(world, lambda work: work.erasure.erase(user.id, phone_digest="0" * 24))
+        with world.unit_of_work() as work:
+            kept = work.billing.inbox.find(event.id)
+            assert kept is not None
+            assert kept.event.named_user is None
+
+    def test_whose_events_were_ignored_is_known(self, world: World) -> None:
+        stranger, other = CustomerId(f"cus_{uuid4().hex}"), CustomerId(f"cus_{uuid4().hex}")
+        for customer, state in ((stranger, InboxState.IGNORED), (other, InboxState.DONE)):
+            event = an_event(customer_id=customer)
+            write(world, lambda work, e=event, s=state: work.billing.inbox.settle(e, s, user_id=None))  # type: ignore[misc]
+        with world.unit_of_work() as work:
+            assert work.billing.inbox.has_ignored(stranger)
+            assert not work.billing.inbox.has_ignored(other)
+
+    def test_old_events_are_purged_but_those_that_wait(self, world: World) -> None:
+        done, pending = an_event(), an_event()
+        write(world, lambda work: work.billing.inbox.settle(done, InboxState.DONE, user_id=None))
+        write(world, lambda work: work.billing.inbox.postpone(pending, failure="Down", retry=LATER))
+        later = datetime.now(UTC) + timedelta(days=1)
+        with world.unit_of_work() as work:
+            assert work.billing.inbox.purge_before(datetime.now(UTC) - timedelta(days=1), limit=9) == 0
+            assert work.billing.inbox.purge_before(later, limit=9) == 1
+            assert work.billing.inbox.find(done.id) is None
+            assert work.billing.inbox.find(pending.id) is not None
+
     # --- The ledger ---
+
+    def test_running_totals_are_recorded_as_what_they_add(self, world: World, ledger: Ledger) -> None:
+        user, charge = world.user(), f"ch_{uuid4().hex}"
+
+        def record(total: int) -> None:
+            event = an_event(concern=Concern.MONEY, money=Money(MoneyKind.REFUND, total, "usd", charge))
+            with world.unit_of_work() as work:
+                work.billing.inbox.record_money(event, user_id=user.id)
+                work.commit()
+
+        for total in (300, 500, 500, 300, 900):
+            record(total)
+        assert sorted(line.amount for line in ledger.billing_file(user.id).money) == [200, 300, 400]
+        together([lambda: record(1_000)] * THREADS)
+        assert sum(line.amount for line in ledger.billing_file(user.id).money) == 1_000
+
+    def test_what_is_owed_is_taken_until_it_is_settled(self, world: World, ledger: Ledger) -> None:
+        first, second, failed = (f"sub_{number}_{uuid4().hex}" for number in range(3))
+        customer = CustomerId("cus_1")
+        write(world, lambda work: work.billing.refunds_owed.note(first, customer))
+        write(world, lambda work: work.billing.refunds_owed.note(second, None))
+        write(world, lambda work: work.billing.refunds_owed.note(failed, None, state=OwedState.FAILED))
+
+        def take(wait: timedelta) -> set[str]:
+            with world.unit_of_work() as work:
+                taken = work.billing.refunds_owed.take_due(limit=9, wait=wait)
+                work.commit()
+            return {one.reference for one in taken}
+
+        assert take(timedelta()) == {first, second}
+        assert take(timedelta(hours=1)) == {first, second}
+        assert take(timedelta(hours=1)) == set()
+        write(world, lambda work: work.billing.refunds_owed.become(first, OwedState.SETTLED))
+        write(world, lambda work: work.billing.refunds_owed.become(second, OwedState.REFUSED))
+        assert {(line.reference, line.state) for line in ledger.refunds_owed()} == {
+            (second, "refused"),
+            (failed, "failed"),
+        }
+        write(world, lambda work: work.billing.refunds_owed.note(first, customer))  # owed anew
+        write(world, lambda work: work.billing.refunds_owed.note(second, customer))  # stays refused
+        assert take(timedelta()) == {first}
 
     def test_the_ledger_tells_what_was_charged_and_given_back(self, world: World, ledger: Ledger) -> None:
         user = world.user()
@@ -376,6 +561,40 @@ class TestMemoryBilling(BillingWorkContract):
     @pytest.fixture
     def ledger(self, memory_world: MemoryWorld) -> Ledger:
         return MemoryLedger(memory_world._database)
+
+
+@pytest.mark.parametrize("status", [SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING])
+@pytest.mark.parametrize(
+    ("synced_days_ago", "period_ended_days_ago", "plan"),
+    [
+        (0, 30, Plan.PRO),
+        (6, 30, Plan.PRO),
+        (8, 30, Plan.BASIC),
+        (8, 6, Plan.PRO),
+        (60, -1, Plan.PRO),
+        (8, None, Plan.BASIC),
+    ],
+)
+def test_sql_and_domain_agree_on_what_has_lapsed(
+    real_world: SqlWorld,
+    status: SubscriptionStatus,
+    synced_days_ago: int,
+    period_ended_days_ago: int | None,
+    plan: Plan,
+) -> None:
+    now, user = datetime.now(UTC), real_world.user()
+    synced_at = now - timedelta(days=synced_days_ago)
+    end = None if period_ended_days_ago is None else now - timedelta(days=period_ended_days_ago)
+    record = replace(RECORD, status=status, current_period_end=end)
+    write(real_world, lambda work: work.billing.subscriptions.put(user.id, record, over=0))
+    real_world._run("UPDATE subscriptions SET synced_at = %(synced_at)s", synced_at=synced_at)
+    assert replace(record.at(now), lapsed=has_lapsed(end, synced_at, now)).plan is plan
+    assert real_world.reader.plan_status(user.id, allowances=ALLOWANCES).plan is plan
+    with real_world.unit_of_work() as work:
+        assert work.usage.spend(user.id, allowances=ALLOWANCES).limit == ALLOWANCES[plan].daily_prompts
+    # As the statement that accepts messages reads it.
+    [(is_pro,)] = real_world._rows(f"SELECT {IS_PRO} FROM subscriptions")
+    assert is_pro is (plan is Plan.PRO)
 
 
 class TestSqlBilling(BillingWorkContract):

@@ -416,8 +416,8 @@ def test_no_table_with_a_users_id_is_forgotten() -> None:
 def test_memory_forgets_no_table_either() -> None:
     # Columns of the sessions, of the daily usage and of the subscriptions.
     of_others = {"last_used", "ended_sessions", "daily_refunds", "subscription_records", "sequences"}
-    # What was used today is of a number and a day, not of a user.
-    of_others |= {"erased_usage"}
+    # Of a number and a day, of customers that were erased, of the operator: not of a user.
+    of_others |= {"erased_usage", "synced_at", "erased_customers", "refunds_owed"}
     ours = set(Tables.__dataclass_fields__) - of_others - {"removed_messages", "removed_replies"}
     assert ours == {*ERASURES, *IN_CHATROOMS, "users"}
 

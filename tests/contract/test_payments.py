@@ -13,9 +13,9 @@ from adapters.memory.payments import MemoryPayments
 from adapters.stripe.payments import API_VERSION, StripePayments
 from adapters.stripe.sandbox.pages import Sandbox
 from adapters.stripe.sandbox.state import StateInFile, StateInMemory
-from application.ports.payments import CHECKOUT_ID, Order, Payments
+from application.ports.payments import CHECKOUT_ID, CustomerUnknown, Order, Payments
 from domain.accounts import UserId
-from domain.billing import CheckoutId, CheckoutState, CustomerId, SubscriptionId, SubscriptionStatus
+from domain.billing import CheckoutId, CheckoutState, CustomerId, RefundOutcome, SubscriptionId, SubscriptionStatus
 from domain.errors import DependencyDown
 from tests.concurrency import together
 from tests.contract.world import new_id
@@ -49,6 +49,12 @@ class Provider(ABC):
     @abstractmethod
     def go_down(self) -> None: ...
 
+    @abstractmethod
+    def delete_customer(self, customer_id: CustomerId) -> None: ...
+
+    @abstractmethod
+    def refuse_refund(self, subscription_id: SubscriptionId) -> None: ...
+
 
 class MemoryProvider(Provider):
     def __init__(self) -> None:
@@ -70,6 +76,12 @@ class MemoryProvider(Provider):
 
     def go_down(self) -> None:
         self.memory.down = True
+
+    def delete_customer(self, customer_id: CustomerId) -> None:
+        self.memory.delete_customer(customer_id)
+
+    def refuse_refund(self, subscription_id: SubscriptionId) -> None:
+        self.memory.not_refundable.add(subscription_id)
 
 
 class StripeProvider(Provider):
@@ -94,6 +106,12 @@ class StripeProvider(Provider):
 
     def go_down(self) -> None:
         self._down()
+
+    def delete_customer(self, customer_id: CustomerId) -> None:
+        self.stripe.delete_customer(customer_id)
+
+    def refuse_refund(self, subscription_id: SubscriptionId) -> None:
+        self.stripe.dispute(subscription_id)
 
 
 def a_fake(clock: SettableClock, **options: bool) -> StripeScenarios:
@@ -188,7 +206,7 @@ class PaymentsContract:
     def test_what_has_ended_cannot_go_on(self, provider: Provider) -> None:
         customer = self.customer(provider)
         subscription_id = provider.sell(customer)
-        provider.payments.cancel(subscription_id, refund=False)
+        provider.payments.cancel(subscription_id)
         provider.payments.renew(subscription_id, renew=True, key="wish")
         assert provider.payments.subscriptions_of(customer)[0].status is SubscriptionStatus.CANCELED
         assert provider.refunds() == 0
@@ -197,10 +215,12 @@ class PaymentsContract:
         customer = self.customer(provider)
         subscription_id = provider.sell(customer)
         for _ in range(3):
-            provider.payments.cancel(subscription_id, refund=True)
+            provider.payments.cancel(subscription_id)
+            assert provider.payments.refund(subscription_id) is RefundOutcome.DONE
         assert provider.payments.subscriptions_of(customer)[0].status is SubscriptionStatus.CANCELED
         assert provider.refunds() == 1
-        provider.payments.cancel(SubscriptionId("sub_invented"), refund=True)
+        provider.payments.cancel(SubscriptionId("sub_invented"))
+        assert provider.payments.refund(SubscriptionId("sub_invented")) is RefundOutcome.NOTHING_PAID
         assert provider.refunds() == 1
 
     def test_customers_do_not_share(self, provider: Provider) -> None:
@@ -225,15 +245,54 @@ class PaymentsContract:
         assert len(urls) == 2
         assert all(url.startswith("https://") for url in urls)
 
-    def test_an_unknown_customer_is_a_fault_and_not_a_customer_without_subscriptions(self, provider: Provider) -> None:
+    def test_an_unknown_or_deleted_customer_is_told_from_one_without_subscriptions(self, provider: Provider) -> None:
         stranger = CustomerId("cus_of_another_account")
-        for action in (
-            lambda: provider.payments.subscriptions_of(stranger),
-            lambda: provider.payments.open_checkout(an_order(a_user()), stranger),
-            lambda: provider.payments.open_portal(stranger, return_url="https://chat.example"),
-        ):
-            with pytest.raises(DependencyDown):
-                action()
+        deleted = self.customer(provider)
+        provider.delete_customer(deleted)
+        for customer in (stranger, deleted):
+            for action in (
+                lambda customer=customer: provider.payments.open_checkout(an_order(a_user()), customer),
+                lambda customer=customer: provider.payments.open_portal(customer, return_url="https://chat.example"),
+            ):
+                with pytest.raises(CustomerUnknown):
+                    action()
+            assert provider.payments.user_of(customer) is None
+        with pytest.raises(CustomerUnknown):
+            provider.payments.subscriptions_of(stranger)
+
+    def test_a_customer_in_place_of_an_unknown_one_is_another(self, provider: Provider) -> None:
+        user = a_user()
+        first = provider.payments.new_customer(user)
+        provider.delete_customer(first)
+        second = provider.payments.new_customer(user, instead_of=first)
+        assert second != first
+        assert provider.payments.new_customer(user, instead_of=first) == second
+
+    def test_customers_are_found_by_the_user_that_is_written_at_the_provider(self, provider: Provider) -> None:
+        user, other = a_user(), a_user()
+        customer, others = provider.payments.new_customer(user), provider.payments.new_customer(other)
+        assert list(provider.payments.customers_of(user)) == [customer]
+        assert list(provider.payments.customers_of(a_user())) == []
+        assert provider.payments.user_of(customer) == user
+        assert set(provider.payments.all_customers()) == {(customer, user), (others, other)}
+        provider.delete_customer(customer)
+        assert list(provider.payments.customers_of(user)) == []
+        assert set(provider.payments.all_customers()) == {(others, other)}
+
+    def test_a_refund_that_is_refused_for_good_is_said_to_be(self, provider: Provider) -> None:
+        subscription_id = provider.sell(self.customer(provider))
+        provider.refuse_refund(subscription_id)
+        assert provider.payments.refund(subscription_id) is RefundOutcome.REFUSED
+        assert provider.refunds() == 0
+
+    def test_what_was_sold_in_a_checkout_carries_its_mark(self, provider: Provider) -> None:
+        user = a_user()
+        customer = provider.payments.new_customer(user)
+        provider.pay(provider.payments.open_checkout(an_order(user), customer).id)
+        by_hand = provider.sell(customer)
+        marks = {one.id: one.sold_here for one in provider.payments.subscriptions_of(customer)}
+        assert marks.pop(by_hand) is False
+        assert list(marks.values()) == [True]
 
     def test_a_provider_that_is_down_is_said_to_be(self, provider: Provider) -> None:
         user = a_user()
@@ -249,7 +308,11 @@ class PaymentsContract:
             lambda: provider.payments.open_portal(customer, return_url="https://chat.example"),
             lambda: provider.payments.subscriptions_of(customer),
             lambda: provider.payments.renew(subscription_id, renew=False, key="wish"),
-            lambda: provider.payments.cancel(subscription_id, refund=True),
+            lambda: provider.payments.cancel(subscription_id),
+            lambda: provider.payments.refund(subscription_id),
+            lambda: provider.payments.customers_of(user),
+            lambda: provider.payments.user_of(customer),
+            lambda: list(provider.payments.all_customers()),
             lambda: provider.payments.customer_of_charge("ch_1"),
         ]
         for action in actions:
@@ -308,7 +371,8 @@ class TestStripePayments(PaymentsContract):
         provider.payments.expire_checkout(checkout.id)
         subscription_id = provider.sell(customer)
         provider.payments.renew(subscription_id, renew=False, key="wish")
-        provider.payments.cancel(subscription_id, refund=True)
+        provider.payments.cancel(subscription_id)
+        provider.payments.refund(subscription_id)
         assert {asked.headers["stripe-version"] for asked in server.asked} == {API_VERSION}
         writes = [asked for asked in server.asked if asked.method != "GET"]
         assert len(writes) == 6

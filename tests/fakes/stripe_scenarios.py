@@ -1,5 +1,7 @@
 """What happens at Stripe beyond the buttons of the sandbox's pages."""
 
+from typing import Any
+
 from adapters.stripe.sandbox.fake import CURRENCY, ENDED, FakeStripe
 
 
@@ -55,6 +57,7 @@ class StripeScenarios(FakeStripe):
             subscription = self._known(objects.subscriptions, subscription_id, "id")
             charge_id = objects.invoices[subscription["latest_invoice"]]["sandbox_charge"]
             charge = objects.charges[charge_id]
+            charge["disputed"] = True
             dispute = {
                 "id": self._id("dp"),
                 "object": "dispute",
@@ -65,6 +68,37 @@ class StripeScenarios(FakeStripe):
             }
             self._tell(objects, "charge.dispute.created", dispute)
             return str(charge_id)
+
+    def delete_customer(self, customer_id: str) -> None:
+        """An operator deletes the customer, and with it all that runs."""
+        with self._state() as objects:
+            self._known(objects.customers, customer_id, "customer")
+            objects.customers[customer_id] = {"id": customer_id, "object": "customer", "deleted": True}
+            for subscription in objects.subscriptions.values():
+                if subscription["customer"] == customer_id and subscription["status"] not in ENDED:
+                    self._end(objects, subscription)
+            self._tell(objects, "customer.deleted", objects.customers[customer_id])
+
+    def change(self, subscription_id: str, **members: Any) -> None:
+        """An operator, or Stripe, changes members of a subscription."""
+        with self._state() as objects:
+            subscription = self._known(objects.subscriptions, subscription_id, "id")
+            subscription |= members
+            self._tell(objects, "customer.subscription.updated", subscription)
+
+    def give_back(self, subscription_id: str, amount: int) -> str:
+        """An operator refunds a part of the newest payment; the id of the refund."""
+        with self._state() as objects:
+            subscription = self._known(objects.subscriptions, subscription_id, "id")
+            charge = objects.charges[objects.invoices[subscription["latest_invoice"]]["sandbox_charge"]]
+            return str(self._refund(objects, charge, amount)["id"])
+
+    def refund_fails(self, refund_id: str) -> None:
+        """The bank sends a refund back, days later."""
+        with self._state() as objects:
+            refund = objects.refunds[refund_id]
+            refund["status"] = "failed"
+            self._tell(objects, "refund.failed", refund)
 
     def _tell_of_checkout(self, subscription_id: str, kind: str) -> None:
         with self._state() as objects:

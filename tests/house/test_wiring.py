@@ -105,4 +105,12 @@ def test_the_rest_of_the_wiring_is_free_of_them(reported: list[str]):
 def test_use_case_tests_meet_no_real_adapter():
     # They override the sets by name: one without a double would reach them unnoticed.
     real = {*WebAdapters.providers, *WorkerAdapters.providers} - {*MemoryAdapters.providers}
-    assert real == {"settings", "connections", "application_name", "redis", "payment_sandbox", "breaker"}
+    assert real == {
+        "settings",
+        "connections",
+        "application_name",
+        "redis",
+        "payment_mode",
+        "payment_sandbox",
+        "breaker",
+    }

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.stripe.payments import StripePayments
 from domain.billing import BillingPolicy, InboxState, SubscriptionStatus
 from domain.errors import AlreadySubscribed, DependencyDown
 from domain.plans import Plan
@@ -410,55 +411,76 @@ def test_a_second_one_whose_payment_is_on_its_way_is_refunded_when_it_arrives(ho
     assert asha.plan() is Plan.PRO
 
 
-def test_stopped_between_refund_and_cancellation_it_is_refunded_once(
+def test_stopped_between_cancellation_and_refund_it_is_refunded_once(
     house: StripeHouse, asha: Buyer, monkeypatch: pytest.MonkeyPatch
 ):
     asha.buy()
     house.clock.advance(timedelta(days=1))
     second = house.stripe.sell(asha.customer_id, PRICE)
     house.stripe.take_events()
-    refund = house.provider._refund_newest_invoice
 
-    def refund_and_die(subscription_id: object) -> None:
-        refund(subscription_id)  # type: ignore[arg-type]
+    def die(_self: object, _subscription_id: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(house.provider, "_refund_newest_invoice", refund_and_die)
+        patched.setattr(StripePayments, "refund", die)
         with pytest.raises(Killed):
             house.maintenance.reconcile()
-    assert house.stripe.look().subscriptions[second]["status"] == "active"
-    house.clock.advance(timedelta(hours=2))
-    house.maintenance.reconcile()
-    objects = house.stripe.look()
-    assert objects.subscriptions[second]["status"] == "canceled"
-    assert len(objects.refunds) == 1
+    assert house.stripe.look().subscriptions[second]["status"] == "canceled"
+    assert not house.stripe.look().refunds
+    for _ in range(3):
+        house.clock.advance(timedelta(hours=2))
+        house.maintenance.return_payments()
+        house.maintenance.reconcile()
+    assert len(house.stripe.look().refunds) == 1
     assert asha.plan() is Plan.PRO
+    assert house.maintenance.show_owed() == []
 
 
-def test_what_cannot_be_refunded_now_keeps_no_user_from_their_plan(
+def test_a_duplicate_that_was_to_be_ended_and_still_runs_is_not_refunded(
     house: StripeHouse, asha: Buyer, monkeypatch: pytest.MonkeyPatch
 ):
     first = asha.buy()
     house.clock.advance(timedelta(days=1))
-    second = house.stripe.sell(asha.customer_id, PRICE)
+    house.stripe.sell(asha.customer_id, PRICE)
 
-    def refuse(_subscription_id: object) -> None:
-        raise DependencyDown("stripe")
+    def die(_self: object, _subscription_id: object) -> None:
+        raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(house.provider, "_refund_newest_invoice", refuse)
-        house.maintenance.reconcile()
-        assert asha.plan() is Plan.PRO
-        assert house.stripe.look().subscriptions[second]["status"] == "active"
-        house.stripe.become(first, "canceled")
-        house.deliver_all()
+        patched.setattr(StripePayments, "cancel", die)
+        with pytest.raises(Killed):
+            house.maintenance.reconcile()
+    house.stripe.become(first, "canceled")
+    house.deliver_all()
     house.clock.advance(timedelta(hours=2))
-    house.maintenance.apply_pending()
+    house.maintenance.return_payments()
     house.maintenance.reconcile()
     assert asha.record == asha.truth
     assert asha.plan() is Plan.PRO  # by the second one now, which is one too many no more
     assert not house.stripe.look().refunds
+    assert house.maintenance.show_owed() == []
+
+
+def test_what_cannot_be_refunded_now_is_ended_and_refunded_later(
+    house: StripeHouse, asha: Buyer, monkeypatch: pytest.MonkeyPatch
+):
+    asha.buy()
+    house.clock.advance(timedelta(days=1))
+    second = house.stripe.sell(asha.customer_id, PRICE)
+
+    def down(_self: object, _subscription_id: object) -> None:
+        raise DependencyDown("stripe")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StripePayments, "refund", down)
+        house.maintenance.reconcile()
+    assert house.stripe.look().subscriptions[second]["status"] == "canceled"
+    assert [(line.reference, line.state) for line in house.maintenance.show_owed()] == [(second, "due")]
+    house.clock.advance(timedelta(hours=1))
+    assert house.maintenance.return_payments() == 1
+    assert len(house.stripe.look().refunds) == 1
+    assert house.maintenance.show_owed() == []
 
 
 def test_an_overdue_subscription_beside_a_paid_one_is_cancelled_and_not_refunded(house: StripeHouse, asha: Buyer):

@@ -136,6 +136,14 @@ def test_processes_share_what_was_bought(tmp_path: Path):
     assert len(stripe().look().customers) == 8
 
 
+@pytest.mark.parametrize("content", ['{"customers": {"cus_1": {"id"', "[]", '{"unknown": 1}', ""])
+def test_a_damaged_file_is_said_to_be_at_the_start(tmp_path: Path, content: str):
+    path = tmp_path / "sandbox.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=str(path)):
+        StateInFile(path).check()
+
+
 @pytest.fixture
 def inbox() -> Iterator[tuple[str, list[tuple[bytes, str | None]]]]:
     """A web server that refuses the first event, and what it got."""

@@ -101,6 +101,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "stripe_webhook_secrets": (),
         "stripe_api_base": None,
         "stripe_old_price_ids": frozenset(),
+        "stripe_billing_address": "auto",
         "payment_provider": "sandbox",
         "public_url": "http://127.0.0.1:8000",
         "return_url_origins": frozenset(),

@@ -27,14 +27,26 @@ CURRENCY = "usd"
 
 ENDED = {"canceled", "incomplete_expired"}
 
+# Stripe gives these two no code.
+ENDED_IS_FINAL = "A canceled subscription can only update its cancellation_details and metadata."
+MANAGED_BY_SCHEDULE = (
+    "The subscription is managed by the subscription schedule, and updating any cancelation behavior directly is not"
+    " allowed. Please update the schedule instead."
+)
+# Stripe lists as many items of a subscription with it; the others have a list of their own.
+ITEMS_SHOWN = 20
+
 
 class Refused(Exception):
     """An error response of Stripe's API."""
 
-    def __init__(self, status: int, kind: str, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, status: int, kind: str, code: str | None = None, param: str | None = None, message: str | None = None
+    ) -> None:
         super().__init__(f"{status} {kind} {code} {param}")
         self.status = status
-        self.body = {"error": {"type": kind, "code": code, "param": param, "message": f"{kind}: {code} {param}"}}
+        message = message or f"{kind}: {code} {param}"
+        self.body = {"error": {"type": kind, "code": code, "param": param, "message": message}}
 
 
 def missing(param: str) -> Refused:
@@ -94,6 +106,11 @@ class FakeStripe:
             (method, re.compile(path.replace("ID", r"([A-Za-z0-9_]+)")), view)
             for method, path, view in (
                 ("POST", "/v1/customers", self._new_customer),
+                ("GET", "/v1/customers", self._list_customers),
+                ("GET", "/v1/customers/search", self._search_customers),
+                ("GET", "/v1/customers/ID", self._get_customer),
+                ("GET", "/v1/subscription_items", self._list_items),
+                ("POST", "/v1/subscription_schedules/ID/release", self._release_schedule),
                 ("POST", "/v1/checkout/sessions", self._new_session),
                 ("GET", "/v1/checkout/sessions/ID", self._get_session),
                 ("POST", "/v1/checkout/sessions/ID/expire", self._expire_session),
@@ -160,8 +177,40 @@ class FakeStripe:
         objects.customers[customer_id] = customer
         return customer
 
+    def _get_customer(self, objects: Objects, call: Call, customer_id: str) -> Json:
+        call.take()
+        return self._known(objects.customers, customer_id, "id")
+
+    def _list_customers(self, objects: Objects, call: Call) -> Json:
+        call.take("limit", "starting_after")
+        there = [one for one in objects.customers.values() if not one.get("deleted")]
+        return _page(list(reversed(there)), call, "/v1/customers")
+
+    def _search_customers(self, objects: Objects, call: Call) -> Json:
+        call.take("query", "limit")
+        wanted = re.fullmatch(r"metadata\['(\w+)'\]:'([^']+)'", call.need("query"))
+        if wanted is None:
+            raise Refused(400, "invalid_request_error", None, "query")
+        found = [one for one in objects.customers.values() if one.get("metadata", {}).get(wanted[1]) == wanted[2]]
+        return {"object": "search_result", "url": "/v1/customers/search", "has_more": False, "data": found}
+
+    def _list_items(self, objects: Objects, call: Call) -> Json:
+        call.take("subscription", "limit", "starting_after")
+        subscription = self._known(objects.subscriptions, call.need("subscription"), "subscription")
+        shown = deepcopy(subscription["items"]["data"])
+        return _page(shown, call, "/v1/subscription_items")
+
+    def _release_schedule(self, objects: Objects, call: Call, schedule_id: str) -> Json:
+        call.take()
+        for subscription in objects.subscriptions.values():
+            if subscription.get("schedule") == schedule_id:
+                subscription["schedule"] = None
+                return {"id": schedule_id, "object": "subscription_schedule", "status": "released"}
+        raise missing("id")
+
     def _new_session(self, objects: Objects, call: Call) -> Json:
         call.take(
+            "billing_address_collection",
             "mode",
             "customer",
             "client_reference_id",
@@ -173,7 +222,7 @@ class FakeStripe:
         )
         if call.need("mode") != "subscription":
             raise Refused(400, "invalid_request_error", "mode_does_not_fit_price", "mode")
-        self._known(objects.customers, call.need("customer"), "customer")
+        self._present(objects, call.need("customer"))
         price = call.need("line_items[0][price]")
         if price not in self._prices:
             raise Refused(400, "invalid_request_error", "resource_missing", "line_items[0][price]")
@@ -215,7 +264,7 @@ class FakeStripe:
 
     def _new_portal(self, objects: Objects, call: Call) -> Json:
         call.take("customer", "return_url")
-        self._known(objects.customers, call.need("customer"), "customer")
+        self._present(objects, call.need("customer"))
         portal_id = self._id("bps")
         portal = {
             "id": portal_id,
@@ -237,11 +286,8 @@ class FakeStripe:
             if one["customer"] == call.params["customer"]
             and (call.params.get("status") == "all" or one["status"] not in ENDED)
         ]
-        ids = [one["id"] for one in found]
-        start = ids.index(call.params["starting_after"]) + 1 if "starting_after" in call.params else 0
-        limit = int(call.params.get("limit", "10"))
-        page = [self._shown(one) for one in found[start : start + limit]]
-        return {"object": "list", "url": "/v1/subscriptions", "has_more": start + limit < len(found), "data": page}
+        page = _page(found, call, "/v1/subscriptions")
+        return {**page, "data": [self._shown(one) for one in page["data"]]}
 
     def _get_subscription(self, objects: Objects, call: Call, subscription_id: str) -> Json:
         call.take(r"expand\[\d+\]")
@@ -254,7 +300,9 @@ class FakeStripe:
         call.take("cancel_at_period_end", "cancel_at")
         subscription = self._known(objects.subscriptions, subscription_id, "id")
         if subscription["status"] in ENDED:
-            raise missing("id")
+            raise Refused(400, "invalid_request_error", message=ENDED_IS_FINAL)
+        if subscription.get("schedule"):
+            raise Refused(400, "invalid_request_error", message=MANAGED_BY_SCHEDULE)
         if "cancel_at" in call.params:
             subscription |= {"cancel_at": int(call.params["cancel_at"] or 0) or None, "cancel_at_period_end": False}
         else:
@@ -284,8 +332,22 @@ class FakeStripe:
             raise missing("charge")
         if charge["refunded"]:
             raise Refused(400, "invalid_request_error", "charge_already_refunded")
-        charge |= {"refunded": True, "amount_refunded": charge["amount"]}
-        refund = {"id": self._id("re"), "object": "refund", "charge": charge["id"], "amount": charge["amount"]}
+        if charge.get("disputed"):
+            raise Refused(400, "invalid_request_error", "charge_disputed")
+        return self._refund(objects, charge, charge["amount"] - charge["amount_refunded"])
+
+    def _refund(self, objects: Objects, charge: Json, amount: int) -> Json:
+        charge["amount_refunded"] += amount
+        charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+        refund = {
+            "id": self._id("re"),
+            "object": "refund",
+            "charge": charge["id"],
+            "payment_intent": charge["payment_intent"],
+            "amount": amount,
+            "currency": charge["currency"],
+            "status": "succeeded",
+        }
         objects.refunds[refund["id"]] = refund
         self._tell(objects, "charge.refunded", charge)
         return refund
@@ -373,6 +435,9 @@ class FakeStripe:
             "status": status,
             "cancel_at": None,
             "cancel_at_period_end": False,
+            "schedule": None,
+            "pause_collection": None,
+            "trial_end": None,
             "metadata": metadata,
             "latest_invoice": None,
             "items": {"object": "list", "data": [{"id": self._id("si"), "price": {"id": price}, "quantity": 1}]},
@@ -383,6 +448,7 @@ class FakeStripe:
         return subscription
 
     def _invoice(self, objects: Objects, subscription: Json, *, paid: bool) -> None:
+        first = subscription["latest_invoice"] is None
         charge_id, intent_id, invoice_id = self._id("ch"), self._id("pi"), self._id("in")
         objects.charges[charge_id] = {
             "id": charge_id,
@@ -400,6 +466,7 @@ class FakeStripe:
             "customer": subscription["customer"],
             "status": "paid" if paid else "open",
             "amount_paid": AMOUNT if paid else 0,
+            "billing_reason": "subscription_create" if first else "subscription_cycle",
             "currency": CURRENCY,
             "sandbox_charge": charge_id,
         }
@@ -432,6 +499,8 @@ class FakeStripe:
     def _shown(self, subscription: Json) -> Json:
         """A subscription in the shape of the API version."""
         shown = deepcopy(subscription)
+        items = shown["items"]
+        items |= {"data": items["data"][:ITEMS_SHOWN], "has_more": len(items["data"]) > ITEMS_SHOWN}
         if self._old_shapes:
             start, end = _period(subscription)
             for item in shown["items"]["data"]:
@@ -451,6 +520,11 @@ class FakeStripe:
             raise Refused(400, "invalid_request_error", "session_not_open", "session")
         return session
 
+    def _present(self, objects: Objects, customer_id: str) -> None:
+        """Refuse to make something for a customer that is unknown or deleted."""
+        if self._known(objects.customers, customer_id, "customer").get("deleted"):
+            raise missing("customer")
+
     def _known(self, kept: dict[str, Json], wanted: str, param: str) -> Json:
         if wanted not in kept:
             raise missing(param)
@@ -461,6 +535,13 @@ class FakeStripe:
 
     def _now(self) -> int:
         return int(self._clock().timestamp())
+
+
+def _page(found: list[Json], call: Call, url: str) -> Json:
+    ids = [one["id"] for one in found]
+    start = ids.index(call.params["starting_after"]) + 1 if "starting_after" in call.params else 0
+    limit = int(call.params.get("limit", "10"))
+    return {"object": "list", "url": url, "has_more": start + limit < len(found), "data": found[start : start + limit]}
 
 
 def signature_of(body: bytes, *, secret: str, at: int) -> str:

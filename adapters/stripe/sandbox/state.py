@@ -53,6 +53,16 @@ class StateInFile(State):
         self._path = path
         self._lock = RLock()
 
+    def check(self) -> None:
+        """Raises ValueError, which names the file, when it cannot be read."""
+        try:
+            with self():
+                pass
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{self._path} is damaged: delete it, and what was bought in the sandbox is gone"
+            ) from error
+
     @contextmanager
     def __call__(self) -> Iterator[Objects]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
