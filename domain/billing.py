@@ -16,6 +16,9 @@ CheckoutId = NewType("CheckoutId", str)
 
 # A subscription that was not compared with the provider for this long after its period ended is Basic.
 UNCONFIRMED_FOR = timedelta(days=7)
+# So long after a checkout was opened its customer is compared as often as one who pays: an event of a purchase that was
+# lost together with a comparison costs the buyer an hour, not a day.
+MAY_HAVE_BOUGHT_FOR = timedelta(days=7)
 
 
 class Mode(StrEnum):

@@ -25,6 +25,7 @@ from application.ports.payments import Order
 from domain.accounts import UserId
 from domain.billing import (
     ENDED,
+    MAY_HAVE_BOUGHT_FOR,
     CheckoutId,
     CustomerId,
     InboxState,
@@ -115,8 +116,8 @@ class MemoryCustomers(Repository, Customers):
         subscription = self._tables.subscriptions.get(user_id)
         checkout = self._tables.checkouts.get(user_id)
         runs = subscription is not None and subscription.status not in ENDED
-        open_now = checkout is not None and not checkout.closed and self._now - checkout.begun_at < timedelta(days=1)
-        return since if runs or open_now else min(since, idle_since)
+        may_have_bought = checkout is not None and self._now - checkout.begun_at < MAY_HAVE_BOUGHT_FOR
+        return since if runs or may_have_bought else min(since, idle_since)
 
     @writes
     def retire(self, mode: Mode) -> int:

@@ -27,6 +27,7 @@ from application.ports.billing_work import (
 from application.ports.payments import Order
 from domain.accounts import UserId
 from domain.billing import (
+    MAY_HAVE_BOUGHT_FOR,
     CheckoutId,
     Concern,
     CustomerId,
@@ -82,7 +83,7 @@ WITH due AS MATERIALIZED (
         )
         OR EXISTS (
             SELECT 1 FROM checkouts
-            WHERE user_id = c.user_id AND closed_at IS NULL AND begun_at > now() - interval '1 day'
+            WHERE user_id = c.user_id AND begun_at > now() - %(may_have_bought)s
         )
       )
     ORDER BY reconciled_at NULLS FIRST, user_id LIMIT %(limit)s
@@ -267,7 +268,13 @@ class SqlCustomers(Customers):
     def take_unreconciled(
         self, *, since: datetime, limit: int, idle_since: datetime | None = None, mode: Mode | None = None
     ) -> Sequence[Customer]:
-        values = {"since": since, "limit": limit, "idle_since": idle_since or since, "foreign": _foreign(mode)}
+        values = {
+            "since": since,
+            "limit": limit,
+            "idle_since": idle_since or since,
+            "may_have_bought": MAY_HAVE_BOUGHT_FOR,
+            "foreign": _foreign(mode),
+        }
         self._cursor.execute(TAKE_UNRECONCILED, values)
         return [Customer(UserId(user_id), CustomerId(customer_id)) for user_id, customer_id in self._cursor.fetchall()]
 

@@ -12,7 +12,7 @@ from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.errors import DependencyDown
 
-# Customers without a subscription and without an open checkout.
+# Customers without a subscription who opened no checkout of late.
 IDLE_EVERY = timedelta(days=1)
 
 log = logging.getLogger(__name__)

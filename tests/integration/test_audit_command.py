@@ -46,7 +46,7 @@ def test_an_operator_reads_what_happened(settings: Settings) -> None:
     assert not any(secret in told for secret in ("9876543210", sent.shown or "", login.token, login.refresh_token))
     refused = CliRunner().invoke(cli, ["audit", "--phone", "nobody"])
     assert refused.exit_code == 1
-    assert "not a phone number" in refused.stderr
+    assert "not a mobile phone number" in refused.stderr
 
 
 @pytest.mark.parametrize("wrong", [["--what", "party"], ["--user", "asha"], ["--limit", "many"]])
