@@ -64,8 +64,8 @@ class Customers(Protocol):
         """Takes up to ``limit`` customers not reconciled after ``since``, and marks them as reconciled now.
 
         Those without a subscription that runs who opened no checkout within MAY_HAVE_BOUGHT_FOR are taken only when
-        they were not reconciled after ``idle_since`` (None: ``since``). Those that exist only in another mode than ``mode`` are
-        left out. Those that a concurrent unit of work takes are skipped. The longest waiting come first.
+        they were not reconciled after ``idle_since`` (None: ``since``). Those that exist only in another mode than
+        ``mode`` are left out. Those that a concurrent unit of work takes are skipped. The longest waiting come first.
         """
 
     def reconcile_again(self, user_id: UserId) -> None:
