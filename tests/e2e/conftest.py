@@ -36,6 +36,7 @@ def hurried_service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory
         tmp_path_factory.mktemp("hurried"),
         **gemini.settings,
         REPLY_LEASE_SECONDS="3",
+        MODEL_IDLE_SECONDS="2",
         REPLY_MAX_ATTEMPTS="3",
         BASIC_DAILY_PROMPTS="1000",
     ) as started:
