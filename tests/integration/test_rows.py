@@ -41,6 +41,7 @@ VALUES = Values(
     lease=timedelta(1),
     waits=[timedelta(1)],
     kept_for=timedelta(1),
+    may_have_bought=timedelta(1),
 )
 
 
