@@ -8,7 +8,7 @@ import pytest
 
 from adapters.stripe.payments import StripePayments
 from application.billing.manage import EndBilling
-from domain.billing import BillingPolicy, CheckoutState, InboxState, Mode
+from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, InboxState, Mode
 from domain.errors import AlreadySubscribed, DependencyDown, NotSubscribed, TokenInvalid
 from domain.plans import Plan
 from tests.builders import ASHA, PRICE, RAVI
@@ -508,7 +508,7 @@ def test_customers_without_a_subscription_are_asked_for_daily(house: StripeHouse
     asha.subscribe()
     ravi.buy()
     told(house)
-    house.clock.advance(timedelta(days=2))
+    house.clock.advance(MAY_HAVE_BOUGHT_FOR)
     house.maintenance.reconcile()
     compared = []
     for _ in range(24):
