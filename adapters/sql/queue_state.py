@@ -17,13 +17,13 @@ from domain.replies import FailureReason, ReplyState
 # One look at each unfinished reply, without a nested loop, however wrong the planner's estimates are.
 STATE = """
 WITH unfinished AS MATERIALIZED (
-    SELECT id, chatroom_id, user_id, state, lease_until, COALESCE(lease_until, available_at) AS due_at
+    SELECT chatroom_id, sequence, user_id, state, lease_until, COALESCE(lease_until, available_at) AS due_at
     FROM replies WHERE state IN ('queued', 'running')
 ), busy AS MATERIALIZED (
     SELECT user_id FROM unfinished WHERE state = 'running' AND lease_until > now()
     GROUP BY user_id HAVING count(*) >= %(user_concurrency)s
 ), heads AS MATERIALIZED (
-    SELECT DISTINCT ON (chatroom_id) user_id, due_at FROM unfinished ORDER BY chatroom_id, id
+    SELECT DISTINCT ON (chatroom_id) user_id, due_at FROM unfinished ORDER BY chatroom_id, sequence
 )
 SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'running'),
        (SELECT EXTRACT(EPOCH FROM now() - min(due_at))::float8 FROM heads

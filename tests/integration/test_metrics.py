@@ -197,6 +197,19 @@ def test_only_what_may_be_claimed_is_due(queue: SqlQueueState, clean_database: s
         assert state.oldest_due is not None
 
 
+def test_the_first_reply_of_a_chatroom_is_the_first_by_sequence_whatever_its_id(
+    queue: SqlQueueState, clean_database: str
+) -> None:
+    with sql_world(clean_database) as world:
+        room = world.room()
+        world.ask(room)
+        world.ask(room)
+        world.claim_one()
+        # As from a web process whose clock is ahead.
+        world._run("UPDATE replies SET id = 'ffffffff-ffff-7fff-bfff-ffffffffffff' WHERE state = 'running'")
+        assert queue()[:3] == (1, 1, None)
+
+
 def test_replies_that_ended(queue: SqlQueueState, clean_database: str) -> None:
     with sql_world(clean_database) as world:
         world.end_three(world.room())
