@@ -37,9 +37,11 @@ class Mode(StrEnum):
         return frozenset({Mode.LIVE, Mode.TEST, Mode.SANDBOX} - {self})
 
 
-def mode_of_key(api_key: str) -> Mode:
-    """Stripe's keys of the test mode begin with sk_test_ or rk_test_ (docs.stripe.com/keys)."""
-    return Mode.TEST if api_key.startswith(("sk_test_", "rk_test_")) else Mode.LIVE
+def mode_of_key(api_key: str) -> Mode | None:
+    """The mode that a key of Stripe's begins with, as in sk_test_… (docs.stripe.com/keys); None where it says none."""
+    if api_key.startswith(("sk_test_", "rk_test_")):
+        return Mode.TEST
+    return Mode.LIVE if api_key.startswith(("sk_live_", "rk_live_")) else None
 
 
 class SubscriptionStatus(StrEnum):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from adapters.memory.tables import MemoryDatabase
-from application.ports.billing_work import Versioned
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine, OwedLine
+from application.ports.billing_work import OwedRefund, Versioned
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine
 from domain.accounts import UserId
 from domain.billing import OwedState
 
@@ -61,10 +61,10 @@ class MemoryLedger(Ledger):
         ]
         return BillingFile(customer.customer_id if customer else None, record, version, None, money, events)
 
-    def refunds_owed(self) -> Sequence[OwedLine]:
+    def refunds_owed(self) -> Sequence[OwedRefund]:
         rows = sorted(self._database.tables.refunds_owed.values(), key=lambda row: (row.noted_at, row.reference))
         return [
-            OwedLine(row.reference, row.customer_id, row.state.value, row.noted_at)
+            OwedRefund(row.reference, row.customer_id, row.state, row.noted_at)
             for row in rows
             if row.state is not OwedState.SETTLED
         ]

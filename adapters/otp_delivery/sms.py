@@ -28,10 +28,6 @@ REFUSED = range(400, 500)
 UNCERTAIN = {408}
 # What a text message says, by purpose; ``{code}`` and ``{host}`` stand for the code and the service's host.
 Texts = Mapping[Purpose, str]
-TEXTS: Texts = {
-    Purpose.LOGIN: "{code} is your code for logging in. Do not tell it to anybody.",
-    Purpose.PASSWORD_RESET: "{code} is your code for setting a new password. Do not tell it to anybody.",
-}
 
 log = structlog.get_logger("otp")
 
@@ -79,8 +75,8 @@ class TwilioOtpDelivery(OtpDelivery):
         auth_token: str,
         sender: str,
         base_url: str,
-        texts: Texts = TEXTS,
-        host: str = "",
+        texts: Texts,
+        host: str,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         self._texts, self._host = texts, host
@@ -107,8 +103,8 @@ class WebhookOtpDelivery(OtpDelivery):
         *,
         url: str,
         secret: bytes,
-        texts: Texts = TEXTS,
-        host: str = "",
+        texts: Texts,
+        host: str,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         self._texts, self._host = texts, host

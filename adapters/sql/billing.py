@@ -416,7 +416,7 @@ class SqlRefundsOwed(RefundsOwed):
 
     def take_due(self, *, limit: int, wait: timedelta) -> Sequence[OwedRefund]:
         self._cursor.execute(TAKE_OWED, {"limit": limit, "wait": wait})
-        return [OwedRefund(row[0], row[1], OwedState(row[2]), row[3]) for row in self._cursor.fetchall()]
+        return [owed_from(row) for row in self._cursor.fetchall()]
 
     def become(self, reference: str, state: OwedState) -> None:
         self._cursor.execute(OWED_BECOMES, {"reference": reference, "state": state.value})
@@ -449,6 +449,11 @@ class SqlBilling(BillingWork):
 
 def _foreign(mode: Mode | None) -> list[str]:
     return [] if mode is None else sorted(one.value for one in mode.foreign)
+
+
+def owed_from(row: Sequence[Any]) -> OwedRefund:
+    reference, customer_id, state, noted_at = row
+    return OwedRefund(reference, customer_id, OwedState(state), noted_at)
 
 
 def record_from(row: Sequence[Any]) -> SubscriptionRecord:

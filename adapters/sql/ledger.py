@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from adapters.sql.billing import RECORD_COLUMNS, record_from
+from adapters.sql.billing import RECORD_COLUMNS, owed_from, record_from
 from adapters.sql.database import Database
 from adapters.sql.usage import TODAY
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine, OwedLine
+from application.ports.billing_work import OwedRefund
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, EventLine, Ledger, MoneyLine
 from domain.accounts import UserId
 from domain.replies import FailureReason, ReplyState
 
@@ -74,8 +75,8 @@ class SqlLedger(Ledger):
             [EventLine._make(row) for row in self._rows(LAST_EVENTS, user_id=user_id)],
         )
 
-    def refunds_owed(self) -> Sequence[OwedLine]:
-        return [OwedLine._make(row) for row in self._rows(REFUNDS_OWED)]
+    def refunds_owed(self) -> Sequence[OwedRefund]:
+        return [owed_from(row) for row in self._rows(REFUNDS_OWED)]
 
     def user_of(self, phone_or_id: str) -> UserId | None:
         rows = self._rows(USER_BY_PHONE, phone=phone_or_id)

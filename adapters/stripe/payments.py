@@ -8,11 +8,11 @@ answer so.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from uuid import UUID
 
 import stripe
 import structlog
 
+from adapters.stripe.metadata import user_named_in
 from adapters.stripe.shared_reads import SharedReads
 from application.ports.payments import (
     CHECKOUT_ID,
@@ -64,7 +64,7 @@ class _Missing(Exception):
 
 
 class _Refused(Exception):
-    """Stripe understands the request and will not do it: the cause of a DependencyDown where nobody asks why."""
+    """Stripe understands the request and will not do it. The cause of the DependencyDown that callers get."""
 
 
 class _StoredFailure(Exception):
@@ -107,7 +107,7 @@ class StripePayments(Payments):
         mode: Mode | None = None,
         asks_for_address: bool = False,
     ) -> None:
-        self._mode = mode or mode_of_key(api_key)
+        self._mode = mode or mode_of_key(api_key) or Mode.LIVE
         self._asks_for_address = asks_for_address
 
         def client(timeout: tuple[float, float], retries: int) -> stripe.StripeClient:
@@ -157,7 +157,7 @@ class StripePayments(Payments):
 
     def user_of(self, customer_id: CustomerId) -> UserId | None:
         try:
-            return _named_user(self._read(lambda: self._patient.v1.customers.retrieve(customer_id).to_dict()))
+            return user_named_in(self._read(lambda: self._patient.v1.customers.retrieve(customer_id).to_dict()))
         except _Missing:
             return None
 
@@ -172,7 +172,7 @@ class StripePayments(Payments):
             answer = self._read(page)
             for one in answer["data"]:
                 last = one["id"]
-                yield NamedCustomer(CustomerId(one["id"]), _named_user(one))
+                yield NamedCustomer(CustomerId(one["id"]), user_named_in(one))
             if not answer.get("has_more"):
                 return
 
@@ -337,7 +337,7 @@ class StripePayments(Payments):
             period_start=_moment_or_none(period_start),
             period_end=_moment_or_none(min(cancel_at, period_end) if cancel_at and period_end else period_end),
             cancel_at_period_end=bool(one.get("cancel_at_period_end") or cancel_at),
-            sold_here=_named_user(one) is not None,
+            sold_here=user_named_in(one) is not None,
             ever_paid=status is not SubscriptionStatus.PAST_DUE or self._ever_paid(one, period_start, client),
             scheduled=one.get("schedule") is not None,
             withheld=(one.get("pause_collection") or {}).get("behavior") == "void",
@@ -443,14 +443,6 @@ def _status(one: Json) -> SubscriptionStatus:
         return SubscriptionStatus(one["status"])
     except ValueError:
         return SubscriptionStatus.UNKNOWN
-
-
-def _named_user(one: Json) -> UserId | None:
-    """The user whose id we have written into the metadata of an object."""
-    try:
-        return UserId(UUID((one.get("metadata") or {}).get("user_id") or ""))
-    except (ValueError, AttributeError, TypeError):
-        return None
 
 
 def _payments_of(invoice: Json) -> list[dict[str, str]]:

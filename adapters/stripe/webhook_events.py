@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 
+from adapters.stripe.metadata import user_named_in
 from application.ports.payment_events import EventRejected, ReadPaymentEvent
 from application.ports.runtime import Clock
 from domain.accounts import UserId
@@ -156,20 +156,12 @@ def _about_nothing(event: PaymentEvent) -> PaymentEvent:
 
 
 def _named_user(about: Json) -> UserId | None:
-    """The user whose id our API key has written into the object, or into the subscription of an invoice."""
+    """The user whose id is in the object, or in the subscription of an invoice."""
     details = about.get("subscription_details") or {}
     parent = about.get("parent")
     if isinstance(parent, dict):
         details = parent.get("subscription_details") or details
-    for one in (about, details):
-        metadata = one.get("metadata") if isinstance(one, dict) else None
-        named = metadata.get("user_id") if isinstance(metadata, dict) else None
-        if isinstance(named, str):
-            try:
-                return UserId(UUID(named))
-            except ValueError:
-                continue
-    return None
+    return user_named_in(about) or user_named_in(details)
 
 
 def _money(about: Json, kind: MoneyKind) -> Money:

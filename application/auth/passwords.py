@@ -8,6 +8,7 @@ from datetime import timedelta
 from application.auth.admission import admit, is_known
 from application.auth.audit import Recorder
 from application.auth.one_time_passwords import RedeemCode
+from application.auth.rate_limits import by_network
 from application.auth.sessions import LoggedIn, StartSession
 from application.ports.audit import AuditEventType
 from application.ports.common_passwords import IsCommonPassword
@@ -29,7 +30,6 @@ from domain.accounts import (
     is_guessable,
 )
 from domain.errors import CredentialsInvalid, DependencyDown, InvalidValue, ReauthenticationNeeded, TokenInvalid
-from domain.networks import networks_of
 from domain.one_time_password import Purpose
 
 # Wrong passwords of one number from one address; wider networks have more (domain.networks).
@@ -94,12 +94,7 @@ class CountPasswordTry:
         self.rate_limiter.give_back(hits)
 
     def _hits(self, phone: PhoneNumber, origin: Origin) -> list[Hit]:
-        near = [
-            Hit(
-                PASSWORD_TRIES._replace(amount=PASSWORD_TRIES.amount * network.times), f"{phone.e164} {network.subject}"
-            )
-            for network in networks_of(origin.address or "")
-        ]
+        near = by_network(PASSWORD_TRIES, origin.address or "", of=phone.e164)
         return [*near, Hit(PASSWORD_FAILURES, phone.e164)]
 
     def _is_known(self, phone: PhoneNumber, origin: Origin) -> bool:

@@ -9,6 +9,17 @@ from domain.accounts import UserId
 from domain.networks import networks_of
 
 
+def by_network(limit: Limit, address: str, *, of: str = "") -> list[Hit]:
+    """A hit for each network of an address, the narrowest first, at a multiple of ``limit`` (domain.networks).
+
+    ``of``: what is limited there, such as tries for one number.
+    """
+    return [
+        Hit(limit._replace(amount=limit.amount * network.times), f"{of} {network.subject}" if of else network.subject)
+        for network in networks_of(address)
+    ]
+
+
 class RequestLimits(NamedTuple):
     """None: no limit."""
 
@@ -45,9 +56,5 @@ class LimitRequests:
         ]
         hits = [Hit(limit, subject) for limit, subject in subjects if limit is not None and subject is not None]
         if is_login and limits.logins is not None and address is not None:
-            wider = networks_of(address)[1:]
-            hits += [
-                Hit(limits.logins._replace(amount=limits.logins.amount * network.times), network.subject)
-                for network in wider
-            ]
+            hits += by_network(limits.logins, address)[1:]
         return hits

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.ports.payments import CustomerUnknown, Payments
+from application.billing.ending import running_of
+from application.ports.payments import Payments
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import BillingPolicy, CustomerId
@@ -32,7 +33,7 @@ class FindCustomer:
             return kept
         found = [one for one in self.payments.customers_of(user_id) if one != unknown]
         if found:
-            customer_id = self.one_that_pays(found)
+            customer_id = self._one_that_pays(found)
             log.warning("%s is linked to %s again, which its metadata names", user_id, customer_id)
         else:
             customer_id = self.payments.new_customer(user_id, instead_of=unknown)
@@ -43,14 +44,11 @@ class FindCustomer:
             raise TokenInvalid
         return stored
 
-    def one_that_pays(self, customers: Sequence[CustomerId]) -> CustomerId:
+    def _one_that_pays(self, customers: Sequence[CustomerId]) -> CustomerId:
         """The first of ``customers`` with a subscription of ours that runs; the first one if there is none."""
         for customer_id in customers if len(customers) > 1 else ():
-            try:
-                if self.policy.ours_running(self.payments.subscriptions_of(customer_id)):
-                    return customer_id
-            except CustomerUnknown:
-                continue
+            if running_of(customer_id, self.payments, self.policy):
+                return customer_id
         return customers[0]
 
 

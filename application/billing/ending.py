@@ -8,7 +8,7 @@ from application.ports.billing_work import OwedRefund
 from application.ports.payments import ChangeRefused, CustomerUnknown, Payments
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
-from domain.billing import BillingPolicy, CustomerId, OwedState, RefundOutcome, SubscriptionId
+from domain.billing import BillingPolicy, CustomerId, OwedState, ProvidedSubscription, RefundOutcome, SubscriptionId
 from domain.errors import DependencyDown
 
 # What begins at the provider for an erased customer is looked for daily so long after the erasure, beside its events.
@@ -17,6 +17,16 @@ ERASED_EVERY = timedelta(days=1)
 REFUND_AGAIN_AFTER = timedelta(minutes=10)
 
 log = logging.getLogger(__name__)
+
+
+def running_of(
+    customer_id: CustomerId, payments: Payments, policy: BillingPolicy, *, hurry: bool = False
+) -> list[ProvidedSubscription]:
+    """What was sold here to a customer and is not over; nothing for one that the provider does not know."""
+    try:
+        return policy.ours_running(payments.subscriptions_of(customer_id, hurry=hurry))
+    except CustomerUnknown:
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +134,11 @@ class EndErased:
             work.commit()
         return sum(self.end_all(customer_id) for customer_id in customers)
 
-    def runs(self, customer_id: CustomerId, *, hurry: bool = False) -> list[SubscriptionId]:
-        """What was sold here to the customer and runs."""
-        try:
-            found = self.payments.subscriptions_of(customer_id, hurry=hurry)
-        except CustomerUnknown:
-            return []
-        return [one.id for one in self.policy.ours_running(found)]
-
     def end_all(self, customer_id: CustomerId) -> int:
         """Returns how many subscriptions were ended. Raises DependencyDown when one could not be."""
-        running = self.runs(customer_id)
-        for subscription_id in running:
-            log.warning("%s runs for %s, whose user was erased: it is ended", subscription_id, customer_id)
-            if not self.end(subscription_id, customer_id, refund=True):
+        running = running_of(customer_id, self.payments, self.policy)
+        for one in running:
+            log.warning("%s runs for %s, whose user was erased: it is ended", one.id, customer_id)
+            if not self.end(one.id, customer_id, refund=True):
                 raise DependencyDown(self.payments.name)
         return len(running)

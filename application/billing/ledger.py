@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, Ledger, OwedLine
+from application.ports.billing_work import OwedRefund
+from application.ports.ledger import BillingFile, ChargedPrompt, DayOfUse, Ledger
 from application.ports.reader import PlanStatus, Reader
 from domain.accounts import UserId
 from domain.plans import Allowances
@@ -22,7 +23,7 @@ class ShowDays:
 class ShowOwed:
     ledger: Ledger
 
-    def __call__(self) -> Sequence[OwedLine]:
+    def __call__(self) -> Sequence[OwedRefund]:
         """Returns the refunds that are owed and not made."""
         return self.ledger.refunds_owed()
 

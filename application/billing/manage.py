@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
+from application.billing.ending import running_of
 from application.billing.subscribe import ReturnUrls
 from application.billing.sync import SyncSubscription
 from application.ports.payments import ChangeRefused, CustomerUnknown, Payments
@@ -164,10 +165,7 @@ class EndBilling:
 
     def _cancel_all(self, customer_id: CustomerId) -> bool:
         """Returns whether there was something to cancel."""
-        try:
-            running = self.policy.ours_running(self.payments.subscriptions_of(customer_id))
-        except CustomerUnknown:
-            return False
+        running = running_of(customer_id, self.payments, self.policy)
         for one in running:
             with suppress(ChangeRefused):
                 self.payments.cancel(one.id)

@@ -1,14 +1,13 @@
 """Webhook events of the payment provider: each takes effect once, in whatever order they arrive."""
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 
 from application.billing.customers import LinkCustomers
-from application.billing.ending import EndErased
+from application.billing.ending import EndErased, running_of
 from application.billing.sync import SyncSubscription, TakesLonger
 from application.ports.payment_events import ReadPaymentEvent
-from application.ports.payments import CustomerUnknown, Payments
+from application.ports.payments import Payments
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import (
@@ -81,7 +80,7 @@ class ApplyPaymentEvent:
         return named
 
     def _end_what_erased_bought(self, customer_id: CustomerId, *, hurry: bool) -> None:
-        if not self.end_erased.runs(customer_id, hurry=hurry):
+        if not running_of(customer_id, self.payments, self.policy, hurry=hurry):
             return
         if hurry:
             raise TakesLonger
@@ -92,9 +91,8 @@ class ApplyPaymentEvent:
         return disputed and self.policy.cancels_on_dispute
 
     def _end_subscriptions(self, customer_id: CustomerId) -> None:
-        with suppress(CustomerUnknown):
-            for one in self.policy.ours_running(self.payments.subscriptions_of(customer_id)):
-                self.payments.cancel(one.id)
+        for one in running_of(customer_id, self.payments, self.policy):
+            self.payments.cancel(one.id)
 
     def _ignore(self, event: PaymentEvent) -> InboxState:
         """Stores an event that has no effect here."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
+from application.ports.billing_work import OwedRefund
 from domain.accounts import UserId
 from domain.billing import CustomerId, SubscriptionRecord
 from domain.replies import FailureReason, ReplyId, ReplyState
@@ -60,15 +61,6 @@ class BillingFile(NamedTuple):
     events: Sequence[EventLine]
 
 
-class OwedLine(NamedTuple):
-    """A refund that we owe. ``reference``: the id of a subscription, or of a refund that has failed."""
-
-    reference: str
-    customer_id: CustomerId | None
-    state: str
-    noted_at: datetime
-
-
 class Ledger(Protocol):
     """Every method raises DependencyDown("database") when the database does not answer."""
 
@@ -84,5 +76,5 @@ class Ledger(Protocol):
     def user_of(self, phone_or_id: str) -> UserId | None:
         """The user with a mobile number in E.164 form, or with an id."""
 
-    def refunds_owed(self) -> Sequence[OwedLine]:
+    def refunds_owed(self) -> Sequence[OwedRefund]:
         """The refunds that are owed and not made, of all users, oldest first."""

@@ -70,7 +70,6 @@ def payments_of(settings: Settings, sandbox: "Sandbox | None") -> Payments:
     return StripePayments(
         api_key=settings.stripe_secret_key.reveal(),
         base_url=settings.stripe_api_base,
-        mode=payment_mode_of(settings),
         asks_for_address=settings.stripe_billing_address == "required",
     )
 
@@ -78,13 +77,10 @@ def payments_of(settings: Settings, sandbox: "Sandbox | None") -> Payments:
 def payment_mode_of(settings: Settings) -> Mode:
     """Where the customers of this service exist."""
     if settings.payment_provider == "stripe":
-        return mode_of_key(settings.stripe_secret_key.reveal())
+        return mode_of_key(settings.stripe_secret_key.reveal()) or Mode.LIVE
     return Mode.SANDBOX if settings.payment_provider == "sandbox" else Mode.NONE
 
 
 def webhook_mode_of(settings: Settings) -> Mode | None:
     """The mode that events must be of; None where the API key does not say it."""
-    key = settings.stripe_secret_key.reveal()
-    if settings.payment_provider != "stripe" or not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
-        return None
-    return mode_of_key(key)
+    return mode_of_key(settings.stripe_secret_key.reveal()) if settings.payment_provider == "stripe" else None

@@ -1,7 +1,5 @@
 """The use cases of requests, assembled from adapters."""
 
-from dataclasses import replace
-
 from application.auth.audit import Recorder
 from application.auth.erasure import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
@@ -52,8 +50,13 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
     access_tokens, refresh_tokens = adapters.access_tokens(), adapters.refresh_tokens()
     otp_store, otp_policy = adapters.otp_store(), OtpPolicy()
 
-    recorder = Recorder(unit_of_work=unit_of_work, clock=clock, new_id=new_id, phone_digest=adapters.phone_digest())
-    recorder = replace(recorder, older_digests=adapters.older_phone_digests())
+    recorder = Recorder(
+        unit_of_work=unit_of_work,
+        clock=clock,
+        new_id=new_id,
+        phone_digest=adapters.phone_digest(),
+        older_digests=adapters.older_phone_digests(),
+    )
     start_session = StartSession(
         access_tokens=access_tokens,
         refresh_tokens=refresh_tokens,

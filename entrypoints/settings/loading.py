@@ -1,7 +1,6 @@
 """Reads the variables, completes what follows from others, and reports all faults at once."""
 
 import os
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -11,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
 
+from domain.billing import Mode, mode_of_key
 from entrypoints.settings.readers import Refused, Secret
 from entrypoints.settings.variables import VARIABLES, Settings
 
@@ -19,7 +19,6 @@ SECRET_MIN_BYTES = 32
 MIN_CHARACTERS = 8
 MIN_PERIOD = 8
 EXAMPLES = ("change-me", "changeme", "change_me", "secret-key", "your-secret", "your_secret", "password", "example")
-TEST_KEY = re.compile("(sk|rk)_test_")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Addresses to which codes, tokens or keys are sent.
 CARRY_SECRETS = (
@@ -44,7 +43,7 @@ NEEDS = {
 PRODUCTION_NEEDS = ("DATABASE_URL", "REDIS_URL or REDIS_HOST", "OTP_DELIVERY", "GEMINI_API_KEY or LLM_PROVIDER")
 PRODUCTION_REFUSES = {
     ("OTP_DELIVERY", "response"): "anybody could log in as anybody",
-    ("OTP_DELIVERY", "console"): "codes would be in the log, and reach nobody",
+    ("OTP_DELIVERY", "console"): "codes would be in the log, and not be sent",
     ("PAYMENT_PROVIDER", "sandbox"): "anybody could be Pro without paying",
 }
 
@@ -161,7 +160,7 @@ def _payment_dangers(settings: Settings, given: Mapping[str, str]) -> Iterator[s
         yield "PUBLIC_URL is required in production with payments: buyers come back there"
     if not settings.stripe_webhook_secrets:
         yield "STRIPE_WEBHOOK_SECRET is required in production with payments: they would show after an hour"
-    if TEST_KEY.match(settings.stripe_secret_key.reveal()) and not settings.stripe_test_mode:
+    if mode_of_key(settings.stripe_secret_key.reveal()) is Mode.TEST and not settings.stripe_test_mode:
         yield "STRIPE_SECRET_KEY is a test key, which production takes with STRIPE_TEST_MODE=yes only"
 
 

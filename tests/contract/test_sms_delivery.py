@@ -65,12 +65,18 @@ def provider() -> Iterator[Provider]:
     thread.join()
 
 
+TEXTS = {Purpose.LOGIN: "{code} logs in at {host}", Purpose.PASSWORD_RESET: "{code} sets a new password"}
+HOST = "chat.example"
+
+
 def twilio(base_url: str, sender: str = "+15005550006") -> OtpDelivery:
-    return TwilioOtpDelivery(account_sid="AC1", auth_token="hunter2", sender=sender, base_url=base_url, timeout=0.5)
+    return TwilioOtpDelivery(
+        account_sid="AC1", auth_token="hunter2", sender=sender, base_url=base_url, texts=TEXTS, host=HOST, timeout=0.5
+    )
 
 
 def webhook(base_url: str) -> OtpDelivery:
-    return WebhookOtpDelivery(url=f"{base_url}/sms", secret=SECRET, timeout=0.5)
+    return WebhookOtpDelivery(url=f"{base_url}/sms", secret=SECRET, texts=TEXTS, host=HOST, timeout=0.5)
 
 
 BOTH = pytest.mark.parametrize("delivery_to", [twilio, webhook])
@@ -155,7 +161,7 @@ def test_no_server_there(
 
 def test_a_provider_that_hangs_keeps_only_some_of_our_threads(provider: Provider) -> None:
     provider.may_answer.clear()
-    delivery = WebhookOtpDelivery(url=provider.url, secret=SECRET, timeout=5)
+    delivery = WebhookOtpDelivery(url=provider.url, secret=SECRET, texts=TEXTS, host=HOST, timeout=5)
     threads = [Thread(target=delivery.deliver, args=(ASHA, "1", Purpose.LOGIN)) for _ in range(AT_ONCE)]
     for thread in threads:
         thread.start()
