@@ -132,10 +132,8 @@ def is_guessable(password: str, *, phone: PhoneNumber, names: Collection[str | N
     plain = _plain(password)
     if len(set(plain)) <= 1:
         return True
-    digits = phone.e164[1:]
-    if plain.isdecimal() and len(plain) >= PASSWORD_LENGTH.start and (plain.endswith(digits) or digits.endswith(plain)):
-        return True
-    if plain.strip("0").isdecimal() and digits.endswith(plain.lstrip("0")) and len(plain.lstrip("0")) >= 6:
+    digits, national = phone.e164[1:], plain.lstrip("0")
+    if national.isdecimal() and len(national) >= 6 and (national.endswith(digits) or digits.endswith(national)):
         return True
     words = {_plain(word) for name in (*names, *SERVICE_NAMES) if name for word in _words(name)} - {""}
     rest = plain

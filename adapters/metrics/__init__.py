@@ -1,1 +1,1 @@
-"""Metrics for Prometheus (docs/decisions): adapters that count what passes through them, and observers."""
+"""Metrics for Prometheus (decision 20): adapters that count what passes through them, and observers."""

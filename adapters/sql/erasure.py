@@ -17,7 +17,7 @@ from domain.retention import ROWS_PER_BATCH
 # Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
 # no deadlock, and nothing can be added that a cascade would then delete uncounted.
 LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
-# Then the user, so that no customer can be added that a cascade would delete and nobody would remember.
+# Then the user: a customer that was added later would be deleted by the cascade, and be in no list of erased ones.
 LOCK_USER = "SELECT 1 FROM users WHERE id = %(user_id)s FOR UPDATE"
 
 # The number begins the rest of the day with what it has used, if it signs up again.

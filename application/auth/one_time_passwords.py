@@ -83,7 +83,7 @@ class RequestCode:
         """Returns when the code was handed to delivery.
 
         Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or InvalidValue; DependencyDown when the database, the
-        store or the delivery is down. Without the database nothing is sent, since nobody could log in with it.
+        store or the delivery is down. Without the database nothing is sent: no login could follow.
         """
         phone = self.read_phone_number(mobile_number)
         if not self.is_served(phone):

@@ -170,7 +170,7 @@ class Subscribe:
             work.commit()
         if opened:
             return checkout
-        # Nobody would know of it any more, so nobody must be able to pay it.
+        # Its order is gone, so a payment would have no owner: it must not be payable.
         self.payments.expire_checkout(checkout.id)
         with self.unit_of_work() as work:
             replaced = work.billing.checkouts.current(kept.order.user_id) is not None

@@ -51,8 +51,8 @@ class SyncSubscription:
     """Optimistic locking: reads our row's version, asks the provider outside of any transaction, and writes over it.
 
     A caller who asked earlier and writes later finds a newer version and asks again, so a stale answer never replaces a
-    newer one. For this, a write that changes nothing increments the version, too. Who finds that somebody else has
-    just written the same answer writes it once more without asking again, whatever the version is.
+    newer one. For this, a write that changes nothing increments the version, too. A caller whose answer is what another
+    caller has just written does not ask again.
     """
 
     unit_of_work: UnitOfWorkFactory

@@ -48,6 +48,27 @@ class CancelReply:
         return reply_id, ReplyState.CANCELLED
 
 
+def _may_be_retried(found: AnsweredMessage) -> bool:
+    return found.state in UNANSWERED
+
+
+def _may_be_regenerated(found: AnsweredMessage) -> bool:
+    return found.answered and found.state.final
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to ask again: when it is allowed, and the error otherwise."""
+
+    name: str
+    may: Callable[[AnsweredMessage], bool]
+    otherwise: type[ReplyNotFailed | ReplyNotDone]
+
+
+RETRY = Way("retry", _may_be_retried, ReplyNotFailed)
+REGENERATE = Way("regenerate", _may_be_regenerated, ReplyNotDone)
+
+
 @dataclass(frozen=True, slots=True)
 class AskAgain:
     """Asks for one more reply to a message: a retry of one that failed, or a regeneration of one that is done.
@@ -77,7 +98,7 @@ class AskAgain:
         """
         return self._again(REGENERATE, user_id, entry_id, idempotency_key)
 
-    def _again(self, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId, key: str | None) -> SentMessage:
+    def _again(self, way: Way, user_id: UserId, entry_id: MessageId | ReplyId, key: str | None) -> SentMessage:
         with self.unit_of_work() as work:
             sent = (
                 self._once(work, way, user_id, entry_id, key)
@@ -90,9 +111,9 @@ class AskAgain:
         return sent
 
     def _once(
-        self, work: UnitOfWork, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId, key: str
+        self, work: UnitOfWork, way: Way, user_id: UserId, entry_id: MessageId | ReplyId, key: str
     ) -> SentMessage:
-        # A blank is in no key of a client, so each way to ask has keys of its own.
+        # Keys of clients have no blanks, so those of sending, retry and regenerate are apart.
         scoped = f"{way.name} {key}"
         fingerprint = hashlib.sha256(f"{way.name}\n{entry_id}".encode()).digest()
         earlier = work.idempotency_keys.recall(user_id, scoped, fingerprint=fingerprint)
@@ -104,7 +125,7 @@ class AskAgain:
         work.idempotency_keys.remember(user_id, scoped, fingerprint=fingerprint, accepted=accepted)
         return sent
 
-    def _promise(self, work: UnitOfWork, way: "Way", user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
+    def _promise(self, work: UnitOfWork, way: Way, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
         found = _newest_reply(work, user_id, entry_id)
         if not way.may(found):
             raise way.otherwise
@@ -113,27 +134,6 @@ class AskAgain:
             work, found.message, reply_id, at=self.clock(), allowances=self.allowances, policy=self.policy
         )
         return SentMessage(found.message, reply_id, quota)
-
-
-def _may_be_retried(found: AnsweredMessage) -> bool:
-    return found.state in UNANSWERED
-
-
-def _may_be_regenerated(found: AnsweredMessage) -> bool:
-    return found.answered and found.state.final
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """To ask again: when it may be done, and the error when it may not."""
-
-    name: str
-    may: Callable[[AnsweredMessage], bool]
-    otherwise: type[ReplyNotFailed | ReplyNotDone]
-
-
-RETRY = Way("retry", _may_be_retried, ReplyNotFailed)
-REGENERATE = Way("regenerate", _may_be_regenerated, ReplyNotDone)
 
 
 def _newest_reply(work: UnitOfWork, user_id: UserId, entry_id: MessageId | ReplyId) -> AnsweredMessage:

@@ -64,12 +64,12 @@ class AskModel:
     def __call__(self, reply: ClaimedReply, *, stop: Stop) -> Outcome:
         """Returns the outcome. Raises DependencyDown when the history cannot be read; the model was not asked then."""
         prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt)
+        if stop.requested:
+            return Stopped("", asked=False)
         position = Position(reply.generation, 0)
         text = _BoundedText()
         # The call is stopped when the user wishes, and when its text is long enough.
         stop_call = Stop()
-        if stop.requested:
-            return Stopped("", asked=False)
         stop.when_requested(stop_call.request)
         # Subscribers that follow an earlier generation learn at once that a new one has begun.
         self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))

@@ -71,7 +71,7 @@ def upgrade() -> None:
         op.execute(f"CREATE TRIGGER number_entry BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION number_entry()")
     with op.get_context().autocommit_block():
         op.execute(NUMBER_WHAT_IS_THERE)
-        # Waiting for the transactions of others stops nobody here.
+        # Building an index concurrently waits for other transactions, and blocks no writer meanwhile.
         op.execute("SET lock_timeout = 0")
         for table in ("messages", "replies"):
             _replace_index(f"ix_{table}_chatroom_id_sequence", f"{table} (chatroom_id, sequence)", unique=True)

@@ -38,8 +38,8 @@ class Mistake:
 MISTAKES = {
     "swapped arguments of a use case": Mistake(
         "entrypoints/container/use_cases.py",
-        "recorder = Recorder(unit_of_work=unit_of_work, clock=clock, new_id=new_id,",
-        "recorder = Recorder(unit_of_work=unit_of_work, clock=new_id, new_id=clock,",
+        "clock=clock,\n        new_id=new_id,\n        phone_digest=",
+        "clock=new_id,\n        new_id=clock,\n        phone_digest=",
         (
             'Argument "clock" to "Recorder" has incompatible type "NewId"; expected "Clock"',
             'Argument "new_id" to "Recorder" has incompatible type "Clock"; expected "NewId"',

@@ -1,4 +1,4 @@
-"""Chatrooms and accounts with very much in them: removed at once, deleted in small transactions that stop nobody."""
+"""Chatrooms and accounts with very much in them: removed at once, deleted in small transactions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

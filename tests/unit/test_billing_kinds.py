@@ -349,7 +349,7 @@ def test_rows_of_another_mode_give_nothing(house: StripeHouse, asha: Buyer, befo
     told(house)
     assert asha.plan() is Plan.PRO
     house.provider._mode = Mode.LIVE
-    house.down = True  # nobody is asked
+    house.down = True  # the provider is not asked
     assert house.maintenance.retire_modes() == 1
     assert asha.plan() is Plan.BASIC
     house.down = False

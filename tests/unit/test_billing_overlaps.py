@@ -77,7 +77,7 @@ class Overlapping(StripeHouse):
                 self.maintenance.reconcile()
 
     def settle(self) -> None:
-        """Time goes by, and what is still open is paid by somebody who kept the address."""
+        """Time goes by, and what is still open is paid through the kept URL."""
         self.plan.clear()
         for _ in range(4):
             self.step("pay")
