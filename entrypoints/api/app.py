@@ -21,7 +21,9 @@ from entrypoints.api.idempotency import refuse_other_idempotency_keys
 from entrypoints.api.landing import serve_landing_pages
 from entrypoints.api.messages import messages_blueprint
 from entrypoints.api.middleware import install_middleware
+from entrypoints.api.pages import serve_styles
 from entrypoints.api.payment_sandbox import serve_sandbox
+from entrypoints.api.problem_pages import serve_problem_pages
 from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.rate_limiting import install_rate_limiting
 from entrypoints.api.responses import to_json
@@ -69,6 +71,8 @@ def create_app(
     register_problems(app)
     install_waiting(app)
     _register_blueprints(app, use_cases, WaitingPlaces(options.waiting_requests, options.waiting_requests_per_user))
+    serve_styles(app)
+    serve_problem_pages(app)
     serve_landing_pages(app, use_cases.billing)
     if sandbox is not None:
         serve_sandbox(app, sandbox)

@@ -11,7 +11,7 @@ NOT_OURS_TO_REFUSE = "Webhooks."
 class IdempotencyKeyNotSupported(BadRequest):
     """The request has an Idempotency-Key, which does not hold for it. Nothing was done."""
 
-    problem = ("idempotency_key_not_supported", "An Idempotency-Key does not hold here")
+    code_of_problem = "idempotency_key_not_supported"
 
 
 def refuse_other_idempotency_keys(app: Flask) -> None:

@@ -1,12 +1,11 @@
 """/success and /cancel: the pages to which the payment provider sends buyers back."""
 
-from html import escape
-
 import structlog
 from flask import Flask, Response, request
 
 from application.use_cases import Billing
 from domain.errors import DependencyDown
+from entrypoints.api.pages import html_page
 
 CHECKOUT_ID_MAX_LENGTH = 255
 
@@ -23,23 +22,6 @@ def serve_landing_pages(app: Flask, billing: Billing) -> None:
     @app.get("/cancel")
     def cancelled() -> Response:
         return html_page("Nothing was bought", ("You can subscribe at any time.",))
-
-
-def html_page(title: str, lines: tuple[str, ...], *, form: str = "") -> Response:
-    """A page without scripts and external resources, not to be framed. ``form`` is HTML; all else is escaped."""
-    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    html = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><h1>{escape(title)}</h1>{text}{form}</html>"
-    )
-    return Response(
-        html,
-        headers={
-            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-            "Referrer-Policy": "no-referrer",
-        },
-        content_type="text/html; charset=utf-8",
-    )
 
 
 def _is_paid(billing: Billing, checkout_id: str) -> bool:

@@ -5,7 +5,7 @@ from html import escape
 from flask import Flask, Response, abort, request
 
 from application.ports.payment_sandbox import PaymentSandbox, SandboxPage
-from entrypoints.api.landing import html_page
+from entrypoints.api.pages import html_page
 
 
 def serve_sandbox(app: Flask, sandbox: PaymentSandbox) -> None:
@@ -32,4 +32,4 @@ def _sandbox_response(page: SandboxPage | None) -> Response:
         f'<p><button name="action" value="{escape(button.action)}">{escape(button.label)}</button></p>'
         for button in page.buttons
     )
-    return html_page(page.title, page.lines, form=f'<form method="post">{buttons}</form>')
+    return html_page(page.title, page.lines, html=f'<form method="post">{buttons}</form>')

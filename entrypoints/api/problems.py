@@ -13,39 +13,19 @@ from werkzeug.exceptions import HTTPException
 from domain import errors
 from domain.errors import DomainError, InvalidValue
 from entrypoints.api.idempotency import IdempotencyKeyNotSupported
+from entrypoints.api.problem_registry import CODE_OF_STATUS, PROBLEMS
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
-from entrypoints.api.schemas import Schema, camel_case
+from entrypoints.api.schemas import Schema, camel_case, described
 from entrypoints.api.waiting import TooManyWaiting
 
 PROBLEM_JSON = "application/problem+json"
 
-STATUS_OF_KIND: Mapping[type[DomainError], int] = {
-    errors.Invalid: 422,
-    errors.Unauthenticated: 401,
-    errors.NotAllowed: 403,
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.TooMuch: 429,
-    errors.Unavailable: 503,
-}
-
-# Code and title by status of errors of HTTP itself. Every other exception of werkzeug is a bad_request.
-HTTP_PROBLEMS = {
-    400: ("bad_request", "The request cannot be understood"),
-    404: ("not_found", "There is nothing here"),
-    405: ("method_not_allowed", "Not with this method"),
-    408: ("request_timeout", "The request took too long to arrive"),
-    413: ("payload_too_large", "The body is too large"),
-    415: ("unsupported_media_type", "The body must be application/json"),
-    422: (InvalidValue.code, InvalidValue.title),
-    431: ("headers_too_large", "The headers are too large"),
-    500: ("internal_error", "Something went wrong on our side"),
-    503: ("unavailable", "Not available at the moment"),
-}
-
-# Exceptions of werkzeug with a code and a title of their own.
+# Exceptions of werkzeug with a code of their own.
 OWN_PROBLEMS = (IdempotencyKeyNotSupported, TooManyWaiting)
+
+OTHER_PROBLEMS = """Another problem: `request_timeout` (408), `headers_too_large` (431) or `internal_error` (500), or one
+that is newer than this document."""
 
 # Headers of werkzeug's exceptions that are kept, in lower case.
 KEPT_HEADERS = frozenset({"allow", "retry-after", "location"})
@@ -57,19 +37,33 @@ log = structlog.get_logger(__name__)
 
 
 class ProblemSchema(Schema):
-    """RFC 9457. The facts of the error are further members, which depend on ``code``."""
+    """RFC 9457. Which of the further members there are depends on ``code``."""
 
-    type = ma.fields.String(required=True, metadata={"description": "Identifies the problem; `/problems` lists all"})
-    title = ma.fields.String(required=True)
-    status = ma.fields.Integer(required=True)
-    detail = ma.fields.String()
-    code = ma.fields.String(required=True, metadata={"description": "Stable, for programs"})
-    request_id = ma.fields.String(required=True)
+    type = ma.fields.String(
+        required=True, metadata=described("Relative URL of a page that explains it; `/problems` lists all")
+    )
+    title = ma.fields.String(required=True, metadata=described("What happened, in English"))
+    status = ma.fields.Integer(required=True, metadata=described("The HTTP status"))
+    detail = ma.fields.String(metadata=described("What happened this time, where more can be said"))
+    code = ma.fields.String(
+        required=True, metadata=described("Stable, for programs. Take a code that you do not know by its status")
+    )
+    request_id = ma.fields.String(required=True, metadata=described("Under it the log of the service has more"))
     errors = ma.fields.Dict(
         keys=ma.fields.String(),
         values=ma.fields.List(ma.fields.String()),
-        metadata={"description": "What is wrong, by field (422)"},
+        metadata=described("What is wrong, by field"),
     )
+    attempts_left = ma.fields.Integer(metadata=described("Wrong codes until the one-time password is void"))
+    limit = ma.fields.Integer(metadata=described("As many are allowed"))
+    used = ma.fields.Integer(metadata=described("Prompts that were used today"))
+    resets_at = ma.fields.AwareDateTime(metadata=described("When the day's prompts come back"))
+    upgrade = ma.fields.String(metadata=described("Path to buy a plan without the limit"))
+    portal_url = ma.fields.String(allow_none=True, metadata=described("Where to manage the subscription"))
+    policy = ma.fields.String(metadata=described("Name of the limit"))
+    window = ma.fields.Integer(metadata=described("Seconds over which the limit counts"))
+    retry_after = ma.fields.Integer(metadata=described("Seconds to wait, as in `Retry-After`"))
+    dependency = ma.fields.String(metadata=described("The part of the service that does not answer"))
 
 
 class ProblemApi(Api):
@@ -82,24 +76,34 @@ class ProblemApi(Api):
         return http_problem(error)
 
     def _register_responses(self) -> None:
-        """Document the default response of every operation as a problem."""
+        """Document the default response of every operation as a problem; openapi.py adds the others."""
         content = {PROBLEM_JSON: {"schema": self.ERROR_SCHEMA}}
-        self.spec.components.response("DEFAULT_ERROR", {"description": "A problem", "content": content}, lazy=True)
+        self.spec.components.response("DEFAULT_ERROR", {"description": OTHER_PROBLEMS, "content": content}, lazy=True)
+
+    def _register_pagination_header(self) -> None:
+        """Nothing: it would be an unused component."""
 
 
 def register_problems(app: Flask) -> None:
-    """Make a problem of every DomainError and of every unexpected exception; serve /problems."""
+    """Make a problem of every DomainError and of every unexpected exception."""
     app.register_error_handler(DomainError, domain_problem)
     app.register_error_handler(Exception, unexpected_problem)
-    app.add_url_rule("/problems", view_func=describe_problems)
 
 
 def problem(
-    status: int, code: str, title: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    code: str,
+    *,
+    status: int | None = None,
+    title: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
 ) -> Response:
+    """A problem of the registry. ``status`` and ``title`` replace those of the registry."""
+    kind = PROBLEMS[code]
+    status = status or kind.status
     body = {
-        "type": f"/problems#{code}",
-        "title": title,
+        "type": kind.path,
+        "title": title or kind.title,
         "status": status,
         "code": code,
         "requestId": request_id(),
@@ -111,19 +115,13 @@ def problem(
 def refusal_problem(status: int) -> Response:
     """For a request that the server refused by itself: it did not arrive as one, or there is no room for it now."""
     if status == 503:
-        return problem(503, "too_busy", "Too many requests of this kind", headers={"Retry-After": "1"}, retryAfter=1)
-    return problem(status, *HTTP_PROBLEMS[status])
-
-
-def status_of(error: type[DomainError]) -> int:
-    """The HTTP status of an error, by its kind."""
-    return next(status for kind, status in STATUS_OF_KIND.items() if issubclass(error, kind))
+        return problem("too_busy", headers={"Retry-After": "1"}, retryAfter=1)
+    return problem(CODE_OF_STATUS[status])
 
 
 def domain_problem(error: DomainError) -> Response:
-    status = status_of(type(error))
     if isinstance(error, InvalidValue):
-        return problem(status, error.code, error.title, errors={error.field: [error.reason]})
+        return problem(error.code, errors={error.field: [error.reason]})
     facts = {camel_case(name): value for name, value in error.facts().items()}
     headers = {}
     wait = _seconds_to_wait(error)
@@ -139,16 +137,14 @@ def domain_problem(error: DomainError) -> Response:
         }
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(status, error.code, error.title, headers=headers, **facts)
+    return problem(error.code, headers=headers, **facts)
 
 
 def http_problem(error: HTTPException) -> Response:
     if error.response is not None and isinstance(error.response, Response):
         return error.response
     status = error.code or 500
-    code, title = (
-        error.problem if isinstance(error, OWN_PROBLEMS) else HTTP_PROBLEMS.get(status, ("bad_request", error.name))
-    )
+    code = error.code_of_problem if isinstance(error, OWN_PROBLEMS) else CODE_OF_STATUS.get(status)
     headers = {name: value for name, value in error.get_headers() if name.lower() in KEPT_HEADERS}
     members: dict[str, Any] = {}
     data = getattr(error, "data", None) or {}
@@ -156,7 +152,9 @@ def http_problem(error: HTTPException) -> Response:
         members["detail"] = data["detail"]
     if "messages" in data:
         members["errors"] = _by_field(data["messages"])
-    return problem(status, code, title, headers=headers, **members)
+    if code is None:
+        return problem("bad_request", status=status, title=error.name, headers=headers, **members)
+    return problem(code, headers=headers, **members)
 
 
 def unexpected_problem(error: Exception) -> Response:
@@ -164,26 +162,7 @@ def unexpected_problem(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return http_problem(error)
     log.error("unforeseen_error", exc_info=error)
-    return problem(500, *HTTP_PROBLEMS[500])
-
-
-def describe_problems() -> Response:
-    """The page of /problems, to which ``type`` links: every code with its status and meaning."""
-    paragraphs = [
-        f"## {leaf.code}\n\n{status_of(leaf)}: {leaf.title}. {leaf.__doc__}\n"
-        for leaf in sorted(leaves(DomainError), key=lambda leaf: leaf.code)
-    ] + [
-        f"## {code}\n\n{status}: {title}.\n"
-        for status, (code, title) in (*HTTP_PROBLEMS.items(), *((own.code, own.problem) for own in OWN_PROBLEMS))
-        if code != InvalidValue.code
-    ]
-    return Response("# Problems\n\n" + "\n".join(paragraphs), mimetype="text/markdown")
-
-
-def leaves(kind: type[DomainError]) -> list[type[DomainError]]:
-    """The subclasses of ``kind`` that have none themselves: only these are raised."""
-    below = kind.__subclasses__()
-    return [leaf for child in below for leaf in leaves(child)] if below else [kind]
+    return problem("internal_error")
 
 
 def _seconds_to_wait(error: DomainError) -> int | None:

@@ -5,9 +5,10 @@ from flask import Flask, request
 from application.auth.rate_limits import LimitRequests
 from entrypoints.api.authentication import WINDOW_STATUS, needs_login
 from entrypoints.api.client import origin
+from entrypoints.api.pages import STYLES_PATH
 
 # Cheap, called by monitoring, or sent by Stripe, which proves itself with a signature.
-UNLIMITED = ("/health/", "/docs", "/openapi.json", "/problems", "/webhook/", "/subscription/webhook/")
+UNLIMITED = ("/health/", "/docs", "/openapi.json", "/problems", STYLES_PATH, "/webhook/", "/subscription/webhook/")
 
 
 def install_rate_limiting(app: Flask, limit_requests: LimitRequests) -> None:

@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 
 class TooManyWaiting(ServiceUnavailable):
-    """The maximum number of requests is waiting already. ``problem``: code and title of the response."""
+    """The maximum number of requests is waiting already."""
 
-    problem = ("too_many_waiting", "Too many requests are waiting")
+    code_of_problem = "too_many_waiting"
 
 
 class ResponseWaits(Exception):

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 PROBLEM_JSON = "application/problem+json"
 
 # Pages for people and the document itself: not operations of the API.
-NOT_IN_THE_DOCUMENT = re.compile(r"/docs(/.*)?|/openapi\.json|/problems|/success|/cancel|/sandbox/.*")
+NOT_IN_THE_DOCUMENT = re.compile(r"/docs(/.*)?|/openapi\.json|/problems(/.*)?|/pages\.css|/success|/cancel|/sandbox/.*")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
@@ -115,7 +115,7 @@ def _assert_mannered_problem(response: TestResponse) -> None:
         problem = response.json
         assert isinstance(problem, dict)
         assert problem["status"] == status
-        assert problem["type"] == f"/problems#{problem['code']}"
+        assert problem["type"] == f"/problems/{problem['code']}"
         assert problem["requestId"] == headers["X-Request-Id"]
         assert ("errors" in problem) == (problem["code"] == "validation_failed")
     assert headers["Cache-Control"] == "no-store"

@@ -1,11 +1,8 @@
-"""/, /health and /problems."""
+"""/ and /health."""
 
 import pytest
 
 from application.ports.health import Fault, Part
-from domain.errors import DomainError
-from entrypoints.api.problems import HTTP_PROBLEMS, leaves, status_of
-from entrypoints.api.waiting import TooManyWaiting
 from entrypoints.server.server import STOPPING
 from tests.api.client import Client, body_of
 from tests.builders import House
@@ -54,12 +51,3 @@ def test_not_ready_while_the_server_is_about_to_stop(guest: Client):
         "degraded": ["server"],
         "reasons": {"server": "stopping"},
     }
-
-
-def test_every_problem_is_described(guest: Client):
-    answer = guest.get("/problems")
-    assert answer.mimetype == "text/markdown"
-    for leaf in leaves(DomainError):
-        assert f"## {leaf.code}\n\n{status_of(leaf)}: {leaf.title}." in answer.text
-    for code, _ in (*HTTP_PROBLEMS.values(), TooManyWaiting.problem):
-        assert answer.text.count(f"## {code}\n") == 1

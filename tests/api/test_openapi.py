@@ -18,7 +18,16 @@ Json = dict[str, Any]
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 # For people, or the document itself.
-NOT_OPERATIONS = {"/docs/", "/docs/<path:path>", "/openapi.json", "/problems", "/success", "/cancel"}
+NOT_OPERATIONS = {
+    "/docs/",
+    "/docs/<path:path>",
+    "/openapi.json",
+    "/problems",
+    "/problems/<code>",
+    "/pages.css",
+    "/success",
+    "/cancel",
+}
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 

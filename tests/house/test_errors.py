@@ -1,14 +1,15 @@
 """The tree of errors is the one that is drawn, and every leaf can be told to a client."""
 
 import re
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 
 import pytest
 
 from domain import errors
-from domain.errors import DomainError, InvalidValue
-from entrypoints.api.problems import HTTP_PROBLEMS, STATUS_OF_KIND, leaves
-from entrypoints.api.waiting import TooManyWaiting
+from domain.errors import DomainError, InvalidValue, QuotaExhausted
+from entrypoints.api.problem_registry import CODE_OF_STATUS, PROBLEMS, STATUS_OF_KIND, leaves
+from entrypoints.api.problems import OWN_PROBLEMS, ProblemSchema
+from entrypoints.api.schemas import camel_case
 
 LINE = re.compile(r"(?P<before>[│ ]*)[├└]── (?P<name>\w+)(?:.*\((?P<status>\d{3})\b.*\))?")
 LEAVES = leaves(DomainError)
@@ -53,7 +54,31 @@ def test_a_leaf_explains_itself(leaf: type[DomainError]):
     assert is_dataclass(leaf)
 
 
-def test_no_code_stands_for_two_things():
-    of_http = [code for code, _ in (*HTTP_PROBLEMS.values(), TooManyWaiting.problem) if code != InvalidValue.code]
-    codes = [leaf.code for leaf in LEAVES] + of_http
-    assert len(codes) == len(set(codes))
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)
+def test_the_registry_of_problems_knows_the_facts_of_a_leaf(leaf: type[DomainError]):
+    members = {camel_case(field.name) for field in fields(leaf)}  # type: ignore[arg-type]
+    if leaf is InvalidValue:
+        members = {"errors"}
+    if leaf is QuotaExhausted:
+        members.add("upgrade")
+    assert set(PROBLEMS[leaf.code].members) == members
+
+
+def test_the_registry_of_problems_is_complete_and_no_code_stands_for_two_things():
+    of_http = {*CODE_OF_STATUS.values(), *(own.code_of_problem for own in OWN_PROBLEMS), "too_busy"}
+    codes = [leaf.code for leaf in LEAVES] + sorted(of_http - {InvalidValue.code})
+    assert sorted(PROBLEMS) == sorted(codes)
+    assert {status: PROBLEMS[code].status for status, code in CODE_OF_STATUS.items()} == {
+        status: status for status in CODE_OF_STATUS
+    }
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_a_problem_says_what_happened_why_and_what_to_do(code: str):
+    kind = PROBLEMS[code]
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code)
+    assert re.fullmatch(r"[A-Z].*[^.]", kind.title)
+    for text in (kind.why, kind.what_to_do):
+        assert re.fullmatch(r"[A-Z`].*\.", text)
+        assert text.count("`") % 2 == 0
+    assert set(kind.members) <= {field.data_key for field in ProblemSchema().fields.values()}
