@@ -17,6 +17,7 @@ app = create_app(
         https_only=settings.in_production,
         waiting_requests=settings.waiting_requests,
         waiting_requests_per_user=settings.waiting_requests_per_user,
+        public_url=settings.public_url,
         on_request=web.metrics.on_request if web.metrics else None,
     ),
     sandbox=web.sandbox,

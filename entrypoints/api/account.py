@@ -18,7 +18,7 @@ from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.client import origin
 from entrypoints.api.responses import json_response, to_json
-from entrypoints.api.schemas import QueryInteger, Schema, UsageSchema, camel_case, described, usage_json
+from entrypoints.api.schemas import QueryInteger, Schema, UsageSchema, camel_case, described, header, usage_json
 
 NDJSON = "application/x-ndjson"
 ERASED = "Everything that was yours is erased."
@@ -88,16 +88,22 @@ def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated
     @blp.route("/me", methods=["GET"])
     @authenticated.with_(auth.show_own_profile)
     @blp.response(200, ProfileSchema)
-    def show_profile(_principal: Principal, profile: Profile) -> Response:
-        """Show your account, your plan and today's usage."""
+    def get_profile(_principal: Principal, profile: Profile) -> Response:
+        """Show your account, your plan and today's usage.
+
+        What a client shows after a login, in one request.
+        """
         return json_response(_profile_json(profile))
 
     @blp.route("/me", methods=["PATCH"])
     @authenticated
     @blp.arguments(ChangedProfileSchema())
     @blp.response(200, ProfileSchema)
-    def change_profile(principal: Principal, body: Body) -> Response:
-        """Change your name or email. Members that are not given stay unchanged; null removes the value."""
+    def update_profile(principal: Principal, body: Body) -> Response:
+        """Change your name or email.
+
+        Members that are not given stay unchanged; null removes the value.
+        """
         profile = auth.change_profile(
             principal=principal,
             name=body.get("name", UNSET),
@@ -129,8 +135,11 @@ def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated
     @authenticated
     @blp.arguments(UsageQuerySchema(), location="query")
     @blp.response(200, UsageOfDaysSchema)
-    def show_usage(principal: Principal, query: Body) -> Response:
-        """Show today's usage of your plan's prompts and, with `days`, that of the last days."""
+    def get_usage(principal: Principal, query: Body) -> Response:
+        """Show today's usage of your plan's prompts.
+
+        With `days`, also that of the last days. A prompt whose reply failed is given back.
+        """
         plan_status = billing.show_plan_status(user_id=principal.user_id)
         body = usage_json(plan_status.plan, plan_status.quota)
         if "days" in query:
@@ -140,7 +149,14 @@ def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated
 
     @blp.route("/export", methods=["GET"])
     @authenticated
-    @blp.response(200, {"type": "string"}, content_type=NDJSON, description="One JSON object a line, each with `type`")
+    @blp.response(
+        200,
+        {"type": "string"},
+        content_type=NDJSON,
+        description="One JSON object a line, each with `type`",
+        example='{"type":"usage","day":"2026-03-02","used":1}\n{"type":"end","records":1}\n',
+        headers={"Content-Disposition": header("The name of the file")},
+    )
     def export_account(principal: Principal) -> Response:
         """Export all your data, one JSON object a line. At most ten times an hour.
 

@@ -21,23 +21,37 @@ from entrypoints.api.idempotency import refuse_other_idempotency_keys
 from entrypoints.api.landing import serve_landing_pages
 from entrypoints.api.messages import messages_blueprint
 from entrypoints.api.middleware import install_middleware
+from entrypoints.api.openapi import completed
 from entrypoints.api.pages import serve_styles
 from entrypoints.api.payment_sandbox import serve_sandbox
 from entrypoints.api.problem_pages import serve_problem_pages
 from entrypoints.api.problems import ProblemApi, register_problems
-from entrypoints.api.rate_limiting import install_rate_limiting
+from entrypoints.api.rate_limiting import install_rate_limiting, is_limited
 from entrypoints.api.responses import to_json
 from entrypoints.api.sessions import sessions_blueprint
 from entrypoints.api.subscription import subscription_blueprint
 from entrypoints.api.waiting import WaitingPlaces, install_waiting
 from entrypoints.api.webhooks import webhooks_blueprint
 
+# Key of the application's extensions: the OpenAPI document.
+DOCUMENT = "gemini_chat.openapi"
+
 DESCRIPTION = """A chat backend that Google Gemini answers for: one-time passwords, chatrooms, a daily free quota.
 
-Errors are `application/problem+json` (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC. Ids that belong
-to another user and unknown ids give the same 404. Undocumented members of a body are ignored.
-An `Idempotency-Key` holds where it is documented; to any other POST with one the answer is 400
-`idempotency_key_not_supported`.
+**The first message in four requests:** `POST /auth/send-otp` sends a code to a mobile number; `POST /auth/verify-otp`
+gives a `token` for it, which every further request sends as `Authorization: Bearer …`; `POST /chatroom` opens a
+chatroom; `POST /chatroom/{chatroomId}/message` sends a message. The reply comes later: watch it at
+`GET /message/{entryId}/stream`, or send the message with `Prefer: wait=20`.
+
+**Errors** are `application/problem+json` (RFC 9457) with a stable `code` for programs, and a `type` that opens a page:
+what happened, why, what to do. Ids that belong to another user and unknown ids give the same 404.
+
+**Repeating** a request is safe with an `Idempotency-Key` where it is documented; to any other POST with one the answer
+is 400 `idempotency_key_not_supported`. After a 429 or 503 wait for the seconds in `Retry-After`.
+
+**Growing:** responses may get members, enumerations values, and problems codes. Ignore what you do not know.
+Undocumented members of a body are ignored. Times are RFC 3339 in UTC. Every response has an `X-Request-Id`, which may
+be sent along with the request.
 """
 
 
@@ -70,7 +84,9 @@ def create_app(
     app.url_map.merge_slashes = False
     register_problems(app)
     install_waiting(app)
-    _register_blueprints(app, use_cases, WaitingPlaces(options.waiting_requests, options.waiting_requests_per_user))
+    places = WaitingPlaces(options.waiting_requests, options.waiting_requests_per_user)
+    api = _register_blueprints(app, use_cases, places)
+    app.extensions[DOCUMENT] = completed(api.spec.to_dict(), public_url=options.public_url, is_limited=is_limited)
     serve_styles(app)
     serve_problem_pages(app)
     serve_landing_pages(app, use_cases.billing)
@@ -84,25 +100,27 @@ def create_app(
     return app
 
 
-def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces) -> None:
+def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces) -> ProblemApi:
     api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     authenticated = Authenticated(use_cases.auth.authenticate, use_cases.auth.limit_requests)
     for blueprint in (
+        # In the order in which somebody meets them who integrates the API.
         auth_blueprint(use_cases.auth, authenticated),
-        sessions_blueprint(use_cases.auth, authenticated),
-        account_blueprint(use_cases.auth, use_cases.billing, authenticated),
         chatrooms_blueprint(use_cases.chat, authenticated),
         messages_blueprint(use_cases.chat, authenticated, places),
+        sessions_blueprint(use_cases.auth, authenticated),
+        account_blueprint(use_cases.auth, use_cases.billing, authenticated),
         subscription_blueprint(use_cases.billing, authenticated),
         webhooks_blueprint(use_cases.billing),
         health_blueprint(use_cases.check_readiness),
     ):
         api.register_blueprint(blueprint)
+    return api
 
 
 def openapi_document(app: Flask) -> dict[str, Any]:
-    document: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+    document: dict[str, Any] = app.extensions[DOCUMENT]
     return document
 
 

@@ -94,6 +94,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
     blp = JsonBlueprint("Auth", __name__, url_prefix="/auth", description="Signing up, logging in, passwords")
 
     @blp.route("/signup", methods=["POST"])
+    @blp.may_give("phone_taken")
     @blp.arguments(SignUpSchema())
     @blp.response(201, SignedUpSchema)
     def sign_up(body: Body) -> Response:
@@ -112,6 +113,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         return json_response({"user": account_json(user), "message": "Signed up. Verify the number to log in."}, 201)
 
     @blp.route("/send-otp", methods=["POST"])
+    @blp.may_give("otp_resend_too_soon", "otp_sends_exhausted")
     @blp.arguments(MobileNumberSchema())
     @blp.response(200, SentCodeSchema)
     def send_otp(body: Body) -> Response:
@@ -125,6 +127,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         )
 
     @blp.route("/forgot-password", methods=["POST"])
+    @blp.may_give("otp_resend_too_soon", "otp_sends_exhausted")
     @blp.arguments(MobileNumberSchema())
     @blp.response(200, SentCodeSchema)
     def forgot_password(body: Body) -> Response:
@@ -137,6 +140,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         )
 
     @blp.route("/verify-otp", methods=["POST"])
+    @blp.may_give("otp_invalid", "otp_locked")
     @blp.arguments(VerifyOtpSchema())
     @blp.response(200, LoggedInSchema)
     def verify_otp(body: Body) -> Response:
@@ -150,6 +154,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         )
 
     @blp.route("/login", methods=["POST"])
+    @blp.may_give("credentials_invalid")
     @blp.arguments(LogInSchema())
     @blp.response(200, LoggedInSchema)
     def log_in(body: Body) -> Response:
@@ -162,10 +167,14 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         )
 
     @blp.route("/reset-password", methods=["POST"])
+    @blp.may_give("otp_invalid", "otp_locked")
     @blp.arguments(ResetPasswordSchema())
     @blp.response(200, MessageOnlySchema)
     def reset_password(body: Body) -> Response:
-        """Set a new password with the code of `/auth/forgot-password`. Ends every session of the account."""
+        """Set a new password with the code of `/auth/forgot-password`.
+
+        Ends every session of the account: log in with the new password afterwards.
+        """
         auth.reset_password(
             mobile_number=body["mobile_number"],
             code=body["otp"],
@@ -175,6 +184,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         return json_response({"message": "The password is set. Log in with it."})
 
     @blp.route("/change-password", methods=["POST"])
+    @blp.may_give("credentials_invalid", "otp_invalid", "reauthentication_needed", "otp_locked")
     @authenticated
     @blp.arguments(ChangePasswordSchema())
     @blp.response(200, MessageOnlySchema)

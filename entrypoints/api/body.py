@@ -16,9 +16,15 @@ from webargs import missing
 from webargs.flaskparser import FlaskParser, abort
 
 from domain.chat import MESSAGE_MAX_LENGTH
+from entrypoints.api.schemas import camel_case
 
 Body = dict[str, Any]
 View = Callable[..., flask.Response]
+
+# Key in an operation, until openapi.py has made responses of them: the codes of may_give.
+PROBLEMS_OF_VIEW = "x-problems"
+# Tag of the deprecated paths.
+ALIASES = "Aliases"
 
 # The longest message passes however a client escapes it: as two \uXXXX, a character outside of the basic plane takes
 # twelve bytes.
@@ -148,13 +154,30 @@ class JsonBlueprint(Blueprint):
         documented: dict[str, Any] = super()._prepare_arguments_doc(doc, doc_info, **context)
         return documented
 
+    def may_give(self, *codes: str) -> Callable[[View], View]:
+        """Documents problems of a view, by their codes in the registry, besides those that follow from its nature."""
+
+        def decorate(view: View) -> View:
+            view.problems = codes  # type: ignore[attr-defined]
+            return view
+
+        return decorate
+
+    def _store_endpoint_docs(self, endpoint: str, obj: View, *args: Any, **options: Any) -> None:
+        super()._store_endpoint_docs(endpoint, obj, *args, **options)
+        for name, doc in self._docs[endpoint].items():
+            if name != "parameters":
+                doc.setdefault("manual_doc", {}).update(
+                    {"operationId": camel_case(endpoint), PROBLEMS_OF_VIEW: list(getattr(obj, "problems", ()))}
+                )
+
     def post_with_alias(self, path: str, *, alias: str) -> Callable[[View], View]:
         """Routes POST of ``path`` to a view, and POST of ``alias``, which is documented as deprecated."""
 
         def decorate(view: View) -> View:
             self.route(path, methods=["POST"], endpoint=view.__name__)(view)
             deprecated = self.doc(deprecated=True)(view)
-            self.route(alias, methods=["POST"], endpoint=f"{view.__name__}_alias")(deprecated)
+            self.route(alias, methods=["POST"], endpoint=f"{view.__name__}_alias", tags=[ALIASES])(deprecated)
             return view
 
         return decorate

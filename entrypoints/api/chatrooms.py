@@ -17,7 +17,7 @@ from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.messages import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
-from entrypoints.api.schemas import QueryInteger, QueryUuid, Schema, described
+from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, Schema, described, header
 
 
 class NewChatroomSchema(Schema):
@@ -78,11 +78,15 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
     blp = JsonBlueprint("Chatrooms", __name__, url_prefix="/chatroom", description="Conversations with the model")
 
     @blp.route("", methods=["POST"])
+    @blp.may_give("too_many_chatrooms")
     @authenticated
     @blp.arguments(NewChatroomSchema())
-    @blp.response(201, ChatroomSummarySchema)
-    def open_chatroom(principal: Principal, body: Body) -> Response:
-        """Open a chatroom. 409 `too_many_chatrooms` when you have as many as one user may."""
+    @blp.response(201, ChatroomSummarySchema, headers={"Location": header("Path of the chatroom")})
+    def create_chatroom(principal: Principal, body: Body) -> Response:
+        """Open a chatroom.
+
+        A chatroom is a conversation: its messages and replies are sent to the model together. `Location` is its path.
+        """
         room = chat.open_chatroom(user_id=principal.user_id, name=body["name"], system_prompt=body.get("system_prompt"))
         return json_response(
             _summary_json(room.id, room.name, room.created_at, room.updated_at),
@@ -97,14 +101,17 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         200,
         ChatroomSummarySchema(many=True),
         headers={
-            "X-Cache": {"description": "`hit` or `miss`", "schema": {"type": "string"}},
-            "Link": {"description": '`rel="next"`: the next page', "schema": {"type": "string"}},
-            "ETag": {"schema": {"type": "string"}},
+            "X-Cache": header("`hit` or `miss`"),
+            "Link": header('`rel="next"`: the next page; absent on the last one'),
+            **ETAG,
         },
     )
     @blp.alt_response(304, description="Not modified: you have this page", success=True)
     def list_chatrooms(principal: Principal, query: Body) -> Response:
-        """List your chatrooms, newest first. The first page is cached; you always see your own changes."""
+        """List your chatrooms, newest first.
+
+        The first page is cached; you always see your own changes. `Link` leads to the next page.
+        """
         listed = chat.list_chatrooms(
             user_id=principal.user_id,
             render=_render_page,
@@ -114,12 +121,16 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         return _page_response(listed.page, query["limit"], from_cache=listed.from_cache)
 
     @blp.route("/<uuid:chatroom_id>", methods=["GET"])
+    @blp.may_give("chatroom_not_found")
     @authenticated
     @blp.arguments(ConversationQuerySchema(), location="query")
-    @blp.response(200, ConversationSchema, headers={"ETag": {"schema": {"type": "string"}}})
+    @blp.response(200, ConversationSchema, headers=ETAG)
     @blp.alt_response(304, description="Not modified: you have this page", success=True)
-    def read_chatroom(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
-        """Read a chatroom and its newest messages and replies, oldest first."""
+    def get_chatroom(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+        """Read a chatroom and its newest messages and replies, oldest first.
+
+        Every message comes with one reply, as in `GET /chatroom/{chatroomId}/messages` without `after`.
+        """
         conversation = chat.read_chatroom(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
@@ -136,11 +147,15 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         return tagged_response(body, entity_tag(body))
 
     @blp.route("/<uuid:chatroom_id>", methods=["PATCH"])
+    @blp.may_give("chatroom_not_found")
     @authenticated
     @blp.arguments(ChangedChatroomSchema())
     @blp.response(200, ChatroomSchema)
-    def change_chatroom(principal: Principal, body: Body, chatroom_id: UUID) -> Response:
-        """Rename a chatroom, or change its system prompt."""
+    def update_chatroom(principal: Principal, body: Body, chatroom_id: UUID) -> Response:
+        """Rename a chatroom, or change its system prompt.
+
+        Members that are not given stay unchanged. A new system prompt holds from the next message on.
+        """
         room = chat.change_chatroom(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
@@ -150,9 +165,10 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         return json_response(_chatroom_json(room))
 
     @blp.route("/<uuid:chatroom_id>", methods=["DELETE"])
+    @blp.may_give("chatroom_not_found")
     @authenticated
     @blp.response(204)
-    def remove_chatroom(principal: Principal, chatroom_id: UUID) -> Response:
+    def delete_chatroom(principal: Principal, chatroom_id: UUID) -> Response:
         """Remove a chatroom with its messages and replies.
 
         Replies that are being written stop, and cost their prompt; those that have not begun cost nothing.

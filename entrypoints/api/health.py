@@ -40,8 +40,11 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
 
     @blp.route("/", methods=["GET"])
     @blp.response(200, HomeSchema)
-    def home() -> Response:
-        """Links to the documentation and the probes."""
+    def get_home() -> Response:
+        """Links to the documentation and the probes.
+
+        A browser gets a page with the same links.
+        """
         return json_response(
             {
                 "message": "Home Route",
@@ -57,14 +60,17 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
 
     @blp.route("/health/live", methods=["GET"])
     @blp.response(200, LiveSchema)
-    def live() -> Response:
-        """Liveness: the process responds. Nothing else is checked."""
+    def get_liveness() -> Response:
+        """Liveness: the process responds.
+
+        Nothing else is checked, so that an outage of the database does not restart processes.
+        """
         return json_response({"status": "ok"})
 
     @blp.route("/health/ready", methods=["GET"])
     @blp.response(200, ReadySchema)
     @blp.alt_response(503, schema=ReadySchema, description="Send requests elsewhere, and ask again after `Retry-After`")
-    def ready() -> Response:
+    def get_readiness() -> Response:
         """Readiness: whether to send requests here. Answered within a second.
 
         503 when the server is `stopping`, or the database is `unreachable`, `read_only` or of another `schema`. 200

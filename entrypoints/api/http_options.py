@@ -13,7 +13,7 @@ class HttpOptions:
 
     ``cors_origins``: origins whose pages may call the API, in lower case. ``https_only``: send HSTS.
     ``waiting_requests``: streams and long polls of this process at once; ``waiting_requests_per_user``: of one user.
-    ``on_request``: is told of each response.
+    ``public_url``: the address in the OpenAPI document. ``on_request``: is told of each response.
     """
 
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -21,4 +21,5 @@ class HttpOptions:
     https_only: bool = False
     waiting_requests: int = 10_000
     waiting_requests_per_user: int = 20
+    public_url: str = "http://127.0.0.1:8000"
     on_request: RequestObserver | None = None

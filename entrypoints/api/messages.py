@@ -26,8 +26,9 @@ from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.reply_events import LAST_EVENT_ID, REPLY_EVENT, STREAM_DESCRIPTION
 from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
-from entrypoints.api.schemas import QueryInteger, QueryUuid, QuotaSchema, Schema, described, quota_json
+from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, QuotaSchema, Schema, described, header, quota_json
 from entrypoints.api.waiting import MAX_WAIT, TooManyWaiting, WaitingPlaces, preferred_wait, stream, wait_for
 
 MAX_PER_PAGE = 100
@@ -55,25 +56,13 @@ FAILURE_DETAILS = {
     FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Your prompt was not counted.",
 }
 
+# Problems of everything that costs a prompt.
+REFUSED_PROMPTS = ("daily_quota_exceeded", "too_many_unfinished_replies", "backlog_full")
+
 SENT_HEADERS = {
-    "Location": {"description": "The reply", "schema": {"type": "string"}},
-    "RateLimit": {"description": "What is left of the day", "schema": {"type": "string"}},
-    "RateLimit-Policy": {"description": "The plan's limit", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "`true`: answered earlier", "schema": {"type": "string"}},
+    "Location": header("Path of the reply"),
+    "Idempotent-Replayed": header("`true`: this is the response to an earlier request with the same key"),
 }
-
-STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-Event-ID`, from where the
-client left off: while it is being written, on any device, and afterwards.
-
-| event | data |
-|---|---|
-| `delta` | `{"text": …}`: more of the reply |
-| `reset` | `{}`: discard the text so far; the reply is being written anew, or its text was not kept |
-| `done`, `failed`, `cancelled` | the finished reply as in `GET /message/{id}`; the stream ends |
-| `removed` | `{}`: the chatroom was removed meanwhile; the stream ends |
-
-A comment comes at least every few seconds. The stream ends by itself. An `EventSource` connects again then, and stops
-at the answer: 204 to the `Last-Event-ID` of the ending event, 404 after `removed`."""
 
 
 class FailureSchema(Schema):
@@ -122,7 +111,7 @@ class NewMessageSchema(Schema):
 class IdempotencyHeadersSchema(Schema):
     idempotency_key = ma.fields.String(
         data_key="Idempotency-Key",
-        validate=[ma.validate.Length(1, 255), ma.validate.Regexp(r"[\x21-\x7e]+\Z")],
+        validate=[ma.validate.Length(1, 255), ma.validate.Regexp("^[!-~]+$")],
         metadata=described("Chosen by the client, such as a UUID"),
     )
 
@@ -176,6 +165,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
     blp = JsonBlueprint("Messages", __name__, description="Messages and the model's replies")
 
     @blp.route("/chatroom/<uuid:chatroom_id>/message", methods=["POST"])
+    @blp.may_give("chatroom_not_found", "too_many_messages", *REFUSED_PROMPTS)
     @authenticated
     @blp.arguments(MessageHeadersSchema(), location="headers")
     @blp.arguments(NewMessageSchema())
@@ -209,10 +199,11 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         return json_response(_sent_json(sent, reply), 201 if reply else 202, _sent_headers(sent))
 
     @blp.route("/chatroom/<uuid:chatroom_id>/messages", methods=["GET"])
+    @blp.may_give("chatroom_not_found", "too_many_waiting")
     @authenticated
     @blp.arguments(MessagesQuerySchema(), location="query")
     @blp.response(200, MessagesSchema)
-    def read_messages(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+    def list_messages(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
         """Read the messages and replies before or after an entry, oldest first; without either, the newest.
 
         Without `after`, every message stands with one reply: the newest that is done, or else the newest that was
@@ -229,26 +220,37 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         return json_response({"messages": [_added_json(chatroom_id, one) for one in entries], "nextCursor": None})
 
     @blp.route("/message/<uuid:entry_id>", methods=["GET"])
+    @blp.may_give("message_not_found")
     @authenticated
-    @blp.response(200, OneEntrySchema, headers={"ETag": {"schema": {"type": "string"}}})
+    @blp.response(200, OneEntrySchema, headers=ETAG)
     @blp.alt_response(304, description="Not modified: you have it", success=True)
-    def read_entry(principal: Principal, entry_id: UUID) -> Response:
-        """Read one message or one reply."""
+    def get_message(principal: Principal, entry_id: UUID) -> Response:
+        """Read one message or one reply.
+
+        A message lists the ids of all its replies. To wait for a reply, watch its stream rather than asking again.
+        """
         entry = chat.read_entry(user_id=principal.user_id, entry_id=MessageId(entry_id))
         body = to_json(_entry_json(entry_id, entry))
         return tagged_response(body, entity_tag(body))
 
     @blp.route("/message/<uuid:entry_id>/stream", methods=["GET"])
+    @blp.may_give("message_not_found", "too_many_waiting")
     @authenticated
-    @blp.response(200, {"type": "string"}, content_type="text/event-stream", description=STREAM_DESCRIPTION)
+    @blp.doc(parameters=[LAST_EVENT_ID])
+    @blp.response(200, REPLY_EVENT, content_type="text/event-stream", description=STREAM_DESCRIPTION)
     @blp.alt_response(204, description="You have it to its end: do not connect again", success=True)
-    def follow_reply(principal: Principal, entry_id: UUID) -> Response:
-        """Watch a reply being written."""
+    def stream_reply(principal: Principal, entry_id: UUID) -> Response:
+        """Watch a reply being written.
+
+        Every device can watch, as often as it likes; a client whose connection breaks goes on where it was. An
+        `EventSource` cannot send a token: read the stream with `fetch`, or with an SSE library that sends headers.
+        """
         return _stream_response(chat, places, principal.user_id, MessageId(entry_id))
 
     @blp.route("/message/<uuid:entry_id>/cancel", methods=["POST"])
+    @blp.may_give("message_not_found", "reply_finished")
     @authenticated
-    @blp.response(202, CancelledSchema)
+    @blp.response(202, CancelledSchema, headers={"Location": header("Path of the reply")})
     def cancel_reply(principal: Principal, entry_id: UUID) -> Response:
         """Cancel a reply.
 
@@ -262,6 +264,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         )
 
     @blp.route("/message/<uuid:entry_id>/retry", methods=["POST"])
+    @blp.may_give("message_not_found", "reply_not_failed", *REFUSED_PROMPTS)
     @authenticated
     @blp.arguments(IdempotencyHeadersSchema(), location="headers")
     @blp.response(202, SentMessageSchema, headers=SENT_HEADERS)
@@ -280,6 +283,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         return json_response(_sent_json(sent), 202, _sent_headers(sent))
 
     @blp.route("/message/<uuid:entry_id>/regenerate", methods=["POST"])
+    @blp.may_give("message_not_found", "reply_not_done", *REFUSED_PROMPTS)
     @authenticated
     @blp.arguments(IdempotencyHeadersSchema(), location="headers")
     @blp.response(202, SentMessageSchema, headers=SENT_HEADERS)

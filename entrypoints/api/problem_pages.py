@@ -1,4 +1,4 @@
-"""/problems and /problems/{code}, to which the ``type`` of a problem leads: for people as HTML, for programs as JSON."""
+"""/problems and /problems/{code}, the ``type`` of a problem: as HTML for people, as JSON for programs."""
 
 from html import escape
 from http import HTTPStatus

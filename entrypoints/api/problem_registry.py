@@ -303,7 +303,7 @@ _ALL = (
         503,
         "Too many requests are waiting",
         "As many streams and long polls are open as there may be, in all or of one user.",
-        "Close a stream that is no longer shown, or read without waiting. Try again after the seconds in `Retry-After`.",
+        "Close a stream that is no longer shown, or read without waiting; or wait for the seconds in `Retry-After`.",
     ),
     _domain(
         errors.DependencyDown,

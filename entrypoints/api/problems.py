@@ -24,9 +24,6 @@ PROBLEM_JSON = "application/problem+json"
 # Exceptions of werkzeug with a code of their own.
 OWN_PROBLEMS = (IdempotencyKeyNotSupported, TooManyWaiting)
 
-OTHER_PROBLEMS = """Another problem: `request_timeout` (408), `headers_too_large` (431) or `internal_error` (500), or one
-that is newer than this document."""
-
 # Headers of werkzeug's exceptions that are kept, in lower case.
 KEPT_HEADERS = frozenset({"allow", "retry-after", "location"})
 
@@ -76,9 +73,9 @@ class ProblemApi(Api):
         return http_problem(error)
 
     def _register_responses(self) -> None:
-        """Document the default response of every operation as a problem; openapi.py adds the others."""
-        content = {PROBLEM_JSON: {"schema": self.ERROR_SCHEMA}}
-        self.spec.components.response("DEFAULT_ERROR", {"description": OTHER_PROBLEMS, "content": content}, lazy=True)
+        """openapi.py documents the responses that are problems."""
+        self.spec.components.response("DEFAULT_ERROR", {"description": "A problem"}, lazy=True)
+        self.spec.components.schema("Problem", schema=ProblemSchema)
 
     def _register_pagination_header(self) -> None:
         """Nothing: it would be an unused component."""

@@ -11,12 +11,16 @@ from entrypoints.api.pages import STYLES_PATH
 UNLIMITED = ("/health/", "/docs", "/openapi.json", "/problems", STYLES_PATH, "/webhook/", "/subscription/webhook/")
 
 
+def is_limited(path: str) -> bool:
+    return path != "/" and not path.startswith(UNLIMITED)
+
+
 def install_rate_limiting(app: Flask, limit_requests: LimitRequests) -> None:
     """Count these requests by address before their view is called; above the limit they get 429."""
 
     @app.before_request
     def count() -> None:
-        if request.method == "OPTIONS" or request.path == "/" or request.path.startswith(UNLIMITED):
+        if request.method == "OPTIONS" or not is_limited(request.path):
             return
         if needs_login(app.view_functions.get(request.endpoint or "")):
             return

@@ -17,6 +17,14 @@ def described(text: str, **more: Any) -> dict[str, Any]:
     return {"description": text, **more}
 
 
+def header(text: str) -> dict[str, Any]:
+    """A header of a response in the OpenAPI document."""
+    return {"description": text, "schema": {"type": "string"}}
+
+
+ETAG = {"ETag": header("Send it as `If-None-Match` to get 304 while nothing has changed")}
+
+
 def camel_case(name: str) -> str:
     """The JSON name of a snake_case name."""
     first, *rest = name.split("_")

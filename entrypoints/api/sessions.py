@@ -57,9 +57,10 @@ def sessions_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprin
     blp = JsonBlueprint("Sessions", __name__, url_prefix="/auth", description="Refreshing tokens, logging out")
 
     @blp.route("/refresh", methods=["POST"])
+    @blp.may_give("refresh_token_invalid")
     @blp.arguments(RefreshSchema())
     @blp.response(200, RefreshedSchema)
-    def refresh(body: Body) -> Response:
+    def refresh_tokens(body: Body) -> Response:
         """Exchange a refresh token for new tokens. A refresh token can be used once.
 
         Using it again ends the session, since it may be stolen. But within 30 seconds, for clients that lost the
@@ -93,15 +94,22 @@ def sessions_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprin
     @authenticated
     @blp.response(200, SessionSchema(many=True))
     def list_sessions(principal: Principal) -> Response:
-        """List your sessions, newest first."""
+        """List your sessions, newest first.
+
+        A session is a login that has neither ended nor expired; `current` is the one that asks.
+        """
         sessions = auth.list_sessions(user_id=principal.user_id)
         return json_response([_session_json(one, current=one.id == principal.session_id) for one in sessions])
 
     @blp.route("/sessions/<uuid:session_id>", methods=["DELETE"])
+    @blp.may_give("session_not_found")
     @authenticated
     @blp.response(204)
     def end_session(principal: Principal, session_id: UUID) -> Response:
-        """End one of your sessions, at once."""
+        """End one of your sessions, at once.
+
+        Its tokens are refused from then on. To end your own session, log out.
+        """
         auth.end_session(principal=principal, session_id=SessionId(session_id), origin=origin())
         return Response(status=204)
 

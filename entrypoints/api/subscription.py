@@ -65,15 +65,19 @@ def subscription_blueprint(billing: Billing, authenticated: Authenticated) -> Js
     @blp.route("/subscription/status", methods=["GET"])
     @authenticated
     @blp.response(200, PlanStatusSchema)
-    def status(principal: Principal) -> Response:
-        """Show your plan, your subscription and today's usage. Never cached."""
+    def get_subscription_status(principal: Principal) -> Response:
+        """Show your plan, your subscription and today's usage.
+
+        Never cached: after a checkout, ask until `tier` is `pro`.
+        """
         return _status_response(principal)
 
     @blp.post_with_alias("/subscribe/pro", alias="/subscription/subscribe/pro")
+    @blp.may_give("already_subscribed")
     @authenticated
     @blp.arguments(SubscribeSchema(), required=False)
     @blp.response(200, CheckoutSchema)
-    def subscribe(principal: Principal, body: Body) -> Response:
+    def subscribe_to_pro(principal: Principal, body: Body) -> Response:
         """Buy the Pro plan: get the address of a checkout.
 
         While a checkout is open, repeating the request gives the same one. 409 `already_subscribed` with `portalUrl`
@@ -86,10 +90,11 @@ def subscription_blueprint(billing: Billing, authenticated: Authenticated) -> Js
         return json_response({"url": checkout.url, "checkoutUrl": checkout.url, "sessionId": checkout.id})
 
     @blp.route("/subscription/portal", methods=["POST"])
+    @blp.may_give("not_subscribed")
     @authenticated
     @blp.arguments(OpenPortalSchema(), required=False)
     @blp.response(200, PortalSchema)
-    def portal(principal: Principal, body: Body) -> Response:
+    def open_portal(principal: Principal, body: Body) -> Response:
         """Get the address of the payment provider's page for your cards, invoices and subscription.
 
         409 `not_subscribed` if you have never begun to subscribe.
@@ -98,9 +103,10 @@ def subscription_blueprint(billing: Billing, authenticated: Authenticated) -> Js
         return json_response({"url": url})
 
     @blp.route("/subscription/cancel", methods=["POST"])
+    @blp.may_give("not_subscribed")
     @authenticated
     @blp.response(200, PlanStatusSchema)
-    def cancel(principal: Principal) -> Response:
+    def cancel_subscription(principal: Principal) -> Response:
         """Cancel the subscription at the end of the paid period; until then you keep Pro.
 
         409 `not_subscribed` when there is none.
@@ -109,10 +115,14 @@ def subscription_blueprint(billing: Billing, authenticated: Authenticated) -> Js
         return _status_response(principal)
 
     @blp.route("/subscription/resume", methods=["POST"])
+    @blp.may_give("not_subscribed")
     @authenticated
     @blp.response(200, PlanStatusSchema)
-    def resume(principal: Principal) -> Response:
-        """Undo the cancellation of the subscription. 409 `not_subscribed` when it has ended."""
+    def resume_subscription(principal: Principal) -> Response:
+        """Undo the cancellation of the subscription.
+
+        Possible until the paid period ends; 409 `not_subscribed` afterwards.
+        """
         billing.set_renewal(user_id=principal.user_id, renew=True)
         return _status_response(principal)
 

@@ -137,11 +137,12 @@ def openapi(settings: Settings) -> int:
     import orjson
 
     from entrypoints.api.app import create_app, openapi_document
+    from entrypoints.api.http_options import HttpOptions
     from entrypoints.container.build import build_web
 
     # Nothing connects before the first request.
     nowhere = replace(settings, database_url="postgresql://nowhere/none", redis_url="redis://nowhere")
-    document = openapi_document(create_app(build_web(nowhere).use_cases))
+    document = openapi_document(create_app(build_web(nowhere).use_cases, HttpOptions(public_url=settings.public_url)))
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     return 0
 

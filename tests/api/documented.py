@@ -6,6 +6,7 @@ from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
@@ -19,6 +20,14 @@ PROBLEM_JSON = "application/problem+json"
 
 # Pages for people and the document itself: not operations of the API.
 NOT_IN_THE_DOCUMENT = re.compile(r"/docs(/.*)?|/openapi\.json|/problems(/.*)?|/pages\.css|/success|/cancel|/sandbox/.*")
+
+# Every response that is counted has these.
+RATE_LIMIT = {"RateLimit", "RateLimit-Policy"}
+# Headers that are part of what an operation answers.
+TOLD_HEADERS = {
+    *("Content-Disposition", "ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After", "WWW-Authenticate"),
+    *("X-Cache", *RATE_LIMIT),
+}
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
@@ -47,10 +56,8 @@ def assert_documented(response: TestResponse, openapi: Json) -> None:
         assert response.status_code == expected, f"{method} {path} is not documented"
         assert_problem(response, openapi)
         return
-    responses = operation["responses"]
-    documented = responses.get(str(response.status_code)) or responses["default"]
-    if "$ref" in documented:
-        documented = _resolved(openapi, documented["$ref"])
+    documented = _documented_response(response, operation, openapi)
+    assert_documented_headers(response, documented)
     content = documented.get("content")
     if content is None:
         assert response.data == b"", f"{method} {path}: {response.status_code} is documented without a body"
@@ -58,10 +65,33 @@ def assert_documented(response: TestResponse, openapi: Json) -> None:
     assert response.mimetype in content, f"{method} {path}: {response.mimetype} is not documented"
     if response.mimetype == PROBLEM_JSON:
         assert response.status_code >= 400
+        assert_documented_code(response, content[PROBLEM_JSON])
     if method != "HEAD" and response.mimetype == "text/event-stream":
-        assert_valid(response.text, content[response.mimetype]["schema"], openapi)
+        for event in _events(response.text):
+            assert_valid(event, content[response.mimetype]["schema"], openapi)
     elif method != "HEAD" and response.is_json:
         assert_valid(response.json, content[response.mimetype]["schema"], openapi)
+
+
+def _documented_response(response: TestResponse, operation: Json, openapi: Json) -> Json:
+    responses = operation["responses"]
+    documented: Json = responses.get(str(response.status_code)) or responses["default"]
+    return _resolved(openapi, documented["$ref"]) if "$ref" in documented else documented
+
+
+def assert_documented_code(response: TestResponse, content: Json) -> None:
+    """The problem is among those that the operation documents for the status."""
+    if response.request.method != "HEAD":
+        code = response.json["code"]  # type: ignore[index]
+        method, path = response.request.method, response.request.path
+        assert code in content["examples"], f"{method} {path}: {response.status_code} {code} is not documented"
+
+
+def assert_documented_headers(response: TestResponse, documented: Json) -> None:
+    """The headers that not every response has are documented."""
+    told = TOLD_HEADERS if response.status_code in {200, 201, 202, 204, 429} else TOLD_HEADERS - RATE_LIMIT
+    missing = (set(response.headers.keys()) & told) - set(documented.get("headers", {}))
+    assert not missing, f"{response.request.method} {response.request.path}: {response.status_code} {missing}"
 
 
 def assert_problem(response: TestResponse, openapi: Json) -> None:
@@ -103,8 +133,8 @@ def assert_well_mannered(response: TestResponse) -> None:
 def strict_document_of(app: Flask) -> Json:
     """The application's document with closed schemas: undocumented members are invalid."""
     closed = deepcopy(openapi_document(app))
-    for name, schema in closed["components"]["schemas"].items():
-        if name != "Problem":  # which carries the facts of its code
+    for schema in closed["components"]["schemas"].values():
+        if "properties" in schema:
             schema.setdefault("additionalProperties", False)
     return closed
 
@@ -135,6 +165,14 @@ def _operations(openapi: Json, path: str) -> Json | None:
 def _pattern(template: str) -> re.Pattern[str]:
     pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template.rstrip("/")))
     return re.compile(f"{pattern}/?")
+
+
+def _events(stream: str) -> Iterator[Json]:
+    """The events of a stream that are whole, with their data parsed."""
+    for block in stream.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith((":", "retry")))
+        if "event" in lines:
+            yield {**lines, "data": orjson.loads(lines["data"])}
 
 
 def _resolved(openapi: Json, reference: str) -> Json:

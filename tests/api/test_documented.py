@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -59,6 +60,21 @@ def with_another_type(document: Json) -> None:
 def with_another_format(document: Json) -> None:
     """The number is said to be a time."""
     document["components"]["schemas"]["Profile"]["properties"]["mobileNumber"]["format"] = "date-time"
+
+
+@pytest.mark.parametrize("code", ["token_invalid", "chatroom_not_found"])
+def test_a_problem_is_held_to_the_codes_of_the_document(asha: Client, guest: Client, code: str):
+    path = f"/chatroom/{uuid4()}"
+    answer = guest.get(path) if code == "token_invalid" else asha.get(path)
+    document = deepcopy(strict_document_of(application()))
+    assert_documented(answer, document)
+    responses = document["paths"]["/chatroom/{chatroomId}"]["get"]["responses"]
+    del responses[str(answer.status_code)]["content"]["application/problem+json"]["examples"][code]
+    with pytest.raises(AssertionError, match=code):
+        assert_documented(answer, document)
+    del responses[str(answer.status_code)]  # nor will the default do
+    with pytest.raises(AssertionError):
+        assert_documented(answer, document)
 
 
 @pytest.mark.parametrize(
