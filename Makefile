@@ -32,8 +32,9 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 	@exec $(PY) -m entrypoints.cli up
 
 .PHONY: test
-test: lint ## everything: lint, types, import contracts, all tests
+test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI document
 	$(PY) -m pytest
+	@tools/openapi/lint
 
 .PHONY: check
 check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
@@ -55,6 +56,10 @@ format: $(VENV)/.dev ## format the code and repair what ruff can repair
 openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare with
 	$(PY) -m entrypoints.cli openapi > tests/api/openapi.json.new
 	mv tests/api/openapi.json.new tests/api/openapi.json
+
+.PHONY: lint-openapi
+lint-openapi: ## Redocly and Spectral on the OpenAPI snapshot: no warning; needs node 20 or newer
+	@tools/openapi/lint
 
 .PHONY: storm
 storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
@@ -90,7 +95,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
-		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+		tools/openapi/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment with a stamp per set: `make run` installs no test tools, and since dev contains

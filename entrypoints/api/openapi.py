@@ -1,4 +1,4 @@
-"""The OpenAPI document: what flask-smorest has read from the views, and what follows for each operation from its nature.
+"""The OpenAPI document: what flask-smorest has read from the views, and what follows for each from its nature.
 
 A view brings its name, docstring, schemas, headers and, with ``may_give``, the problems of its use case. The others
 follow from whether it needs a token, has a body or parameters, holds an Idempotency-Key, is limited by rate.

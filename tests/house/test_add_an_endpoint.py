@@ -26,7 +26,7 @@ NOT_RUN = [
     f"--deselect=tests/integration/test_migrations.py::{name}"
     for name in ("test_four_processes_may_migrate_at_once", "test_each_step_goes_up_and_down_and_up_again")
 ]
-NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "node_modules")
 
 # As make lint, but without the libraries: this takes seconds, all of them take most of a minute.
 MYPY = """
