@@ -5,7 +5,11 @@ from collections.abc import Collection
 from flask import Flask, Response, request
 
 METHODS = "GET, POST, PATCH, DELETE"
-REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id"
+# Those that we read; those that libraries of fetch and of tracing add by themselves, which would else fail there.
+REQUEST_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id, "
+    "Accept, Cache-Control, Pragma, X-Requested-With, traceparent, tracestate, baggage, sentry-trace"
+)
 RESPONSE_HEADERS = (
     "ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Cache, X-Request-Id"
 )

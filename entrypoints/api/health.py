@@ -6,9 +6,28 @@ from flask import Response, request
 from application.operations.readiness import CheckReadiness
 from application.ports.health import Fault, Part
 from entrypoints.api.body import JsonBlueprint
+from entrypoints.api.pages import html_page, varied, wants_html
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import Schema, described
+from entrypoints.api.schemas import Schema, described, header
 from entrypoints.server.server import STOPPING
+
+LINKS = {
+    "docs": "/docs/",
+    "openapi": "/openapi.json",
+    "problems": "/problems",
+    "live": "/health/live",
+    "ready": "/health/ready",
+}
+LINK_TEXTS = {
+    "docs": "The API: every request, to read and to try",
+    "openapi": "The same as OpenAPI 3.1, for generators of clients",
+    "problems": "What each error means, and what to do",
+    "live": "Whether this process answers",
+    "ready": "Whether the service can work, and if not, why",
+}
+HOME_TEXT = "This is a service for programs: one-time passwords, chatrooms, replies of a language model, a paid plan."
+HOME_LINKS = "".join(f'<p><a href="{LINKS[name]}">{text}</a></p>' for name, text in LINK_TEXTS.items())
+VARY = {"Vary": header("`Accept`: browsers get a page")}
 
 
 class HomeSchema(Schema):
@@ -39,24 +58,18 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
     blp = JsonBlueprint("Health", __name__, description="Links, and probes of the service")
 
     @blp.route("/", methods=["GET"])
-    @blp.response(200, HomeSchema)
+    @blp.response(200, HomeSchema, headers=VARY)
+    @blp.alt_response(
+        200, schema={"type": "string"}, content_type="text/html", example="<!doctype html>…", headers=VARY, success=True
+    )
     def get_home() -> Response:
         """Links to the documentation and the probes.
 
         A browser gets a page with the same links.
         """
-        return json_response(
-            {
-                "message": "Home Route",
-                "links": {
-                    "docs": "/docs/",
-                    "openapi": "/openapi.json",
-                    "problems": "/problems",
-                    "live": "/health/live",
-                    "ready": "/health/ready",
-                },
-            }
-        )
+        if wants_html():
+            return varied(html_page("Gemini-style chat backend", (HOME_TEXT,), html=HOME_LINKS))
+        return varied(json_response({"message": "Home Route", "links": LINKS}))
 
     @blp.route("/health/live", methods=["GET"])
     @blp.response(200, LiveSchema)

@@ -34,6 +34,27 @@ def test_they_may_ask_first(browser: FlaskClient):
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        # OpenTelemetry and Sentry add the first four; libraries that fetch, and pages that want no cache, the others.
+        *("traceparent", "tracestate", "baggage", "sentry-trace"),
+        *("Cache-Control", "Pragma", "X-Requested-With", "Accept", "Last-Event-ID", "Idempotency-Key", "Prefer"),
+    ],
+)
+def test_what_clients_send_passes_the_preflight(browser: FlaskClient, header: str):
+    answer = browser.options(
+        "/chatroom",
+        headers={
+            "Origin": APP,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": f"authorization,content-type,{header.lower()}",
+        },
+    )
+    allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    assert {"authorization", "content-type", header.lower()} <= allowed
+
+
+@pytest.mark.parametrize(
     "origin",
     [
         *("null", "", "*", "https://evil.example", f"{APP}.evil.example", f"{APP}:8443", "http://app.example.com"),
@@ -52,6 +73,6 @@ def test_pages_of_other_origins_may_not(browser: FlaskClient, origin: str):
 
 
 def test_without_a_list_no_page_may(guest: Client):
-    answer = guest.get("/", headers={"Origin": APP})
+    answer = guest.get("/health/live", headers={"Origin": APP})
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
     assert "Vary" not in answer.headers

@@ -5,6 +5,7 @@ import pytest
 from application.ports.health import Fault, Part
 from entrypoints.server.server import STOPPING
 from tests.api.client import Client, body_of
+from tests.api.pages import BROWSER, Page
 from tests.builders import House
 
 
@@ -14,6 +15,22 @@ def test_home_says_where_to_go(guest: Client):
     for link in body["links"].values():
         with guest.get(link) as answer:
             assert answer.status_code == 200
+
+
+def test_home_is_a_page_for_browsers(guest: Client):
+    answer = guest.get("/", headers=BROWSER)
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    page = Page(answer.text)
+    assert {"/docs/", "/health/ready", "/problems"} <= page.links
+    for link in page.links:
+        with guest.get(link, headers=BROWSER) as led_to:
+            assert led_to.status_code == 200, link
+
+
+@pytest.mark.parametrize("headers", [{}, BROWSER])
+def test_caches_keep_the_page_and_the_json_of_home_apart(guest: Client, headers: dict[str, str]):
+    assert "Accept" in guest.get("/", headers=headers).headers["Vary"]
 
 
 def test_liveness_asks_for_nothing(guest: Client, house: House):
