@@ -61,6 +61,13 @@ openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare 
 lint-openapi: ## Redocly and Spectral on the OpenAPI snapshot: no warning; needs node 20 or newer
 	@tools/openapi/lint
 
+.PHONY: vendor-docs
+vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
+	tar=$$(npm pack --silent rapidoc@$(or $(RAPIDOC_VERSION),9.3.8)) \
+		&& tar xzf "$$tar" -C entrypoints/api/rapidoc --strip-components=2 package/dist/rapidoc-min.js.gz \
+		&& tar xzf "$$tar" -C entrypoints/api/rapidoc --strip-components=1 package/LICENSE.txt && rm "$$tar"
+	gunzip -c entrypoints/api/rapidoc/rapidoc-min.js.gz | sha256sum
+
 .PHONY: storm
 storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
 	$(PY) -m tests.e2e.storm --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))

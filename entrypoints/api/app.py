@@ -5,7 +5,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Flask, Response
-from flask_swagger_ui import get_swaggerui_blueprint
 
 from application.ports.payment_sandbox import PaymentSandbox
 from application.use_cases import UseCases
@@ -15,6 +14,7 @@ from entrypoints.api.authentication import SCHEME, Authenticated
 from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.chatrooms import chatrooms_blueprint
 from entrypoints.api.cors import install_cors
+from entrypoints.api.docs_page import serve_docs_page
 from entrypoints.api.health import health_blueprint
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.idempotency import refuse_other_idempotency_keys
@@ -131,19 +131,7 @@ def _serve_documentation(app: Flask) -> None:
     def openapi() -> Response:
         return Response(document, content_type="application/json", headers={"Cache-Control": "no-cache"})
 
-    app.register_blueprint(
-        get_swaggerui_blueprint(
-            "/docs",
-            "/openapi.json",
-            config={
-                "app_name": "Gemini-style chat backend",
-                # No badge: it sends the document's address to a server of Swagger.
-                "validatorUrl": None,
-                # No OAuth: the default puts the Host header of the client into a script.
-                "oauth2RedirectUrl": None,
-            },
-        )
-    )
+    serve_docs_page(app)
 
 
 def _version() -> str:

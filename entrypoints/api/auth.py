@@ -171,9 +171,9 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
     @blp.arguments(ResetPasswordSchema())
     @blp.response(200, MessageOnlySchema)
     def reset_password(body: Body) -> Response:
-        """Set a new password with the code of `/auth/forgot-password`.
+        """Set a new password with a one-time password.
 
-        Ends every session of the account: log in with the new password afterwards.
+        The code is that of `/auth/forgot-password`. Ends every session of the account: log in with the new password afterwards.
         """
         auth.reset_password(
             mobile_number=body["mobile_number"],
@@ -189,10 +189,10 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
     @blp.arguments(ChangePasswordSchema())
     @blp.response(200, MessageOnlySchema)
     def change_password(principal: Principal, body: Body) -> Response:
-        """Set a new password while logged in. Ends the other sessions of the account.
+        """Set a new password while logged in.
 
         Give `currentPassword`, or the `otp` of `/auth/forgot-password`. Neither is needed within ten minutes of a login
-        by one-time password; 403 `reauthentication_needed` otherwise.
+        by one-time password; 403 `reauthentication_needed` otherwise. Ends the other sessions of the account.
         """
         auth.change_password(
             principal=principal,

@@ -74,6 +74,7 @@ def completed(document: Json, *, public_url: str, is_limited: Callable[[str], bo
 
 def _complete_operation(method: str, path: str, operation: Json, *, limited: bool) -> None:
     operation.setdefault("security", [])
+    operation["summary"] = operation["summary"].removesuffix(".")
     codes = [*operation.pop(PROBLEMS_OF_VIEW), *_generic_codes(method, path, operation, limited=limited)]
     for parameter in operation.get("parameters", []):
         _complete_parameter(parameter)
