@@ -173,7 +173,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
     def reset_password(body: Body) -> Response:
         """Set a new password with a one-time password.
 
-        The code is that of `/auth/forgot-password`. Ends every session of the account: log in with the new password afterwards.
+        The code is that of `/auth/forgot-password`. Ends every session of the account: log in afterwards.
         """
         auth.reset_password(
             mobile_number=body["mobile_number"],

@@ -15,6 +15,6 @@ api.setAttribute("default-api-server", location.origin);
 api.addEventListener("after-try", (event) => {
   const body = event.detail.responseBody;
   if (body && body.tokenType === "Bearer") {
-    api.setApiKey("bearer", `Bearer ${body.token}`);
+    api.setApiKey("bearer", body.token);
   }
 });
