@@ -33,14 +33,8 @@ SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 # For people, or the document itself.
 NOT_OPERATIONS = {
-    "/docs/",
-    "/docs/<path:path>",
-    "/openapi.json",
-    "/problems",
-    "/problems/<code>",
-    "/pages.css",
-    "/success",
-    "/cancel",
+    *("/docs/", "/docs/page.css", "/docs/page.js", "/docs/rapidoc.js", "/openapi.json"),
+    *("/pages.css", "/problems", "/problems/<code>", "/success", "/cancel"),
 }
 
 METHODS = {"get", "put", "post", "delete", "patch"}
