@@ -22,6 +22,9 @@ PROBLEM_JSON = "application/problem+json"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 ALIASES_TEXT = "Second paths of some operations, for clients that know them. New clients use the first ones."
 
+# Headers with which a request is never a 422, whatever they say.
+NEVER_REFUSED = {"Last-Event-ID", "Stripe-Signature"}
+
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
@@ -52,7 +55,7 @@ def completed(document: Json, *, public_url: str, is_limited: Callable[[str], bo
     whole["tags"].append({"name": ALIASES, "description": ALIASES_TEXT})
     whole["paths"] = {_in_camel_case(path): methods for path, methods in whole["paths"].items()}
     components = whole["components"]
-    components["schemas"] |= EVENT_SCHEMAS
+    components["schemas"] |= deepcopy(EVENT_SCHEMAS)
     components["headers"] = HEADERS
     for name, schema in components["schemas"].items():
         for member in schema.get("properties", {}).values():
@@ -94,19 +97,22 @@ def _complete_operation(method: str, path: str, operation: Json, *, limited: boo
 
 def _generic_codes(method: str, path: str, operation: Json, *, limited: bool) -> Iterator[str]:
     """The problems that follow from the nature of an operation."""
-    parameters = {parameter["name"] for parameter in operation.get("parameters", [])}
+    parameters = {parameter["name"] for parameter in operation.get("parameters", [])} - NEVER_REFUSED
+    is_webhook = "/webhook/" in path
     yield "bad_request"
     if operation["security"]:
         yield from ("token_invalid", "token_expired")
     if "{" in path:
         yield "not_found"
     if "requestBody" in operation:
-        yield from ("payload_too_large", "unsupported_media_type")
-    if "requestBody" in operation or parameters:
+        yield "payload_too_large"
+    if "requestBody" in operation and not is_webhook:
+        yield "unsupported_media_type"
+    if parameters or ("requestBody" in operation and not is_webhook):
         yield "validation_failed"
     if IDEMPOTENCY_KEY in parameters:
         yield from ("idempotency_key_in_use", "idempotency_key_reused")
-    elif method == "post" and "/webhook/" not in path:
+    elif method == "post" and not is_webhook:
         yield "idempotency_key_not_supported"
     if limited:
         yield "rate_limited"

@@ -1,4 +1,4 @@
-"""Examples of bodies, by the name of their schema in the OpenAPI document. They are one user's story."""
+"""Examples of bodies, by the name of their schema in the OpenAPI document. All are of one user."""
 
 from typing import Any
 
