@@ -153,6 +153,7 @@ class ClaimedReply:
     claim: Claim
     message_id: MessageId
     chatroom_id: ChatroomId
+    user_id: UserId
     attempt: int
     generation: int
     prompt: str

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.accounts import UserId
 from domain.chat import ChatroomId, MessageId
 from domain.replies import (
     RETRYABLE,
@@ -32,6 +33,7 @@ def claimed(attempt: int = 1, seconds_left: float = 300.0) -> ClaimedReply:
         claim=claim,
         message_id=MessageId(UUID(int=2)),
         chatroom_id=ChatroomId(UUID(int=3)),
+        user_id=UserId(UUID(int=4)),
         attempt=attempt,
         generation=attempt,
         prompt="hi",
