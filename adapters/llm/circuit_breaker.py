@@ -9,7 +9,7 @@ import structlog
 
 from application.ports.language_model import LanguageModel, Prompt, Stop
 from application.ports.runtime import Clock
-from domain.replies import RETRYABLE, Answer, AnswerFailed, AnswerOverdue, FailureReason
+from domain.replies import PROVIDER_DOWN, Answer, AnswerFailed, AnswerOverdue, FailureReason
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class LanguageModelBreaker(LanguageModel):
         except AnswerFailed as failure:
             if isinstance(failure, AnswerOverdue):
                 pass  # the provider was answering, and this call was too long
-            elif failure.reason in RETRYABLE and failure.asked:
+            elif failure.reason in PROVIDER_DOWN and failure.asked:
                 self._has_failed(era, failure)
             elif failure.asked:
                 self._is_up(era)  # a refusal is an answer, too

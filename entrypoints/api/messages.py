@@ -45,14 +45,23 @@ MAX_POSITION_DIGITS = 20
 END_SUFFIX = "-end"
 
 FAILURE_DETAILS = {
-    FailureReason.MODEL_BUSY: "The model was too busy to answer. Your prompt was not counted.",
-    FailureReason.MODEL_UNREACHABLE: "The model could not be reached. Your prompt was not counted.",
+    FailureReason.MODEL_BUSY: "The model was too busy to answer. Ask again in a minute. Your prompt was not counted.",
+    FailureReason.MODEL_UNREACHABLE: "The model could not be reached. Ask again later. Your prompt was not counted.",
     FailureReason.MODEL_REJECTED_REQUEST: "The model did not accept the request. Your prompt was not counted.",
     FailureReason.MODEL_NOT_FOUND: "The model is not available. Your prompt was not counted.",
+    FailureReason.MODEL_MISCONFIGURED: (
+        "The service may not use the model until its operator has mended that. Your prompt was not counted."
+    ),
+    FailureReason.PROMPT_TOO_LONG: (
+        "The message is too long for the model. Shorten it, or send it in parts. Your prompt was not counted."
+    ),
     FailureReason.REFUSED: "The model declined to answer this. Your prompt was not counted.",
-    FailureReason.EMPTY_ANSWER: "The model had nothing to say to this. Your prompt was not counted.",
-    FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Your prompt was not counted.",
-    FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Your prompt was not counted.",
+    FailureReason.ANSWER_INTERRUPTED: "The model broke its answer off. Ask again. Your prompt was not counted.",
+    FailureReason.EMPTY_ANSWER: (
+        "The model had nothing to say to this. Ask again, or in other words. Your prompt was not counted."
+    ),
+    FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Ask again later. Your prompt was not counted.",
+    FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Ask again later. Your prompt was not counted.",
 }
 
 SENT_HEADERS = {
@@ -61,6 +70,18 @@ SENT_HEADERS = {
     "RateLimit-Policy": {"description": "The plan's limit", "schema": {"type": "string"}},
     "Idempotent-Replayed": {"description": "`true`: answered earlier", "schema": {"type": "string"}},
 }
+
+FAILURE_CODE_DESCRIPTION = """Why there is no reply. None of them counts as a prompt.
+
+| code | | what helps |
+|---|---|---|
+| `model_busy`, `model_unreachable` | the model is overloaded or down | `/retry` later |
+| `deadline_exceeded`, `attempts_exhausted` | no answer came in time, or only failures | `/retry` later |
+| `answer_interrupted`, `empty_answer` | the answer broke off, or was empty, each time | `/retry`, or other words |
+| `prompt_too_long` | the model takes no message of this length | a shorter message |
+| `refused` | the model declines to answer this | other words |
+| `model_rejected_request` | the model did not take the request | another message, or another `systemPrompt` |
+| `model_misconfigured`, `model_not_found` | the service may not use its model, or it is gone | its operator |"""
 
 STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-Event-ID`, from where the
 client left off: while it is being written, on any device, and afterwards.
@@ -77,7 +98,7 @@ at the answer: 204 to the `Last-Event-ID` of the ending event, 404 after `remove
 
 
 class FailureSchema(Schema):
-    code = ma.fields.Enum(FailureReason, by_value=True, required=True)
+    code = ma.fields.Enum(FailureReason, by_value=True, required=True, metadata=described(FAILURE_CODE_DESCRIPTION))
     detail = ma.fields.String(required=True)
 
 

@@ -19,6 +19,9 @@ ANSWER = Answer("Yes.", "m")
 PERMANENT = [
     FailureReason.REFUSED,
     FailureReason.EMPTY_ANSWER,
+    FailureReason.ANSWER_INTERRUPTED,
+    FailureReason.MODEL_MISCONFIGURED,
+    FailureReason.PROMPT_TOO_LONG,
     FailureReason.MODEL_REJECTED_REQUEST,
     FailureReason.MODEL_NOT_FOUND,
 ]

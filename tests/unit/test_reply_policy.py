@@ -53,8 +53,28 @@ def test_only_what_may_pass_is_tried_again(reason: FailureReason):
     assert step == (TryAgain(2 * SECONDS) if reason in RETRYABLE else GiveUp(reason))
 
 
-def test_what_may_pass_is_a_busy_or_unreachable_model():
-    assert {FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE} == RETRYABLE
+def test_what_may_pass_is_a_provider_that_is_down_or_an_answer_that_broke_off():
+    assert {
+        FailureReason.MODEL_BUSY,
+        FailureReason.MODEL_UNREACHABLE,
+        FailureReason.ANSWER_INTERRUPTED,
+        FailureReason.EMPTY_ANSWER,
+    } == RETRYABLE
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retry_after", "step"),
+    [
+        (1, None, GiveUp(BUSY)),
+        (1, 18 * SECONDS, TryAgain(18 * SECONDS)),
+        (2, 18 * SECONDS, GiveUp(BUSY)),
+    ],
+)
+def test_a_spent_quota_is_asked_once_more_where_the_provider_says_when(
+    attempt: int, retry_after: timedelta | None, step: TryAgain | GiveUp
+):
+    failure = AnswerFailed(BUSY, quota_spent=True, retry_after=retry_after)
+    assert ReplyPolicy(max_attempts=5).after_failure(failure, claimed(attempt)) == step
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 3), (2, 6), (3, 12), (4, 24)])

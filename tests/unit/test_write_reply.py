@@ -28,8 +28,9 @@ BUSY = FailureReason.MODEL_BUSY
 PERMANENT = [
     FailureReason.MODEL_REJECTED_REQUEST,
     FailureReason.MODEL_NOT_FOUND,
+    FailureReason.MODEL_MISCONFIGURED,
+    FailureReason.PROMPT_TOO_LONG,
     FailureReason.REFUSED,
-    FailureReason.EMPTY_ANSWER,
 ]
 
 
@@ -80,6 +81,16 @@ def test_what_one_worker_has_another_does_not_get():
 
 
 # --- Failures ---
+
+
+@pytest.mark.parametrize("reason", [FailureReason.EMPTY_ANSWER, FailureReason.ANSWER_INTERRUPTED])
+def test_an_answer_that_came_to_nothing_is_asked_for_again(reason: FailureReason):
+    reply = WrittenReply()
+    reply.house.model.will(AnswerFailed(reason), Answer("Good.", "m"))
+    reply.house.work()
+    reply.house.clock.advance(2 * SECONDS)
+    reply.house.work()
+    assert reply.outcome == ("bot", "Good.")
 
 
 @pytest.mark.parametrize("reason", PERMANENT)
