@@ -4,7 +4,6 @@ It is peculiar in one thing: prompts can make a healthy provider fail, so it mat
 (docs/decisions/0023).
 """
 
-import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Lock
@@ -160,18 +159,10 @@ class LanguageModelBreaker(LanguageModel):
         wished = failure.retry_after if failure.reason is FailureReason.MODEL_BUSY else None
         open_for = max(self._open_for, min(wished or timedelta(), self._open_at_most))
         for_everybody = self._is_for_everybody()
+        # Not again and again while a provider is down: each probe that fails opens it anew.
         if self._logged != (failure.reason, open_for, for_everybody):
-            # Not again and again while a provider is down: each probe that fails opens it anew.
             self._logged = (failure.reason, open_for, for_everybody)
-            log.log(
-                logging.ERROR if for_everybody else logging.WARNING,
-                "model_breaker_opened",
-                reason=failure.reason.value,
-                provider_status=failure.status,
-                model=failure.model,
-                seconds=open_for.total_seconds(),
-                for_everybody=for_everybody,
-            )
+            _log_opened(failure, seconds=open_for.total_seconds(), for_everybody=for_everybody)
         self._open_until, self._opened_for = now + open_for, open_for
         self._reason = failure.reason
         self._probe_until = None
@@ -209,3 +200,11 @@ class LanguageModelBreaker(LanguageModel):
 
     def _comes_last(self, caller: Caller, now: datetime) -> bool:
         return caller in self._failed() or self._is_distrusted(caller, now)
+
+
+def _log_opened(failure: AnswerFailed, *, seconds: float, for_everybody: bool) -> None:
+    reason, status, model = failure.reason.value, failure.status, failure.model
+    if for_everybody:
+        log.error("model_breaker_opened", reason=reason, provider_status=status, model=model, seconds=seconds)
+    else:
+        log.warning("model_breaker_opened_for_some", reason=reason, provider_status=status, model=model)

@@ -1,16 +1,35 @@
 """The model that the settings choose."""
 
+from typing import NamedTuple
+
 from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.llm.fallback import LanguageModelFallback
+from adapters.llm.misconfiguration import MisconfigurationWatch
 from adapters.llm.offline import OfflineLanguageModel
 from adapters.system_runtime import system_clock
+from application.ports.health import Fault
 from application.ports.language_model import LanguageModel
 from entrypoints.settings import Settings
 
 
-def language_model_of(settings: Settings) -> LanguageModelBreaker:
-    """The model that writes the replies."""
-    return LanguageModelBreaker(_provider(settings), clock=system_clock)
+class WatchedModel(NamedTuple):
+    """The model that writes the replies, and what is known of its provider."""
+
+    model: LanguageModel
+    breaker: LanguageModelBreaker
+    watch: MisconfigurationWatch
+
+    def fault(self) -> Fault | None:
+        """What is wrong with it."""
+        if self.watch.is_misconfigured():
+            return Fault.MISCONFIGURED
+        return Fault.BREAKER_OPEN if self.breaker.is_open() else None
+
+
+def language_model_of(settings: Settings) -> WatchedModel:
+    breaker = LanguageModelBreaker(_provider(settings), clock=system_clock)
+    watch = MisconfigurationWatch(breaker, clock=system_clock)
+    return WatchedModel(watch, breaker, watch)
 
 
 def _provider(settings: Settings) -> LanguageModel:

@@ -264,7 +264,6 @@ def test_opening_and_closing_are_logged_once_however_often_a_probe_fails(at: Set
             "provider_status": 429,
             "model": "m",
             "seconds": 10.0,
-            "for_everybody": True,
         },
         {"event": "model_breaker_closed", "log_level": "warning"},
     ]
@@ -280,7 +279,7 @@ class TestByCaller:
     def test_one_users_failures_open_it_for_that_user_alone(self, at: Setting):
         at.fail(*[UNREACHABLE] * 5, by=ASHA)
         assert at.refusal(by=ASHA).retry_after == 13 * SECOND
-        assert not at.breaker.is_open()
+        assert not at.breaker.is_open()  # as operators understand it
         assert not at.is_open_for(RAVI)
 
     def test_two_users_failures_open_it_for_these_two(self, at: Setting):
