@@ -59,6 +59,8 @@ ANSWER_MAX_BYTES = 1_000_000
 
 # Two seconds doubled so often are longer than any deadline. The bound keeps 2 ** attempts from overflowing.
 MAX_DOUBLINGS = 16
+# A busy provider that says nothing of a time is asked again after as long as the message has waited, but after this.
+LONGEST_BUSY_WAIT = timedelta(seconds=16)
 
 
 class AnswerFailed(Exception):
@@ -234,14 +236,22 @@ class ReplyPolicy:
         """What to do after attempt number ``reply.attempt`` has failed."""
         if failure.reason not in RETRYABLE:
             return GiveUp(failure.reason)
-        if failure.asked and reply.attempt >= self.max_attempts:
+        # A busy provider turned the call away before the model was asked: that ends at the deadline, and not by attempts.
+        was_busy = failure.reason is FailureReason.MODEL_BUSY and not failure.quota_spent
+        counted = failure.asked and not was_busy
+        if counted and reply.attempt >= self.max_attempts:
             return GiveUp(failure.reason)
         if failure.quota_spent and (failure.retry_after is None or reply.attempt > 1):
             # Providers also call quotas daily that are back in half a minute, and say so: that is believed once.
             return GiveUp(failure.reason)
-        backoff: timedelta = self.first_backoff * 2 ** min(reply.attempt - 1, MAX_DOUBLINGS)
-        delay = max(failure.retry_after or timedelta(), backoff if failure.asked else self.first_backoff)
+        backoff = self.first_backoff
+        if counted:
+            backoff *= 2 ** min(reply.attempt - 1, MAX_DOUBLINGS)
+        elif failure.asked and failure.retry_after is None:
+            waited = self.deadline - timedelta(seconds=reply.seconds_left)
+            backoff = max(backoff, min(waited, LONGEST_BUSY_WAIT))
+        delay = max(failure.retry_after or timedelta(), backoff)
         # The next attempt would begin after the deadline, so the reply fails now.
         if delay >= timedelta(seconds=reply.seconds_left):
             return GiveUp(failure.reason)
-        return TryAgain(delay, counted=failure.asked)
+        return TryAgain(delay, counted=counted)
