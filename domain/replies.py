@@ -236,9 +236,9 @@ class ReplyPolicy:
         """What to do after attempt number ``reply.attempt`` has failed."""
         if failure.reason not in RETRYABLE:
             return GiveUp(failure.reason)
-        # A busy provider turned the call away before the model was asked: that ends at the deadline, and not by attempts.
-        was_busy = failure.reason is FailureReason.MODEL_BUSY and not failure.quota_spent
-        counted = failure.asked and not was_busy
+        # A busy provider turns calls away before the model is asked: the deadline ends that, and not attempts.
+        turned_away = failure.reason is FailureReason.MODEL_BUSY and not failure.quota_spent
+        counted = failure.asked and not turned_away
         if counted and reply.attempt >= self.max_attempts:
             return GiveUp(failure.reason)
         if failure.quota_spent and (failure.retry_after is None or reply.attempt > 1):

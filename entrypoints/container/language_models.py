@@ -1,11 +1,13 @@
 """The model that the settings choose."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.llm.fallback import LanguageModelFallback
 from adapters.llm.misconfiguration import MisconfigurationWatch
 from adapters.llm.offline import OfflineLanguageModel
+from adapters.llm.shrinking_history import ShrinkingHistory
 from adapters.system_runtime import system_clock
 from application.ports.health import Fault
 from application.ports.language_model import LanguageModel
@@ -27,35 +29,35 @@ class WatchedModel(NamedTuple):
 
 
 def language_model_of(settings: Settings) -> WatchedModel:
-    breaker = LanguageModelBreaker(_provider(settings), clock=system_clock)
+    models = [ShrinkingHistory(model, clock=system_clock) for model in _models(settings)]
+    breaker = LanguageModelBreaker(LanguageModelFallback(models, clock=system_clock), clock=system_clock)
     watch = MisconfigurationWatch(breaker, clock=system_clock)
     return WatchedModel(watch, breaker, watch)
 
 
-def _provider(settings: Settings) -> LanguageModel:
+def _models(settings: Settings) -> Sequence[LanguageModel]:
+    """In order of preference."""
     if settings.llm_provider == "offline":
-        return OfflineLanguageModel()
+        return [OfflineLanguageModel()]
     # Imported here: an SDK takes half a second and 50 MB, which no other process should pay.
     if settings.llm_provider == "openai-compatible":
         from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel
 
-        return OpenAiCompatibleLanguageModel(
-            base_url=settings.openai_base_url or "",
-            model=settings.openai_model or "",
-            api_key=settings.openai_api_key.reveal() or None,
-            idle=settings.model_idle,
-        )
+        return [
+            OpenAiCompatibleLanguageModel(
+                base_url=settings.openai_base_url or "",
+                model=settings.openai_model or "",
+                api_key=settings.openai_api_key.reveal() or None,
+                idle=settings.model_idle,
+            )
+        ]
     key, url, idle = settings.gemini_api_key.reveal(), settings.gemini_base_url, settings.model_idle
     if settings.llm_provider == "gemini-legacy":
         from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel
 
         names = (settings.gemini_model, *settings.gemini_fallback_models)
-        models: list[LanguageModel] = [
-            GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url, idle=idle) for name in names
-        ]
-        return LanguageModelFallback(models, clock=system_clock)
+        return [GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url, idle=idle) for name in names]
     from adapters.llm.gemini import GeminiLanguageModel
 
     first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url, idle=idle)
-    others = map(first.with_model, settings.gemini_fallback_models)
-    return LanguageModelFallback([first, *others], clock=system_clock)
+    return [first, *map(first.with_model, settings.gemini_fallback_models)]
