@@ -399,8 +399,8 @@ class House:
     # --- Rooms and messages ---
 
     def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
-        room = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
-        return room.id
+        opened = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
+        return opened.chatroom.id
 
     def remove_room(self, principal: Principal, room: ChatroomId) -> None:
         self.use_cases.chat.remove_chatroom(user_id=principal.user_id, chatroom_id=room)

@@ -15,6 +15,7 @@ from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, Chatroom, ChatroomId
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.messages import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
 from entrypoints.api.schemas import QueryInteger, QueryUuid, Schema, described
@@ -79,15 +80,26 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
 
     @blp.route("", methods=["POST"])
     @authenticated
+    @blp.arguments(IdempotencyHeadersSchema(), location="headers")
     @blp.arguments(NewChatroomSchema())
-    @blp.response(201, ChatroomSummarySchema)
-    def open_chatroom(principal: Principal, body: Body) -> Response:
-        """Open a chatroom. 409 `too_many_chatrooms` when you have as many as one user may."""
-        room = chat.open_chatroom(user_id=principal.user_id, name=body["name"], system_prompt=body.get("system_prompt"))
+    @blp.response(201, ChatroomSummarySchema, headers=REPLAYED_HEADER)
+    def open_chatroom(principal: Principal, headers: Body, body: Body) -> Response:
+        """Open a chatroom. 409 `too_many_chatrooms` when you have as many as one user may.
+
+        With an `Idempotency-Key` the request can be repeated: for 24 hours, and while the chatroom is there, the same
+        key gets the same response. 409 `idempotency_key_in_use`, 422 `idempotency_key_reused`.
+        """
+        opened = chat.open_chatroom(
+            user_id=principal.user_id,
+            name=body["name"],
+            system_prompt=body.get("system_prompt"),
+            idempotency_key=headers.get("idempotency_key"),
+        )
+        room = opened.chatroom
         return json_response(
             _summary_json(room.id, room.name, room.created_at, room.updated_at),
             201,
-            {"Location": f"/chatroom/{room.id}"},
+            {"Location": f"/chatroom/{room.id}", **replayed(opened.repeated)},
         )
 
     @blp.route("", methods=["GET"])

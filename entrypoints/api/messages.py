@@ -26,6 +26,7 @@ from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
 from entrypoints.api.schemas import QueryInteger, QueryUuid, QuotaSchema, Schema, described, quota_json
 from entrypoints.api.waiting import MAX_WAIT, TooManyWaiting, WaitingPlaces, preferred_wait, stream, wait_for
@@ -68,7 +69,7 @@ SENT_HEADERS = {
     "Location": {"description": "The reply", "schema": {"type": "string"}},
     "RateLimit": {"description": "What is left of the day", "schema": {"type": "string"}},
     "RateLimit-Policy": {"description": "The plan's limit", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "`true`: answered earlier", "schema": {"type": "string"}},
+    **REPLAYED_HEADER,
 }
 
 FAILURE_CODE_DESCRIPTION = """Why there is no reply. None of them counts as a prompt.
@@ -138,14 +139,6 @@ class OneEntrySchema(EntrySchema):
 
 class NewMessageSchema(Schema):
     message = ma.fields.String(required=True, validate=ma.validate.Length(1, MESSAGE_MAX_LENGTH))
-
-
-class IdempotencyHeadersSchema(Schema):
-    idempotency_key = ma.fields.String(
-        data_key="Idempotency-Key",
-        validate=[ma.validate.Length(1, 255), ma.validate.Regexp(r"[\x21-\x7e]+\Z")],
-        metadata=described("Chosen by the client, such as a UUID"),
-    )
 
 
 class MessageHeadersSchema(IdempotencyHeadersSchema):
@@ -531,8 +524,7 @@ def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:
 
 
 def _sent_headers(sent: SentMessage) -> dict[str, str]:
-    replayed = {"Idempotent-Replayed": "true"} if sent.repeated else {}
-    return {"Location": _entry_path(sent.reply_id), **_quota_headers(sent.quota), **replayed}
+    return {"Location": _entry_path(sent.reply_id), **_quota_headers(sent.quota), **replayed(sent.repeated)}
 
 
 def _entry_path(entry_id: UUID) -> str:
