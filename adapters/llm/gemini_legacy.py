@@ -3,14 +3,15 @@ deprecated-generative-ai-python). Needs the extra ``legacy-gemini``: 218 MB, and
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from adapters.llm.answer_text import Chunks
 from adapters.llm.call_loop import IDLE, Delivery, write_in_thread
-from adapters.llm.provider_errors import failures_name, reason_of, retry_after, retry_info
+from adapters.llm.provider_errors import ProviderError, failures_name
+from adapters.llm.reading import Reading
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -23,7 +24,6 @@ with warnings.catch_warnings():
     from google.protobuf import json_format
     from requests.adapters import HTTPAdapter
 
-FINISH = genai.protos.Candidate.FinishReason
 # Errors of a response that is not as documented. Those of requests, the SDK's HTTP library, are OSErrors.
 NO_ANSWER = (json_format.Error, GoogleAPIError, OSError, ValueError, TypeError, AttributeError, LookupError)
 CONNECTIONS = 256
@@ -79,10 +79,10 @@ class GeminiLegacyLanguageModel(LanguageModel):
                     delivery.is_alive()
                     answer.read(chunk)
         except GoogleAPICallError as error:  # `from None`: the SDK's text may quote the prompt
-            raise answer.failure_by(error) from None
+            raise _failure_by(error) from None
         except NO_ANSWER:
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
-        return answer.finished()
+        return answer.answer()
 
 
 @contextmanager
@@ -95,59 +95,26 @@ def _closed_unless_read(chunks: Any) -> Iterator[None]:
         raise
 
 
-class _Reading:
-    """The answer read so far."""
-
-    def __init__(self, model: str, chunks: Chunks) -> None:
-        self._model = model
-        self._chunks = chunks
-        self._finish = FINISH.FINISH_REASON_UNSPECIFIED
-        self._blocked = False
-        self._tokens: tuple[int, int] | None = None
-
-    def read(self, chunk: Any) -> None:
-        self._model = chunk.model_version or self._model
-        if chunk.usage_metadata:
-            self._tokens = (chunk.usage_metadata.prompt_token_count, chunk.usage_metadata.candidates_token_count)
-        self._blocked = self._blocked or bool(chunk.prompt_feedback.block_reason)
-        if not chunk.candidates:
-            return
-        candidate = chunk.candidates[0]
-        self._finish = candidate.finish_reason or self._finish
-        for part in candidate.content.parts:
-            self._chunks.add(part.text)
-
-    def finished(self) -> Answer:
-        if self._blocked:
-            raise AnswerFailed(FailureReason.REFUSED)
-        if self._finish == FINISH.FINISH_REASON_UNSPECIFIED:
-            # The last chunk always has a finish reason: the connection was lost before it, or an error came in the
-            # middle of the stream, which arrives here as an empty chunk.
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        if self._finish not in {FINISH.STOP, FINISH.MAX_TOKENS}:
-            raise AnswerFailed(FailureReason.REFUSED)
-        input_tokens, output_tokens = self._tokens or (None, None)
-        return Answer(
-            text=self._chunks.whole(),
-            model=self._model,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            truncated=self._finish == FINISH.MAX_TOKENS,
-        )
-
-    def failure_by(self, error: Any) -> AnswerFailed:
-        if error.response is None:
-            return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        headers: Mapping[str, str] = error.response.headers
-        wish = retry_info(_body_of(error.response)) or retry_after(headers)
-        return AnswerFailed(reason_of(error.code), retry_after=wish, status=error.code)
+class _Reading(Reading):
+    def read(self, value: Any) -> None:
+        self.model = value.model_version or self.model
+        if usage := value.usage_metadata:
+            self.count(
+                prompt=usage.prompt_token_count, answer=usage.candidates_token_count, total=usage.total_token_count
+            )
+        if value.prompt_feedback.block_reason:
+            self.refuse()
+        for candidate in value.candidates:
+            if not candidate.index:  # nobody asked for more than the first
+                for part in candidate.content.parts:
+                    self.chunks.add(part.text)
+                self.finish(int(candidate.finish_reason))
 
 
-def _body_of(response: Any) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
+def _failure_by(error: Any) -> AnswerFailed:
+    if error.response is None:
+        return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
+    return ProviderError.of_response(error.code, error.response.content, error.response.headers).failure()
 
 
 def _request_for(model: str, prompt: Prompt) -> Any:
