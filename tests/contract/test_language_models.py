@@ -1,11 +1,10 @@
 """The adapters of the LanguageModel port, each under the one contract."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import certifi
 import pytest
 
 from adapters.llm.circuit_breaker import LanguageModelBreaker
@@ -27,10 +26,9 @@ from tests.contract.language_model_contract import (
     ask,
     failure_of,
 )
+from tests.contract.language_model_streams import StreamContract, sse
 from tests.fakes.gemini_server import FakeGemini, Outcome
 from tests.fakes.openai_server import FakeOpenAi
-
-END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
 
 # From a server that only resembles the API: what PostgreSQL could not keep, and what is no answer.
 ODD_METADATA_OF_GEMINI = {
@@ -46,16 +44,6 @@ ODD_METADATA_OF_OPENAI = {"model": 5, "usage": {"prompt_tokens": -1, "completion
 ODD_SHAPES_OF_OPENAI: list[dict[str, Any]] = [{"choices": [{"delta": "Because."}]}, {"usage": "none"}, {"choices": 5}]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Each client of google-genai reads the certificates of all authorities, which takes most of a test's time."""
-    file = tmp_path_factory.mktemp("authority") / "one.pem"
-    file.write_text(Path(certifi.where()).read_text().partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(file))
-        yield
-
-
 class GeminiContract(LanguageModelContract):
     """What is particular to Gemini's API."""
 
@@ -66,7 +54,9 @@ class GeminiContract(LanguageModelContract):
 
     def heard(self, body: dict[str, Any]) -> tuple[str | None, list[tuple[str, str]]]:
         system = body.get("systemInstruction")
-        said = [(content["role"], content["parts"][0]["text"]) for content in body["contents"]]
+        said = [
+            (content["role"], "\n\n".join(part["text"] for part in content["parts"])) for content in body["contents"]
+        ]
         return system["parts"][0]["text"] if system else None, said
 
     def test_retry_info_is_kept(self, server: FakeGemini, model: LanguageModel):
@@ -74,11 +64,25 @@ class GeminiContract(LanguageModelContract):
         assert failure_of(model).retry_after == timedelta(seconds=21.5)
 
 
-class TestGemini(GeminiContract, ClosingContract, OddAnswersContract):
-    """google-genai."""
+class TestGemini(GeminiContract, StreamContract, ClosingContract, OddAnswersContract):
+    """Gemini's HTTP API."""
 
     odd_metadata = ODD_METADATA_OF_GEMINI
     odd_shapes = ODD_SHAPES_OF_GEMINI
+
+    def part(self, text: str | None, finish: Any = None, *, index: int | None = 0) -> dict[str, Any]:
+        candidate = {"finishReason": finish, "content": {"role": "model", "parts": [{"text": text}]}}
+        return {"candidates": [candidate if index is None else {**candidate, "index": index}]}
+
+    def thought(self, text: str) -> dict[str, Any]:
+        return {"candidates": [{"content": {"parts": [{"text": text, "thought": True}]}, "index": 0}]}
+
+    def usage(self, prompt: int, answer: int, total: int) -> dict[str, Any]:
+        counts = {"promptTokenCount": prompt, "candidatesTokenCount": answer, "totalTokenCount": total}
+        return {"usageMetadata": counts}
+
+    def impatient(self, server: FakeGemini, idle: timedelta) -> GeminiLanguageModel:
+        return GeminiLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url, idle=idle)
 
     @pytest.fixture
     def model(self, server: FakeGemini) -> Iterator[GeminiLanguageModel]:
@@ -120,8 +124,21 @@ class TestGeminiLegacy(GeminiContract):
         model.close()
 
 
-class TestOpenAiCompatible(LanguageModelContract, ClosingContract, OddAnswersContract):
+class TestOpenAiCompatible(LanguageModelContract, StreamContract, ClosingContract, OddAnswersContract):
     """Ollama, vLLM and their kind."""
+
+    def part(self, text: str | None, finish: Any = None, *, index: int | None = 0) -> dict[str, Any]:
+        choice = {"delta": {"content": text}, "finish_reason": finish}
+        return {"choices": [choice if index is None else {**choice, "index": index}], "usage": None, "error": None}
+
+    def thought(self, text: str) -> dict[str, Any]:
+        return {"choices": [{"delta": {"content": None, "reasoning_content": text}, "index": 0}]}
+
+    def usage(self, prompt: int, answer: int, total: int) -> dict[str, Any]:
+        return {"usage": {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": total}}
+
+    def impatient(self, server: FakeGemini, idle: timedelta) -> OpenAiCompatibleLanguageModel:
+        return OpenAiCompatibleLanguageModel(base_url=server.base_url, model=MODEL, api_key=KEY, idle=idle)
 
     odd_metadata = ODD_METADATA_OF_OPENAI
     odd_shapes = ODD_SHAPES_OF_OPENAI
@@ -147,6 +164,72 @@ class TestOpenAiCompatible(LanguageModelContract, ClosingContract, OddAnswersCon
         ask(model)
         model.close()
         assert "authorization" not in server.calls[0].headers
+
+    @pytest.mark.parametrize("choices", [None, []])
+    def test_a_part_without_choices_is_passed_over(
+        self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel, choices: Any
+    ):
+        odd = {"choices": choices, "prompt_filter_results": [], "usage": {}}
+        self.will_stream(server, odd, self.part("Yes.", "stop"), odd)
+        assert ask(model).text == "Yes."
+
+    @pytest.mark.parametrize("status", [400, 422])
+    def test_a_server_without_stream_options_is_asked_without_from_then_on(
+        self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel, status: int
+    ):
+        # Mistral's words.
+        refusal = {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "not permitted"}]}
+        server.will(Outcome("error", status=status, text=json.dumps(refusal)))
+        assert [ask(model, "Hi").text for _ in range(2)] == ["echo: Hi"] * 2
+        assert ["stream_options" in call.body for call in server.calls] == [True, False, False]
+
+    def test_a_request_that_is_refused_for_itself_is_asked_once(
+        self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel
+    ):
+        refusal = json.dumps({"error": {"message": "stream_options", "code": 400}})
+        server.will(*[Outcome("error", status=400, text=refusal)] * 2)
+        assert failure_of(model).reason is FailureReason.MODEL_REJECTED_REQUEST
+        ask(model)
+        assert ["stream_options" in call.body for call in server.calls] == [True, False, True]
+
+    @pytest.mark.parametrize("parts", [["<think>Hm.</think>\n\nYes."], ["<thi", "nk>Hm.</", "think>", "\n\nYes", "."]])
+    def test_thoughts_in_the_text_are_not_shown(
+        self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel, parts: list[str]
+    ):
+        subscriber = Listener()
+        self.will_stream(server, *map(self.part, parts), self.part(None, "stop"))
+        answer = ask(model, on_chunk=subscriber)
+        assert answer.text == "Yes." == "".join(subscriber.chunks)
+
+    def test_what_only_begins_like_a_thought_is_shown(self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel):
+        self.will_stream(server, self.part("<"), self.part(None, "stop"))
+        assert ask(model).text == "<"
+
+    def test_a_text_in_parts_is_read(self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel):
+        content = [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+            {"type": "text", "text": "Yes."},
+        ]
+        self.will_stream(server, {"choices": [{"delta": {"content": content}, "finish_reason": "stop"}]})
+        assert ask(model).text == "Yes."
+
+    @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+    def test_a_message_in_place_of_a_delta_is_read(
+        self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel, content_type: str
+    ):
+        whole = {
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}]
+        }
+        text = json.dumps(whole) if content_type == "application/json" else sse(whole, "[DONE]")
+        server.will(Outcome("raw", text=text, content_type=content_type))
+        assert ask(model).text == "Yes."
+
+    def test_an_error_with_a_finish_reason_is_no_answer(self, server: FakeOpenAi, model: OpenAiCompatibleLanguageModel):
+        # OpenRouter's way to say that a provider broke off.
+        error = {"error": {"code": "server_error", "message": "Provider disconnected"}}
+        self.will_stream(server, self.part("Half"), {**self.part("", "error"), **error}, "[DONE]")
+        failure = failure_of(model)
+        assert (failure.reason, failure.code) == (FailureReason.MODEL_UNREACHABLE, "server_error")
 
 
 class TestAsTheContainerBuildsIt(GeminiContract):
