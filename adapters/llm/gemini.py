@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.llm.answer_text import Chunks, name_of
 from adapters.llm.call_loop import IDLE, CallLoop, Delivery
+from adapters.llm.options import DEFAULTS, ModelOptions
 from adapters.llm.provider_errors import failures_name
 from adapters.llm.reading import Reading
 from adapters.llm.streamed_answer import Dialect, Endpoint
@@ -23,7 +24,16 @@ VERSION = "/v1beta"
 class GeminiLanguageModel(LanguageModel):
     """``base_url``: another server that speaks the v1beta API, with or without the version; Google's own by default."""
 
-    def __init__(self, *, api_key: str, model: str, base_url: str | None = None, idle: timedelta = IDLE) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        model: str,
+        base_url: str | None = None,
+        options: ModelOptions = DEFAULTS,
+        idle: timedelta = IDLE,
+    ) -> None:
+        self._options = options
         self._calls = CallLoop("gemini", idle=idle)
         self._models_url = f"{(base_url or GOOGLE).rstrip('/').removesuffix(VERSION)}{VERSION}"
         self._headers = {"x-goog-api-key": api_key}
@@ -52,7 +62,9 @@ class GeminiLanguageModel(LanguageModel):
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
         return await self._endpoint.ask(
-            lambda dialect: _request_for(prompt, dialect), _Reading(self.model, Chunks(delivery)), delivery
+            lambda dialect: _request_for(prompt, dialect, self._options),
+            _Reading(self.model, Chunks(delivery)),
+            delivery,
         )
 
 
@@ -85,7 +97,7 @@ def _path_of(model: str) -> str:
     return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
 
 
-def _request_for(prompt: Prompt, dialect: Dialect) -> dict[str, object]:
+def _request_for(prompt: Prompt, dialect: Dialect, options: ModelOptions) -> dict[str, object]:
     contents = []
     for exchange in prompt.history:
         contents.append(_content("user", exchange.prompt))
@@ -96,7 +108,20 @@ def _request_for(prompt: Prompt, dialect: Dialect) -> dict[str, object]:
         request["systemInstruction"] = {"parts": [{"text": prompt.system}]}
     elif prompt.system:
         contents[0]["parts"].insert(0, {"text": prompt.system})
+    if safety := options.safety_settings():
+        request["safetySettings"] = safety
+    if generation := _generation_config(options):
+        request["generationConfig"] = generation
     return request
+
+
+def _generation_config(options: ModelOptions) -> dict[str, object]:
+    config: dict[str, object] = {}
+    if options.max_output_tokens is not None:
+        config["maxOutputTokens"] = options.max_output_tokens
+    if options.thinking_budget is not None:
+        config["thinkingConfig"] = {"thinkingBudget": options.thinking_budget}
+    return config
 
 
 def _content(role: str, text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.llm.answer_text import Chunks
 from adapters.llm.call_loop import IDLE, Delivery, write_in_thread
+from adapters.llm.options import DEFAULTS, ModelOptions
 from adapters.llm.provider_errors import ProviderError, failures_name
 from adapters.llm.reading import Reading
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
@@ -38,11 +39,20 @@ class GeminiLegacyLanguageModel(LanguageModel):
     The SDK has one global key and ``base_url``: those given to the adapter built last hold for all.
     """
 
-    def __init__(self, *, api_key: str, model: str, base_url: str | None = None, idle: timedelta = IDLE) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        model: str,
+        base_url: str | None = None,
+        options: ModelOptions = DEFAULTS,
+        idle: timedelta = IDLE,
+    ) -> None:
         self._model = model
+        self._options = options
         self._idle = idle
-        options = {"api_endpoint": base_url} if base_url else {}
-        genai.configure(api_key=api_key, transport="rest", client_options=options)
+        address = {"api_endpoint": base_url} if base_url else {}
+        genai.configure(api_key=api_key, transport="rest", client_options=address)
         self._client: Any = get_default_generative_client()
         # By default ten connections are kept, and each call beyond them opens one and logs a warning. The SDK has no
         # option for it; as it is no longer developed, its private names will not change.
@@ -70,7 +80,7 @@ class GeminiLegacyLanguageModel(LanguageModel):
         try:
             # The timeout is per read. Without retry=None the SDK would retry for ten minutes.
             chunks = self._client.stream_generate_content(
-                _request_for(self._model, prompt), timeout=max(idle.total_seconds(), 0.001), retry=None
+                _request_for(self._model, prompt, self._options), timeout=max(idle.total_seconds(), 0.001), retry=None
             )
             with _closed_unless_read(chunks):
                 for chunk in chunks:
@@ -117,7 +127,7 @@ def _failure_by(error: Any) -> AnswerFailed:
     return ProviderError.of_response(error.code, error.response.content, error.response.headers).failure()
 
 
-def _request_for(model: str, prompt: Prompt) -> Any:
+def _request_for(model: str, prompt: Prompt, options: ModelOptions) -> Any:
     contents = []
     for exchange in prompt.history:
         contents.append(_content("user", exchange.prompt))
@@ -127,6 +137,8 @@ def _request_for(model: str, prompt: Prompt) -> Any:
         model=model if "/" in model else f"models/{model}",
         contents=contents,
         system_instruction={"parts": [{"text": prompt.system}]} if prompt.system else None,
+        safety_settings=options.safety_settings(),
+        generation_config={"max_output_tokens": options.max_output_tokens},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters.llm.answer_text import Chunks, VisibleText, name_of
 from adapters.llm.call_loop import IDLE, CallLoop, Delivery
+from adapters.llm.options import DEFAULTS, ModelOptions
 from adapters.llm.provider_errors import failures_name
 from adapters.llm.reading import Reading
 from adapters.llm.streamed_answer import Dialect, Endpoint
@@ -19,10 +20,19 @@ from domain.replies import Answer
 
 
 class OpenAiCompatibleLanguageModel(LanguageModel):
-    """``base_url``: with the version, such as http://localhost:11434/v1."""
+    """``base_url``: with the version, such as http://localhost:11434/v1. Of ``options`` the output limit counts."""
 
-    def __init__(self, *, base_url: str, model: str, api_key: str | None = None, idle: timedelta = IDLE) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        api_key: str | None = None,
+        options: ModelOptions = DEFAULTS,
+        idle: timedelta = IDLE,
+    ) -> None:
         self._model = model
+        self._max_output_tokens = options.max_output_tokens
         self._calls = CallLoop("openai-compatible", idle=idle)
         self._endpoint = Endpoint(
             self._calls,
@@ -46,9 +56,12 @@ class OpenAiCompatibleLanguageModel(LanguageModel):
         )
 
     def _request_for(self, prompt: Prompt, dialect: Dialect) -> dict[str, Any]:
-        request = {"model": self._model, "messages": _messages_of(prompt, dialect), "stream": True}
+        request: dict[str, Any] = {"model": self._model, "messages": _messages_of(prompt, dialect), "stream": True}
         if dialect.stream_options:
             request["stream_options"] = {"include_usage": True}
+        if self._max_output_tokens is not None:
+            # OpenAI's newer models know the one name only, and most other servers the other.
+            request["max_tokens" if dialect.max_tokens else "max_completion_tokens"] = self._max_output_tokens
         return request
 
 

@@ -75,6 +75,8 @@ class Endpoint:
 
     async def ask(self, request: Callable[[Dialect], Any], reading: Reading, delivery: Delivery) -> Answer:
         """The answer to ``request``. When a server does not know an option, it is asked once more without."""
+        if self._proxy and not self._proxy.startswith(("http://", "https://")):
+            raise AnswerFailed(FailureReason.MODEL_MISCONFIGURED, code="proxy_is_not_http")
         dialect = self._dialect
         try:
             while error := await self._send(request(dialect), reading, delivery):

@@ -12,6 +12,7 @@ from adapters.llm.fallback import LanguageModelFallback
 from adapters.llm.gemini import GeminiLanguageModel
 from adapters.llm.offline import OfflineLanguageModel
 from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel
+from adapters.llm.options import ModelOptions
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
@@ -91,6 +92,27 @@ class TestGemini(GeminiContract, StreamContract, ClosingContract, OddAnswersCont
         yield model
         model.close()
 
+    @pytest.mark.parametrize("end", ["", "/", "/v1beta", "/v1beta/"])
+    def test_the_address_may_have_the_version(self, server: FakeGemini, end: str):
+        model = GeminiLanguageModel(api_key=KEY, model=f"models/{MODEL}", base_url=f"{server.base_url}{end}")
+        ask(model)
+        model.close()
+        assert server.calls[0].target == f"/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
+
+    def test_what_the_operator_wants_is_told(self, server: FakeGemini):
+        options = ModelOptions(max_output_tokens=100, thinking_budget=0, safety="BLOCK_ONLY_HIGH")
+        model = GeminiLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url, options=options)
+        ask(model)
+        model.close()
+        [body] = [call.body for call in server.calls]
+        assert body["generationConfig"] == {"maxOutputTokens": 100, "thinkingConfig": {"thinkingBudget": 0}}
+        assert len(body["safetySettings"]) == 4
+        assert {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_ONLY_HIGH"} in body["safetySettings"]
+
+    def test_by_default_nothing_is_told(self, server: FakeGemini, model: GeminiLanguageModel):
+        ask(model)
+        assert server.calls[0].body.keys() == {"contents"}
+
     def test_another_model_by_the_same_client(self, server: FakeGemini, model: GeminiLanguageModel):
         ask(model)
         ask(model.with_model("another"))
@@ -98,16 +120,50 @@ class TestGemini(GeminiContract, StreamContract, ClosingContract, OddAnswersCont
         assert {call.connection for call in server.calls} == {1}
 
 
-@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
-def test_a_proxy_of_the_environment_is_used(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    with FakeGemini() as proxy:
-        monkeypatch.setenv(name, proxy.base_url)
-        model = GeminiLanguageModel(api_key=KEY, model=MODEL, base_url="http://model.invalid")
-        ask(model)
-        model.close()
-        assert [call.target.partition("/v1beta/")[0] for call in proxy.calls] == ["http://model.invalid"]
+class TestProxies:
+    """Those that the environment names, and no surprises."""
+
+    @pytest.fixture(autouse=True)
+    def no_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+
+    def ask_through(self, base_url: str) -> None:
+        model = GeminiLanguageModel(api_key=KEY, model=MODEL, base_url=base_url)
+        try:
+            ask(model)
+        finally:
+            model.close()
+
+    @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+    def test_a_proxy_of_the_environment_is_used(self, name: str, monkeypatch: pytest.MonkeyPatch):
+        with FakeGemini() as proxy:
+            monkeypatch.setenv(name, proxy.base_url)
+            self.ask_through("http://model.invalid")
+            assert [call.target.partition("/v1beta/")[0] for call in proxy.calls] == ["http://model.invalid"]
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("ALL_PROXY", "socks5://127.0.0.1:1"), ("HTTPS_PROXY", "socks5://127.0.0.1:1"), ("NO_PROXY", "127.0.0.1")],
+    )
+    def test_a_proxy_for_others_is_not(self, name: str, value: str, monkeypatch: pytest.MonkeyPatch):
+        with FakeGemini() as server:
+            monkeypatch.setenv("HTTP_PROXY" if name == "NO_PROXY" else "UNUSED", "http://127.0.0.1:1")
+            monkeypatch.setenv(name, value)
+            self.ask_through(server.base_url)
+
+    def test_a_proxy_that_speaks_no_http_is_the_operators_fault(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
+        with pytest.raises(AnswerFailed) as failed:
+            self.ask_through("http://model.invalid")
+        assert (failed.value.reason, failed.value.code) == (FailureReason.MODEL_MISCONFIGURED, "proxy_is_not_http")
+
+    def test_an_address_for_googles_sdk_redirects_no_prompts(self, monkeypatch: pytest.MonkeyPatch):
+        with FakeGemini() as server, FakeGemini() as elsewhere:
+            monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", elsewhere.base_url)
+            self.ask_through(server.base_url)
+            assert (len(server.calls), elsewhere.calls) == (1, [])
 
 
 class TestGeminiLegacy(GeminiContract):
@@ -119,9 +175,16 @@ class TestGeminiLegacy(GeminiContract):
     def model(self, server: FakeGemini) -> Iterator[Any]:
         from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel  # noqa: PLC0415
 
-        model = GeminiLegacyLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url)
+        options = ModelOptions(max_output_tokens=100, safety="BLOCK_ONLY_HIGH")
+        model = GeminiLegacyLanguageModel(api_key=KEY, model=MODEL, base_url=server.base_url, options=options)
         yield model
         model.close()
+
+    def test_what_the_operator_wants_is_told(self, server: FakeGemini, model: LanguageModel):
+        ask(model)
+        [body] = [call.body for call in server.calls]
+        assert body["generationConfig"] == {"maxOutputTokens": 100}
+        assert len(body["safetySettings"]) == 4
 
 
 class TestOpenAiCompatible(LanguageModelContract, StreamContract, ClosingContract, OddAnswersContract):
@@ -164,6 +227,19 @@ class TestOpenAiCompatible(LanguageModelContract, StreamContract, ClosingContrac
         ask(model)
         model.close()
         assert "authorization" not in server.calls[0].headers
+
+    def test_the_output_limit_is_told_by_the_name_that_the_server_knows(self, server: FakeOpenAi):
+        options = ModelOptions(max_output_tokens=100, thinking_budget=0, safety="OFF")
+        model = OpenAiCompatibleLanguageModel(base_url=server.base_url, model=MODEL, options=options)
+        message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+        refusal = json.dumps({"error": {"message": message, "code": "unsupported_parameter"}})
+        server.will(Outcome("error", status=400, text=refusal))
+        for _ in range(2):
+            ask(model)
+        model.close()
+        limits = [(call.body.get("max_tokens"), call.body.get("max_completion_tokens")) for call in server.calls]
+        assert limits == [(100, None), (None, 100), (None, 100)]
+        assert server.calls[0].body.keys() == {"model", "messages", "stream", "stream_options", "max_tokens"}
 
     @pytest.mark.parametrize("choices", [None, []])
     def test_a_part_without_choices_is_passed_over(

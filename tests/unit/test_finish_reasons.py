@@ -6,9 +6,20 @@ import pytest
 
 from adapters.llm.finish_reasons import Ending, ending_of
 
-DONE = ["STOP", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE", "completed", " Stop ", 1]
-TRUNCATED = ["MAX_TOKENS", "length", "model_length", "max_output_tokens", "CONTINUATION", 2]
-REFUSED = [
+DONE: list[Any] = [
+    "STOP",
+    "stop",
+    "eos",
+    "eos_token",
+    "end_turn",
+    "stop_sequence",
+    "COMPLETE",
+    "completed",
+    " Stop ",
+    1,
+]
+TRUNCATED: list[Any] = ["MAX_TOKENS", "length", "model_length", "max_output_tokens", "CONTINUATION", 2]
+REFUSED: list[Any] = [
     "SAFETY",
     "safety",
     "RECITATION",
@@ -30,7 +41,7 @@ REFUSED = [
     9,
     11,
 ]
-BROKEN = [
+BROKEN: list[Any] = [
     "OTHER",
     "MALFORMED_FUNCTION_CALL",
     "MALFORMED_RESPONSE",
@@ -50,8 +61,8 @@ BROKEN = [
     -1,
     99,
 ]
-NOT_FINISHED = [None, "", "null", "FINISH_REASON_UNSPECIFIED", 0]
-ENDINGS = {
+NOT_FINISHED: list[Any] = [None, "", "null", "FINISH_REASON_UNSPECIFIED", 0]
+ENDINGS: dict[Ending | None, list[Any]] = {
     Ending.DONE: DONE,
     Ending.TRUNCATED: TRUNCATED,
     Ending.REFUSED: REFUSED,
