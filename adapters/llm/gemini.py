@@ -63,12 +63,14 @@ class GeminiLanguageModel(LanguageModel):
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
         return await self._endpoint.ask(
             lambda dialect: _request_for(prompt, dialect, self._options),
-            _Reading(self.model, Chunks(delivery)),
+            GeminiReading(self.model, Chunks(delivery)),
             delivery,
         )
 
 
-class _Reading(Reading):
+class GeminiReading(Reading):
+    """Of `GenerateContentResponse` objects."""
+
     def read(self, value: Any) -> None:
         if value.get("error"):
             self.fail(value)

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import orjson
+
 from adapters.llm.answer_text import Chunks
 from adapters.llm.call_loop import IDLE, Delivery, write_in_thread
+from adapters.llm.gemini import GeminiReading
 from adapters.llm.options import DEFAULTS, ModelOptions
 from adapters.llm.provider_errors import ProviderError, failures_name
-from adapters.llm.reading import Reading
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -28,6 +30,8 @@ with warnings.catch_warnings():
 # Errors of a response that is not as documented. Those of requests, the SDK's HTTP library, are OSErrors.
 NO_ANSWER = (json_format.Error, GoogleAPIError, OSError, ValueError, TypeError, AttributeError, LookupError)
 CONNECTIONS = 256
+# Of characters. It takes a second of CPU; a megabyte would take minutes.
+LONGEST_PART = 60_000
 
 
 class GeminiLegacyLanguageModel(LanguageModel):
@@ -76,12 +80,13 @@ class GeminiLegacyLanguageModel(LanguageModel):
         self._client.transport.close()
 
     def _answer(self, prompt: Prompt, idle: timedelta, delivery: Delivery) -> Answer:
-        answer = _Reading(self._model, Chunks(delivery))
+        answer = GeminiReading(self._model, Chunks(delivery))
         try:
             # The timeout is per read. Without retry=None the SDK would retry for ten minutes.
             chunks = self._client.stream_generate_content(
                 _request_for(self._model, prompt, self._options), timeout=max(idle.total_seconds(), 0.001), retry=None
             )
+            _give_json(chunks)
             with _closed_unless_read(chunks):
                 for chunk in chunks:
                     if delivery.over:
@@ -91,8 +96,26 @@ class GeminiLegacyLanguageModel(LanguageModel):
         except GoogleAPICallError as error:  # `from None`: the SDK's text may quote the prompt
             raise _failure_by(error) from None
         except NO_ANSWER:
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
+            if not answer.ended:
+                raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
         return answer.answer()
+
+
+def _give_json(chunks: Any) -> None:
+    """Let the SDK's iterator give plain JSON: its own classes do not know thoughts from text.
+
+    ValueError where a part is too long for its parser, whose time grows with the square of a part's length.
+    """
+    received = chunks._response_itr  # noqa: SLF001
+
+    def bounded() -> Iterator[str]:
+        for text in received:
+            if len(chunks._obj) > LONGEST_PART:  # noqa: SLF001
+                raise ValueError("a part without an end")
+            yield text
+
+    chunks._response_itr = bounded()  # noqa: SLF001
+    chunks._grab = lambda: orjson.loads(chunks._ready_objs.popleft())  # noqa: SLF001
 
 
 @contextmanager
@@ -103,22 +126,6 @@ def _closed_unless_read(chunks: Any) -> Iterator[None]:
     except BaseException:
         chunks.cancel()
         raise
-
-
-class _Reading(Reading):
-    def read(self, value: Any) -> None:
-        self.model = value.model_version or self.model
-        if usage := value.usage_metadata:
-            self.count(
-                prompt=usage.prompt_token_count, answer=usage.candidates_token_count, total=usage.total_token_count
-            )
-        if value.prompt_feedback.block_reason:
-            self.refuse()
-        for candidate in value.candidates:
-            if not candidate.index:  # nobody asked for more than the first
-                for part in candidate.content.parts:
-                    self.chunks.add(part.text)
-                self.finish(int(candidate.finish_reason))
 
 
 def _failure_by(error: Any) -> AnswerFailed:

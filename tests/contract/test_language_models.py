@@ -41,6 +41,7 @@ ODD_SHAPES_OF_GEMINI: list[dict[str, Any]] = [
     {"usageMetadata": "none"},
     {"candidates": 5},
 ]
+USAGE_WITH_THOUGHTS = {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 515}
 ODD_METADATA_OF_OPENAI = {"model": 5, "usage": {"prompt_tokens": -1, "completion_tokens": True}}
 ODD_SHAPES_OF_OPENAI: list[dict[str, Any]] = [{"choices": [{"delta": "Because."}]}, {"usage": "none"}, {"choices": 5}]
 
@@ -185,6 +186,26 @@ class TestGeminiLegacy(GeminiContract):
         [body] = [call.body for call in server.calls]
         assert body["generationConfig"] == {"maxOutputTokens": 100}
         assert len(body["safetySettings"]) == 4
+
+    def test_thoughts_are_not_shown(self, server: FakeGemini, model: LanguageModel):
+        parts = [{"text": "Hm.", "thought": True}, {"text": "Yes."}]
+        whole = [
+            {"candidates": [{"content": {"parts": parts}, "finishReason": 1}], "usageMetadata": USAGE_WITH_THOUGHTS}
+        ]
+        server.will(Outcome("raw", text=json.dumps(whole), content_type="application/json"))
+        answer = ask(model)
+        assert (answer.text, answer.output_tokens) == ("Yes.", 505)
+
+    def test_a_part_that_would_keep_a_core_busy_is_no_answer(self, server: FakeGemini, model: LanguageModel):
+        server.will(Outcome(text="x" * 1_000_000))
+        assert failure_of(model).reason is FailureReason.MODEL_UNREACHABLE
+
+    def test_an_answer_counts_although_the_connection_ends_badly_after_it(
+        self, server: FakeGemini, model: LanguageModel
+    ):
+        part = json.dumps({"candidates": [{"content": {"parts": [{"text": "Yes."}]}, "finishReason": "STOP"}]})
+        server.will(Outcome("raw", text=f"[{part}", content_type="application/json", then="cut"))
+        assert ask(model).text == "Yes."
 
 
 class TestOpenAiCompatible(LanguageModelContract, StreamContract, ClosingContract, OddAnswersContract):
