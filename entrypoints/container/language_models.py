@@ -7,6 +7,7 @@ from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.llm.fallback import LanguageModelFallback
 from adapters.llm.misconfiguration import MisconfigurationWatch
 from adapters.llm.offline import OfflineLanguageModel
+from adapters.llm.options import ModelOptions
 from adapters.llm.shrinking_history import ShrinkingHistory
 from adapters.system_runtime import system_clock
 from application.ports.health import Fault
@@ -39,7 +40,12 @@ def _models(settings: Settings) -> Sequence[LanguageModel]:
     """In order of preference."""
     if settings.llm_provider == "offline":
         return [OfflineLanguageModel()]
-    # Imported here: an SDK takes half a second and 50 MB, which no other process should pay.
+    options = ModelOptions(
+        max_output_tokens=settings.model_max_output_tokens,
+        thinking_budget=settings.model_thinking_budget,
+        safety=settings.model_safety,
+    )
+    # Imported here: an HTTP client takes a third of a second and 30 MB, which no other process should pay.
     if settings.llm_provider == "openai-compatible":
         from adapters.llm.openai_compatible import OpenAiCompatibleLanguageModel
 
@@ -48,6 +54,7 @@ def _models(settings: Settings) -> Sequence[LanguageModel]:
                 base_url=settings.openai_base_url or "",
                 model=settings.openai_model or "",
                 api_key=settings.openai_api_key.reveal() or None,
+                options=options,
                 idle=settings.model_idle,
             )
         ]
@@ -56,8 +63,11 @@ def _models(settings: Settings) -> Sequence[LanguageModel]:
         from adapters.llm.gemini_legacy import GeminiLegacyLanguageModel
 
         names = (settings.gemini_model, *settings.gemini_fallback_models)
-        return [GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url, idle=idle) for name in names]
+        return [
+            GeminiLegacyLanguageModel(api_key=key, model=name, base_url=url, options=options, idle=idle)
+            for name in names
+        ]
     from adapters.llm.gemini import GeminiLanguageModel
 
-    first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url, idle=idle)
+    first = GeminiLanguageModel(api_key=key, model=settings.gemini_model, base_url=url, options=options, idle=idle)
     return [first, *map(first.with_model, settings.gemini_fallback_models)]

@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ FAILURES = [
     pytest.param(Outcome("error", status=504), FailureReason.MODEL_UNREACHABLE, id="504"),
     pytest.param(Outcome("error", status=404), FailureReason.MODEL_NOT_FOUND, id="404"),
     pytest.param(Outcome("error", status=400), FailureReason.MODEL_REJECTED_REQUEST, id="400"),
-    pytest.param(Outcome("error", status=403), FailureReason.MODEL_REJECTED_REQUEST, id="403"),
+    pytest.param(Outcome("error", status=403), FailureReason.MODEL_MISCONFIGURED, id="403"),
     pytest.param(Outcome("blocked"), FailureReason.REFUSED, id="blocked"),
     pytest.param(Outcome("safety"), FailureReason.REFUSED, id="safety"),
     pytest.param(Outcome("withheld", text="one two three"), FailureReason.REFUSED, id="withheld in mid-stream"),
@@ -65,8 +66,15 @@ class Listener:
             self.stop.request()
 
 
-def ask(model: LanguageModel, text: str = "Why?", *, within: timedelta = LONG, **prompt: Any) -> Answer:
-    return model.write(Prompt(text, **prompt), within=within, stop=Stop(), on_chunk=lambda chunk: None)
+def ask(
+    model: LanguageModel,
+    text: str = "Why?",
+    *,
+    within: timedelta = LONG,
+    on_chunk: Callable[[str], None] = lambda chunk: None,
+    **prompt: Any,
+) -> Answer:
+    return model.write(Prompt(text, **prompt), within=within, stop=Stop(), on_chunk=on_chunk)
 
 
 def failure_of(model: LanguageModel, *, within: timedelta = LONG) -> AnswerFailed:
