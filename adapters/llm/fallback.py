@@ -14,8 +14,8 @@ from domain.replies import RETRYABLE, Answer, AnswerFailed, FailureReason
 
 log = structlog.get_logger(__name__)
 
-# What providers and gateways say when a model is overloaded. 429 is a limit of ours, and mostly soon over.
-OVERLOADED = frozenset({503, 529})
+# 429 is a limit of ours, and mostly soon over; a provider that is busy otherwise is overloaded.
+TOO_MANY_REQUESTS = 429
 # Now and then one call is turned away, and the next is not.
 OVERLOADED_IN_A_ROW = 2
 
@@ -88,7 +88,7 @@ class LanguageModelFallback(LanguageModel):
             return self._skip_for
         if failure.quota_spent:
             return failure.retry_after or self._skip_for
-        if failure.reason is FailureReason.MODEL_BUSY and failure.status in OVERLOADED:
+        if failure.reason is FailureReason.MODEL_BUSY and failure.status != TOO_MANY_REQUESTS:
             self._overloaded_in_a_row[index] += 1
             if self._overloaded_in_a_row[index] >= OVERLOADED_IN_A_ROW:
                 return self._overloaded_for

@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from threading import Event, Thread, Timer
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
+from domain.accounts import UserId
 from domain.replies import Answer, AnswerFailed, FailureReason
 from tests.fakes.gemini_server import FakeGemini, Outcome
 
@@ -146,6 +148,14 @@ class LanguageModelContract(ABC):
     def test_without_history_only_the_prompt_is_told(self, server: FakeGemini, model: LanguageModel):
         ask(model, "Hi")
         assert self.heard(server.calls[0].body) == (None, [("user", "Hi")])
+
+    def test_who_asks_is_not_told(self, server: FakeGemini, model: LanguageModel):
+        asked_by = UserId(UUID("8e03978e-40d5-43e8-bc93-6894a57f9324"))
+        ask(model, asked_by=asked_by)
+        (call,) = server.calls
+        sent = str((call.target, call.headers, call.body))
+        assert str(asked_by) not in sent
+        assert asked_by.hex not in sent
 
     def test_the_key_is_in_a_header_only(self, server: FakeGemini, model: LanguageModel):
         ask(model)

@@ -143,7 +143,7 @@ def test_of_several_failures_the_one_that_may_pass_is_told(
     assert failed.value is spent
 
 
-@pytest.mark.parametrize("status", [503, 529])
+@pytest.mark.parametrize("status", [503, 529, None])
 def test_one_that_stays_overloaded_is_skipped_for_half_a_minute(
     fallback: LanguageModelFallback, models: list[ScriptedLanguageModel], clock: SettableClock, status: int
 ):
@@ -164,6 +164,16 @@ def test_one_that_stays_overloaded_is_skipped_for_half_a_minute(
     clock.advance(timedelta(seconds=30))
     ask(fallback)
     assert asked(models) == [6, 3, 0]
+
+
+def test_limits_of_requests_are_no_reason_to_ask_another(
+    fallback: LanguageModelFallback, models: list[ScriptedLanguageModel]
+):
+    models[0].will(*[AnswerFailed(FailureReason.MODEL_BUSY, status=429)] * 5)
+    for _ in range(5):
+        with pytest.raises(AnswerFailed):
+            ask(fallback)
+    assert asked(models) == [5, 0, 0]
 
 
 def test_the_only_model_is_asked_however_overloaded_it_is(clock: SettableClock):
