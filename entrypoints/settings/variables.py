@@ -144,7 +144,7 @@ class Settings:
     gemini_api_key: Secret = variable(api_key, "", "key of the Gemini API")
     gemini_model: str = variable(str, "gemini-flash-latest", "model that answers")
     gemini_fallback_models: tuple[str, ...] = variable(several(str), "gemini-flash-lite-latest",
-        "what answers when it is gone; several with commas", may_be_blank=True)
+        "what answers when it is gone, spent for the day or overloaded; several with commas", may_be_blank=True)
     gemini_base_url: str | None = variable(optional(HTTP), "",
         "another server that speaks the Gemini API", unset="Google's")
     openai_base_url: str | None = variable(optional(HTTP), "",
@@ -190,7 +190,7 @@ class Settings:
     basic_daily_prompts: int = variable(number(0, 1_000_000), "5", "prompts a day on the Basic plan")
     reply_lease: timedelta = variable(seconds(1, 3600), "60",
         "how long a worker that went silent keeps a reply from the others", name="REPLY_LEASE_SECONDS")
-    reply_max_attempts: int = variable(number(1, 100), "3", "how often the model is asked for one reply")
+    reply_max_attempts: int = variable(number(1, 100), "3", "how often the model is asked for one reply, while it is not busy")
     reply_deadline: timedelta = variable(seconds(1, 86_400), "300",
         "after which an unanswered message has failed", name="REPLY_DEADLINE_SECONDS")
     user_concurrent_replies: int = variable(number(1, 1000), "2", "replies of one user that are written at once")
