@@ -33,13 +33,17 @@ class _Call(NamedTuple):
     """``era``: of the breaker when the call began."""
 
     caller: Caller
+    began: datetime
     era: int
     probe: bool = False
 
 
 class _Failure(NamedTuple):
+    """``by_prompt``: the prompt may have been the reason. A provider is busy whatever it is asked."""
+
     at: datetime
     caller: Caller
+    by_prompt: bool
 
 
 class LanguageModelBreaker(LanguageModel):
@@ -50,7 +54,8 @@ class LanguageModelBreaker(LanguageModel):
     with ``asked`` False) for ``open_for``, or for the longer time that a busy provider has asked for, at most
     ``open_at_most``. Then one call at a time goes through as a probe, first of callers who have not failed; its failure
     opens it again. The first chunk of any call, or any answer of the provider, closes it. Callers whose failures were
-    contradicted so by somebody else's answer have no vote until they get an answer themselves, or for ``DISTRUST``.
+    contradicted by an answer to a later call of somebody else have no vote until they get an answer themselves, or for
+    ``DISTRUST``; a busy provider is believed from everybody.
 
     Calls that began before it last opened or closed neither open nor close it.
     """
@@ -114,40 +119,44 @@ class LanguageModelBreaker(LanguageModel):
             now = self._clock()
             self._forget(now)
             if self._open_until is None or not (self._is_for_everybody() or caller in self._failed()):
-                return _Call(caller, self._era)
+                return _Call(caller, now, self._era)
             due = self._open_until + (HEAD_START if self._comes_last(caller, now) else timedelta())
             if now < due or (self._probe_until is not None and now < self._probe_until):
                 raise AnswerFailed(self._reason, retry_after=max(due - now, PROBE_PAUSE), asked=False)
             # A probe that hangs keeps its place no longer than that.
             self._probe_until = now + self._open_for
-            return _Call(caller, self._era, probe=True)
+            return _Call(caller, now, self._era, probe=True)
 
     def _is_up(self, call: _Call) -> None:
         with self._lock:
             if call.era != self._era:
                 return
-            self._contradict(call.caller)
+            self._contradict(call)
             self._failures = []
             if self._open_until is not None:
                 self._close()
                 log.warning("model_breaker_closed")
 
-    def _contradict(self, answered: Caller) -> None:
-        if self._failures:
+    def _contradict(self, answered: _Call) -> None:
+        # Not by the answer to a call that had begun before: the provider may have failed since.
+        wrong = {one.caller for one in self._failures if one.by_prompt and one.at <= answered.began}
+        if wrong:
             now = self._clock()
             earlier = {caller: at for caller, at in self._contradicted.items() if self._is_distrusted(caller, now)}
-            self._contradicted = earlier | dict.fromkeys(self._failed(), now)
-        self._contradicted.pop(answered, None)
+            self._contradicted = earlier | dict.fromkeys(wrong, now)
+        self._contradicted.pop(answered.caller, None)
 
     def _has_failed(self, call: _Call, failure: AnswerFailed) -> None:
         with self._lock:
             now = self._clock()
             self._forget(now)
             is_open, is_of_this_era = self._open_until is not None, call.era == self._era
-            if not (is_open or is_of_this_era) or (self._is_distrusted(call.caller, now) and not call.probe):
+            by_prompt = failure.reason is not FailureReason.MODEL_BUSY
+            has_no_vote = by_prompt and self._is_distrusted(call.caller, now) and not call.probe
+            if has_no_vote or not (is_open or is_of_this_era):
                 return
             was_for_everybody = self._is_for_everybody()
-            self._failures.append(_Failure(now, call.caller))
+            self._failures.append(_Failure(now, call.caller, by_prompt))
             if is_open:
                 opens = call.probe or (self._is_for_everybody() and not was_for_everybody)
             else:

@@ -190,7 +190,8 @@ class Settings:
     basic_daily_prompts: int = variable(number(0, 1_000_000), "5", "prompts a day on the Basic plan")
     reply_lease: timedelta = variable(seconds(1, 3600), "60",
         "how long a worker that went silent keeps a reply from the others", name="REPLY_LEASE_SECONDS")
-    reply_max_attempts: int = variable(number(1, 100), "3", "how often the model is asked for one reply, while it is not busy")
+    reply_max_attempts: int = variable(number(1, 100), "3",
+        "how often the model is asked for one reply, while it is not busy")
     reply_deadline: timedelta = variable(seconds(1, 86_400), "300",
         "after which an unanswered message has failed", name="REPLY_DEADLINE_SECONDS")
     user_concurrent_replies: int = variable(number(1, 1000), "2", "replies of one user that are written at once")

@@ -352,6 +352,19 @@ class TestByCaller:
         at.fail(*[UNREACHABLE] * 5, by=ASHA)
         at.refusal(by=ASHA)
 
+    def test_an_answer_that_had_begun_before_contradicts_nobody(self, at: Setting):
+        at.model.will(["Y", lambda: at.clock.advance(SECOND), lambda: at.fail(UNREACHABLE, by=ASHA), "es."])
+        at.ask(by=MOHAN)
+        at.fail(*[UNREACHABLE] * 5, by=ASHA)
+        at.refusal(by=ASHA)
+
+    def test_that_the_provider_is_busy_is_believed_from_everybody(self, at: Setting):
+        busy = AnswerFailed(FailureReason.MODEL_BUSY)
+        at.fail(busy, by=ASHA)
+        at.ask(by=MOHAN)
+        at.fail(*[busy] * 5, by=ASHA)
+        at.refusal(by=ASHA)
+
     def test_failures_of_long_ago_concern_nobody(self, at: Setting):
         at.fail(*[UNREACHABLE] * 5, by=ASHA)
         at.clock.advance(71 * SECOND)
