@@ -23,7 +23,8 @@ class MemoryIdempotencyKeys(Repository, IdempotencyKeys):
 
     @writes
     def remember_reference(self, user_id: UserId, key: str, *, fingerprint: bytes, reference: str) -> None:
-        self._tables.idempotency_keys[(user_id, key)] = KeyRow(fingerprint, reference, self._now)
+        if user_id in self._tables.users:
+            self._tables.idempotency_keys[(user_id, key)] = KeyRow(fingerprint, reference, self._now)
 
     @writes
     def purge_expired(self, *, limit: int) -> int:

@@ -37,7 +37,7 @@ WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(kept_fo
 """
 REMEMBER_REFERENCE = """
 INSERT INTO idempotency_keys (user_id, key, fingerprint, reference, created_at)
-VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(reference)s, now())
+SELECT id, %(key)s, %(fingerprint)s, %(reference)s, now() FROM users WHERE id = %(user_id)s FOR KEY SHARE
 ON CONFLICT (user_id, key) DO UPDATE
 SET fingerprint = EXCLUDED.fingerprint, reference = EXCLUDED.reference, created_at = EXCLUDED.created_at
 """

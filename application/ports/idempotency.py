@@ -33,7 +33,7 @@ class IdempotencyKeys(Protocol):
         """As ``recall``, for what ``remember_reference`` has stored. Whether that is still there is not looked at."""
 
     def remember_reference(self, user_id: UserId, key: str, *, fingerprint: bytes, reference: str) -> None:
-        """As ``remember``; ``reference``: the id of what the request has made."""
+        """As ``remember``; ``reference``: the id of what the request has made. Nothing, of a user who was erased."""
 
     def purge_expired(self, *, limit: int) -> int:
         """Deletes up to ``limit`` keys that are not valid any more; returns how many."""

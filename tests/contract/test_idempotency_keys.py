@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event
+from uuid import uuid4
 
 import pytest
 
@@ -75,6 +76,14 @@ class IdempotencyKeysContract:
         with world.unit_of_work() as work:
             assert work.idempotency_keys.recall_reference(user_id, key, fingerprint=OTHER_BODY) is None
         assert purge_expired(world) == 1
+
+    def test_of_a_user_who_was_erased_no_reference_is_remembered(self, world: World) -> None:
+        nobody = UserId(uuid4())
+        with world.unit_of_work() as work:
+            work.idempotency_keys.remember_reference(nobody, "key", fingerprint=BODY, reference="cs_test_1")
+            work.commit()
+        with world.unit_of_work() as work:
+            assert work.idempotency_keys.recall_reference(nobody, "key", fingerprint=BODY) is None
 
     def test_a_key_goes_with_the_chatroom_of_its_message(self, world: World) -> None:
         room = world.room()
