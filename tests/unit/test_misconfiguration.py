@@ -1,14 +1,18 @@
 """The operator is told when the provider does not let the service use its model."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.llm.misconfiguration import MisconfigurationWatch
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
+from application.ports.health import Fault
 from application.ports.language_model import AnswerStopped, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
+from entrypoints.container.language_models import WatchedModel
 
 SECOND = timedelta(seconds=1)
 BAD_KEY = AnswerFailed(FailureReason.MODEL_MISCONFIGURED, status=400, code="API_KEY_INVALID", model="m")
@@ -70,3 +74,18 @@ def test_each_kind_is_logged_once_a_minute(at: Setting):
         "model": "m",
     }
     assert [line["provider_code"] for line in logs] == ["API_KEY_INVALID", "NOT_FOUND"] * 2
+
+
+def test_readiness_hears_of_the_fault_that_an_operator_can_mend_first(at: Setting):
+    breaker = LanguageModelBreaker(at.watch, clock=at.clock, threshold=1, callers=1)
+    model = WatchedModel(breaker, breaker, at.watch)
+    assert model.fault() is None
+    at.fail(BAD_KEY)
+    assert model.fault() is Fault.MISCONFIGURED
+    at.model.will("Yes.", AnswerFailed(FailureReason.MODEL_UNREACHABLE))
+    for _ in range(2):
+        with suppress(AnswerFailed):
+            breaker.write(Prompt("Hi"), within=SECOND, stop=Stop(), on_chunk=lambda chunk: None)
+    assert model.fault() is Fault.BREAKER_OPEN
+    at.fail(BAD_KEY)
+    assert model.fault() is Fault.MISCONFIGURED
