@@ -116,6 +116,8 @@ class FakeGemini:
     def __init__(self, *, port: int = 0, latency: float = 0.0) -> None:
         self.latency = latency
         self.calls: list[Call] = []
+        # Of each of the calls.
+        self.outcomes: list[Outcome] = []
         self.hang_ups = 0  # of callers who were seen to leave before the end
         self.stopping = Event()
         self.go_on = Event()
@@ -158,6 +160,7 @@ class FakeGemini:
         with self.lock:
             self._script.clear()
             self.calls.clear()
+            self.outcomes.clear()
 
     def asked(self, prompt: str) -> int:
         """How often it was asked this."""
@@ -168,10 +171,15 @@ class FakeGemini:
         """Note a call and say what comes of it."""
         with self.lock:
             self.calls.append(call)
-            for index, outcome in enumerate(self._script):
-                if outcome.prompt is None or outcome.prompt in call.prompt:
-                    return self._script.pop(index)
-            return Outcome(latency=self.latency)
+            fitting = (
+                index
+                for index, outcome in enumerate(self._script)
+                if outcome.prompt is None or outcome.prompt in call.prompt
+            )
+            index = next(fitting, None)
+            outcome = Outcome(latency=self.latency) if index is None else self._script.pop(index)
+            self.outcomes.append(outcome)
+            return outcome
 
     def __enter__(self) -> Self:
         self._thread.start()
