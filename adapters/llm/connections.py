@@ -84,5 +84,8 @@ def authorities() -> ssl.SSLContext:
 def _new_session(connector: aiohttp.TCPConnector, *tracing: aiohttp.TraceConfig) -> aiohttp.ClientSession:
     # The waiting thread keeps the deadline, and the worker bounds the number of concurrent calls.
     return aiohttp.ClientSession(
-        connector=connector, timeout=aiohttp.ClientTimeout(total=None), trace_configs=list(tracing)
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=list(tracing),
     )
