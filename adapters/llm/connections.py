@@ -1,14 +1,17 @@
 """HTTP connections to providers. Everything here runs on an event loop."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import certifi
 
 
 class Connections:
@@ -21,8 +24,8 @@ class Connections:
     def __init__(self) -> None:
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
-        self._kept = _new_session(aiohttp.TCPConnector(limit=0), tracing)
-        self._fresh = _new_session(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._kept = _new_session(aiohttp.TCPConnector(limit=0, ssl=authorities()), tracing)
+        self._fresh = _new_session(aiohttp.TCPConnector(limit=0, ssl=authorities(), force_close=True))
 
     @asynccontextmanager
     async def post(
@@ -68,8 +71,21 @@ async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace,
     context.trace_request_ctx.reused = True
 
 
+@cache
+def authorities() -> ssl.SSLContext:
+    """Trusts the system's authorities, or those in SSL_CERT_FILE and SSL_CERT_DIR, and certifi's: a Python from
+    python.org on macOS knows none.
+    """
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 def _new_session(connector: aiohttp.TCPConnector, *tracing: aiohttp.TraceConfig) -> aiohttp.ClientSession:
     # The waiting thread keeps the deadline, and the worker bounds the number of concurrent calls.
     return aiohttp.ClientSession(
-        connector=connector, timeout=aiohttp.ClientTimeout(total=None), trace_configs=list(tracing)
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=list(tracing),
     )

@@ -19,6 +19,7 @@ from domain.replies import Answer
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 VERSION = "/v1beta"
+NOT_BLOCKED = (None, "", 0, "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
 
 
 class GeminiLanguageModel(LanguageModel):
@@ -82,7 +83,7 @@ class GeminiReading(Reading):
                 answer=usage.get("candidatesTokenCount"),
                 total=usage.get("totalTokenCount"),
             )
-        if (value.get("promptFeedback") or {}).get("blockReason"):
+        if (value.get("promptFeedback") or {}).get("blockReason") not in NOT_BLOCKED:
             self.refuse()
         for candidate in value.get("candidates") or ():
             if not candidate.get("index"):  # nobody asked for more than the first

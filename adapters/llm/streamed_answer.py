@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -27,6 +28,12 @@ BLANK = b"\xef\xbb\xbf \t\r\n"
 # The data of the last event of OpenAI's API, and of some that speak Gemini's.
 END_OF_ANSWER = b"[DONE]"
 END: Final = object()
+# llama.cpp answers with 500 where the template of a model refuses.
+REFUSED_REQUESTS = frozenset({400, 422, 500})
+# Of Gemini's Gemma, OpenAI's o1-mini, and the templates of Gemma, Mistral and others in vLLM and llama.cpp.
+NO_SYSTEM_ROLE = re.compile(
+    r"developer instruction|system role|support '?system|roles must alternate|user and assistant roles", re.IGNORECASE
+)
 # Errors of a response that is not as documented: a lost connection, no JSON, and JSON of another shape, which the
 # readings trip over.
 NO_ANSWER = (
@@ -49,18 +56,17 @@ class Dialect:
     stream_options: bool = True
     max_tokens: bool = True
 
-    def without(self, error: ProviderError) -> "Dialect | None":
-        """What to try after this refusal; None when it was about something else."""
-        if error.status not in {400, 422}:
-            return None
-        if self.stream_options and ("stream_options" in error.body or "include_usage" in error.body):
+    def without(self, error: ProviderError) -> "Dialect":
+        """What is left of it after this refusal; the same when that was about something else."""
+        if error.status not in REFUSED_REQUESTS:
+            return self
+        if "stream_options" in error.body or "include_usage" in error.body:
             return replace(self, stream_options=False)
-        if self.max_tokens and "max_completion_tokens" in error.message:
+        if "max_completion_tokens" in error.message:
             return replace(self, max_tokens=False)
-        message = error.message.lower()
-        if self.system_role and ("developer instruction" in message or "system role" in message):
+        if NO_SYSTEM_ROLE.search(error.message):
             return replace(self, system_role=False)
-        return None
+        return self
 
 
 class Endpoint:
@@ -78,12 +84,14 @@ class Endpoint:
         if self._proxy and not self._proxy.startswith(("http://", "https://")):
             raise AnswerFailed(FailureReason.MODEL_MISCONFIGURED, code="proxy_is_not_http")
         dialect = self._dialect
+        asked = request(dialect)
         try:
-            while error := await self._send(request(dialect), reading, delivery):
-                simpler = dialect.without(error)
-                if simpler is None:
+            while error := await self._send(asked, reading, delivery):
+                dialect = dialect.without(error)
+                simpler = request(dialect)
+                if simpler == asked:
                     raise error.failure()
-                dialect = simpler
+                asked = simpler
             self._dialect = dialect
             return reading.answer()
         except NO_ANSWER:  # `from None`: their texts may quote the prompt

@@ -196,13 +196,16 @@ class StreamContract:
         [
             "Developer instruction is not enabled for models/gemma-3-27b-it",
             "System role not supported",
-            "Conversation roles must alternate; system role is not allowed",
+            "Conversation roles must alternate user/assistant/user/assistant/...",
+            "Only user and assistant roles are supported!",
+            "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
         ],
     )
+    @pytest.mark.parametrize("status", [400, 500])
     def test_a_model_without_a_system_role_is_told_the_system_prompt_by_the_user(
-        self, server: FakeGemini, model: LanguageModel, sentence: str
+        self, server: FakeGemini, model: LanguageModel, sentence: str, status: int
     ):
-        server.will(Outcome("error", status=400, text=json.dumps({"error": {"code": 400, "message": sentence}})))
+        server.will(Outcome("error", status=status, text=json.dumps({"error": {"message": sentence}})))
         history = [Exchange("I am Asha.", "Hello Asha.")]
         assert ask(model, "Who am I?", history=history, system="Be brief.").text
         assert ask(model, "Who am I?", history=history, system="Be brief.").text
@@ -211,6 +214,11 @@ class StreamContract:
         _, said = self.heard(server.calls[2].body)
         assert [who for who, _ in said] == ["user", "model", "user"]
         assert said[0][1] == "Be brief.\n\nI am Asha."
+
+    def test_a_request_is_not_repeated_as_it_was(self, server: FakeGemini, model: LanguageModel):
+        server.will(Outcome("error", status=400, text=json.dumps({"error": {"message": "System role not supported"}})))
+        assert failure_of(model).reason is FailureReason.MODEL_REJECTED_REQUEST
+        assert len(server.calls) == 1
 
     @abstractmethod
     def heard(self, body: dict[str, Any]) -> tuple[str | None, list[tuple[str, str]]]:

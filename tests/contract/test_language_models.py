@@ -110,6 +110,13 @@ class TestGemini(GeminiContract, StreamContract, ClosingContract, OddAnswersCont
         assert len(body["safetySettings"]) == 4
         assert {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_ONLY_HIGH"} in body["safetySettings"]
 
+    @pytest.mark.parametrize("reason", ["BLOCK_REASON_UNSPECIFIED", 0, None])
+    def test_a_prompt_that_is_not_blocked_is_answered(
+        self, server: FakeGemini, model: GeminiLanguageModel, reason: Any
+    ):
+        self.will_stream(server, {**self.part("Yes.", "STOP"), "promptFeedback": {"blockReason": reason}})
+        assert ask(model).text == "Yes."
+
     def test_by_default_nothing_is_told(self, server: FakeGemini, model: GeminiLanguageModel):
         ask(model)
         assert server.calls[0].body.keys() == {"contents"}
