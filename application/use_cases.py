@@ -15,7 +15,7 @@ from application.billing.ledger import ShowDays
 from application.billing.manage import OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
-from application.billing.subscribe import Subscribe
+from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
@@ -71,6 +71,7 @@ class Billing:
     show_plan_status: ShowPlanStatus
     show_days: ShowDays
     subscribe: Subscribe
+    subscribe_once: SubscribeOnce
     receive_event: ReceivePaymentEvent
     open_portal: OpenPortal
     set_renewal: SetRenewal

@@ -39,28 +39,37 @@ class FailureReason(StrEnum):
     MODEL_UNREACHABLE = "model_unreachable"
     MODEL_REJECTED_REQUEST = "model_rejected_request"
     MODEL_NOT_FOUND = "model_not_found"
+    MODEL_MISCONFIGURED = "model_misconfigured"
+    PROMPT_TOO_LONG = "prompt_too_long"
     REFUSED = "refused"
+    ANSWER_INTERRUPTED = "answer_interrupted"
     EMPTY_ANSWER = "empty_answer"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
 
+# The provider does not work at the moment, whatever it is asked.
+PROVIDER_DOWN = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE})
+
 # Another attempt may succeed after these; the other failures are final.
-RETRYABLE = frozenset({FailureReason.MODEL_BUSY, FailureReason.MODEL_UNREACHABLE})
+RETRYABLE = PROVIDER_DOWN | {FailureReason.ANSWER_INTERRUPTED, FailureReason.EMPTY_ANSWER}
 
 # UTF-8; a hundred times what models write at most today.
 ANSWER_MAX_BYTES = 1_000_000
 
 # Two seconds doubled so often are longer than any deadline. The bound keeps 2 ** attempts from overflowing.
 MAX_DOUBLINGS = 16
+# A busy provider that says nothing of a time is asked again after as long as the message has waited, but after this.
+LONGEST_BUSY_WAIT = timedelta(seconds=16)
 
 
 class AnswerFailed(Exception):
     """The language model gave no answer.
 
     ``retry_after``: how long the provider asks to wait, if it said so. ``asked`` False: the provider was not called,
-    because it is known to be down; then no attempt is used up. ``status`` and ``model``: the provider's HTTP status and
-    the name of the model that was asked, where they are known.
+    because it is known to be down; then no attempt is used up. ``quota_spent``: the provider says that the model's
+    quota of a day is used up, or is none. ``status``, ``code`` and ``model``: the provider's HTTP status, its
+    machine-readable words for the failure, and the name of the model that was asked, where they are known.
     """
 
     def __init__(
@@ -69,7 +78,9 @@ class AnswerFailed(Exception):
         *,
         retry_after: timedelta | None = None,
         asked: bool = True,
+        quota_spent: bool = False,
         status: int | None = None,
+        code: str | None = None,
         model: str | None = None,
     ) -> None:
         # Not the provider's own text, which may quote the prompt.
@@ -77,7 +88,9 @@ class AnswerFailed(Exception):
         self.reason = reason
         self.retry_after = retry_after
         self.asked = asked
+        self.quota_spent = quota_spent
         self.status = status
+        self.code = code
         self.model = model
 
 
@@ -153,6 +166,7 @@ class ClaimedReply:
     claim: Claim
     message_id: MessageId
     chatroom_id: ChatroomId
+    user_id: UserId
     attempt: int
     generation: int
     prompt: str
@@ -222,11 +236,22 @@ class ReplyPolicy:
         """What to do after attempt number ``reply.attempt`` has failed."""
         if failure.reason not in RETRYABLE:
             return GiveUp(failure.reason)
-        if failure.asked and reply.attempt >= self.max_attempts:
+        # A busy provider turns calls away before the model is asked: the deadline ends that, and not attempts.
+        turned_away = failure.reason is FailureReason.MODEL_BUSY and not failure.quota_spent
+        counted = failure.asked and not turned_away
+        if counted and reply.attempt >= self.max_attempts:
             return GiveUp(failure.reason)
-        backoff: timedelta = self.first_backoff * 2 ** min(reply.attempt - 1, MAX_DOUBLINGS)
-        delay = max(failure.retry_after or timedelta(), backoff if failure.asked else self.first_backoff)
+        if failure.quota_spent and (failure.retry_after is None or reply.attempt > 1):
+            # Providers also call quotas daily that are back in half a minute, and say so: that is believed once.
+            return GiveUp(failure.reason)
+        backoff = self.first_backoff
+        if counted:
+            backoff *= 2 ** min(reply.attempt - 1, MAX_DOUBLINGS)
+        elif failure.asked and failure.retry_after is None:
+            waited = self.deadline - timedelta(seconds=reply.seconds_left)
+            backoff = max(backoff, min(waited, LONGEST_BUSY_WAIT))
+        delay = max(failure.retry_after or timedelta(), backoff)
         # The next attempt would begin after the deadline, so the reply fails now.
         if delay >= timedelta(seconds=reply.seconds_left):
             return GiveUp(failure.reason)
-        return TryAgain(delay, counted=failure.asked)
+        return TryAgain(delay, counted=counted)

@@ -37,7 +37,7 @@ def configure_logs(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # RQ's worker prints each job; a notification is not worth a line.
-    for noisy in ("rq.worker", "rq.queue", "alembic", "google_genai", "httpx", "stripe"):
+    for noisy in ("rq.worker", "rq.queue", "alembic", "httpx", "stripe"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

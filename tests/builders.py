@@ -54,7 +54,7 @@ from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import Stream, StreamEvent, Wait, Waiting
 from application.chat.send_message import SentMessage
 from application.ports.health import Fault, Faults, Part, Probe
-from application.ports.language_model import Stop
+from application.ports.language_model import LanguageModel, Stop
 from application.ports.payment_events import ReadPaymentEvent
 from application.ports.payments import Payments
 from application.ports.reader import Entry
@@ -307,11 +307,12 @@ class House:
         otp_countries: tuple[str, ...] = (),
         billing_policy: BillingPolicy | None = None,
         payments: Callable[[Clock], Payments] | None = None,
+        language_model: Callable[[Clock], LanguageModel] | None = None,
         read_event: ReadPaymentEvent | None = None,
     ) -> None:
         """An empty house. ``shows_codes``: one-time passwords are in the answers, as in development.
 
-        ``payments``: makes another payment provider than the one in memory.
+        ``payments``, ``language_model``: make another payment provider or model than the one in memory.
         """
         self.policy = reply_policy or ReplyPolicy()
         self.outbox: Outbox = ShowingOutbox() if shows_codes else Outbox()
@@ -335,6 +336,8 @@ class House:
         self.payments = MemoryPayments(self.clock)
         memory.payments.override(payments(self.clock) if payments else self.payments)
         self.model: ScriptedLanguageModel = memory.language_model()
+        if language_model is not None:
+            memory.language_model.override(providers.Object(language_model(self.clock)))
         self.database: MemoryDatabase = memory.database()
         self.unit_of_work: SwitchedUnitOfWorkFactory = memory.unit_of_work()
         self.worker_notifier: MemoryWorkerNotifier = memory.worker_notifier()
@@ -396,8 +399,8 @@ class House:
     # --- Rooms and messages ---
 
     def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
-        room = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
-        return room.id
+        opened = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
+        return opened.chatroom.id
 
     def remove_room(self, principal: Principal, room: ChatroomId) -> None:
         self.use_cases.chat.remove_chatroom(user_id=principal.user_id, chatroom_id=room)

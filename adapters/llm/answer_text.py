@@ -26,6 +26,58 @@ def count_of(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
+class VisibleText:
+    """The text of an answer without the thoughts that models write in front of it, between ``<think>`` and
+    ``</think>``. Holds back what may be a part of such a tag.
+    """
+
+    TAGS = ("<think>", "<thinking>", "<thought>")
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._closing = ""
+        self._next = self._begin
+
+    def feed(self, text: str) -> str:
+        """What there is to show."""
+        return self._next(text)
+
+    def end(self) -> str:
+        """What was held back and is no thought."""
+        return self._held if self._next == self._begin else ""
+
+    def _begin(self, text: str) -> str:
+        self._held += text
+        start = self._held.lstrip()
+        for tag in self.TAGS:
+            if start.startswith(tag):
+                self._held, self._closing = "", tag.replace("<", "</")
+                self._next = self._think
+                return self._think(start.removeprefix(tag))
+        if any(tag.startswith(start) for tag in self.TAGS):
+            return ""
+        self._next = _all_of
+        return self._held
+
+    def _think(self, text: str) -> str:
+        thought, tag, text = (self._held + text).partition(self._closing)
+        if not tag:
+            self._held = thought[-len(self._closing) :]
+            return ""
+        self._next = self._begin_to_speak
+        return self._begin_to_speak(text)
+
+    def _begin_to_speak(self, text: str) -> str:
+        text = text.lstrip()
+        if text:
+            self._next = _all_of
+        return text
+
+
+def _all_of(text: str) -> str:
+    return text
+
+
 class Chunks:
     """The text of an answer as it grows. True once there is any."""
 

@@ -14,10 +14,8 @@ from datetime import timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
-from urllib.request import getproxies
 
-import aiohttp
-
+from adapters.llm.connections import Connections
 from application.ports.language_model import AnswerStopped, Stop
 from domain.replies import Answer, AnswerFailed, AnswerOverdue, FailureReason
 
@@ -97,8 +95,8 @@ Call = Callable[[Delivery], Coroutine[Any, Any, Answer]]
 class CallLoop:
     """An event loop in a thread of its own that runs an adapter's calls: hundreds at once, cancellable at any time.
 
-    Between calls the thread sleeps in the kernel. ``http`` is the session for calls on this loop; it connects when it
-    is used. ``idle``: how long a provider may be silent.
+    Between calls the thread sleeps in the kernel. ``connections`` are for calls on this loop. ``idle``: how long a
+    provider may be silent.
     """
 
     def __init__(self, name: str, *, idle: timedelta = IDLE) -> None:
@@ -107,7 +105,7 @@ class CallLoop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
-        self.http: aiohttp.ClientSession = asyncio.run_coroutine_threadsafe(_new_session(), self._loop).result()
+        self.connections: Connections = asyncio.run_coroutine_threadsafe(_new_connections(), self._loop).result()
 
     def write(self, call: Call, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         """What ``call`` returns or raises; it is cancelled when the time is up or ``stop`` is requested before.
@@ -132,11 +130,11 @@ class CallLoop:
         except RuntimeError:  # the loop is closed
             raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
 
-    def close(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
-        """Cancel the running calls, which then fail, await ``last`` on the loop, and end the thread."""
+    def close(self) -> None:
+        """Cancel the running calls, which then fail, close the connections, and end the thread."""
         if self._loop.is_closed():
             return
-        closed = asyncio.run_coroutine_threadsafe(self._clear_away(last), self._loop)
+        closed = asyncio.run_coroutine_threadsafe(self._clear_away(), self._loop)
         try:
             closed.result(CLOSE_WITHIN)
         finally:
@@ -145,24 +143,16 @@ class CallLoop:
             if not self._loop.is_running():
                 self._loop.close()
 
-    async def _clear_away(self, last: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+    async def _clear_away(self) -> None:
         for task in (running := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        if last is not None:
-            await last()
-        await self.http.close()
+        await self.connections.close()
         await self._loop.shutdown_asyncgens()
 
 
-async def _new_session() -> aiohttp.ClientSession:
-    # The waiting thread keeps the deadline, and the worker bounds the number of concurrent calls.
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        timeout=aiohttp.ClientTimeout(total=None),
-        # Looking for a proxy costs a third of a millisecond and two threads a call, so it is done only if one is set.
-        trust_env=bool(getproxies()),
-    )
+async def _new_connections() -> Connections:
+    return Connections()  # on the loop, as aiohttp wants it
 
 
 @dataclass(slots=True)

@@ -1,60 +1,55 @@
-"""Google Gemini through the google-genai SDK (ai.google.dev/api/generate-content).
+"""Google Gemini by its HTTP API (ai.google.dev/api/generate-content), and servers that speak the same.
 
-The SDK's client makes the calls: key, address, connections, events, errors. Requests and responses are written and read
-here as plain JSON: the SDK's models would take three quarters of a call's CPU (docs/decisions/0014).
+Without an SDK: docs/decisions/0022.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from copy import copy
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
-import orjson
-from google import genai
-from google.genai import errors, types
-
-from adapters.llm.answer_text import Chunks, count_of, name_of
+from adapters.llm.answer_text import Chunks, name_of
 from adapters.llm.call_loop import IDLE, CallLoop, Delivery
-from adapters.llm.provider_errors import failures_name, reason_of, retry_after, retry_info
+from adapters.llm.options import DEFAULTS, ModelOptions
+from adapters.llm.provider_errors import failures_name
+from adapters.llm.reading import Reading
+from adapters.llm.streamed_answer import Dialect, Endpoint
 from application.ports.language_model import LanguageModel, Prompt, Stop
-from domain.replies import Answer, AnswerFailed, FailureReason
+from domain.replies import Answer
 
-# Finish reasons of an answer that was cut short (ai.google.dev/api/generate-content#FinishReason). CONTINUATION offers
-# more text for another request, which would have to be paid for.
-TRUNCATED = frozenset({"MAX_TOKENS", "CONTINUATION"})
-# Errors, besides APIError, of a response that is not as documented: no or a lost connection, no JSON, and JSON of
-# another shape, which the code below trips over.
-NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
+GOOGLE = "https://generativelanguage.googleapis.com"
+VERSION = "/v1beta"
+NOT_BLOCKED = (None, "", 0, "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
 
 
 class GeminiLanguageModel(LanguageModel):
-    """``base_url``: another server that speaks the v1beta API; Google's own by default.
+    """``base_url``: another server that speaks the v1beta API, with or without the version; Google's own by default."""
 
-    The client is built once (60 ms of CPU) and kept: without a reference to it, it closes itself in the middle of a
-    call.
-    """
-
-    def __init__(self, *, api_key: str, model: str, base_url: str | None = None, idle: timedelta = IDLE) -> None:
-        self.model = model
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        model: str,
+        base_url: str | None = None,
+        options: ModelOptions = DEFAULTS,
+        idle: timedelta = IDLE,
+    ) -> None:
+        self._options = options
         self._calls = CallLoop("gemini", idle=idle)
-        self._client = genai.Client(
-            api_key=api_key,
-            http_options=types.HttpOptions(
-                base_url=base_url,
-                api_version="v1beta",
-                # Without this the SDK answers a refused connection with a sleep of 1 to 10 s and a second request.
-                retry_options=types.HttpRetryOptions(attempts=1),
-                # The SDK's own is a subclass of ClientSession, of which aiohttp warns.
-                aiohttp_client=self._calls.http,
-            ),
-        )
+        self._models_url = f"{(base_url or GOOGLE).rstrip('/').removesuffix(VERSION)}{VERSION}"
+        self._headers = {"x-goog-api-key": api_key}
+        self._use(model)
 
     def with_model(self, model: str) -> "GeminiLanguageModel":
-        """Another model with the same client and loop; closing one of them closes all."""
+        """Another model by the same connections; closing one of them closes all."""
         other = copy(self)
-        other.model = model
+        other._use(model)  # noqa: SLF001 - it is one of these
         return other
+
+    def _use(self, model: str) -> None:
+        self.model = model
+        url = f"{self._models_url}/{_path_of(model)}:streamGenerateContent?alt=sse"
+        self._endpoint = Endpoint(self._calls, url, self._headers)
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         with failures_name(self.model):
@@ -64,93 +59,72 @@ class GeminiLanguageModel(LanguageModel):
 
     def close(self) -> None:
         """Close the connections and end the thread. Running calls fail."""
-        self._calls.close(self._client.aio.aclose)
-        self._client.close()
+        self._calls.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
-        answer = _Reading(self.model, Chunks(delivery))
-        try:
-            # Read to the end, although the finish reason comes before: only then is the connection reused.
-            async for event in await self._events(prompt):
-                delivery.is_alive()
-                answer.read(orjson.loads(event.body or "{}"))
-            return answer.finished()
-        except errors.APIError as error:  # `from None`: the SDK's text may quote the prompt
-            raise answer.failure_by(error) from None
-        except NO_ANSWER:
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
-
-    async def _events(self, prompt: Prompt) -> AsyncIterator[types.HttpResponse]:
-        # The SDK's own methods call this; there is no public way to a response that is not parsed into models.
-        client = self._client._api_client  # noqa: SLF001
-        events: AsyncIterator[types.HttpResponse] = await client.async_request_streamed(
-            "post", f"{_path_of(self.model)}:streamGenerateContent?alt=sse", _request_for(prompt)
+        return await self._endpoint.ask(
+            lambda dialect: _request_for(prompt, dialect, self._options),
+            GeminiReading(self.model, Chunks(delivery)),
+            delivery,
         )
-        return events
 
 
-class _Reading:
-    """The answer read so far."""
+class GeminiReading(Reading):
+    """Of `GenerateContentResponse` objects."""
 
-    def __init__(self, model: str, chunks: Chunks) -> None:
-        self._model = model
-        self._chunks = chunks
-        self._finish: str | None = None
-        self._blocked = False
-        self._usage: dict[str, Any] = {}
-
-    def read(self, chunk: dict[str, Any]) -> None:
-        self._model = name_of(chunk.get("modelVersion"), self._model)
-        self._usage = chunk.get("usageMetadata") or self._usage
-        if (chunk.get("promptFeedback") or {}).get("blockReason"):
-            self._blocked = True
-        if not chunk.get("candidates"):
+    def read(self, value: Any) -> None:
+        if value.get("error"):
+            self.fail(value)
             return
-        candidate = chunk["candidates"][0]
-        self._finish = candidate.get("finishReason") or self._finish
+        self.model = name_of(value.get("modelVersion"), self.model)
+        if usage := value.get("usageMetadata"):
+            self.count(
+                prompt=usage.get("promptTokenCount"),
+                answer=usage.get("candidatesTokenCount"),
+                total=usage.get("totalTokenCount"),
+            )
+        if (value.get("promptFeedback") or {}).get("blockReason") not in NOT_BLOCKED:
+            self.refuse()
+        for candidate in value.get("candidates") or ():
+            if not candidate.get("index"):  # nobody asked for more than the first
+                self._take(candidate)
+
+    def _take(self, candidate: Any) -> None:
         for part in (candidate.get("content") or {}).get("parts") or ():
             if part.get("text") and not part.get("thought"):
-                self._chunks.add(part["text"])
-
-    def finished(self) -> Answer:
-        if self._blocked:
-            raise AnswerFailed(FailureReason.REFUSED)
-        if self._finish is None:
-            # The last chunk always has a finish reason: the connection was lost before it.
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        truncated = self._finish in TRUNCATED
-        if not truncated and self._finish != "STOP":
-            raise AnswerFailed(FailureReason.REFUSED)
-        return Answer(
-            text=self._chunks.whole(),
-            model=self._model,
-            input_tokens=count_of(self._usage.get("promptTokenCount")),
-            output_tokens=count_of(self._usage.get("candidatesTokenCount")),
-            truncated=truncated,
-        )
-
-    def failure_by(self, error: errors.APIError) -> AnswerFailed:
-        # An error in mid-stream is not about the request, which had been accepted.
-        reason = FailureReason.MODEL_UNREACHABLE if self._chunks else reason_of(error.code)
-        headers = getattr(error.response, "headers", None) or {}
-        wish = retry_info(error.details) or retry_after(headers)
-        return AnswerFailed(reason, retry_after=wish, status=error.code)
+                self.chunks.add(part["text"])
+        self.finish(candidate.get("finishReason"))
 
 
 def _path_of(model: str) -> str:
     return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
 
 
-def _request_for(prompt: Prompt) -> dict[str, object]:
+def _request_for(prompt: Prompt, dialect: Dialect, options: ModelOptions) -> dict[str, object]:
     contents = []
     for exchange in prompt.history:
         contents.append(_content("user", exchange.prompt))
         contents.append(_content("model", exchange.answer))
     contents.append(_content("user", prompt.text))
     request: dict[str, object] = {"contents": contents}
-    if prompt.system:
+    if prompt.system and dialect.system_role:
         request["systemInstruction"] = {"parts": [{"text": prompt.system}]}
+    elif prompt.system:
+        contents[0]["parts"].insert(0, {"text": prompt.system})
+    if safety := options.safety_settings():
+        request["safetySettings"] = safety
+    if generation := _generation_config(options):
+        request["generationConfig"] = generation
     return request
+
+
+def _generation_config(options: ModelOptions) -> dict[str, object]:
+    config: dict[str, object] = {}
+    if options.max_output_tokens is not None:
+        config["maxOutputTokens"] = options.max_output_tokens
+    if options.thinking_budget is not None:
+        config["thinkingConfig"] = {"thinkingBudget": options.thinking_budget}
+    return config
 
 
 def _content(role: str, text: str) -> dict[str, Any]:

@@ -3,14 +3,18 @@ deprecated-generative-ai-python). Needs the extra ``legacy-gemini``: 218 MB, and
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import orjson
+
 from adapters.llm.answer_text import Chunks
 from adapters.llm.call_loop import IDLE, Delivery, write_in_thread
-from adapters.llm.provider_errors import failures_name, reason_of, retry_after, retry_info
+from adapters.llm.gemini import GeminiReading
+from adapters.llm.options import DEFAULTS, ModelOptions
+from adapters.llm.provider_errors import ProviderError, failures_name
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
 from domain.replies import Answer, AnswerFailed, FailureReason
 
@@ -23,10 +27,11 @@ with warnings.catch_warnings():
     from google.protobuf import json_format
     from requests.adapters import HTTPAdapter
 
-FINISH = genai.protos.Candidate.FinishReason
 # Errors of a response that is not as documented. Those of requests, the SDK's HTTP library, are OSErrors.
 NO_ANSWER = (json_format.Error, GoogleAPIError, OSError, ValueError, TypeError, AttributeError, LookupError)
 CONNECTIONS = 256
+# Of characters. It takes a second of CPU; a megabyte would take minutes.
+LONGEST_PART = 60_000
 
 
 class GeminiLegacyLanguageModel(LanguageModel):
@@ -38,11 +43,20 @@ class GeminiLegacyLanguageModel(LanguageModel):
     The SDK has one global key and ``base_url``: those given to the adapter built last hold for all.
     """
 
-    def __init__(self, *, api_key: str, model: str, base_url: str | None = None, idle: timedelta = IDLE) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        model: str,
+        base_url: str | None = None,
+        options: ModelOptions = DEFAULTS,
+        idle: timedelta = IDLE,
+    ) -> None:
         self._model = model
+        self._options = options
         self._idle = idle
-        options = {"api_endpoint": base_url} if base_url else {}
-        genai.configure(api_key=api_key, transport="rest", client_options=options)
+        address = {"api_endpoint": base_url} if base_url else {}
+        genai.configure(api_key=api_key, transport="rest", client_options=address)
         self._client: Any = get_default_generative_client()
         # By default ten connections are kept, and each call beyond them opens one and logs a warning. The SDK has no
         # option for it; as it is no longer developed, its private names will not change.
@@ -66,12 +80,13 @@ class GeminiLegacyLanguageModel(LanguageModel):
         self._client.transport.close()
 
     def _answer(self, prompt: Prompt, idle: timedelta, delivery: Delivery) -> Answer:
-        answer = _Reading(self._model, Chunks(delivery))
+        answer = GeminiReading(self._model, Chunks(delivery))
         try:
             # The timeout is per read. Without retry=None the SDK would retry for ten minutes.
             chunks = self._client.stream_generate_content(
-                _request_for(self._model, prompt), timeout=max(idle.total_seconds(), 0.001), retry=None
+                _request_for(self._model, prompt, self._options), timeout=max(idle.total_seconds(), 0.001), retry=None
             )
+            _give_json(chunks)
             with _closed_unless_read(chunks):
                 for chunk in chunks:
                     if delivery.over:
@@ -79,10 +94,28 @@ class GeminiLegacyLanguageModel(LanguageModel):
                     delivery.is_alive()
                     answer.read(chunk)
         except GoogleAPICallError as error:  # `from None`: the SDK's text may quote the prompt
-            raise answer.failure_by(error) from None
+            raise _failure_by(error) from None
         except NO_ANSWER:
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
-        return answer.finished()
+            if not answer.ended:
+                raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
+        return answer.answer()
+
+
+def _give_json(chunks: Any) -> None:
+    """Let the SDK's iterator give plain JSON: its own classes do not know thoughts from text.
+
+    ValueError where a part is too long for its parser, whose time grows with the square of a part's length.
+    """
+    received = chunks._response_itr  # noqa: SLF001
+
+    def bounded() -> Iterator[str]:
+        for text in received:
+            if len(chunks._obj) > LONGEST_PART:  # noqa: SLF001
+                raise ValueError("a part without an end")
+            yield text
+
+    chunks._response_itr = bounded()  # noqa: SLF001
+    chunks._grab = lambda: orjson.loads(chunks._ready_objs.popleft())  # noqa: SLF001
 
 
 @contextmanager
@@ -95,62 +128,13 @@ def _closed_unless_read(chunks: Any) -> Iterator[None]:
         raise
 
 
-class _Reading:
-    """The answer read so far."""
-
-    def __init__(self, model: str, chunks: Chunks) -> None:
-        self._model = model
-        self._chunks = chunks
-        self._finish = FINISH.FINISH_REASON_UNSPECIFIED
-        self._blocked = False
-        self._tokens: tuple[int, int] | None = None
-
-    def read(self, chunk: Any) -> None:
-        self._model = chunk.model_version or self._model
-        if chunk.usage_metadata:
-            self._tokens = (chunk.usage_metadata.prompt_token_count, chunk.usage_metadata.candidates_token_count)
-        self._blocked = self._blocked or bool(chunk.prompt_feedback.block_reason)
-        if not chunk.candidates:
-            return
-        candidate = chunk.candidates[0]
-        self._finish = candidate.finish_reason or self._finish
-        for part in candidate.content.parts:
-            self._chunks.add(part.text)
-
-    def finished(self) -> Answer:
-        if self._blocked:
-            raise AnswerFailed(FailureReason.REFUSED)
-        if self._finish == FINISH.FINISH_REASON_UNSPECIFIED:
-            # The last chunk always has a finish reason: the connection was lost before it, or an error came in the
-            # middle of the stream, which arrives here as an empty chunk.
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        if self._finish not in {FINISH.STOP, FINISH.MAX_TOKENS}:
-            raise AnswerFailed(FailureReason.REFUSED)
-        input_tokens, output_tokens = self._tokens or (None, None)
-        return Answer(
-            text=self._chunks.whole(),
-            model=self._model,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            truncated=self._finish == FINISH.MAX_TOKENS,
-        )
-
-    def failure_by(self, error: Any) -> AnswerFailed:
-        if error.response is None:
-            return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        headers: Mapping[str, str] = error.response.headers
-        wish = retry_info(_body_of(error.response)) or retry_after(headers)
-        return AnswerFailed(reason_of(error.code), retry_after=wish, status=error.code)
+def _failure_by(error: Any) -> AnswerFailed:
+    if error.response is None:
+        return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
+    return ProviderError.of_response(error.code, error.response.content, error.response.headers).failure()
 
 
-def _body_of(response: Any) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
-def _request_for(model: str, prompt: Prompt) -> Any:
+def _request_for(model: str, prompt: Prompt, options: ModelOptions) -> Any:
     contents = []
     for exchange in prompt.history:
         contents.append(_content("user", exchange.prompt))
@@ -160,6 +144,8 @@ def _request_for(model: str, prompt: Prompt) -> Any:
         model=model if "/" in model else f"models/{model}",
         contents=contents,
         system_instruction={"parts": [{"text": prompt.system}]} if prompt.system else None,
+        safety_settings=options.safety_settings(),
+        generation_config={"max_output_tokens": options.max_output_tokens},
     )
 
 

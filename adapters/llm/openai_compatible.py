@@ -1,38 +1,44 @@
-"""Any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, LM Studio, OpenAI itself
-(developers.openai.com/api/reference/resources/chat, docs.ollama.com/api/openai-compatibility).
+"""Any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, LM Studio, OpenRouter, Mistral, OpenAI
+itself (developers.openai.com/api/reference/resources/chat, docs.ollama.com/api/openai-compatibility).
 
-Uses aiohttp, which Gemini needs anyway: a call costs 0.6 ms of CPU and the process 30 MB. With the openai SDK it would
-be 2 ms (on aiohttp) or 3 ms (on httpx), and 63 MB.
+Uses aiohttp: a call costs 0.6 ms of CPU and the process 30 MB. With the openai SDK it would be 2 ms (on aiohttp) or
+3 ms (on httpx), and 63 MB.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
-import orjson
-
-from adapters.llm.answer_text import Chunks, count_of, name_of
+from adapters.llm.answer_text import Chunks, VisibleText, name_of
 from adapters.llm.call_loop import IDLE, CallLoop, Delivery
-from adapters.llm.provider_errors import failures_name, reason_of, retry_after
+from adapters.llm.options import DEFAULTS, ModelOptions
+from adapters.llm.provider_errors import failures_name
+from adapters.llm.reading import Reading
+from adapters.llm.streamed_answer import Dialect, Endpoint
 from application.ports.language_model import LanguageModel, Prompt, Stop
-from domain.replies import Answer, AnswerFailed, FailureReason
-
-LONGEST_LINE = 1_000_000
-# Errors of a response that is not as documented: those of aiohttp, no JSON, and JSON of another shape.
-NO_ANSWER = (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError, KeyError, IndexError)
+from domain.replies import Answer
 
 
 class OpenAiCompatibleLanguageModel(LanguageModel):
-    """``base_url``: with the version, such as http://localhost:11434/v1."""
+    """``base_url``: with the version, such as http://localhost:11434/v1. Of ``options`` the output limit counts."""
 
-    def __init__(self, *, base_url: str, model: str, api_key: str | None = None, idle: timedelta = IDLE) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        api_key: str | None = None,
+        options: ModelOptions = DEFAULTS,
+        idle: timedelta = IDLE,
+    ) -> None:
         self._model = model
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._max_output_tokens = options.max_output_tokens
         self._calls = CallLoop("openai-compatible", idle=idle)
+        self._endpoint = Endpoint(
+            self._calls,
+            f"{base_url.rstrip('/')}/chat/completions",
+            {"Authorization": f"Bearer {api_key}"} if api_key else {},
+        )
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
         with failures_name(self._model):
@@ -45,94 +51,68 @@ class OpenAiCompatibleLanguageModel(LanguageModel):
         self._calls.close()
 
     async def _answer(self, prompt: Prompt, delivery: Delivery) -> Answer:
-        answer = _Reading(self._model, Chunks(delivery))
-        body = orjson.dumps(self._request_for(prompt))
-        try:
-            async with self._calls.http.post(self._url, data=body, headers=self._headers) as response:
-                if response.status != 200:
-                    status = response.status
-                    raise AnswerFailed(reason_of(status), retry_after=retry_after(response.headers), status=status)
-                async for data in _data_of(response.content):
-                    delivery.is_alive()
-                    answer.read(data)
-            return answer.finished()
-        except NO_ANSWER:
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE) from None
-
-    def _request_for(self, prompt: Prompt) -> dict[str, Any]:
-        return {
-            "model": self._model,
-            "messages": _messages_of(prompt),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-
-
-class _Reading:
-    """The answer read so far."""
-
-    def __init__(self, model: str, chunks: Chunks) -> None:
-        self._model = model
-        self._chunks = chunks
-        self._finish: str | None = None
-        self._refused = False
-        self._usage: dict[str, Any] = {}
-
-    def read(self, data: bytes) -> None:
-        if data == b"[DONE]":
-            return
-        chunk = orjson.loads(data)
-        if "error" in chunk:
-            raise self._failure_by(chunk["error"])
-        self._model = name_of(chunk.get("model"), self._model)
-        self._usage = chunk.get("usage") or self._usage
-        if not chunk["choices"]:  # the last one, which carries the usage
-            return
-        choice = chunk["choices"][0]
-        self._finish = choice.get("finish_reason") or self._finish
-        delta = choice.get("delta") or {}
-        self._refused = self._refused or bool(delta.get("refusal"))
-        if delta.get("content"):
-            self._chunks.add(delta["content"])
-
-    def finished(self) -> Answer:
-        if self._refused or self._finish == "content_filter":
-            raise AnswerFailed(FailureReason.REFUSED)
-        # Every complete answer has a finish reason; vLLM's "abort" means that it gave up.
-        if self._finish is None or self._finish == "abort":
-            raise AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        return Answer(
-            text=self._chunks.whole(),
-            model=self._model,
-            input_tokens=count_of(self._usage.get("prompt_tokens")),
-            output_tokens=count_of(self._usage.get("completion_tokens")),
-            truncated=self._finish == "length",
+        return await self._endpoint.ask(
+            lambda dialect: self._request_for(prompt, dialect), _Reading(self._model, Chunks(delivery)), delivery
         )
 
-    def _failure_by(self, error: Any) -> AnswerFailed:
-        # vLLM reports errors so after a status of 200. An error in mid-stream is not about the request.
-        status = error.get("code") if isinstance(error, dict) else None
-        if self._chunks or not isinstance(status, int):
-            return AnswerFailed(FailureReason.MODEL_UNREACHABLE)
-        return AnswerFailed(reason_of(status), status=status)
+    def _request_for(self, prompt: Prompt, dialect: Dialect) -> dict[str, Any]:
+        request: dict[str, Any] = {"model": self._model, "messages": _messages_of(prompt, dialect), "stream": True}
+        if dialect.stream_options:
+            request["stream_options"] = {"include_usage": True}
+        if self._max_output_tokens is not None:
+            # OpenAI's newer models know the one name only, and most other servers the other.
+            request["max_tokens" if dialect.max_tokens else "max_completion_tokens"] = self._max_output_tokens
+        return request
 
 
-async def _data_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The data of server-sent events (html.spec.whatwg.org, 9.2.6), one line each from these servers."""
-    rest = b""
-    async for received in content.iter_any():
-        *lines, rest = (rest + received).split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            raise ValueError("no end of a line")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+class _Reading(Reading):
+    def __init__(self, model: str, chunks: Chunks) -> None:
+        super().__init__(model, chunks)
+        self._visible = VisibleText()
+
+    def read(self, value: Any) -> None:
+        if value.get("error"):
+            self.fail(value)
+            return
+        self.model = name_of(value.get("model"), self.model)
+        if usage := value.get("usage"):
+            self.count(
+                prompt=usage.get("prompt_tokens"),
+                answer=usage.get("completion_tokens"),
+                total=usage.get("total_tokens"),
+            )
+        for choice in value.get("choices") or ():
+            if not choice.get("index"):  # nobody asked for more than the first
+                self._take(choice)
+
+    def _take(self, choice: Any) -> None:
+        # Servers that do not stream send the whole message.
+        delta = choice.get("delta") or choice.get("message") or {}
+        if delta.get("refusal"):
+            self.refuse()
+        self.chunks.add(self._visible.feed(_text_of(delta.get("content"))))
+        self.finish(choice.get("finish_reason"))
+
+    def answer(self) -> Answer:
+        self.chunks.add(self._visible.end())
+        return super().answer()
 
 
-def _messages_of(prompt: Prompt) -> list[dict[str, str]]:
-    messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+def _text_of(content: Any) -> str:
+    """Mistral's models that think write a list of parts."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") == "text")
+    return content or ""
+
+
+def _messages_of(prompt: Prompt, dialect: Dialect) -> list[dict[str, str]]:
+    messages = []
     for exchange in prompt.history:
         messages.append({"role": "user", "content": exchange.prompt})
         messages.append({"role": "assistant", "content": exchange.answer})
     messages.append({"role": "user", "content": prompt.text})
+    if prompt.system and dialect.system_role:
+        messages.insert(0, {"role": "system", "content": prompt.system})
+    elif prompt.system:
+        messages[0]["content"] = f"{prompt.system}\n\n{messages[0]['content']}"
     return messages

@@ -180,6 +180,7 @@ class MemoryReplies(Repository, Replies):
             claim=claim,
             message_id=row.queued.message_id,
             chatroom_id=row.queued.chatroom_id,
+            user_id=row.queued.user_id,
             attempt=row.attempt + 1,
             generation=row.generation + 1,
             prompt=self._tables.messages[row.queued.message_id].content,

@@ -68,8 +68,10 @@ class RefreshTokenRow:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
+    """``answer``: what was accepted, or the reference to what was made."""
+
     fingerprint: bytes
-    accepted: Accepted
+    answer: Accepted | str
     created_at: datetime
 
 

@@ -3,9 +3,10 @@
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from adapters.redis.worker_heartbeat import BREAKER_OPEN, PRESENT
+from adapters.redis.worker_heartbeat import MODEL_FAULT, PRESENT
 from application.ports.health import Fault, Faults, Part, Probe
 
+MODEL_FAULTS = {fault.value.encode(): fault for fault in Fault}
 KEY = "probe"
 SECONDS = 10
 
@@ -21,9 +22,9 @@ class RedisProbe(Probe):
             with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.set(KEY, b"1", ex=SECONDS)
                 pipeline.exists(PRESENT)
-                pipeline.exists(BREAKER_OPEN)
+                pipeline.get(MODEL_FAULT)
                 # A replica, one that is out of memory and one whose disk is full answer PING as if nothing was wrong.
-                written, present, breaker_open = pipeline.execute(raise_on_error=False)
+                written, present, model_fault = pipeline.execute(raise_on_error=False)
         except RedisError:
             return {Part.REDIS: Fault.UNREACHABLE}
         if written is not True:
@@ -31,6 +32,7 @@ class RedisProbe(Probe):
         faults: dict[Part, Fault] = {}
         if not present:
             faults[Part.WORKERS] = Fault.ABSENT
-        if breaker_open:
-            faults[Part.MODEL] = Fault.BREAKER_OPEN
+        if model_fault:
+            # A worker of another release may know faults that this process does not.
+            faults[Part.MODEL] = MODEL_FAULTS.get(model_fault, Fault.UNREACHABLE)
         return faults

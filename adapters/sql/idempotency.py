@@ -1,4 +1,7 @@
-"""Idempotency keys in PostgreSQL, written in the transaction of the message they were sent with."""
+"""Idempotency keys in PostgreSQL, written in the transaction of what they were sent with."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -28,6 +31,16 @@ SET fingerprint = EXCLUDED.fingerprint, message_id = EXCLUDED.message_id, reply_
     quota_plan = EXCLUDED.quota_plan, quota_day = EXCLUDED.quota_day, quota_used = EXCLUDED.quota_used,
     quota_limit = EXCLUDED.quota_limit, created_at = EXCLUDED.created_at
 """
+RECALL_REFERENCE = """
+SELECT fingerprint, reference FROM idempotency_keys
+WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(kept_for)s AND reference IS NOT NULL
+"""
+REMEMBER_REFERENCE = """
+INSERT INTO idempotency_keys (user_id, key, fingerprint, reference, created_at)
+SELECT id, %(key)s, %(fingerprint)s, %(reference)s, now() FROM users WHERE id = %(user_id)s FOR KEY SHARE
+ON CONFLICT (user_id, key) DO UPDATE
+SET fingerprint = EXCLUDED.fingerprint, reference = EXCLUDED.reference, created_at = EXCLUDED.created_at
+"""
 PURGE_EXPIRED = """
 DELETE FROM idempotency_keys WHERE (user_id, key) IN (
     SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - %(kept_for)s
@@ -40,17 +53,10 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         self._cursor = cursor
 
     def recall(self, user_id: UserId, key: str, *, fingerprint: bytes) -> Accepted | None:
-        self._cursor.execute(TAKE_TURN, {"user_id": user_id, "key": key})
-        turn = self._cursor.fetchone()
-        if turn is None or not turn[0]:
-            raise IdempotencyKeyInUse
-        self._cursor.execute(RECALL, {"user_id": user_id, "key": key, "kept_for": IDEMPOTENCY_KEYS_KEPT_FOR})
-        row = self._cursor.fetchone()
+        row = self._recall(RECALL, user_id, key, fingerprint)
         if row is None:
             return None
-        known, message_id, reply_id, day, used, limit, plan = row
-        if bytes(known) != fingerprint:
-            raise IdempotencyKeyReused
+        message_id, reply_id, day, used, limit, plan = row
         return Accepted(message_id, reply_id, DailyQuota(day, used, limit, Plan(plan)))
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
@@ -69,6 +75,30 @@ class SqlIdempotencyKeys(IdempotencyKeys):
                 "limit": accepted.quota.limit,
             },
         )
+
+    def recall_reference(self, user_id: UserId, key: str, *, fingerprint: bytes) -> str | None:
+        row = self._recall(RECALL_REFERENCE, user_id, key, fingerprint)
+        return str(row[0]) if row is not None else None
+
+    def remember_reference(self, user_id: UserId, key: str, *, fingerprint: bytes, reference: str) -> None:
+        self._cursor.execute(
+            REMEMBER_REFERENCE,
+            {"user_id": user_id, "key": key, "fingerprint": fingerprint, "reference": reference},
+        )
+
+    def _recall(self, statement: str, user_id: UserId, key: str, fingerprint: bytes) -> Sequence[Any] | None:
+        """What the statement selects after the fingerprint."""
+        self._cursor.execute(TAKE_TURN, {"user_id": user_id, "key": key})
+        turn = self._cursor.fetchone()
+        if turn is None or not turn[0]:
+            raise IdempotencyKeyInUse
+        self._cursor.execute(statement, {"user_id": user_id, "key": key, "kept_for": IDEMPOTENCY_KEYS_KEPT_FOR})
+        row = self._cursor.fetchone()
+        if row is None:
+            return None
+        if bytes(row[0]) != fingerprint:
+            raise IdempotencyKeyReused
+        return row[1:]
 
     def purge_expired(self, *, limit: int) -> int:
         self._cursor.execute(PURGE_EXPIRED, {"limit": limit, "kept_for": IDEMPOTENCY_KEYS_KEPT_FOR})

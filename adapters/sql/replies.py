@@ -75,8 +75,8 @@ FROM chosen, messages, chatrooms
 WHERE replies.id = chosen.id AND messages.id = replies.message_id AND chatrooms.id = replies.chatroom_id
   AND replies.state IN ('queued', 'running') AND COALESCE(replies.lease_until, replies.available_at) <= now()
   AND replies.stop_requested_at IS NULL
-RETURNING replies.id AS reply_id, lease_token, replies.message_id, replies.chatroom_id, attempt, run AS generation,
-          messages.content AS prompt, chatrooms.system_prompt,
+RETURNING replies.id AS reply_id, lease_token, replies.message_id, replies.chatroom_id, replies.user_id, attempt,
+          run AS generation, messages.content AS prompt, chatrooms.system_prompt,
           EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left,
           EXTRACT(EPOCH FROM now() - available_at)::float8 AS seconds_queued
 """

@@ -1,8 +1,10 @@
 """A user buys the Pro plan."""
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from application.billing.customers import FindCustomer
@@ -190,3 +192,44 @@ class Subscribe:
             return self.payments.open_portal(customer_id, return_url=self.return_urls.portal(None))
         except (DependencyDown, CustomerUnknown):
             return None  # the refusal is right without the URL
+
+
+class OpenCheckout(NamedTuple):
+    """``repeated``: an earlier request with the same Idempotency-Key got the same."""
+
+    checkout: Checkout
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeOnce:
+    """``Subscribe``, to which an open checkout is the same anyhow, by requests that may have an Idempotency-Key."""
+
+    unit_of_work: UnitOfWorkFactory
+    subscribe: Subscribe
+
+    def __call__(
+        self,
+        *,
+        user_id: UserId,
+        success_url: str | None = None,
+        cancel_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> OpenCheckout:
+        """Raises as Subscribe, IdempotencyKeyReused or IdempotencyKeyInUse."""
+        if idempotency_key is None:
+            return OpenCheckout(self.subscribe(user_id=user_id, success_url=success_url, cancel_url=cancel_url))
+        # Keys of clients have no blanks, so those of other requests are apart.
+        key = f"subscribe {idempotency_key}"
+        fingerprint = hashlib.sha256(repr((success_url, cancel_url)).encode()).digest()
+        with self.unit_of_work() as work:
+            earlier = work.idempotency_keys.recall_reference(user_id, key, fingerprint=fingerprint)
+        checkout = self.subscribe(user_id=user_id, success_url=success_url, cancel_url=cancel_url)
+        if checkout.id == earlier:
+            return OpenCheckout(checkout, repeated=True)
+        with self.unit_of_work() as work:
+            # Once more, since the key was free while the provider was asked.
+            work.idempotency_keys.recall_reference(user_id, key, fingerprint=fingerprint)
+            work.idempotency_keys.remember_reference(user_id, key, fingerprint=fingerprint, reference=checkout.id)
+            work.commit()
+        return OpenCheckout(checkout)

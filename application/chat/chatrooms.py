@@ -1,7 +1,11 @@
 """Users open, list, read, change and delete chatrooms."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+from uuid import UUID
 
 from application.ports.reader import Conversation, Reader, RoomPage
 from application.ports.reply_stream import ReplyPublisher
@@ -17,6 +21,13 @@ DEFAULT_ROOMS_PER_PAGE = 50
 DEFAULT_TURNS_PER_PAGE = 25
 
 
+class OpenedChatroom(NamedTuple):
+    """``repeated``: opened by an earlier request with the same Idempotency-Key, of which this is the answer."""
+
+    chatroom: Chatroom
+    repeated: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class OpenChatroom:
     unit_of_work: UnitOfWorkFactory
@@ -25,8 +36,14 @@ class OpenChatroom:
     new_id: NewId
     limit: int
 
-    def __call__(self, *, user_id: UserId, name: str, system_prompt: str | None = None) -> Chatroom:
-        """Raises InvalidValue when the name is blank or a text is too long, TooManyChatrooms at ``limit`` chatrooms."""
+    def __call__(
+        self, *, user_id: UserId, name: str, system_prompt: str | None = None, idempotency_key: str | None = None
+    ) -> OpenedChatroom:
+        """Returns what was opened, now or by an earlier request with the same key.
+
+        Raises InvalidValue when the name is blank or a text is too long, TooManyChatrooms at ``limit`` chatrooms,
+        IdempotencyKeyReused or IdempotencyKeyInUse.
+        """
         chatroom = Chatroom.opened(
             id=ChatroomId(self.new_id()),
             by=user_id,
@@ -34,11 +51,32 @@ class OpenChatroom:
             system_prompt=system_prompt,
             at=self.clock(),
         )
-        with self.unit_of_work.autocommit() as work:
-            work.chatrooms.add(chatroom, limit=self.limit)
+        opened = self._open(chatroom) if idempotency_key is None else self._open_once(chatroom, idempotency_key)
         # After the commit: an earlier drop could be followed by a page that was read without the new chatroom.
         self.room_list_cache.drop(user_id)
-        return chatroom
+        return opened
+
+    def _open(self, chatroom: Chatroom) -> OpenedChatroom:
+        with self.unit_of_work.autocommit() as work:
+            work.chatrooms.add(chatroom, limit=self.limit)
+        return OpenedChatroom(chatroom)
+
+    def _open_once(self, chatroom: Chatroom, key: str) -> OpenedChatroom:
+        # Keys of clients have no blanks, so those of other requests are apart.
+        owner, scoped = chatroom.user_id, f"open {key}"
+        fingerprint = hashlib.sha256(repr((chatroom.name, chatroom.system_prompt)).encode()).digest()
+        with self.unit_of_work() as work:
+            earlier = work.idempotency_keys.recall_reference(owner, scoped, fingerprint=fingerprint)
+            if earlier is not None:
+                # A chatroom that was removed since takes its key along.
+                with suppress(ChatroomNotFound):
+                    found = work.chatrooms.owned(ChatroomId(UUID(earlier)), by=owner)
+                    as_it_was = replace(chatroom, id=found.id, created_at=found.created_at, updated_at=found.created_at)
+                    return OpenedChatroom(as_it_was, repeated=True)
+            work.chatrooms.add(chatroom, limit=self.limit)
+            work.idempotency_keys.remember_reference(owner, scoped, fingerprint=fingerprint, reference=str(chatroom.id))
+            work.commit()
+        return OpenedChatroom(chatroom)
 
 
 @dataclass(frozen=True, slots=True)

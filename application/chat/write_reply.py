@@ -63,7 +63,7 @@ class AskModel:
 
     def __call__(self, reply: ClaimedReply, *, stop: Stop) -> Outcome:
         """Returns the outcome. Raises DependencyDown when the history cannot be read; the model was not asked then."""
-        prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt)
+        prompt = Prompt(reply.prompt, self._history(reply), reply.system_prompt, asked_by=reply.user_id)
         if stop.requested:
             return Stopped("", asked=False)
         position = Position(reply.generation, 0)

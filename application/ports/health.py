@@ -17,7 +17,10 @@ class Part(StrEnum):
 
 
 class Fault(StrEnum):
-    """Why a part is not well. ``schema``: of another version than this process needs. ``half_full``: or fuller."""
+    """Why a part is not well. ``schema``: of another version than this process needs. ``half_full``: or fuller.
+
+    ``misconfigured``: the provider does not let the service use it.
+    """
 
     UNREACHABLE = "unreachable"
     READ_ONLY = "read_only"
@@ -25,6 +28,7 @@ class Fault(StrEnum):
     NO_WRITES = "no_writes"
     ABSENT = "absent"
     BREAKER_OPEN = "breaker_open"
+    MISCONFIGURED = "misconfigured"
     HALF_FULL = "half_full"
     STOPPING = "stopping"
 

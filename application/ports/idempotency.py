@@ -9,7 +9,7 @@ from domain.replies import ReplyId
 
 
 class Accepted(NamedTuple):
-    """The answer to the first request with a key."""
+    """The answer to the first request with a key that asked for a reply."""
 
     message_id: MessageId
     reply_id: ReplyId
@@ -28,6 +28,12 @@ class IdempotencyKeys(Protocol):
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
         """Stores the answer, in the unit of work that accepts the request."""
+
+    def recall_reference(self, user_id: UserId, key: str, *, fingerprint: bytes) -> str | None:
+        """As ``recall``, for what ``remember_reference`` has stored. Whether that is still there is not looked at."""
+
+    def remember_reference(self, user_id: UserId, key: str, *, fingerprint: bytes, reference: str) -> None:
+        """As ``remember``; ``reference``: the id of what the request has made. Nothing, of a user who was erased."""
 
     def purge_expired(self, *, limit: int) -> int:
         """Deletes up to ``limit`` keys that are not valid any more; returns how many."""

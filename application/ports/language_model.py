@@ -6,6 +6,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+from domain.accounts import UserId
 from domain.replies import Answer
 
 
@@ -18,11 +19,15 @@ class Exchange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """``history``: earlier exchanges, oldest first; ``system``: the system prompt."""
+    """``history``: earlier exchanges, oldest first; ``system``: the system prompt.
+
+    ``asked_by``: so that one user's failures are not taken for everybody's. It is never sent to a provider.
+    """
 
     text: str
     history: Sequence[Exchange] = ()
     system: str | None = None
+    asked_by: UserId | None = None
 
 
 class Stop:

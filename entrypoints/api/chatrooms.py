@@ -15,6 +15,7 @@ from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, Chatroom, ChatroomId
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.messages import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
 from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, Schema, described, header
@@ -80,18 +81,27 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
     @blp.route("", methods=["POST"])
     @blp.may_give("too_many_chatrooms")
     @authenticated
+    @blp.arguments(IdempotencyHeadersSchema(), location="headers")
     @blp.arguments(NewChatroomSchema())
-    @blp.response(201, ChatroomSummarySchema, headers={"Location": header("Path of the chatroom")})
-    def create_chatroom(principal: Principal, body: Body) -> Response:
+    @blp.response(201, ChatroomSummarySchema, headers={"Location": header("Path of the chatroom"), **REPLAYED_HEADER})
+    def create_chatroom(principal: Principal, headers: Body, body: Body) -> Response:
         """Open a chatroom.
 
         A chatroom is a conversation: its messages and replies are sent to the model together. `Location` is its path.
+        With an `Idempotency-Key` the request can be repeated: for 24 hours, and while the chatroom is there, the same
+        key gets the same response.
         """
-        room = chat.open_chatroom(user_id=principal.user_id, name=body["name"], system_prompt=body.get("system_prompt"))
+        opened = chat.open_chatroom(
+            user_id=principal.user_id,
+            name=body["name"],
+            system_prompt=body.get("system_prompt"),
+            idempotency_key=headers.get("idempotency_key"),
+        )
+        room = opened.chatroom
         return json_response(
             _summary_json(room.id, room.name, room.created_at, room.updated_at),
             201,
-            {"Location": f"/chatroom/{room.id}"},
+            {"Location": f"/chatroom/{room.id}", **replayed(opened.repeated)},
         )
 
     @blp.route("", methods=["GET"])

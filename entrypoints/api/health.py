@@ -88,8 +88,8 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
 
         503 when the server is `stopping`, or the database is `unreachable`, `read_only` or of another `schema`. 200
         with the status `degraded` when some requests cannot be served as they should: Redis is `unreachable` or takes
-        `no_writes`, workers are `absent`, the circuit breaker before the model is open (`breaker_open`), or the backlog
-        of replies is `half_full`.
+        `no_writes`, workers are `absent`, the circuit breaker before the model is open (`breaker_open`), the model's
+        provider does not let the service use it (`misconfigured`), or the backlog of replies is `half_full`.
         """
         readiness = check_readiness(stopping=request.environ.get(STOPPING, False))
         status = "degraded" if readiness.faults else "ok"

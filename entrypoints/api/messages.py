@@ -26,6 +26,7 @@ from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyState
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.reply_events import LAST_EVENT_ID, REPLY_EVENT, STREAM_DESCRIPTION
 from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
 from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, QuotaSchema, Schema, described, header, quota_json
@@ -46,14 +47,23 @@ MAX_POSITION_DIGITS = 20
 END_SUFFIX = "-end"
 
 FAILURE_DETAILS = {
-    FailureReason.MODEL_BUSY: "The model was too busy to answer. Your prompt was not counted.",
-    FailureReason.MODEL_UNREACHABLE: "The model could not be reached. Your prompt was not counted.",
+    FailureReason.MODEL_BUSY: "The model was too busy to answer. Ask again in a minute. Your prompt was not counted.",
+    FailureReason.MODEL_UNREACHABLE: "The model could not be reached. Ask again later. Your prompt was not counted.",
     FailureReason.MODEL_REJECTED_REQUEST: "The model did not accept the request. Your prompt was not counted.",
     FailureReason.MODEL_NOT_FOUND: "The model is not available. Your prompt was not counted.",
+    FailureReason.MODEL_MISCONFIGURED: (
+        "The service may not use the model until its operator has mended that. Your prompt was not counted."
+    ),
+    FailureReason.PROMPT_TOO_LONG: (
+        "The message is too long for the model. Shorten it, or send it in parts. Your prompt was not counted."
+    ),
     FailureReason.REFUSED: "The model declined to answer this. Your prompt was not counted.",
-    FailureReason.EMPTY_ANSWER: "The model had nothing to say to this. Your prompt was not counted.",
-    FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Your prompt was not counted.",
-    FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Your prompt was not counted.",
+    FailureReason.ANSWER_INTERRUPTED: "The model broke its answer off. Ask again. Your prompt was not counted.",
+    FailureReason.EMPTY_ANSWER: (
+        "The model had nothing to say to this. Ask again, or in other words. Your prompt was not counted."
+    ),
+    FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Ask again later. Your prompt was not counted.",
+    FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Ask again later. Your prompt was not counted.",
 }
 
 # Problems of everything that costs a prompt.
@@ -61,12 +71,24 @@ REFUSED_PROMPTS = ("daily_quota_exceeded", "too_many_unfinished_replies", "backl
 
 SENT_HEADERS = {
     "Location": header("Path of the reply"),
-    "Idempotent-Replayed": header("`true`: this is the response to an earlier request with the same key"),
+    **REPLAYED_HEADER,
 }
+
+FAILURE_CODE_DESCRIPTION = """Why there is no reply. None of them counts as a prompt.
+
+| code | | what helps |
+|---|---|---|
+| `model_busy`, `model_unreachable` | the model is overloaded or down | `/retry` later |
+| `deadline_exceeded`, `attempts_exhausted` | no answer came in time, or only failures | `/retry` later |
+| `answer_interrupted`, `empty_answer` | the answer broke off, or was empty, each time | `/retry`, or other words |
+| `prompt_too_long` | the model takes no message of this length | a shorter message |
+| `refused` | the model declines to answer this | other words |
+| `model_rejected_request` | the model did not take the request | another message, or another `systemPrompt` |
+| `model_misconfigured`, `model_not_found` | the service may not use its model, or it is gone | its operator |"""
 
 
 class FailureSchema(Schema):
-    code = ma.fields.Enum(FailureReason, by_value=True, required=True)
+    code = ma.fields.Enum(FailureReason, by_value=True, required=True, metadata=described(FAILURE_CODE_DESCRIPTION))
     detail = ma.fields.String(required=True)
 
 
@@ -106,14 +128,6 @@ class OneEntrySchema(EntrySchema):
 
 class NewMessageSchema(Schema):
     message = ma.fields.String(required=True, validate=ma.validate.Length(1, MESSAGE_MAX_LENGTH))
-
-
-class IdempotencyHeadersSchema(Schema):
-    idempotency_key = ma.fields.String(
-        data_key="Idempotency-Key",
-        validate=[ma.validate.Length(1, 255), ma.validate.Regexp("^[!-~]+$")],
-        metadata=described("Chosen by the client, such as a UUID"),
-    )
 
 
 class MessageHeadersSchema(IdempotencyHeadersSchema):
@@ -514,8 +528,7 @@ def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:
 
 
 def _sent_headers(sent: SentMessage) -> dict[str, str]:
-    replayed = {"Idempotent-Replayed": "true"} if sent.repeated else {}
-    return {"Location": _entry_path(sent.reply_id), **_quota_headers(sent.quota), **replayed}
+    return {"Location": _entry_path(sent.reply_id), **_quota_headers(sent.quota), **replayed(sent.repeated)}
 
 
 def _entry_path(entry_id: UUID) -> str:

@@ -12,6 +12,7 @@ from domain.billing import SubscriptionStatus
 from domain.plans import Plan
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.responses import json_response
 from entrypoints.api.schemas import Schema, UsageSchema, described, usage_json
 
@@ -75,19 +76,26 @@ def subscription_blueprint(billing: Billing, authenticated: Authenticated) -> Js
     @blp.post_with_alias("/subscribe/pro", alias="/subscription/subscribe/pro")
     @blp.may_give("already_subscribed")
     @authenticated
+    @blp.arguments(IdempotencyHeadersSchema(), location="headers")
     @blp.arguments(SubscribeSchema(), required=False)
-    @blp.response(200, CheckoutSchema)
-    def subscribe_to_pro(principal: Principal, body: Body) -> Response:
+    @blp.response(200, CheckoutSchema, headers=REPLAYED_HEADER)
+    def subscribe_to_pro(principal: Principal, headers: Body, body: Body) -> Response:
         """Buy the Pro plan: get the address of a checkout.
 
-        While a checkout is open, repeating the request gives the same one. 409 `already_subscribed` with `portalUrl`
+        While a checkout is open, repeating the request gives the same one; an `Idempotency-Key` stands for one body,
+        too (409 `idempotency_key_in_use`, 422 `idempotency_key_reused`). 409 `already_subscribed` with `portalUrl`
         while there is a subscription that has not ended. 503 while the payment provider is down: try again, nothing is
         bought twice.
         """
-        checkout = billing.subscribe(
-            user_id=principal.user_id, success_url=body.get("success_url"), cancel_url=body.get("cancel_url")
+        checkout, repeated = billing.subscribe_once(
+            user_id=principal.user_id,
+            success_url=body.get("success_url"),
+            cancel_url=body.get("cancel_url"),
+            idempotency_key=headers.get("idempotency_key"),
         )
-        return json_response({"url": checkout.url, "checkoutUrl": checkout.url, "sessionId": checkout.id})
+        return json_response(
+            {"url": checkout.url, "checkoutUrl": checkout.url, "sessionId": checkout.id}, headers=replayed(repeated)
+        )
 
     @blp.route("/subscription/portal", methods=["POST"])
     @blp.may_give("not_subscribed")

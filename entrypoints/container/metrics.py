@@ -63,7 +63,7 @@ def measure_worker(adapters: "WorkerAdapters", settings: Settings) -> tuple[Metr
             model,
             metrics.registry,
             deadline=deadline,
-            breaker_is_open=adapters.breaker().is_open,
+            breaker_is_open=adapters.watched_model().breaker.is_open,
             places=settings.worker_concurrency,
         ),
     )

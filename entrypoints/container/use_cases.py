@@ -14,7 +14,7 @@ from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
 from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
-from application.billing.subscribe import Subscribe
+from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
@@ -221,19 +221,21 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
 def billing_use_cases(adapters: WebAdapters) -> Billing:
     unit_of_work, payments = adapters.unit_of_work(), adapters.payments()
     sync = sync_subscription(adapters)
+    subscribe = Subscribe(
+        unit_of_work=unit_of_work,
+        payments=payments,
+        sync=sync,
+        find_customer=find_customer(adapters),
+        policy=adapters.billing_policy(),
+        return_urls=adapters.return_urls(),
+        clock=adapters.clock(),
+        new_id=adapters.new_id(),
+    )
     return Billing(
         show_plan_status=ShowPlanStatus(reader=adapters.reader(), allowances=adapters.allowances()),
         show_days=ShowDays(ledger=adapters.ledger()),
-        subscribe=Subscribe(
-            unit_of_work=unit_of_work,
-            payments=payments,
-            sync=sync,
-            find_customer=find_customer(adapters),
-            policy=adapters.billing_policy(),
-            return_urls=adapters.return_urls(),
-            clock=adapters.clock(),
-            new_id=adapters.new_id(),
-        ),
+        subscribe=subscribe,
+        subscribe_once=SubscribeOnce(unit_of_work=unit_of_work, subscribe=subscribe),
         receive_event=ReceivePaymentEvent(
             unit_of_work=unit_of_work,
             read_event=adapters.read_payment_event(),

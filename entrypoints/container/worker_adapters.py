@@ -16,10 +16,10 @@ class WorkerAdapters(SharedAdapters):
 
     settings, redis = SharedAdapters.settings, SharedAdapters.redis
 
-    breaker = singleton(language_model_of, settings)
-    language_model: Provider[LanguageModel] = singleton(lambda breaker: breaker, breaker)
+    watched_model = singleton(language_model_of, settings)
+    language_model: Provider[LanguageModel] = singleton(lambda watched: watched.model, watched_model)
     worker_heartbeat: Provider[WorkerHeartbeat] = singleton(
-        lambda redis, breaker: RedisWorkerHeartbeat(redis, breaker_is_open=breaker.is_open), redis, breaker
+        lambda redis, watched: RedisWorkerHeartbeat(redis, model_fault=watched.fault), redis, watched_model
     )
     history_tokens = singleton(lambda settings: settings.history_tokens, settings)
     # Given the provider, not what it provides.

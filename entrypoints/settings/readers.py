@@ -17,6 +17,8 @@ Network = IPv4Network | IPv6Network
 
 # An origin (RFC 6454) in lower case, as browsers send it; no path, and no asterisk.
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+# With what was copied along, such as curly quotes and characters of no width, a key is another key.
+API_KEY = re.compile(r"[!#-&(-~]+")
 FIXED_CODE = re.compile(r"(\+[0-9]{5,15}):([0-9]{6,10}):([0-9]{4}-[0-9]{2}-[0-9]{2})", re.ASCII)
 
 
@@ -91,6 +93,13 @@ def origin(text: str) -> str:
     if not ORIGIN.fullmatch(text.lower()):
         raise Refused(f"must hold origins like https://app.example.com; {text!r} is none")
     return text.lower()
+
+
+def api_key(text: str) -> Secret:
+    if text and not API_KEY.fullmatch(text):
+        # The value is not shown.
+        raise Refused("must be letters, digits and signs of ASCII, without blanks and quotes")
+    return Secret(text)
 
 
 def network(text: str) -> Network:

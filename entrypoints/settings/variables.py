@@ -13,6 +13,7 @@ from entrypoints.settings.readers import (
     Network,
     Reader,
     Secret,
+    api_key,
     base_url,
     choice,
     code_text,
@@ -140,20 +141,27 @@ class Settings:
     cors_origins: frozenset[str] = variable(set_of(origin), "", "origins whose pages may call the API, with commas")
     llm_provider: str = variable(choice("gemini", "gemini-legacy", "openai-compatible", "offline"), "",
         "`gemini`, `gemini-legacy`, `openai-compatible`, `offline`", unset="by GEMINI_API_KEY")
-    gemini_api_key: Secret = variable(Secret, "", "key of the Gemini API")
+    gemini_api_key: Secret = variable(api_key, "", "key of the Gemini API")
     gemini_model: str = variable(str, "gemini-flash-latest", "model that answers")
     gemini_fallback_models: tuple[str, ...] = variable(several(str), "gemini-flash-lite-latest",
-        "what answers when it is gone; several with commas", may_be_blank=True)
+        "what answers when it is gone, spent for the day or overloaded; several with commas", may_be_blank=True)
     gemini_base_url: str | None = variable(optional(HTTP), "",
         "another server that speaks the Gemini API", unset="Google's")
     openai_base_url: str | None = variable(optional(HTTP), "",
         "such as `http://localhost:11434/v1`, for `openai-compatible`")
-    openai_api_key: Secret = variable(Secret, "", "its key, if it wants one")
+    openai_api_key: Secret = variable(api_key, "", "its key, if it wants one")
     openai_model: str | None = variable(optional(str), "", "model that answers there")
     history_tokens: int = variable(number(0, 10_000_000), "8000",
         "how much of the conversation goes with a prompt; 0: nothing")
     model_idle: timedelta = variable(seconds(1, 3600), "60",
         "how long a model may send nothing, not even a thought, before its call ends", name="MODEL_IDLE_SECONDS")
+    model_max_output_tokens: int | None = variable(optional(number(1, 10_000_000)), "",
+        "tokens of an answer and its thoughts at most; beyond them it is `truncated`", unset="the model's")
+    model_thinking_budget: int | None = variable(optional(number(0, 10_000_000)), "",
+        "of these, tokens of thoughts; 0: none. `gemini` only", unset="the model's")
+    model_safety: str | None = variable(optional(choice("OFF", "BLOCK_NONE", "BLOCK_ONLY_HIGH",
+        "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_LOW_AND_ABOVE")), "",
+        "threshold at which Gemini withholds an answer, by Google's names", unset="the model's")
     stripe_secret_key: Secret = variable(Secret, "", "key of the Stripe API")
     stripe_test_mode: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "no",
         "`yes`: production may run with Stripe's test keys")
@@ -182,7 +190,8 @@ class Settings:
     basic_daily_prompts: int = variable(number(0, 1_000_000), "5", "prompts a day on the Basic plan")
     reply_lease: timedelta = variable(seconds(1, 3600), "60",
         "how long a worker that went silent keeps a reply from the others", name="REPLY_LEASE_SECONDS")
-    reply_max_attempts: int = variable(number(1, 100), "3", "how often the model is asked for one reply")
+    reply_max_attempts: int = variable(number(1, 100), "3",
+        "how often the model is asked for one reply, while it is not busy")
     reply_deadline: timedelta = variable(seconds(1, 86_400), "300",
         "after which an unanswered message has failed", name="REPLY_DEADLINE_SECONDS")
     user_concurrent_replies: int = variable(number(1, 1000), "2", "replies of one user that are written at once")

@@ -320,6 +320,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         return {
             "reason": outcome.reason.value,
             "provider_status": outcome.status,
+            "provider_code": outcome.code,
             "model": outcome.model,
             "asked": outcome.asked,
         }

@@ -237,12 +237,12 @@ class TestReading:
     @pytest.mark.parametrize("reason", list(FailureReason))
     def test_a_failed_reply_says_why_and_costs_nothing(self, asha: Client, house: House, reason: FailureReason):
         room = asha.open_room()
-        house.model.will(*[AnswerFailed(reason)] * house.policy.max_attempts)
+        house.model.will(*[AnswerFailed(reason, retry_after=timedelta(minutes=4))] * 2)
         asha.say(room, "hi")
         assert body_of(asha.get("/user/usage"))["used"] == 1
-        for _ in range(house.policy.max_attempts):
+        for _ in range(2):
             house.work()
-            house.clock.advance(timedelta(seconds=30))
+            house.clock.advance(timedelta(minutes=4))
         entry = body_of(asha.get(room))["messages"][1]
         assert (entry["status"], entry["content"]) == ("failed", None)
         assert entry["error"] == {"code": reason.value, "detail": FAILURE_DETAILS[reason]}

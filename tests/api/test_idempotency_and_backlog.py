@@ -1,6 +1,8 @@
 """POST /chatroom/{id}/message: Idempotency-Key, Prefer: wait, full backlogs."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -145,12 +147,87 @@ class TestIdempotencyKeyOfAnotherReply:
         assert again["reply"]["id"] != body_of(sent, 202)["reply"]["id"]
 
     @pytest.mark.parametrize(
-        "path", ["/chatroom", "/subscribe/pro", "/subscription/cancel", "/auth/send-otp", f"/message/{UUID_KEY}/cancel"]
+        "path", ["/subscription/portal", "/subscription/cancel", "/auth/send-otp", f"/message/{UUID_KEY}/cancel"]
     )
     def test_elsewhere_it_is_refused_and_nothing_is_done(self, asha: Client, path: str):
         answer = asha.post(path, {"name": "Room"}, headers={"Idempotency-Key": UUID_KEY})
         problem_of(answer, 400, "idempotency_key_not_supported")
-        assert body_of(asha.get("/chatroom")) == []
+
+
+class TestIdempotencyKeyOfAChatroom:
+    """Idempotency-Key with POST /chatroom."""
+
+    @pytest.fixture
+    def open_room(self, asha: Client) -> Callable[..., Any]:
+        def post(name: str = "Tea", *, key: str = UUID_KEY, **body: str) -> Any:
+            return asha.post("/chatroom", {"name": name, **body}, headers={"Idempotency-Key": key})
+
+        return post
+
+    def test_one_tap_is_one_room(self, asha: Client, house: House, open_room: Callable[..., Any]):
+        first = open_room(systemPrompt="Be brief.")
+        assert "Idempotent-Replayed" not in first.headers
+        house.clock.advance(timedelta(seconds=30))
+        asha.send("PATCH", first.headers["Location"], json={"name": "Coffee"})
+        again = open_room(systemPrompt="Be brief.")
+        assert (again.status_code, again.data) == (201, first.data)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert again.headers["Location"] == first.headers["Location"]
+        assert [room["name"] for room in body_of(asha.get("/chatroom"))] == ["Coffee"]
+
+    @pytest.mark.parametrize("other", [{"name": "Coffee"}, {"systemPrompt": "Be long."}])
+    def test_with_another_body_it_is_a_mistake(
+        self, asha: Client, open_room: Callable[..., Any], other: dict[str, str]
+    ):
+        open_room()
+        problem_of(open_room(**other), 422, "idempotency_key_reused")
+        assert len(body_of(asha.get("/chatroom"))) == 1
+
+    def test_one_key_may_be_used_for_a_room_and_for_a_message(self, asha: Client, open_room: Callable[..., Any]):
+        room = open_room().headers["Location"]
+        assert "Idempotent-Replayed" not in asha.say(room, Idempotency_Key=UUID_KEY).headers
+
+    def test_a_room_that_was_removed_is_opened_anew(self, asha: Client, open_room: Callable[..., Any]):
+        room = open_room().headers["Location"]
+        asha.send("DELETE", room)
+        anew = open_room()
+        assert "Idempotent-Replayed" not in anew.headers
+        assert anew.headers["Location"] != room
+        assert open_room().headers["Location"] == anew.headers["Location"]
+
+    def test_what_was_refused_may_come_again_with_its_key(self, asha: Client, open_room: Callable[..., Any]):
+        assert faulty_fields(open_room(" ")) == {"name"}
+        body_of(open_room(), 201)
+
+
+class TestIdempotencyKeyOfACheckout:
+    """Idempotency-Key with POST /subscribe/pro."""
+
+    @pytest.fixture(params=["/subscribe/pro", "/subscription/subscribe/pro"])
+    def buy(self, asha: Client, request: pytest.FixtureRequest) -> Callable[..., Any]:
+        def post(**body: str) -> Any:
+            return asha.post(request.param, body, headers={"Idempotency-Key": UUID_KEY})
+
+        return post
+
+    def test_what_is_repeated_gets_the_same_answer(self, buy: Callable[..., Any]):
+        first = buy()
+        assert "Idempotent-Replayed" not in first.headers
+        again = buy()
+        assert (again.status_code, again.data) == (200, first.data)
+        assert again.headers["Idempotent-Replayed"] == "true"
+
+    def test_with_another_body_it_is_a_mistake(self, buy: Callable[..., Any]):
+        buy()
+        problem_of(buy(successUrl="https://app.example/paid"), 422, "idempotency_key_reused")
+
+    def test_a_checkout_that_has_expired_is_not_given_again(self, house: House, buy: Callable[..., Any]):
+        first = body_of(buy())
+        house.payments.expire_checkout(first["sessionId"])
+        anew = buy()
+        assert "Idempotent-Replayed" not in anew.headers
+        assert body_of(anew)["sessionId"] != first["sessionId"]
+        assert buy().headers["Idempotent-Replayed"] == "true"
 
 
 class TestPreferWait:

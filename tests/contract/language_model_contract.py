@@ -2,16 +2,19 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from threading import Event, Thread, Timer
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
+from domain.accounts import UserId
 from domain.replies import Answer, AnswerFailed, FailureReason
 from tests.fakes.gemini_server import FakeGemini, Outcome
 
@@ -29,7 +32,7 @@ FAILURES = [
     pytest.param(Outcome("error", status=504), FailureReason.MODEL_UNREACHABLE, id="504"),
     pytest.param(Outcome("error", status=404), FailureReason.MODEL_NOT_FOUND, id="404"),
     pytest.param(Outcome("error", status=400), FailureReason.MODEL_REJECTED_REQUEST, id="400"),
-    pytest.param(Outcome("error", status=403), FailureReason.MODEL_REJECTED_REQUEST, id="403"),
+    pytest.param(Outcome("error", status=403), FailureReason.MODEL_MISCONFIGURED, id="403"),
     pytest.param(Outcome("blocked"), FailureReason.REFUSED, id="blocked"),
     pytest.param(Outcome("safety"), FailureReason.REFUSED, id="safety"),
     pytest.param(Outcome("withheld", text="one two three"), FailureReason.REFUSED, id="withheld in mid-stream"),
@@ -65,8 +68,15 @@ class Listener:
             self.stop.request()
 
 
-def ask(model: LanguageModel, text: str = "Why?", *, within: timedelta = LONG, **prompt: Any) -> Answer:
-    return model.write(Prompt(text, **prompt), within=within, stop=Stop(), on_chunk=lambda chunk: None)
+def ask(
+    model: LanguageModel,
+    text: str = "Why?",
+    *,
+    within: timedelta = LONG,
+    on_chunk: Callable[[str], None] = lambda chunk: None,
+    **prompt: Any,
+) -> Answer:
+    return model.write(Prompt(text, **prompt), within=within, stop=Stop(), on_chunk=on_chunk)
 
 
 def failure_of(model: LanguageModel, *, within: timedelta = LONG) -> AnswerFailed:
@@ -138,6 +148,14 @@ class LanguageModelContract(ABC):
     def test_without_history_only_the_prompt_is_told(self, server: FakeGemini, model: LanguageModel):
         ask(model, "Hi")
         assert self.heard(server.calls[0].body) == (None, [("user", "Hi")])
+
+    def test_who_asks_is_not_told(self, server: FakeGemini, model: LanguageModel):
+        asked_by = UserId(UUID("8e03978e-40d5-43e8-bc93-6894a57f9324"))
+        ask(model, asked_by=asked_by)
+        (call,) = server.calls
+        sent = str((call.target, call.headers, call.body))
+        assert str(asked_by) not in sent
+        assert asked_by.hex not in sent
 
     def test_the_key_is_in_a_header_only(self, server: FakeGemini, model: LanguageModel):
         ask(model)

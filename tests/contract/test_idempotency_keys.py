@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event
+from uuid import uuid4
 
 import pytest
 
@@ -56,6 +57,33 @@ class IdempotencyKeysContract:
         remember(world, accepted, reply.user_id, key)
         for _ in range(2):
             assert recall(world, reply.user_id, key) == accepted
+
+    @pytest.mark.parametrize("key", ["open key", "x" * 255], ids=shown)
+    def test_a_reference_is_recalled_unchanged_and_is_no_answer_to_a_message(self, world: World, key: str) -> None:
+        user_id = world.user().id
+        for reference in ("cs_test_1", "another"):
+            with world.unit_of_work() as work:
+                known = work.idempotency_keys.recall_reference(user_id, key, fingerprint=BODY)
+                assert known == (None if reference == "cs_test_1" else "cs_test_1")
+                work.idempotency_keys.remember_reference(user_id, key, fingerprint=BODY, reference=reference)
+                work.commit()
+        assert recall(world, user_id, key) is None
+        with world.unit_of_work() as work:
+            assert work.idempotency_keys.recall_reference(user_id, key, fingerprint=BODY) == "another"
+            with pytest.raises(IdempotencyKeyReused):
+                work.idempotency_keys.recall_reference(user_id, key, fingerprint=OTHER_BODY)
+        world.pass_time(A_DAY)
+        with world.unit_of_work() as work:
+            assert work.idempotency_keys.recall_reference(user_id, key, fingerprint=OTHER_BODY) is None
+        assert purge_expired(world) == 1
+
+    def test_of_a_user_who_was_erased_no_reference_is_remembered(self, world: World) -> None:
+        nobody = UserId(uuid4())
+        with world.unit_of_work() as work:
+            work.idempotency_keys.remember_reference(nobody, "key", fingerprint=BODY, reference="cs_test_1")
+            work.commit()
+        with world.unit_of_work() as work:
+            assert work.idempotency_keys.recall_reference(nobody, "key", fingerprint=BODY) is None
 
     def test_a_key_goes_with_the_chatroom_of_its_message(self, world: World) -> None:
         room = world.room()

@@ -199,7 +199,7 @@ class ClaimsContract:
         room = world.room(system_prompt="Be brief. 🌤")
         reply = world.ask(room)
         claimed = world.claim_one()
-        assert (claimed.message_id, claimed.chatroom_id) == (reply.message_id, room.id)
+        assert (claimed.message_id, claimed.chatroom_id, claimed.user_id) == (reply.message_id, room.id, room.user_id)
         assert claimed.system_prompt == "Be brief. 🌤"
         world.ask(world.room(system_prompt=None))
         assert world.claim_one().system_prompt is None

@@ -8,7 +8,7 @@ from redis import Redis
 
 from adapters.redis.connection import connect
 from adapters.redis.probe import RedisProbe
-from adapters.redis.worker_heartbeat import BREAKER_OPEN, PRESENT, RedisWorkerHeartbeat
+from adapters.redis.worker_heartbeat import MODEL_FAULT, PRESENT, RedisWorkerHeartbeat
 from application.ports.health import Fault, Part, Probe
 from tests.concurrency import eventually
 from tests.redis_doubles import DOWN
@@ -21,12 +21,13 @@ class TestRedisWorkerHeartbeat:
             yield redis
 
     @pytest.fixture
-    def breaker(self) -> set[str]:
-        return set()
+    def model_faults(self) -> list[Fault]:
+        """Of which the first is found."""
+        return []
 
     @pytest.fixture
-    def heartbeat(self, redis: Redis, breaker: set[str]) -> RedisWorkerHeartbeat:
-        return RedisWorkerHeartbeat(redis, breaker_is_open=lambda: "open" in breaker)
+    def heartbeat(self, redis: Redis, model_faults: list[Fault]) -> RedisWorkerHeartbeat:
+        return RedisWorkerHeartbeat(redis, model_fault=lambda: next(iter(model_faults), None))
 
     @pytest.fixture
     def probe(self, redis: Redis) -> Probe:
@@ -54,16 +55,17 @@ class TestRedisWorkerHeartbeat:
         heartbeat.announce()
         assert probe() == {}
 
-    def test_an_open_breaker_is_told_for_five_seconds(
-        self, heartbeat: RedisWorkerHeartbeat, probe: Probe, redis: Redis, breaker: set[str]
+    @pytest.mark.parametrize("fault", [Fault.BREAKER_OPEN, Fault.MISCONFIGURED])
+    def test_a_fault_of_the_model_is_told_for_five_seconds(
+        self, heartbeat: RedisWorkerHeartbeat, probe: Probe, redis: Redis, model_faults: list[Fault], fault: Fault
     ) -> None:
-        breaker.add("open")
+        model_faults.append(fault)
         heartbeat.announce()
-        assert probe() == {Part.MODEL: Fault.BREAKER_OPEN}
-        assert 0 < int(redis.pttl(BREAKER_OPEN)) <= 5_000
-        breaker.clear()
+        assert probe() == {Part.MODEL: fault}
+        assert 0 < int(redis.pttl(MODEL_FAULT)) <= 5_000
+        model_faults.clear()
         heartbeat.announce()
-        redis.pexpire(BREAKER_OPEN, 1)
+        redis.pexpire(MODEL_FAULT, 1)
         assert eventually(lambda: probe() == {})
 
     def test_a_redis_that_takes_no_writes_is_found_though_it_answers(self, redis: Redis, probe: Probe) -> None:
@@ -78,5 +80,5 @@ class TestRedisWorkerHeartbeat:
 @pytest.mark.parametrize("down", DOWN)
 def test_without_redis_it_is_unreachable_and_nothing_raises(down: Callable[[], AbstractContextManager[str]]) -> None:
     with down() as url, connect(url) as redis:
-        RedisWorkerHeartbeat(redis, breaker_is_open=lambda: True).announce()
+        RedisWorkerHeartbeat(redis, model_fault=lambda: Fault.BREAKER_OPEN).announce()
         assert RedisProbe(redis)() == {Part.REDIS: Fault.UNREACHABLE}

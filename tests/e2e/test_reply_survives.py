@@ -5,6 +5,7 @@ supervisor that is asleep for a moment keeps what was killed from being started 
 """
 
 import contextlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
@@ -224,3 +225,17 @@ def test_postgres_is_killed(service, gemini, person):
     assert gemini.asked(prompt) <= ATTEMPTS
     assert gemini.asked("Is anybody there?") == 0
     assert person.used() == 3
+
+
+def test_a_model_that_thinks_and_writes_for_longer_than_any_lease_is_asked_once(service, gemini, person):
+    """The lease is three seconds here, and a model may be silent for two."""
+    prompt = "Think about it, and take your time"
+    parts = [{"text": "Hm. ", "thought": True}] * 6 + [{"text": "word "}] * 6
+    events = [{"candidates": [{"content": {"parts": [part]}, "index": 0}]} for part in parts]
+    events.append({"candidates": [{"finishReason": "STOP", "index": 0}]})
+    stream = "".join(f"data: {json.dumps(event)}\n: still here\n\n" for event in events)
+    gemini.will(Outcome("slow", text=stream, interval=0.15, prompt=prompt))
+    reply = person.sent(prompt)
+    assert_answered_once(person, reply)
+    assert person.reply(reply)["content"] == "word " * 6
+    assert gemini.asked(prompt) == 1

@@ -45,7 +45,7 @@ from urllib.parse import parse_qs, urlsplit
 Kind = Literal[
     "text",  # an answer
     "max_tokens",  # an answer that ran into the output limit
-    "error",  # an HTTP error: ``status``, and with ``retry_after`` a RetryInfo or with ``retry_after_header`` a header
+    "error",  # an HTTP error: ``status`` and ``text`` as its body, or a body made of ``retry_after``, a RetryInfo
     "blocked",  # the prompt was blocked: no candidates
     "safety",  # the answer was withheld: finish reason SAFETY, no content
     "empty",  # finish reason STOP, no text
@@ -54,6 +54,8 @@ Kind = Literal[
     "drip",  # the answer, one byte every ``interval`` seconds
     "hang",  # no byte, until the caller or the server goes away
     "reset",  # the connection is reset instead of an answer
+    "raw",  # 200, ``content_type`` and ``text`` as the body, which ends as ``then`` says
+    "slow",  # the same, a line every ``interval`` seconds
     # of streams only:
     "stall",  # all chunks but the last, then no byte, until the caller or the server goes away
     "pause",  # all chunks but the last, which comes when ``go_on`` is set, in the test's own process
@@ -88,6 +90,9 @@ class Outcome:
     retry_after_header: str | None = None
     interval: float = 0.05
     prompt: str | None = None
+    content_type: str = "text/event-stream"
+    # "cut": the connection ends without the end of the body; "linger": neither ends before the caller goes away.
+    then: Literal["end", "cut", "linger"] = "end"
     # Members of each chunk of a stream that read otherwise.
     changed: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -111,6 +116,8 @@ class FakeGemini:
     def __init__(self, *, port: int = 0, latency: float = 0.0) -> None:
         self.latency = latency
         self.calls: list[Call] = []
+        # Of each of the calls.
+        self.outcomes: list[Outcome] = []
         self.hang_ups = 0  # of callers who were seen to leave before the end
         self.stopping = Event()
         self.go_on = Event()
@@ -153,6 +160,7 @@ class FakeGemini:
         with self.lock:
             self._script.clear()
             self.calls.clear()
+            self.outcomes.clear()
 
     def asked(self, prompt: str) -> int:
         """How often it was asked this."""
@@ -163,10 +171,15 @@ class FakeGemini:
         """Note a call and say what comes of it."""
         with self.lock:
             self.calls.append(call)
-            for index, outcome in enumerate(self._script):
-                if outcome.prompt is None or outcome.prompt in call.prompt:
-                    return self._script.pop(index)
-            return Outcome(latency=self.latency)
+            fitting = (
+                index
+                for index, outcome in enumerate(self._script)
+                if outcome.prompt is None or outcome.prompt in call.prompt
+            )
+            index = next(fitting, None)
+            outcome = Outcome(latency=self.latency) if index is None else self._script.pop(index)
+            self.outcomes.append(outcome)
+            return outcome
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -300,7 +313,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reset()
             case "error":
                 extra = {"Retry-After": outcome.retry_after_header} if outcome.retry_after_header else {}
+                if outcome.text is not None:
+                    self._bytes(outcome.status, "application/json", outcome.text.encode(), extra=extra)
+                    return
                 self._json(outcome.status, self.error_body(outcome.status, "scripted", outcome.retry_after), extra)
+            case "raw" | "slow":
+                self._raw(outcome)
             case "malformed":
                 self._bytes(200, "application/json", b'{"candidates": [{"content": ')
             case "not_an_answer":
@@ -336,9 +354,26 @@ class _Handler(BaseHTTPRequestHandler):
             self._chunk(b'data: {"cand' if form == "sse" else b',{"cand', whole=False)
             self.close_connection = True
         else:
-            last = b"]" if form == "array" else self.last_event
+            last = b"]" if form == "array" else b"" if outcome.kind == "unfinished" else self.last_event
             if last:
                 self._chunk(last)
+            self._chunk(b"")
+
+    def _raw(self, outcome: Outcome) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", outcome.content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        text = outcome.text or ""
+        for part in text.splitlines(keepends=True) if outcome.kind == "slow" else [text]:
+            self._chunk(part.encode())
+            if outcome.kind == "slow" and self.server.gemini.stopping.wait(outcome.interval):
+                return
+        if outcome.then == "linger":
+            self._be_silent()
+        elif outcome.then == "cut":
+            self.close_connection = True
+        else:
             self._chunk(b"")
 
     def _be_silent(self, until: Event | None = None) -> None:

@@ -112,5 +112,5 @@ def test_use_case_tests_meet_no_real_adapter():
         "redis",
         "payment_mode",
         "payment_sandbox",
-        "breaker",
+        "watched_model",
     }

@@ -44,7 +44,7 @@ class TestWithoutRedis:
         assert user_id == logged_in.user.id
         assert cut_off.auth.show_profile(user_id=user_id).id == user_id
 
-        room = cut_off.chat.open_chatroom(user_id=user_id, name="room")
+        room = cut_off.chat.open_chatroom(user_id=user_id, name="room").chatroom
         for _ in range(2):
             listed = cut_off.chat.list_chatrooms(user_id=user_id, render=lambda page: repr(page).encode())
             assert not listed.from_cache

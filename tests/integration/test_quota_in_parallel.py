@@ -14,7 +14,9 @@ from tests.integration.people import new_user
 @pytest.mark.parametrize("rooms", [1, 50])
 def test_of_fifty_parallel_prompts_of_a_basic_user_five_are_accepted(use_cases: UseCases, rooms: int) -> None:
     user_id = new_user(use_cases)
-    chatrooms = [use_cases.chat.open_chatroom(user_id=user_id, name=f"room {number}").id for number in range(rooms)]
+    chatrooms = [
+        use_cases.chat.open_chatroom(user_id=user_id, name=f"room {number}").chatroom.id for number in range(rooms)
+    ]
 
     def send(number: int) -> SentMessage:
         return use_cases.chat.send_message(
@@ -44,7 +46,7 @@ def test_of_fifty_parallel_prompts_of_a_basic_user_five_are_accepted(use_cases: 
 
 def test_two_users_do_not_use_up_each_others_prompts(use_cases: UseCases) -> None:
     users = [new_user(use_cases) for _ in range(4)]
-    rooms = {user_id: use_cases.chat.open_chatroom(user_id=user_id, name="room").id for user_id in users}
+    rooms = {user_id: use_cases.chat.open_chatroom(user_id=user_id, name="room").chatroom.id for user_id in users}
 
     def send(number: int) -> SentMessage:
         user_id = users[number % 4]

@@ -86,6 +86,7 @@ STATEMENTS = [
         idempotency.RECALL,
         ("fingerprint", *names(Accepted, without="quota"), *(f"quota_{name}" for name in names(DailyQuota))),
     ),
+    (idempotency.RECALL_REFERENCE, ("fingerprint", "reference")),
     (audit.NEWEST, ("id", "at", "what", "user_id", "session_id", "phone_digest", "address", "device")),
     (billing.TAKE_UNRECONCILED, names(Customer)),
     (billing.CHECKOUT_OF, (*names(Order), *names(KeptCheckout, without="order"))),

@@ -8,7 +8,6 @@ import pytest
 
 from adapters.llm.answer_text import storable
 from adapters.llm.call_loop import CallLoop, Delivery, write_in_thread
-from adapters.llm.provider_errors import reason_of, retry_info
 from application.ports.language_model import AnswerStopped, Stop
 from domain.replies import Answer, AnswerFailed, AnswerOverdue, FailureReason
 
@@ -125,38 +124,3 @@ def test_a_call_that_is_over_is_cancelled_and_forgotten():
 )
 def test_what_can_be_stored(text: str, kept: str):
     assert storable(text) == kept
-
-
-@pytest.mark.parametrize(
-    ("body", "delay"),
-    [
-        ({"error": {"details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "3.25s"}]}}, 3.25),
-        ({"details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "7s"}]}, 7.0),
-        ({"error": {"details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "9" * 99 + "s"}]}}, None),
-        ({"error": {"details": [{"@type": "x/google.rpc.RetryInfo"}, 3, None]}}, None),
-        ({"error": {"details": "none"}}, None),
-        ({"error": []}, None),
-        ([], None),
-        (None, None),
-    ],
-)
-def test_retry_info(body: object, delay: float | None):
-    found = retry_info(body)
-    assert (found.total_seconds() if found else None) == delay
-
-
-@pytest.mark.parametrize(
-    ("status", "reason"),
-    [
-        (302, FailureReason.MODEL_REJECTED_REQUEST),
-        (401, FailureReason.MODEL_REJECTED_REQUEST),
-        (404, FailureReason.MODEL_NOT_FOUND),
-        (408, FailureReason.MODEL_UNREACHABLE),
-        (429, FailureReason.MODEL_BUSY),
-        (502, FailureReason.MODEL_UNREACHABLE),
-        (503, FailureReason.MODEL_BUSY),
-        (529, FailureReason.MODEL_UNREACHABLE),
-    ],
-)
-def test_statuses(status: int, reason: FailureReason):
-    assert reason_of(status) is reason

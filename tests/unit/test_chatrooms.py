@@ -132,7 +132,7 @@ def test_a_page_says_where_the_next_begins():
 def test_a_room_keeps_its_name_without_the_space_around_it():
     house = House()
     asha = house.user(ASHA)
-    room = house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="  Tea \n", system_prompt="Be brief.")
+    room = house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="  Tea \n", system_prompt="Be brief.").chatroom
     assert (room.name, room.system_prompt, room.created_at) == ("Tea", "Be brief.", house.clock())
     assert house.database.tables.chatrooms[room.id] == room
 

@@ -2,7 +2,9 @@
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from threading import Event, Thread
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,6 +12,7 @@ from structlog.testing import capture_logs
 from adapters.llm.circuit_breaker import LanguageModelBreaker
 from adapters.memory.doubles import ScriptedLanguageModel, SettableClock
 from application.ports.language_model import AnswerStopped, Prompt, Stop
+from domain.accounts import UserId
 from domain.replies import Answer, AnswerFailed, AnswerOverdue, FailureReason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -19,52 +22,69 @@ ANSWER = Answer("Yes.", "m")
 PERMANENT = [
     FailureReason.REFUSED,
     FailureReason.EMPTY_ANSWER,
+    FailureReason.ANSWER_INTERRUPTED,
+    FailureReason.MODEL_MISCONFIGURED,
+    FailureReason.PROMPT_TOO_LONG,
     FailureReason.MODEL_REJECTED_REQUEST,
     FailureReason.MODEL_NOT_FOUND,
 ]
 
 
-class Setting:
-    """A breaker of two failures within a minute, open for ten seconds, and what it stands upon."""
+def user(number: int) -> UserId:
+    return UserId(UUID(int=number))
 
-    def __init__(self) -> None:
+
+ASHA, RAVI, LATA, MOHAN = map(user, range(1, 5))
+
+
+class Setting:
+    """A breaker that is open for ten seconds after so many failures within a minute, and what it stands upon."""
+
+    def __init__(self, *, threshold: int = 2, callers: int = 2) -> None:
         self.clock = SettableClock(NOW)
         self.model = ScriptedLanguageModel()
+        self._newcomers = count(100)
         self.breaker = LanguageModelBreaker(
             self.model,
             clock=self.clock,
-            threshold=2,
+            threshold=threshold,
+            callers=callers,
             window=60 * SECOND,
             open_for=10 * SECOND,
             open_at_most=100 * SECOND,
         )
 
-    def ask(self, stop: Stop | None = None) -> Answer:
-        return self.breaker.write(Prompt("Hi"), within=SECOND, stop=stop or Stop(), on_chunk=lambda chunk: None)
+    def ask(self, by: UserId | None = None) -> Answer:
+        """Asked by somebody who has not asked before, unless ``by`` is given."""
+        prompt = Prompt("Hi", asked_by=by or user(next(self._newcomers)))
+        return self.breaker.write(prompt, within=SECOND, stop=Stop(), on_chunk=lambda chunk: None)
 
-    def fail(self, *failures: Exception) -> None:
+    def fail(self, *failures: Exception, by: UserId | None = None) -> None:
         """Each of these, passed on as it came."""
         self.model.will(*failures)
         for failure in failures:
             with pytest.raises(type(failure)) as raised:
-                self.ask()
+                self.ask(by)
             assert raised.value is failure
 
-    def refusal(self) -> AnswerFailed:
+    def refusal(self, by: UserId | None = None) -> AnswerFailed:
         """What it says while it is open: the model is not asked."""
         before = len(self.model.prompts)
         with pytest.raises(AnswerFailed) as raised:
-            self.ask()
+            self.ask(by)
         assert len(self.model.prompts) == before
         assert not raised.value.asked
         return raised.value
 
-    @property
-    def is_open(self) -> bool:
+    def is_open_for(self, by: UserId | None) -> bool:
         asked = len(self.model.prompts)
         with contextlib.suppress(AnswerFailed):
-            self.ask()
+            self.ask(by)
         return len(self.model.prompts) == asked
+
+    @property
+    def is_open(self) -> bool:
+        return self.is_open_for(None)
 
 
 @pytest.fixture
@@ -247,3 +267,114 @@ def test_opening_and_closing_are_logged_once_however_often_a_probe_fails(at: Set
         },
         {"event": "model_breaker_closed", "log_level": "warning"},
     ]
+
+
+class TestByCaller:
+    """A breaker that opens for everybody by the failures of three users, and of five calls."""
+
+    @pytest.fixture
+    def at(self) -> Setting:
+        return Setting(threshold=5, callers=3)
+
+    def test_one_users_failures_open_it_for_that_user_alone(self, at: Setting):
+        at.fail(*[UNREACHABLE] * 5, by=ASHA)
+        assert at.refusal(by=ASHA).retry_after == 13 * SECOND
+        assert not at.breaker.is_open()  # as operators understand it
+        assert not at.is_open_for(RAVI)
+
+    def test_two_users_failures_open_it_for_these_two(self, at: Setting):
+        at.fail(*[UNREACHABLE] * 3, by=ASHA)
+        at.fail(*[UNREACHABLE] * 2, by=RAVI)
+        at.refusal(by=ASHA)
+        at.refusal(by=RAVI)
+        at.fail(UNREACHABLE, by=LATA)  # who was not refused
+        assert at.breaker.is_open()
+        at.refusal(by=MOHAN)
+
+    def test_failures_of_three_users_open_it_for_everybody(self, at: Setting):
+        for by in (ASHA, RAVI, LATA, ASHA, RAVI):
+            at.fail(UNREACHABLE, by=by)
+        assert at.breaker.is_open()
+        assert at.refusal(by=MOHAN).retry_after == 10 * SECOND
+
+    def test_the_first_piece_of_anybodys_answer_begins_the_count_anew(self, at: Setting):
+        at.fail(*[UNREACHABLE] * 4, by=ASHA)
+        at.model.will(["Yes", lambda: at.fail(UNREACHABLE, by=LATA), "."])
+        at.ask(by=RAVI)
+        assert not at.is_open_for(LATA)
+
+    def test_who_has_not_failed_probes_before_who_has(self, at: Setting):
+        for by in (ASHA, RAVI, LATA, ASHA, RAVI):
+            at.fail(UNREACHABLE, by=by)
+        at.clock.advance(10 * SECOND)
+        assert at.refusal(by=LATA).retry_after == 3 * SECOND
+        assert not at.is_open_for(MOHAN)
+        assert not at.is_open_for(LATA)
+
+    def test_who_has_failed_probes_where_nobody_else_asks(self, at: Setting):
+        at.fail(*[UNREACHABLE] * 5, by=ASHA)
+        at.clock.advance(13 * SECOND)
+        assert not at.is_open_for(ASHA)
+        assert not at.is_open_for(ASHA)
+
+    def test_a_probe_that_hangs_keeps_others_for_ten_seconds_at_most(self, at: Setting):
+        for by in (ASHA, RAVI, LATA, ASHA, RAVI):
+            at.fail(UNREACHABLE, by=by)
+        at.clock.advance(13 * SECOND)
+
+        def meanwhile() -> None:
+            at.clock.advance(9 * SECOND)
+            at.refusal(by=MOHAN)
+            at.clock.advance(SECOND)
+            assert not at.is_open_for(MOHAN)
+
+        at.model.will([meanwhile, UNREACHABLE])
+        with pytest.raises(AnswerFailed):
+            at.ask(by=ASHA)
+        assert not at.is_open_for(ASHA)
+
+    def test_whose_failures_were_contradicted_has_no_vote_until_they_get_an_answer(self, at: Setting):
+        for by in (ASHA, RAVI, LATA):
+            at.fail(UNREACHABLE, by=by)
+        at.ask(by=MOHAN)
+        for by in (ASHA, RAVI, LATA) * 5:
+            at.fail(UNREACHABLE, by=by)
+        for by in (ASHA, RAVI, LATA):
+            at.ask(by=by)
+        for by in (ASHA, RAVI, LATA, ASHA, RAVI):
+            at.fail(UNREACHABLE, by=by)
+        assert at.breaker.is_open()
+
+    def test_or_for_ten_minutes(self, at: Setting):
+        at.fail(UNREACHABLE, by=ASHA)
+        at.ask(by=MOHAN)
+        at.clock.advance(timedelta(minutes=10))
+        at.fail(*[UNREACHABLE] * 5, by=ASHA)
+        at.refusal(by=ASHA)
+
+    def test_an_answer_that_had_begun_before_contradicts_nobody(self, at: Setting):
+        at.model.will(["Y", lambda: at.clock.advance(SECOND), lambda: at.fail(UNREACHABLE, by=ASHA), "es."])
+        at.ask(by=MOHAN)
+        at.fail(*[UNREACHABLE] * 5, by=ASHA)
+        at.refusal(by=ASHA)
+
+    def test_that_the_provider_is_busy_is_believed_from_everybody(self, at: Setting):
+        busy = AnswerFailed(FailureReason.MODEL_BUSY)
+        at.fail(busy, by=ASHA)
+        at.ask(by=MOHAN)
+        at.fail(*[busy] * 5, by=ASHA)
+        at.refusal(by=ASHA)
+
+    def test_failures_of_long_ago_concern_nobody(self, at: Setting):
+        at.fail(*[UNREACHABLE] * 5, by=ASHA)
+        at.clock.advance(71 * SECOND)
+        at.fail(*[UNREACHABLE] * 4, by=ASHA)
+        assert not at.is_open_for(RAVI)
+
+    def test_a_failure_of_a_call_that_began_before_it_opened_adds_its_user(self, at: Setting):
+        at.fail(*[UNREACHABLE] * 4, by=ASHA)
+        at.model.will([lambda: at.fail(UNREACHABLE, by=ASHA), UNREACHABLE])
+        with pytest.raises(AnswerFailed):
+            at.ask(by=RAVI)
+        assert at.refusal(by=RAVI).retry_after == 13 * SECOND
+        assert not at.is_open_for(LATA)

@@ -247,7 +247,7 @@ def test_a_chatroom_is_renamed_and_the_list_shows_it():
 def test_what_is_not_given_stays_and_none_takes_away():
     house = House()
     asha = house.user(ASHA)
-    room = house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="Room", system_prompt="Be brief.").id
+    room = house.use_cases.chat.open_chatroom(user_id=asha.user_id, name="Room", system_prompt="Be brief.").chatroom.id
     change = house.use_cases.chat.change_chatroom
     assert change(user_id=asha.user_id, chatroom_id=room, name="Other").system_prompt == "Be brief."
     changed = change(user_id=asha.user_id, chatroom_id=room, system_prompt=None)

@@ -33,13 +33,14 @@ def test_the_conversation_goes_along_oldest_first():
     room = RoomWithHistory(history_tokens=1_000)
     room.exchange("one", "eins")
     room.exchange("two", "zwei")
-    assert room.asked() == Prompt("and now?", [Exchange("one", "eins"), Exchange("two", "zwei")], None)
+    history = [Exchange("one", "eins"), Exchange("two", "zwei")]
+    assert room.asked() == Prompt("and now?", history, None, asked_by=room.asha.user_id)
 
 
 def test_nothing_of_it_where_the_budget_is_nothing():
     room = RoomWithHistory(history_tokens=0)
     room.exchange("one", "eins")
-    assert room.asked() == Prompt("and now?", (), None)
+    assert room.asked() == Prompt("and now?", (), None, asked_by=room.asha.user_id)
 
 
 def test_the_system_prompt_of_the_room_goes_along_always():
@@ -49,7 +50,7 @@ def test_the_system_prompt_of_the_room_goes_along_always():
         another = room.house.room(room.asha)
         room.house.say(room.asha, another, "hi")
         room.house.work()
-        assert room.house.model.prompts[-1] == Prompt("hi", [] if tokens else (), None)
+        assert room.house.model.prompts[-1].system is None
 
 
 def test_turns_are_whole_and_the_newest_go_first():
@@ -143,7 +144,8 @@ def test_another_reply_to_an_older_message_knows_what_was_said_before_it_and_not
     room.exchange("three", "drei")
     room.house.regenerate(room.asha, sent.reply_id)
     room.house.work()
-    assert room.house.model.prompts[-1] == Prompt("two", [Exchange("one", "eins")], None)
+    assert room.house.model.prompts[-1].text == "two"
+    assert room.house.model.prompts[-1].history == [Exchange("one", "eins")]
 
 
 def test_nothing_of_other_rooms_or_people():

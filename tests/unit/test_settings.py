@@ -97,6 +97,9 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "openai_model": None,
         "history_tokens": 8000,
         "model_idle": timedelta(seconds=60),
+        "model_max_output_tokens": None,
+        "model_thinking_budget": None,
+        "model_safety": None,
         "stripe_price_id": None,
         "stripe_webhook_secrets": (),
         "stripe_api_base": None,
@@ -170,6 +173,20 @@ def test_all_faults_are_told_at_once():
     for name in wrong:
         assert sum(fault.startswith(name) for fault in told) == 1
     assert "hunter2" not in str(SettingsError(told))
+
+
+@pytest.mark.parametrize("name", ["GEMINI_API_KEY", "OPENAI_API_KEY"])
+@pytest.mark.parametrize(
+    "key", ["AIza 1", "“AIza1”", "'AIza1'", '"AIza1"', "AIza\u200b1", "AIza\t1", "ключ", "AIza\x7f"]
+)
+def test_what_was_copied_together_with_a_key_is_refused(name: str, key: str):
+    [fault] = faults(**{name: key})
+    assert fault == f"{name} must be letters, digits and signs of ASCII, without blanks and quotes"
+
+
+@pytest.mark.parametrize("key", ["AIzaSy-_09", "sk-proj-a.b/c+d=~", " AIza1\n"])
+def test_keys_of_providers_are_taken_without_blanks_around(key: str):
+    assert read_settings({"GEMINI_API_KEY": key}).gemini_api_key.reveal() == key.strip()
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "8e3", "８０００", "8000.0", "9" * 5_000, "0x50"])

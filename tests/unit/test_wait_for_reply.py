@@ -76,7 +76,7 @@ def test_its_pieces_are_not_what_is_waited_for():
     assert reply.waited == 2 * SECONDS
 
 
-@pytest.mark.parametrize("reason", [FailureReason.REFUSED, FailureReason.EMPTY_ANSWER])
+@pytest.mark.parametrize("reason", [FailureReason.REFUSED, FailureReason.PROMPT_TOO_LONG])
 def test_a_failure_is_an_end_too(reason: FailureReason):
     reply = AwaitedReply()
     reply.house.model.will(AnswerFailed(reason))

@@ -274,7 +274,7 @@ def test_a_database_that_is_down_is_logged_once_and_so_is_its_return():
 
 
 def test_a_failed_attempt_is_logged_with_its_reason_and_its_times():
-    busy = AnswerFailed(FailureReason.MODEL_BUSY, status=429, model="gemini-busy")
+    busy = AnswerFailed(FailureReason.MODEL_BUSY, status=429, code="RESOURCE_EXHAUSTED", model="gemini-busy")
     with running() as here, capture_logs() as logs:
         here.model.faults["a"] = busy
         here.say("a")
@@ -285,10 +285,12 @@ def test_a_failed_attempt_is_logged_with_its_reason_and_its_times():
     [line] = [line for line in logs if line["event"] == "reply_written"]
     assert line["queue_ms"] >= 0
     assert line["model_ms"] >= 0
-    assert {name: line[name] for name in ("state", "reason", "provider_status", "model", "asked")} == {
+    facts = ("state", "reason", "provider_status", "provider_code", "model", "asked")
+    assert {name: line[name] for name in facts} == {
         "state": "queued",
         "reason": "model_busy",
         "provider_status": 429,
+        "provider_code": "RESOURCE_EXHAUSTED",
         "model": "gemini-busy",
         "asked": True,
     }

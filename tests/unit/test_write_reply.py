@@ -25,11 +25,13 @@ SECONDS = timedelta(seconds=1)
 POLICY = ReplyPolicy(lease=60 * SECONDS, max_attempts=3, deadline=300 * SECONDS, first_backoff=2 * SECONDS)
 
 BUSY = FailureReason.MODEL_BUSY
+UNREACHABLE = FailureReason.MODEL_UNREACHABLE
 PERMANENT = [
     FailureReason.MODEL_REJECTED_REQUEST,
     FailureReason.MODEL_NOT_FOUND,
+    FailureReason.MODEL_MISCONFIGURED,
+    FailureReason.PROMPT_TOO_LONG,
     FailureReason.REFUSED,
-    FailureReason.EMPTY_ANSWER,
 ]
 
 
@@ -82,6 +84,16 @@ def test_what_one_worker_has_another_does_not_get():
 # --- Failures ---
 
 
+@pytest.mark.parametrize("reason", [FailureReason.EMPTY_ANSWER, FailureReason.ANSWER_INTERRUPTED])
+def test_an_answer_that_came_to_nothing_is_asked_for_again(reason: FailureReason):
+    reply = WrittenReply()
+    reply.house.model.will(AnswerFailed(reason), Answer("Good.", "m"))
+    reply.house.work()
+    reply.house.clock.advance(2 * SECONDS)
+    reply.house.work()
+    assert reply.outcome == ("bot", "Good.")
+
+
 @pytest.mark.parametrize("reason", PERMANENT)
 def test_what_trying_again_cannot_change_fails_at_once_and_costs_nothing(reason: FailureReason):
     reply = WrittenReply()
@@ -106,7 +118,7 @@ def test_what_may_pass_is_tried_again_after_a_while(reason: FailureReason):
 
 def test_the_wait_doubles_and_the_last_attempt_is_the_last():
     reply = WrittenReply()
-    reply.house.model.will(*[AnswerFailed(BUSY)] * 3)
+    reply.house.model.will(*[AnswerFailed(UNREACHABLE)] * 3)
     assert reply.house.work() == [ReplyState.QUEUED]
     reply.house.clock.advance(2 * SECONDS - timedelta(microseconds=1))
     assert reply.house.work() == []
@@ -116,9 +128,21 @@ def test_the_wait_doubles_and_the_last_attempt_is_the_last():
     assert reply.house.work() == []
     reply.house.clock.advance(SECONDS)
     assert reply.house.work() == [ReplyState.FAILED]
-    assert reply.outcome == ("failed", "model_busy")
+    assert reply.outcome == ("failed", "model_unreachable")
     assert reply.used == 0
     assert len(reply.house.model.prompts) == 3
+
+
+def test_a_busy_provider_is_asked_until_the_deadline_and_no_attempt_is_used_up():
+    reply = WrittenReply()
+    reply.house.model.will(*[AnswerFailed(BUSY, status=429)] * 100)
+    while reply.house.work() != [ReplyState.FAILED]:
+        assert reply.row.attempt == 0
+        reply.house.clock.advance(SECONDS)
+    assert reply.outcome == ("failed", "model_busy")
+    assert reply.used == 0
+    assert 10 < len(reply.prompts) < 30
+    assert reply.house.clock() - reply.sent.message.created_at > 280 * SECONDS
 
 
 def test_the_providers_own_wish_is_waited_for():
