@@ -49,9 +49,9 @@ what happened, why, what to do. Ids that belong to another user and unknown ids 
 **Repeating** a request is safe with an `Idempotency-Key` where it is documented; to any other POST with one the answer
 is 400 `idempotency_key_not_supported`. After a 429 or 503 wait for the seconds in `Retry-After`.
 
-**Growing:** responses may get new members, enumerations new values, and problems new codes. Ignore what you do not know.
-Undocumented members of a body are ignored. Times are RFC 3339 in UTC. Every response has an `X-Request-Id`, which may
-be sent along with the request.
+**Growing:** responses may get new members, enumerations new values, and problems new codes. Ignore what you do not
+know. Undocumented members of a body are ignored. Times are RFC 3339 in UTC. Every response has an `X-Request-Id`, which
+may be sent along with the request.
 """
 
 

@@ -97,29 +97,34 @@ def _complete_operation(method: str, path: str, operation: Json, *, limited: boo
 
 def _generic_codes(method: str, path: str, operation: Json, *, limited: bool) -> Iterator[str]:
     """The problems that follow from the nature of an operation."""
-    parameters = {parameter["name"] for parameter in operation.get("parameters", [])} - NEVER_REFUSED
-    is_webhook = "/webhook/" in path
     yield "bad_request"
     if operation["security"]:
         yield from ("token_invalid", "token_expired")
     if "{" in path:
         yield "not_found"
-    if "requestBody" in operation:
-        yield "payload_too_large"
-    if "requestBody" in operation and not is_webhook:
-        yield "unsupported_media_type"
-    if parameters or ("requestBody" in operation and not is_webhook):
-        yield "validation_failed"
-    if IDEMPOTENCY_KEY in parameters:
-        yield from ("idempotency_key_in_use", "idempotency_key_reused")
-    elif method == "post" and not is_webhook:
-        yield "idempotency_key_not_supported"
+    yield from _codes_of_input(method, operation, is_webhook="/webhook/" in path)
     if limited:
         yield "rate_limited"
     if path != "/health/live":
         yield "too_busy"
     if not path.startswith("/health") and path != "/":
         yield "dependency_unavailable"
+
+
+def _codes_of_input(method: str, operation: Json, *, is_webhook: bool) -> Iterator[str]:
+    """The problems of bodies, parameters and keys. The body of a webhook is only proven, and then stored."""
+    parameters = {parameter["name"] for parameter in operation.get("parameters", [])} - NEVER_REFUSED
+    has_body = "requestBody" in operation
+    if has_body:
+        yield "payload_too_large"
+    if has_body and not is_webhook:
+        yield "unsupported_media_type"
+    if parameters or (has_body and not is_webhook):
+        yield "validation_failed"
+    if IDEMPOTENCY_KEY in parameters:
+        yield from ("idempotency_key_in_use", "idempotency_key_reused")
+    elif method == "post" and not is_webhook:
+        yield "idempotency_key_not_supported"
 
 
 def _add_problems(responses: Json, kinds: list[ProblemType]) -> None:

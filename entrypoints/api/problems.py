@@ -119,7 +119,7 @@ def refusal_problem(status: int) -> Response:
 def domain_problem(error: DomainError) -> Response:
     if isinstance(error, InvalidValue):
         return problem(error.code, errors={error.field: [error.reason]})
-    facts = {camel_case(name): value for name, value in error.facts().items()}
+    facts: dict[str, Any] = {camel_case(name): value for name, value in error.facts().items()}
     headers = {}
     wait = _seconds_to_wait(error)
     if wait is not None:
