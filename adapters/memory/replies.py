@@ -47,7 +47,7 @@ class MemoryReplies(Repository, Replies):
             raise BacklogFull
 
     @writes
-    def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
+    def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         # Whether an earlier one is unfinished is asked of the state before this claim, as one SQL statement does.
         due = sorted(
             (row for row in self._tables.replies.values() if self._is_due(row, policy)),
@@ -58,12 +58,15 @@ class MemoryReplies(Repository, Replies):
             for row in self._tables.replies.values()
             if row.state is ReplyState.RUNNING and row.due_at > self._now
         )
-        claimed: list[ClaimedReply] = []
+        allowed: list[ReplyRow] = []
         for row in due:
-            if len(claimed) < limit and running[row.queued.user_id] < policy.user_concurrency:
+            if running[row.queued.user_id] < policy.user_concurrency:
                 running[row.queued.user_id] += 1
-                claimed.append(self._claim(row, policy))
-        return claimed
+                allowed.append(row)
+        basic = [row for row in allowed if not row.queued.urgent]
+        urgent = [row for row in allowed if row.queued.urgent]
+        in_order = [*basic[:basic_first], *urgent, *basic[basic_first:]]
+        return [self._claim(row, policy) for row in in_order[:limit]]
 
     @writes
     def renew_lease(self, claim: Claim, *, policy: ReplyPolicy) -> bool:
@@ -182,6 +185,7 @@ class MemoryReplies(Repository, Replies):
             chatroom_id=row.queued.chatroom_id,
             attempt=row.attempt + 1,
             generation=row.generation + 1,
+            urgent=row.queued.urgent,
             prompt=self._tables.messages[row.queued.message_id].content,
             system_prompt=self._tables.chatrooms[row.queued.chatroom_id].system_prompt,
             seconds_left=(row.deadline - self._now).total_seconds(),

@@ -68,9 +68,14 @@ WITH due AS MATERIALIZED (
         LIMIT %(window)s
     ) AS candidate
 ), fair AS (
-    SELECT id, priority, due_at, running + row_number() OVER (PARTITION BY user_id ORDER BY due_at, id) AS nth FROM due
+    SELECT id, priority, due_at, running + row_number() OVER of_user AS nth FROM due
+    WINDOW of_user AS (PARTITION BY user_id ORDER BY priority, due_at, id)
+), allowed AS (
+    SELECT id, priority, due_at, row_number() OVER (PARTITION BY priority ORDER BY due_at, id) AS place FROM fair
+    WHERE nth <= %(user_concurrency)s
 ), chosen AS (
-    SELECT id FROM fair WHERE nth <= %(user_concurrency)s ORDER BY priority, due_at, id LIMIT %(limit)s
+    SELECT id FROM allowed
+    ORDER BY priority = 1 AND place <= %(basic_first)s DESC, priority, due_at, id LIMIT %(limit)s
 )
 UPDATE replies
 SET state = 'running', attempt = attempt + 1, run = run + 1,
@@ -78,7 +83,7 @@ SET state = 'running', attempt = attempt + 1, run = run + 1,
     started_at = COALESCE(started_at, now())
 WHERE id = ANY(ARRAY(SELECT id FROM chosen))
   AND finished_at IS NULL AND COALESCE(lease_until, available_at) <= now() AND stop_requested_at IS NULL
-RETURNING id AS reply_id, lease_token, message_id, chatroom_id, attempt, run AS generation,
+RETURNING id AS reply_id, lease_token, message_id, chatroom_id, attempt, run AS generation, priority = 0 AS urgent,
           (SELECT content FROM messages WHERE messages.id = message_id) AS prompt,
           (SELECT system_prompt FROM chatrooms WHERE chatrooms.id = chatroom_id) AS system_prompt,
           EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left,
@@ -182,12 +187,13 @@ class SqlReplies(Replies):
         if row[1] >= policy.backlog:
             raise BacklogFull
 
-    def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
+    def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         self._cursor.execute(LOCK_CLAIMS)
         self._cursor.execute(
             CLAIM_DUE,
             {
                 "limit": limit,
+                "basic_first": basic_first,
                 "window": 4 * limit + policy.user_backlog,
                 "max_attempts": policy.max_attempts,
                 "user_concurrency": policy.user_concurrency,

@@ -140,7 +140,7 @@ chatrooms = Table(
     Index(None, "user_id", "id"),
 )
 
-# The dead rows of a queue and the growth of a history are a small part of a big table, so a fifth, the default, is late.
+# The default, a fifth of a table, is late for a big one: dead rows of a queue and new ones are a small part of it.
 OFTEN_VACUUMED = {
     "autovacuum_vacuum_scale_factor": 0.02,
     "autovacuum_vacuum_insert_scale_factor": 0.05,

@@ -20,6 +20,7 @@ from domain.replies import (
     ReplyId,
     ReplyPolicy,
     ReplyState,
+    Slots,
     TryAgain,
 )
 
@@ -44,10 +45,12 @@ class ClaimReplies:
     unit_of_work: UnitOfWorkFactory
     policy: ReplyPolicy
 
-    def __call__(self, *, limit: int) -> Sequence[ClaimedReply]:
-        """Returns up to ``limit`` replies, each leased to this caller."""
+    def __call__(self, slots: Slots) -> Sequence[ClaimedReply]:
+        """Returns at most as many replies as slots are free, each leased to this caller."""
         with self.unit_of_work() as work:
-            replies = work.replies.claim_due(limit=limit, policy=self.policy)
+            replies = work.replies.claim_due(
+                limit=slots.free, basic_first=slots.kept_for_basic, policy=self.policy.shared(slots.total)
+            )
             work.commit()
         return replies
 

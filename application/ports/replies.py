@@ -33,12 +33,13 @@ class Replies(Protocol):
     def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
         """Raises TooManyUnfinishedReplies when the user's backlog is full, BacklogFull when that of all users is."""
 
-    def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
+    def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         """Takes up to ``limit`` replies that are due and marks them RUNNING, each with a fresh fencing token.
 
         Due: QUEUED and available, or RUNNING with a lease that ran out; with attempts left and before the deadline; no
         earlier reply of the same chatroom unfinished; fewer than ``policy.user_concurrency`` of the user running.
-        Urgent ones first, then the oldest. However many workers claim at once, these limits hold.
+        The oldest ``basic_first`` of those that are not urgent come first, then the urgent ones, then the others; the
+        oldest of each first. However many workers claim at once, these limits hold.
 
         The attempt is counted here, before the model is called: a message that crashes its worker must not be tried
         for ever.

@@ -61,7 +61,7 @@ class TestSqlReplies:
         first, second = real_world.ask(real_world.room(user)), real_world.ask(real_world.room(user))
         with ThreadPoolExecutor(1) as thread:
             with real_world.unit_of_work() as work:
-                (mine,) = work.replies.claim_due(limit=1, policy=POLICY)
+                (mine,) = work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)
                 theirs = thread.submit(real_world.claim)
                 assert eventually(lambda: real_world.waiting_for("advisory") == 1)
                 work.commit()
@@ -72,7 +72,7 @@ class TestSqlReplies:
         reply = real_world.ask(real_world.room())
         with ThreadPoolExecutor(1) as thread:
             with pytest.raises(DependencyDown), real_world.unit_of_work() as work:
-                assert len(work.replies.claim_due(limit=1, policy=POLICY)) == 1
+                assert len(work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)) == 1
                 theirs = thread.submit(real_world.claim)
                 assert eventually(lambda: real_world.waiting_for("advisory") == 1)
                 real_world.break_commit(work)
@@ -114,7 +114,7 @@ class TestSqlReplies:
         reply = real_world.ask(real_world.room())
         with ThreadPoolExecutor(1) as thread:
             with real_world.unit_of_work() as work:
-                (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
+                (claimed,) = work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)
                 outcome = thread.submit(real_world.cancel, reply.id)
                 assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
                 work.commit()
@@ -129,7 +129,7 @@ class TestSqlReplies:
         with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
             assert len(one.replies.fail_expired(limit=1, policy=POLICY)) == 1
             assert len(other.replies.fail_expired(limit=10, policy=POLICY)) == 1
-            assert other.replies.claim_due(limit=10, policy=POLICY) == []
+            assert other.replies.claim_due(limit=10, basic_first=0, policy=POLICY) == []
 
 
 def remove(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:

@@ -234,9 +234,9 @@ class World(ABC):
             work.commit()
         return outcome
 
-    def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY) -> list[ClaimedReply]:
+    def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY, *, basic_first: int = 0) -> list[ClaimedReply]:
         with self.unit_of_work() as work:
-            claimed = list(work.replies.claim_due(limit=limit, policy=policy))
+            claimed = list(work.replies.claim_due(limit=limit, basic_first=basic_first, policy=policy))
             work.commit()
         return claimed
 

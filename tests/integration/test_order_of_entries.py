@@ -122,7 +122,8 @@ INSERT INTO messages (id, chatroom_id, content, created_at)
     SELECT gen_random_uuid(), id, 'why', now() FROM (SELECT id FROM chatrooms LIMIT 400) room, generate_series(1, 3);
 INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, content,
                      created_at, finished_at)
-    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', now(), now(), current_date, 'because', now(), now()
+    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', now(), now(), current_date, 'because', now(),
+           now()
     FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id, generate_series(1, 2);
 """
 ENTRIES = """

@@ -3,7 +3,6 @@
 PostgreSQL has no say in it: each statement fits one index only (adapters/sql/tables.py).
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -108,7 +107,7 @@ def a_room(cursor: Cursor) -> dict[str, Any]:
 
 
 def test_claiming(cost: Cost) -> None:
-    values = {"max_attempts": 3, "user_concurrency": 2, "lease": timedelta(seconds=60)}
+    values = {"basic_first": 20, "max_attempts": 3, "user_concurrency": 2, "lease": timedelta(seconds=60)}
     assert cost(replies.CLAIM_DUE, limit=100, window=500, **values) <= 2 * 500
     assert cost(replies.CLAIM_DUE, limit=1, window=104, **values) <= 2 * 104
 

@@ -37,6 +37,7 @@ VALUES = Values(
     max_attempts=1,
     user_concurrency=1,
     window=1,
+    basic_first=1,
     ids=[],
     lease=timedelta(1),
     waits=[timedelta(1)],

@@ -34,6 +34,7 @@ def claimed(attempt: int = 1, seconds_left: float = 300.0) -> ClaimedReply:
         chatroom_id=ChatroomId(UUID(int=3)),
         attempt=attempt,
         generation=attempt,
+        urgent=False,
         prompt="hi",
         system_prompt=None,
         seconds_left=seconds_left,
