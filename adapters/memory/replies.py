@@ -136,9 +136,22 @@ class MemoryReplies(Repository, Replies):
         rows = {reply_id: self._tables.replies.get(reply_id) for reply_id in reply_ids}
         return [reply_id for reply_id, row in rows.items() if row is None or row.stop_requested]
 
+    def overdue(self, *, of: UserId | None, limit: int) -> Sequence[ReplyId]:
+        rows = sorted((row for row in self._tables.replies.values() if row.unfinished), key=lambda row: row.due_at)
+        if of is not None:
+            found = [row for row in rows if row.queued.user_id == of]
+        else:
+            urgent = [row for row in rows if row.queued.urgent]
+            others = [row for row in rows if not row.queued.urgent]
+            found = [*urgent[:limit], *others[:limit]]
+        return [row.queued.id for row in found if row.overdue(self._now)]
+
     @writes
-    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
-        expired = [row for row in self._tables.replies.values() if self._is_expired(row, policy)]
+    def fail_expired(
+        self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
+    ) -> Sequence[EndedReply]:
+        rows = self._tables.replies.values()
+        expired = [row for row in rows if (among is None or row.queued.id in among) and self._is_expired(row, policy)]
         return [self._give_up(row) for row in expired[:limit]]
 
     def _give_up(self, row: ReplyRow) -> EndedReply:
@@ -163,11 +176,11 @@ class MemoryReplies(Repository, Replies):
         )
 
     def _is_expired(self, row: ReplyRow, policy: ReplyPolicy) -> bool:
-        if row.state is ReplyState.QUEUED:
-            return row.deadline <= self._now
+        if row.overdue(self._now):
+            return True
         if row.state is not ReplyState.RUNNING or row.due_at > self._now:
             return False
-        return row.attempt >= policy.max_attempts or row.deadline <= self._now or row.stop_requested
+        return row.attempt >= policy.max_attempts or row.stop_requested
 
     def _claim(self, row: ReplyRow, policy: ReplyPolicy) -> ClaimedReply:
         claim = Claim(row.queued.id, uuid4())

@@ -41,6 +41,12 @@ BY_ROOM = "finished_at IS NULL AND sequence > 0"
 BY_USER = "finished_at IS NULL AND run >= 0"
 IN_DUE_ORDER = "ORDER BY priority, COALESCE(lease_until, available_at)"
 
+
+def overdue(row: str) -> str:
+    """That the time of a reply is up, and nobody writes it. A queued one has no lease."""
+    return f"({row}.finished_at IS NULL AND {row}.deadline <= now() AND COALESCE({row}.lease_until <= now(), true))"
+
+
 # Counts up to the limits only, which bounds the cost of a full backlog.
 BACKLOG_OF_USER = f"""SELECT count(*) FROM (
     SELECT 1 FROM replies WHERE user_id = %(user_id)s AND {BY_USER} LIMIT %(user_backlog)s) AS mine"""  # noqa: S608
@@ -137,15 +143,21 @@ TO_BE_STOPPED = """
 SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
 WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
 """
-# A queued reply has no lease.
-IS_EXPIRED = """COALESCE(lease_until <= now(), true) AND (deadline <= now()
-    OR lease_until IS NOT NULL AND (attempt >= %(max_attempts)s OR stop_requested_at IS NOT NULL))"""
-FAIL_EXPIRED = f"""
-WITH expired AS MATERIALIZED (
-    SELECT id FROM replies WHERE {BY_DUE} AND {IS_EXPIRED}
-    {IN_DUE_ORDER} LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-)
+OVERDUE_OF = f"SELECT id FROM replies WHERE user_id = %(user_id)s AND {BY_USER} AND {overdue('replies')}"  # noqa: S608
+# Bounded, since it is asked with every message while the backlog is full.
+OVERDUE = f"""
+SELECT first.id FROM (VALUES (0::smallint), (1::smallint)) AS plan (priority) CROSS JOIN LATERAL (
+    SELECT id, deadline, lease_until, finished_at FROM replies WHERE priority = plan.priority AND {BY_DUE}
+    ORDER BY COALESCE(lease_until, available_at) LIMIT %(limit)s
+) AS first WHERE {overdue("first")}
+"""  # noqa: S608 - parts of statements, no values
+IS_EXPIRED = f"""({overdue("replies")} OR lease_until <= now() AND
+    (attempt >= %(max_attempts)s OR stop_requested_at IS NOT NULL))"""
+EXPIRED = f"SELECT id FROM replies WHERE {BY_DUE} AND {IS_EXPIRED} {IN_DUE_ORDER}"  # noqa: S608
+EXPIRED_AMONG = f"SELECT id FROM replies WHERE id = ANY(%(among)s) AND {IS_EXPIRED}"  # noqa: S608
+FAIL_EXPIRED, FAIL_EXPIRED_AMONG = (
+    f"""
+WITH expired AS MATERIALIZED ({which} LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE replies
 SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END,
     failure = CASE WHEN stop_requested_at IS NOT NULL THEN NULL
@@ -154,6 +166,8 @@ SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' E
 WHERE id = ANY(ARRAY(SELECT id FROM expired))
 RETURNING id AS reply_id, run AS generation, failure, user_id, charged_on AS day
 """  # noqa: S608 - parts of statements, no values
+    for which in (EXPIRED, EXPIRED_AMONG)
+)
 
 
 class SqlReplies(Replies):
@@ -245,10 +259,17 @@ class SqlReplies(Replies):
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
 
-    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+    def overdue(self, *, of: UserId | None, limit: int) -> Sequence[ReplyId]:
+        self._cursor.execute(OVERDUE if of is None else OVERDUE_OF, {"user_id": of, "limit": limit})
+        return [row[0] for row in self._cursor.fetchall()]
+
+    def fail_expired(
+        self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
+    ) -> Sequence[EndedReply]:
         self._cursor.execute(
-            FAIL_EXPIRED,
+            FAIL_EXPIRED if among is None else FAIL_EXPIRED_AMONG,
             {
+                "among": None if among is None else list(among),
                 "limit": limit,
                 "max_attempts": policy.max_attempts,
                 "deadline_exceeded": FailureReason.DEADLINE_EXCEEDED.value,

@@ -16,7 +16,6 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
-    EndedReply,
     ReplyId,
     ReplyPolicy,
     ReplyState,
@@ -233,24 +232,3 @@ class ReleaseReply:
             work.commit()
         if not postponed:
             self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.generation))
-
-
-@dataclass(frozen=True, slots=True)
-class FailExpiredReplies:
-    """Fails replies past their deadline or out of attempts whose lease has expired, and refunds them."""
-
-    unit_of_work: UnitOfWorkFactory
-    publisher: ReplyPublisher
-    policy: ReplyPolicy
-    batch: int = 100
-
-    def __call__(self) -> Sequence[EndedReply]:
-        """Returns those that have ended, at most ``batch``: call again until there are none."""
-        with self.unit_of_work() as work:
-            expired = work.replies.fail_expired(limit=self.batch, policy=self.policy)
-            for ended in expired:
-                work.usage.refund(ended.charge)
-            work.commit()
-        for ended in expired:
-            self.publisher.publish(ended.reply_id, Chunk.last(ended.generation))
-        return expired

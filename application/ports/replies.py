@@ -75,8 +75,18 @@ class Replies(Protocol):
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         """Those among ``reply_ids`` that are marked to be stopped, or were deleted."""
 
-    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+    def overdue(self, *, of: UserId | None, limit: int) -> Sequence[ReplyId]:
+        """Unfinished replies past their deadline that no worker holds.
+
+        Those ``of`` a user; or, for None, those among the ``limit`` of either plan that are due first.
+        """
+
+    def fail_expired(
+        self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
+    ) -> Sequence[EndedReply]:
         """Ends up to ``limit`` replies that may not be tried any more; their charges are to be refunded.
+
+        ``among``: only these. Those that another unit of work is ending are passed over.
 
         FAILED: those QUEUED past their deadline, and those RUNNING whose lease has expired without attempts or time
         left. CANCELLED: those whose lease has expired while they were marked to be stopped.

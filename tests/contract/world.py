@@ -211,10 +211,15 @@ class World(ABC):
             work.commit()
         return purged
 
-    def fail_expired(self, limit: int = 100) -> list[EndedReply]:
+    def overdue(self, of: UserId | None = None, *, limit: int = 100) -> set[ReplyId]:
+        """Which replies are past their deadline, and in nobody's hands."""
+        with self.unit_of_work() as work:
+            return set(work.replies.overdue(of=of, limit=limit))
+
+    def fail_expired(self, limit: int = 100, among: Collection[ReplyId] | None = None) -> list[EndedReply]:
         """Fail expired replies; what was ended."""
         with self.unit_of_work() as work:
-            ended = list(work.replies.fail_expired(limit=limit, policy=POLICY))
+            ended = list(work.replies.fail_expired(limit=limit, policy=POLICY, among=among))
             work.commit()
         return ended
 

@@ -13,6 +13,7 @@ from adapters.memory.stores import MemoryReplyStream, MemoryWorkerNotifier
 from adapters.sql import migrate
 from adapters.sql.database import Database, make_pool
 from adapters.system_runtime import Uuid7Ids
+from application.chat.expiry import FailExpiredReplies, SettleOverdue
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage, SentMessage
 from application.ports.reader import ReplyEntry
@@ -55,9 +56,11 @@ class Process:
     def __init__(self, world: SqlWorld, skew: timedelta, seed: int) -> None:
         chance = random.Random(seed)
         notifier, ids = MemoryWorkerNotifier(), ClockedIds(skew, chance)
-        self.send = SendMessage(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY)
-        self.again = AskAgain(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY)
-        self.cancel = CancelReply(world.unit_of_work, MemoryReplyStream())
+        stream = MemoryReplyStream()
+        settle = SettleOverdue(world.unit_of_work, FailExpiredReplies(world.unit_of_work, stream, POLICY))
+        self.send = SendMessage(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY, settle)
+        self.again = AskAgain(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY, settle)
+        self.cancel = CancelReply(world.unit_of_work, stream)
 
     @staticmethod
     def _now() -> datetime:

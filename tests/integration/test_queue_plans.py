@@ -117,6 +117,11 @@ def test_sweeping(cost: Cost) -> None:
     assert cost(replies.FAIL_EXPIRED, limit=100, **values) <= ALL_QUEUED
 
 
+def test_looking_for_what_is_overdue_where_a_backlog_is_full(cost: Cost, cursor: Cursor) -> None:
+    assert cost(replies.OVERDUE, limit=100) <= 2 * 100
+    assert cost(replies.OVERDUE_OF, user_id=a_room(cursor)["user_id"]) <= 100
+
+
 def test_looking_at_the_backlogs(cost: Cost, cursor: Cursor) -> None:
     user_id = a_room(cursor)["user_id"]
     assert cost(replies.BACKLOGS, user_id=user_id, user_backlog=100, backlog=10_000) <= ALL_QUEUED
