@@ -160,6 +160,8 @@ messages = Table(
     postgresql_with=OFTEN_VACUUMED,
 )
 
+UNFINISHED = text("state IN ('queued', 'running')")
+
 replies = Table(
     "replies",
     metadata,
@@ -209,7 +211,7 @@ replies = Table(
         "ix_replies_due",
         "priority",
         text("COALESCE(lease_until, available_at)"),
-        postgresql_where=text("state IN ('queued', 'running')"),
+        postgresql_where=UNFINISHED,
     ),
     # The first unfinished reply of a chatroom.
     Index(

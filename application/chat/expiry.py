@@ -1,4 +1,4 @@
-"""Replies whose time is up are ended: by workers, and where there is none by whoever meets them."""
+"""Replies whose time is up are ended: by workers, and where there is none by those who meet them."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Without a worker a reply fails at its deadline all the same, by the hands of whoever reads it or needs its place."""
+"""Without a worker a reply fails at its deadline all the same, by the hands of those who read it or need its place."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -50,7 +50,7 @@ def follow(it: NoWorker) -> object:
 
 
 @pytest.mark.parametrize("look", [read_room, read_reply, read_on, wait, follow])
-def test_whoever_reads_an_overdue_reply_ends_it(look: Callable[[NoWorker], object]):
+def test_who_reads_an_overdue_reply_ends_it(look: Callable[[NoWorker], object]):
     it = NoWorker()
     assert it.house.used(it.asha) == 1
     began = it.house.clock()
