@@ -10,10 +10,10 @@ from application.billing.ending import EndErased, ReturnPayments
 from application.billing.ledger import Explain, ShowOwed
 from application.billing.payment_events import ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile, RetireModes
+from application.chat.expiry import FailExpiredReplies
 from application.chat.write_reply import (
     AskModel,
     ClaimReplies,
-    FailExpiredReplies,
     FindStops,
     ReleaseReply,
     RenewLease,

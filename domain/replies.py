@@ -5,7 +5,7 @@ claimed the reply (M. Kleppmann, "How to do distributed locking"): a worker that
 finds another token in the row, and writes nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NewType
@@ -146,6 +146,37 @@ class QueuedReply:
         )
 
 
+# One of so many of a worker's slots is kept for Basic, and one user's replies take at most one of so many.
+BASIC_SHARE = 5
+USER_SHARE = 4
+
+
+def basic_places(slots: int, *, turn: int) -> int:
+    """How many of a worker's ``slots`` are Basic's before they are Pro's: a fifth.
+
+    Rounded so that it is a fifth over five turns, also of one slot. Basic may have any of the others that Pro leaves.
+    """
+    return slots * (turn + 1) // BASIC_SHARE - slots * turn // BASIC_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """How many replies a worker may write at once: in all, and those that are ``free``.
+
+    ``basic``: how many of the others are Basic's. ``turn``: how many claims the worker has made.
+    """
+
+    total: int
+    free: int
+    basic: int = 0
+    turn: int = 0
+
+    @property
+    def kept_for_basic(self) -> int:
+        """The free ones that Pro gets only if Basic does not want them."""
+        return max(basic_places(self.total, turn=self.turn) - self.basic, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to write to a running reply: its id and the fencing token of this attempt."""
@@ -159,8 +190,8 @@ class ClaimedReply:
     """A reply that one worker has claimed.
 
     ``attempt`` counts from 1, this one included; attempts that were handed back do not count. ``generation`` counts
-    every claim: the texts of two generations have nothing to do with each other. ``seconds_left`` to the deadline.
-    ``seconds_queued`` since it might have been claimed.
+    every claim: the texts of two generations have nothing to do with each other. ``urgent``: it is Pro's.
+    ``seconds_left`` to the deadline. ``seconds_queued`` since it might have been claimed.
     """
 
     claim: Claim
@@ -169,6 +200,7 @@ class ClaimedReply:
     user_id: UserId
     attempt: int
     generation: int
+    urgent: bool
     prompt: str
     system_prompt: str | None
     seconds_left: float
@@ -231,6 +263,10 @@ class ReplyPolicy:
     @property
     def renew_lease_after(self) -> timedelta:
         return self.lease / 3
+
+    def shared(self, slots: int) -> "ReplyPolicy":
+        """The policy of a worker with so many slots: one user's replies run in a quarter of them, or in one."""
+        return replace(self, user_concurrency=min(self.user_concurrency, max(slots // USER_SHARE, 1)))
 
     def after_failure(self, failure: AnswerFailed, reply: ClaimedReply) -> TryAgain | GiveUp:
         """What to do after attempt number ``reply.attempt`` has failed."""

@@ -69,7 +69,7 @@ from domain.chat import ChatroomId, MessageId
 from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
-from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState
+from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState, Slots, basic_places
 from entrypoints.container.background_use_cases import billing_maintenance, replying
 from entrypoints.container.use_cases import auth_use_cases, billing_use_cases, chat_use_cases, check_readiness
 from entrypoints.container.web_adapters import WebAdapters
@@ -466,8 +466,8 @@ class House:
     # --- The worker ---
 
     def claim(self, limit: int = 100) -> list[ClaimedReply]:
-        """Take what is due, and write none of it."""
-        return list(self.replying.claim(limit=limit))
+        """Take what is due, and write none of it: into so many slots of a worker in which Basic has its share."""
+        return list(self.replying.claim(Slots(total=100, free=limit, basic=basic_places(100, turn=0))))
 
     def claim_one(self) -> ClaimedReply:
         """Take the only reply that is due."""

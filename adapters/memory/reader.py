@@ -128,7 +128,7 @@ class MemoryReader(Reader):
         for message in self._messages(chatroom_id):
             entries[message.id] = MessageEntry(message.id, message.content, message.created_at)
             for row in tables.replies_to(message.id):
-                entries[row.queued.id] = _reply_entry(row)
+                entries[row.queued.id] = _reply_entry(row, overdue=row.overdue(self._database.clock()))
         earlier = [entry_id] if entry_id in entries else [found for found in entries if found < entry_id]
         after = max((tables.sequences[found] for found in earlier), default=0)
         in_order = sorted((tables.sequences[found], entry) for found, entry in entries.items())
@@ -140,7 +140,7 @@ class MemoryReader(Reader):
             return None
         replies = self._database.tables.replies_to(message.id)
         shown = next((row for row in replies if row.queued.id == entry_id), replies[-1])
-        return Entry(message.chatroom_id, _turn(message, shown, replies[-1]), [row.queued.id for row in replies])
+        return Entry(message.chatroom_id, self._turn(message, shown, replies[-1]), [row.queued.id for row in replies])
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         turns_before = [
@@ -151,7 +151,11 @@ class MemoryReader(Reader):
 
     def _shown(self, message: Message) -> Turn:
         replies = self._database.tables.replies_to(message.id)
-        return _turn(message, _shown(replies), replies[-1])
+        return self._turn(message, _shown(replies), replies[-1])
+
+    def _turn(self, message: Message, reply: ReplyRow, latest: ReplyRow) -> Turn:
+        now = self._database.clock()
+        return _turn(message, reply, latest, overdue=reply.overdue(now) or latest.overdue(now))
 
     def _message_id_of(self, entry_id: MessageId | ReplyId) -> MessageId:
         reply = self._database.tables.replies.get(cast("ReplyId", entry_id))
@@ -178,7 +182,7 @@ def _shown(replies: Sequence[ReplyRow]) -> ReplyRow:
     return (done or answers or replies)[-1]
 
 
-def _reply_entry(reply: ReplyRow) -> ReplyEntry:
+def _reply_entry(reply: ReplyRow, *, overdue: bool) -> ReplyEntry:
     return ReplyEntry(
         message_id=reply.queued.message_id,
         reply_id=reply.queued.id,
@@ -192,10 +196,11 @@ def _reply_entry(reply: ReplyRow) -> ReplyEntry:
         truncated=reply.truncated,
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
+        overdue=overdue,
     )
 
 
-def _turn(message: Message, reply: ReplyRow, latest: ReplyRow) -> Turn:
+def _turn(message: Message, reply: ReplyRow, latest: ReplyRow, *, overdue: bool) -> Turn:
     newer = None if latest is reply else latest
     return Turn(
         message_id=message.id,
@@ -215,4 +220,5 @@ def _turn(message: Message, reply: ReplyRow, latest: ReplyRow) -> Turn:
         latest_id=newer.queued.id if newer else None,
         latest_state=newer.state if newer else None,
         latest_failure=newer.failure if newer else None,
+        overdue=overdue,
     )

@@ -47,7 +47,7 @@ class MemoryReplies(Repository, Replies):
             raise BacklogFull
 
     @writes
-    def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
+    def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         # Whether an earlier one is unfinished is asked of the state before this claim, as one SQL statement does.
         due = sorted(
             (row for row in self._tables.replies.values() if self._is_due(row, policy)),
@@ -58,12 +58,15 @@ class MemoryReplies(Repository, Replies):
             for row in self._tables.replies.values()
             if row.state is ReplyState.RUNNING and row.due_at > self._now
         )
-        claimed: list[ClaimedReply] = []
+        allowed: list[ReplyRow] = []
         for row in due:
-            if len(claimed) < limit and running[row.queued.user_id] < policy.user_concurrency:
+            if running[row.queued.user_id] < policy.user_concurrency:
                 running[row.queued.user_id] += 1
-                claimed.append(self._claim(row, policy))
-        return claimed
+                allowed.append(row)
+        basic = [row for row in allowed if not row.queued.urgent]
+        urgent = [row for row in allowed if row.queued.urgent]
+        in_order = [*basic[:basic_first], *urgent, *basic[basic_first:]]
+        return [self._claim(row, policy) for row in in_order[:limit]]
 
     @writes
     def renew_lease(self, claim: Claim, *, policy: ReplyPolicy) -> bool:
@@ -133,9 +136,22 @@ class MemoryReplies(Repository, Replies):
         rows = {reply_id: self._tables.replies.get(reply_id) for reply_id in reply_ids}
         return [reply_id for reply_id, row in rows.items() if row is None or row.stop_requested]
 
+    def overdue(self, *, of: UserId | None, limit: int) -> Sequence[ReplyId]:
+        rows = sorted((row for row in self._tables.replies.values() if row.unfinished), key=lambda row: row.due_at)
+        if of is not None:
+            found = [row for row in rows if row.queued.user_id == of]
+        else:
+            urgent = [row for row in rows if row.queued.urgent]
+            others = [row for row in rows if not row.queued.urgent]
+            found = [*urgent[:limit], *others[:limit]]
+        return [row.queued.id for row in found if row.overdue(self._now)]
+
     @writes
-    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
-        expired = [row for row in self._tables.replies.values() if self._is_expired(row, policy)]
+    def fail_expired(
+        self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
+    ) -> Sequence[EndedReply]:
+        rows = self._tables.replies.values()
+        expired = [row for row in rows if (among is None or row.queued.id in among) and self._is_expired(row, policy)]
         return [self._give_up(row) for row in expired[:limit]]
 
     def _give_up(self, row: ReplyRow) -> EndedReply:
@@ -160,11 +176,11 @@ class MemoryReplies(Repository, Replies):
         )
 
     def _is_expired(self, row: ReplyRow, policy: ReplyPolicy) -> bool:
-        if row.state is ReplyState.QUEUED:
-            return row.deadline <= self._now
+        if row.overdue(self._now):
+            return True
         if row.state is not ReplyState.RUNNING or row.due_at > self._now:
             return False
-        return row.attempt >= policy.max_attempts or row.deadline <= self._now or row.stop_requested
+        return row.attempt >= policy.max_attempts or row.stop_requested
 
     def _claim(self, row: ReplyRow, policy: ReplyPolicy) -> ClaimedReply:
         claim = Claim(row.queued.id, uuid4())
@@ -183,6 +199,7 @@ class MemoryReplies(Repository, Replies):
             user_id=row.queued.user_id,
             attempt=row.attempt + 1,
             generation=row.generation + 1,
+            urgent=row.queued.urgent,
             prompt=self._tables.messages[row.queued.message_id].content,
             system_prompt=self._tables.chatrooms[row.queued.chatroom_id].system_prompt,
             seconds_left=(row.deadline - self._now).total_seconds(),

@@ -43,6 +43,10 @@ class ReplyRow:
         """Whether the reply may still change."""
         return self.state in {ReplyState.QUEUED, ReplyState.RUNNING}
 
+    def overdue(self, now: datetime) -> bool:
+        """Whether its time is up, and nobody writes it."""
+        return self.unfinished and self.deadline <= now and (self.lease_until is None or self.lease_until <= now)
+
     def may_have_stream(self, now: datetime) -> bool:
         """Whether something that was published of it may still be kept."""
         return self.finished_at is None or self.finished_at > now - STREAM_GONE_AFTER

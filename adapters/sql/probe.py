@@ -7,16 +7,13 @@ import psycopg2
 from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 
 from adapters.sql.database import PingCursor, connector
+from adapters.sql.replies import BACKLOG_OF_ALL
 from adapters.sql.schema import REVISION
 from application.ports.health import Fault, Faults, Part, Probe
 
 STATE = """
 SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean,
        ARRAY(SELECT version_num::text FROM alembic_version)
-"""
-# Counts up to the limit only.
-UNFINISHED = """
-SELECT count(*) FROM (SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT %(limit)s) AS unfinished
 """
 # Settings of a database or a role hold for new sessions only.
 KEEP_CONNECTION_SECONDS = 30.0
@@ -70,7 +67,7 @@ class DatabaseProbe(Probe):
 
     def _is_half_full(self) -> bool:
         try:
-            [(count,)] = self._rows(UNFINISHED, {"limit": self._half + 1})
+            [(count,)] = self._rows(BACKLOG_OF_ALL, {"backlog": self._half + 1})
         except psycopg2.Error:
             # Unknown: the table is locked, or counting took too long.
             return False

@@ -10,15 +10,16 @@ from uuid import UUID
 import psycopg2
 
 from adapters.sql.database import BoundedCursor, connector
+from adapters.sql.replies import BY_ROOM
 from application.ports.queue_state import Ended, QueueState, ReadQueue
 from domain.errors import DependencyDown
 from domain.replies import FailureReason, ReplyState
 
 # One look at each unfinished reply, without a nested loop, however wrong the planner's estimates are.
-STATE = """
+STATE = f"""
 WITH unfinished AS MATERIALIZED (
     SELECT chatroom_id, sequence, user_id, state, lease_until, COALESCE(lease_until, available_at) AS due_at
-    FROM replies WHERE state IN ('queued', 'running')
+    FROM replies WHERE {BY_ROOM} ORDER BY chatroom_id, sequence
 ), busy AS MATERIALIZED (
     SELECT user_id FROM unfinished WHERE state = 'running' AND lease_until > now()
     GROUP BY user_id HAVING count(*) >= %(user_concurrency)s
@@ -31,7 +32,7 @@ SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 
        (SELECT count(*) FROM payment_events WHERE state = 'pending'),
        (SELECT EXTRACT(EPOCH FROM now() - min(received_at))::float8 FROM payment_events WHERE state = 'pending')
 FROM unfinished
-"""
+"""  # noqa: S608 - a condition, no values
 # Through the primary key: ids (UUIDv7) begin with the time they were made at, and no index has the time of the end.
 ENDED = """
 SELECT state, failure, count(*) FROM replies

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.sql.database import Database, PreparedStatement
+from adapters.sql.replies import overdue
 from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
 from adapters.sql.usage import TODAY
 from application.ports.language_model import Exchange
@@ -69,20 +70,21 @@ SELECT id, name, created_at, updated_at FROM chatrooms
 WHERE user_id = %(user_id)s AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
 ORDER BY id DESC LIMIT %(limit)s
 """  # noqa: S608 - a constant, no values
-TURN_COLUMNS = """t.id AS message_id, t.content, t.created_at AS sent_at,
+TURN_COLUMNS = f"""t.id AS message_id, t.content, t.created_at AS sent_at,
        r.id AS reply_id, r.state AS reply_state, r.run AS generation, r.content AS reply_content,
        r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
        r.input_tokens, r.output_tokens, latest.id AS latest_id, latest.state AS latest_state,
-       latest.failure AS latest_failure"""
+       latest.failure AS latest_failure, {overdue("r")} OR COALESCE(latest.overdue, false) AS overdue"""
 STOPPED_WITH_TEXT = "(state = 'cancelled' AND content IS NOT NULL)"
 SHOWN_REPLY = f"""(
     SELECT * FROM replies WHERE replies.message_id = t.id
     ORDER BY (state = 'done') DESC, {STOPPED_WITH_TEXT} DESC, sequence DESC LIMIT 1
 ) r"""  # noqa: S608 - parts of statements, no values
-LATEST_REPLY = """(
-    SELECT id, state, failure FROM replies WHERE replies.message_id = t.id AND replies.sequence > r.sequence
+LATEST_REPLY = f"""(
+    SELECT id, state, failure, {overdue("replies")} AS overdue FROM replies
+    WHERE replies.message_id = t.id AND replies.sequence > r.sequence
     ORDER BY replies.sequence DESC LIMIT 1
-) latest"""
+) latest"""  # noqa: S608 - a condition, no values
 # Of a reply, that of its message, and what stands with it.
 BEFORE = """COALESCE(
     (SELECT sequence FROM messages WHERE id = %(before)s AND chatroom_id = %(chatroom_id)s),
@@ -112,18 +114,20 @@ ORDER BY t.sequence DESC
 # Of either table as many as are asked for, each through its index, and then the first of both.
 ENTRIES_AFTER = f"""
 SELECT e.message_id, e.content, e.sent_at, e.reply_id, e.reply_state, e.generation, e.reply_content,
-       e.reply_created_at, e.finished_at, e.model, e.failure, e.truncated, e.input_tokens, e.output_tokens
+       e.reply_created_at, e.finished_at, e.model, e.failure, e.truncated, e.input_tokens, e.output_tokens,
+       e.overdue
 FROM chatrooms c
 LEFT JOIN LATERAL (
     (SELECT m.sequence, m.id AS message_id, m.content, m.created_at AS sent_at, NULL::uuid AS reply_id,
             NULL AS reply_state, NULL::integer AS generation, NULL AS reply_content,
             NULL::timestamptz AS reply_created_at, NULL::timestamptz AS finished_at, NULL AS model, NULL AS failure,
-            NULL::boolean AS truncated, NULL::bigint AS input_tokens, NULL::bigint AS output_tokens
+            NULL::boolean AS truncated, NULL::bigint AS input_tokens, NULL::bigint AS output_tokens,
+            NULL::boolean AS overdue
      FROM messages m WHERE m.chatroom_id = c.id AND m.sequence > {AFTER}
      ORDER BY m.sequence LIMIT %(limit)s)
     UNION ALL
     (SELECT r.sequence, r.message_id, NULL, NULL, r.id, r.state, r.run, r.content, r.created_at, r.finished_at, r.model,
-            r.failure, r.truncated, r.input_tokens, r.output_tokens
+            r.failure, r.truncated, r.input_tokens, r.output_tokens, {overdue("r")}
      FROM replies r WHERE r.chatroom_id = c.id AND r.sequence > {AFTER}
      ORDER BY r.sequence LIMIT %(limit)s)
     ORDER BY sequence LIMIT %(limit)s

@@ -7,6 +7,7 @@ is in no list, its messages are found by no id, and it counts against no limit.
 from collections.abc import Sequence
 
 from adapters.sql.database import BoundedCursor
+from adapters.sql.replies import BY_ROOM
 from application.ports.chatrooms import Purged
 from application.ports.reply_stream import STREAM_GONE_AFTER
 from domain.chat import ChatroomId
@@ -15,9 +16,9 @@ from domain.replies import ReplyId
 # With the text that users gave it. The caller has locked it FOR UPDATE, which keeps messages and replies out.
 DETACH = "UPDATE chatrooms SET user_id = NULL, name = '', system_prompt = NULL WHERE id = ANY(%(rooms)s)"
 # So workers stop writing them, and none can be claimed. A user has few of them.
-DELETE_UNFINISHED = """
-DELETE FROM replies WHERE chatroom_id = ANY(%(rooms)s) AND state IN ('queued', 'running') RETURNING id
-"""
+DELETE_UNFINISHED = f"""
+DELETE FROM replies WHERE chatroom_id = ANY(%(rooms)s) AND {BY_ROOM} RETURNING id
+"""  # noqa: S608 - a condition, no values
 # Those that another worker is deleting from are passed over.
 REMOVED_ROOMS = "SELECT id FROM chatrooms WHERE user_id IS NULL ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"
 # Newest first: those are the ones whose replies may still have a stream.

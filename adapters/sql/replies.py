@@ -32,54 +32,70 @@ VALUES (%(id)s, %(message_id)s, %(chatroom_id)s, %(user_id)s, 'queued', %(priori
         COALESCE((SELECT max(run) FROM replies WHERE message_id = %(message_id)s), 0), now(),
         now() + %(answer_within)s, %(charged_on)s, %(created_at)s)
 """
+# How a statement says that a reply is unfinished decides which of the three indexes of such replies it can use; a wrong
+# one would be read from end to end for every row. So the plan does not depend on statistics, which are stale exactly
+# when a queue has just filled up. What is read in bulk is read in an index's order, and not the whole table, for the
+# same reason.
+BY_DUE = "state IN ('queued', 'running')"
+BY_ROOM = "finished_at IS NULL AND sequence > 0"
+BY_USER = "finished_at IS NULL AND run >= 0"
+IN_DUE_ORDER = "ORDER BY priority, COALESCE(lease_until, available_at)"
+
+
+def overdue(row: str) -> str:
+    """That the time of a reply is up, and nobody writes it. A queued one has no lease."""
+    return f"({row}.finished_at IS NULL AND {row}.deadline <= now() AND COALESCE({row}.lease_until <= now(), true))"
+
+
 # Counts up to the limits only, which bounds the cost of a full backlog.
-BACKLOG_OF_USER = """SELECT count(*) FROM (
-    SELECT 1 FROM replies WHERE user_id = %(user_id)s AND state IN ('queued', 'running')
-    LIMIT %(user_backlog)s) AS mine"""
-BACKLOG_OF_ALL = """SELECT count(*) FROM (
-    SELECT 1 FROM replies WHERE state IN ('queued', 'running') LIMIT %(backlog)s) AS of_all"""
+BACKLOG_OF_USER = f"""SELECT count(*) FROM (
+    SELECT 1 FROM replies WHERE user_id = %(user_id)s AND {BY_USER} LIMIT %(user_backlog)s) AS mine"""  # noqa: S608
+BACKLOG_OF_ALL = f"""SELECT count(*) FROM (
+    SELECT 1 FROM replies WHERE {BY_DUE} {IN_DUE_ORDER} LIMIT %(backlog)s) AS of_all"""  # noqa: S608
 BACKLOGS = f"SELECT ({BACKLOG_OF_USER}), ({BACKLOG_OF_ALL})"
 # Serializes claims, so that each sees what the previous one has claimed. Held until the commit.
 LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(7364202602)"
-# Bounded candidate window: claim cost is independent of the backlog. Users at their limit are excluded before LIMIT, so
-# one user cannot fill it. The UPDATE repeats the conditions: at this moment a worker may be finishing a reply whose
-# lease has expired.
-CLAIM_DUE = """
-WITH busy AS MATERIALIZED (
-    SELECT user_id, count(*) AS running FROM replies
-    WHERE state = 'running' AND lease_until > now() GROUP BY user_id
-), due AS MATERIALIZED (
-    SELECT r.id, r.user_id, r.priority, COALESCE(r.lease_until, r.available_at) AS due_at FROM replies r
-    WHERE r.state IN ('queued', 'running')
-      AND COALESCE(r.lease_until, r.available_at) <= now()
-      AND r.deadline > now() AND r.attempt < %(max_attempts)s AND r.stop_requested_at IS NULL
-      AND NOT EXISTS (
-          SELECT 1 FROM replies earlier
-          WHERE earlier.chatroom_id = r.chatroom_id AND earlier.sequence < r.sequence
-            AND earlier.state IN ('queued', 'running'))
-      AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.user_id = r.user_id AND busy.running >= %(user_concurrency)s)
-    ORDER BY r.priority, COALESCE(r.lease_until, r.available_at)
-    LIMIT %(window)s
+# Of each plan a bounded window of candidates, oldest first. Users at their limit are excluded before LIMIT, so one user
+# cannot fill it. The UPDATE repeats the conditions: at this moment a worker may be finishing a reply whose lease has
+# expired.
+CLAIM_DUE = f"""
+WITH due AS MATERIALIZED (
+    SELECT candidate.* FROM (VALUES (0::smallint), (1::smallint)) AS plan (priority) CROSS JOIN LATERAL (
+        SELECT r.id, r.user_id, r.priority, COALESCE(lease_until, available_at) AS due_at, of_user.running
+        FROM replies r CROSS JOIN LATERAL (
+            SELECT count(*) AS running FROM replies
+            WHERE user_id = r.user_id AND {BY_USER} AND lease_until > now()
+        ) AS of_user
+        WHERE r.priority = plan.priority AND {BY_DUE} AND COALESCE(lease_until, available_at) <= now()
+          AND deadline > now() AND attempt < %(max_attempts)s AND stop_requested_at IS NULL
+          AND r.id = (SELECT id FROM replies WHERE chatroom_id = r.chatroom_id AND {BY_ROOM} ORDER BY sequence LIMIT 1)
+          AND of_user.running < %(user_concurrency)s
+        ORDER BY COALESCE(lease_until, available_at)
+        LIMIT %(window)s
+    ) AS candidate
 ), fair AS (
-    SELECT due.id, due.priority, due.due_at,
-           COALESCE(busy.running, 0) + row_number() OVER (PARTITION BY due.user_id ORDER BY due.due_at, due.id) AS nth
-    FROM due LEFT JOIN busy USING (user_id)
+    SELECT id, priority, due_at, running + row_number() OVER of_user AS nth FROM due
+    WINDOW of_user AS (PARTITION BY user_id ORDER BY priority, due_at, id)
+), allowed AS (
+    SELECT id, priority, due_at, row_number() OVER (PARTITION BY priority ORDER BY due_at, id) AS place FROM fair
+    WHERE nth <= %(user_concurrency)s
 ), chosen AS (
-    SELECT id FROM fair WHERE nth <= %(user_concurrency)s ORDER BY priority, due_at, id LIMIT %(limit)s
+    SELECT id FROM allowed
+    ORDER BY priority = 1 AND place <= %(basic_first)s DESC, priority, due_at, id LIMIT %(limit)s
 )
 UPDATE replies
 SET state = 'running', attempt = attempt + 1, run = run + 1,
     lease_token = gen_random_uuid(), lease_until = now() + %(lease)s,
-    started_at = COALESCE(replies.started_at, now())
-FROM chosen, messages, chatrooms
-WHERE replies.id = chosen.id AND messages.id = replies.message_id AND chatrooms.id = replies.chatroom_id
-  AND replies.state IN ('queued', 'running') AND COALESCE(replies.lease_until, replies.available_at) <= now()
-  AND replies.stop_requested_at IS NULL
-RETURNING replies.id AS reply_id, lease_token, replies.message_id, replies.chatroom_id, replies.user_id, attempt,
-          run AS generation, messages.content AS prompt, chatrooms.system_prompt,
+    started_at = COALESCE(started_at, now())
+WHERE id = ANY(ARRAY(SELECT id FROM chosen))
+  AND finished_at IS NULL AND COALESCE(lease_until, available_at) <= now() AND stop_requested_at IS NULL
+RETURNING id AS reply_id, lease_token, message_id, chatroom_id, user_id, attempt, run AS generation,
+          priority = 0 AS urgent,
+          (SELECT content FROM messages WHERE messages.id = message_id) AS prompt,
+          (SELECT system_prompt FROM chatrooms WHERE chatrooms.id = chatroom_id) AS system_prompt,
           EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left,
           EXTRACT(EPOCH FROM now() - available_at)::float8 AS seconds_queued
-"""
+"""  # noqa: S608 - parts of statements, no values
 RENEW_LEASE = """
 UPDATE replies SET lease_until = now() + %(lease)s
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
@@ -119,32 +135,40 @@ RETURNING id AS reply_id, run AS generation, failure, user_id, charged_on AS day
 REQUEST_STOP = "UPDATE replies SET stop_requested_at = COALESCE(stop_requested_at, now()) WHERE id = %(id)s"
 # The running ones, too: a worker that ends one locks it, and then the daily use, which a refund locks before the
 # chatroom's removal comes to the replies.
-LOCK_UNFINISHED_IN = """
+LOCK_UNFINISHED_IN = f"""
 SELECT state, user_id, charged_on AS day FROM replies
-WHERE chatroom_id = %(chatroom_id)s AND state IN ('queued', 'running')
+WHERE chatroom_id = %(chatroom_id)s AND {BY_ROOM}
 ORDER BY charged_on, id FOR UPDATE
-"""
+"""  # noqa: S608 - a condition, no values
 TO_BE_STOPPED = """
 SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
 WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
 """
-FAIL_EXPIRED = """
-WITH expired AS MATERIALIZED (
-    SELECT id FROM replies
-    WHERE (state = 'queued' AND deadline <= now())
-       OR (state = 'running' AND lease_until <= now()
-           AND (attempt >= %(max_attempts)s OR deadline <= now() OR stop_requested_at IS NOT NULL))
-    LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-)
+OVERDUE_OF = f"SELECT id FROM replies WHERE user_id = %(user_id)s AND {BY_USER} AND {overdue('replies')}"  # noqa: S608
+# Bounded, since it is asked with every message while the backlog is full.
+OVERDUE = f"""
+SELECT first.id FROM (VALUES (0::smallint), (1::smallint)) AS plan (priority) CROSS JOIN LATERAL (
+    SELECT id, deadline, lease_until, finished_at FROM replies WHERE priority = plan.priority AND {BY_DUE}
+    ORDER BY COALESCE(lease_until, available_at) LIMIT %(limit)s
+) AS first WHERE {overdue("first")}
+"""  # noqa: S608 - parts of statements, no values
+IS_EXPIRED = f"""({overdue("replies")} OR lease_until <= now() AND
+    (attempt >= %(max_attempts)s OR stop_requested_at IS NOT NULL))"""
+EXPIRED = f"SELECT id FROM replies WHERE {BY_DUE} AND {IS_EXPIRED} {IN_DUE_ORDER}"  # noqa: S608
+EXPIRED_AMONG = f"SELECT id FROM replies WHERE id = ANY(%(among)s) AND {IS_EXPIRED}"  # noqa: S608
+FAIL_EXPIRED, FAIL_EXPIRED_AMONG = (
+    f"""
+WITH expired AS MATERIALIZED ({which} LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE replies
 SET state = CASE WHEN stop_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END,
     failure = CASE WHEN stop_requested_at IS NOT NULL THEN NULL
                    WHEN deadline <= now() THEN %(deadline_exceeded)s ELSE %(attempts_exhausted)s END,
     finished_at = now(), refunded_at = now(), lease_token = NULL, lease_until = NULL
-FROM expired WHERE replies.id = expired.id
-RETURNING replies.id AS reply_id, run AS generation, failure, user_id, charged_on AS day
-"""
+WHERE id = ANY(ARRAY(SELECT id FROM expired))
+RETURNING id AS reply_id, run AS generation, failure, user_id, charged_on AS day
+"""  # noqa: S608 - parts of statements, no values
+    for which in (EXPIRED, EXPIRED_AMONG)
+)
 
 
 class SqlReplies(Replies):
@@ -178,12 +202,13 @@ class SqlReplies(Replies):
         if row[1] >= policy.backlog:
             raise BacklogFull
 
-    def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
+    def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         self._cursor.execute(LOCK_CLAIMS)
         self._cursor.execute(
             CLAIM_DUE,
             {
                 "limit": limit,
+                "basic_first": basic_first,
                 "window": 4 * limit + policy.user_backlog,
                 "max_attempts": policy.max_attempts,
                 "user_concurrency": policy.user_concurrency,
@@ -235,10 +260,17 @@ class SqlReplies(Replies):
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
 
-    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+    def overdue(self, *, of: UserId | None, limit: int) -> Sequence[ReplyId]:
+        self._cursor.execute(OVERDUE if of is None else OVERDUE_OF, {"user_id": of, "limit": limit})
+        return [row[0] for row in self._cursor.fetchall()]
+
+    def fail_expired(
+        self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
+    ) -> Sequence[EndedReply]:
         self._cursor.execute(
-            FAIL_EXPIRED,
+            FAIL_EXPIRED if among is None else FAIL_EXPIRED_AMONG,
             {
+                "among": None if among is None else list(among),
                 "limit": limit,
                 "max_attempts": policy.max_attempts,
                 "deadline_exceeded": FailureReason.DEADLINE_EXCEEDED.value,

@@ -14,6 +14,7 @@ REVISIONS = (
     "0007",
     "0008",
     "0009",
+    "0010",
     "0011",
 )
 REVISION = REVISIONS[-1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import UUID
 
+from application.chat.expiry import SettleOverdue
 from application.ports.reader import Conversation, Reader, RoomPage
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
@@ -119,6 +120,7 @@ class ReadChatroom:
     """Reads a chatroom with a page of its conversation. Not cached: a reply shows as soon as it is stored."""
 
     reader: Reader
+    settle: SettleOverdue
 
     def __call__(
         self,
@@ -129,6 +131,14 @@ class ReadChatroom:
         before: MessageId | None = None,
     ) -> Conversation:
         """Returns the newest ``turns`` older than ``before``. Raises ChatroomNotFound unless it is the user's own."""
+        conversation = self._read(user_id, chatroom_id, turns, before)
+        overdue = [reply_id for turn in conversation.turns if turn.overdue for reply_id in turn.replies]
+        if overdue:
+            self.settle(overdue)
+            conversation = self._read(user_id, chatroom_id, turns, before)
+        return conversation
+
+    def _read(self, user_id: UserId, chatroom_id: ChatroomId, turns: int, before: MessageId | None) -> Conversation:
         conversation = self.reader.conversation(user_id, chatroom_id, turns=turns, before=before)
         if conversation is None:
             raise ChatroomNotFound

@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import takewhile
 from typing import TypeVar
 
+from application.chat.expiry import SettleOverdue
 from application.ports.reader import Entry, MessageEntry, Reader, ReplyEntry
 from application.ports.reply_stream import START, Chunk, Position, ReplySubscriber, ReplySubscription
 from application.ports.runtime import Clock
@@ -81,9 +82,17 @@ class ReadEntry:
     """Reads the turn that a message or a reply belongs to."""
 
     reader: Reader
+    settle: SettleOverdue
 
     def __call__(self, *, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry:
         """Raises MessageNotFound unless it is the user's own."""
+        entry = self._read(user_id, entry_id)
+        if entry.turn.overdue:
+            self.settle(entry.turn.replies)
+            entry = self._read(user_id, entry_id)
+        return entry
+
+    def _read(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry:
         entry = self.reader.entry(user_id, entry_id)
         if entry is None:
             raise MessageNotFound
@@ -171,6 +180,7 @@ class PollMessages:
     """Reads the entries of a chatroom that were added after a known one; with ``within`` it is a long poll."""
 
     reader: Reader
+    settle: SettleOverdue
     wait_for_reply: WaitForReply
     clock: Clock
 
@@ -190,9 +200,11 @@ class PollMessages:
         """
         until = self.clock() + within
         while True:
-            found = self.reader.entries_after(user_id, chatroom_id, entry_id=after, limit=limit)
-            if found is None:
-                raise ChatroomNotFound
+            found = self._read(user_id, chatroom_id, after, limit)
+            overdue = [one.reply_id for one in found if isinstance(one, ReplyEntry) and one.overdue]
+            if overdue:
+                self.settle(overdue)
+                found = self._read(user_id, chatroom_id, after, limit)
             finished = list(takewhile(_is_finished, found))
             left = until - self.clock()
             if left <= timedelta() or len(finished) == limit or any(isinstance(one, ReplyEntry) for one in finished):
@@ -202,6 +214,14 @@ class PollMessages:
                 yield from self._wait_for(user_id, unfinished[0], within=left)
             else:
                 yield Wait(None, min(left.total_seconds(), POLL_SECONDS))
+
+    def _read(
+        self, user_id: UserId, chatroom_id: ChatroomId, after: MessageId | ReplyId, limit: int
+    ) -> Sequence[MessageEntry | ReplyEntry]:
+        found = self.reader.entries_after(user_id, chatroom_id, entry_id=after, limit=limit)
+        if found is None:
+            raise ChatroomNotFound
+        return found
 
     def _wait_for(self, user_id: UserId, entry: MessageEntry | ReplyEntry, *, within: timedelta) -> Waiting[None]:
         if isinstance(entry, ReplyEntry):

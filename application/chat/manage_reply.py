@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.chat.acceptance import promise_reply
+from application.chat.expiry import SettleOverdue
 from application.chat.send_message import SentMessage
 from application.ports.idempotency import Accepted
 from application.ports.messages import AnsweredMessage
@@ -82,6 +83,7 @@ class AskAgain:
     new_id: NewId
     allowances: Allowances
     policy: ReplyPolicy
+    settle: SettleOverdue
 
     def retry(
         self, *, user_id: UserId, entry_id: MessageId | ReplyId, idempotency_key: str | None = None
@@ -99,6 +101,12 @@ class AskAgain:
         return self._again(REGENERATE, user_id, entry_id, idempotency_key)
 
     def _again(self, way: Way, user_id: UserId, entry_id: MessageId | ReplyId, key: str | None) -> SentMessage:
+        sent = self.settle.making_room(lambda: self._accept(way, user_id, entry_id, key), of=user_id)
+        if not sent.repeated:
+            self.worker_notifier.notify()
+        return sent
+
+    def _accept(self, way: Way, user_id: UserId, entry_id: MessageId | ReplyId, key: str | None) -> SentMessage:
         with self.unit_of_work() as work:
             sent = (
                 self._once(work, way, user_id, entry_id, key)
@@ -106,8 +114,6 @@ class AskAgain:
                 else self._promise(work, way, user_id, entry_id)
             )
             work.commit()
-        if not sent.repeated:
-            self.worker_notifier.notify()
         return sent
 
     def _once(

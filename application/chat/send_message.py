@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from application.chat.expiry import SettleOverdue
 from application.ports.idempotency import Accepted
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -40,6 +41,7 @@ class SendMessage:
     new_id: NewId
     allowances: Allowances
     policy: ReplyPolicy
+    settle: SettleOverdue
 
     def __call__(
         self, *, sender: UserId, chatroom_id: ChatroomId, text: str, idempotency_key: str | None = None
@@ -52,10 +54,13 @@ class SendMessage:
         message = Message.from_user(
             id=MessageId(self.new_id()), sender=sender, chatroom_id=chatroom_id, text=text, at=self.clock()
         )
-        sent = self._accept(message) if idempotency_key is None else self._accept_once(message, idempotency_key)
+        sent = self.settle.making_room(lambda: self._send(message, idempotency_key), of=sender)
         if not sent.repeated:
             self.worker_notifier.notify()
         return sent
+
+    def _send(self, message: Message, key: str | None) -> SentMessage:
+        return self._accept(message) if key is None else self._accept_once(message, key)
 
     def _accept(self, message: Message) -> SentMessage:
         # Acceptance is one write, and so atomic by itself.

@@ -16,10 +16,10 @@ from domain.replies import (
     Charge,
     Claim,
     ClaimedReply,
-    EndedReply,
     ReplyId,
     ReplyPolicy,
     ReplyState,
+    Slots,
     TryAgain,
 )
 
@@ -44,10 +44,12 @@ class ClaimReplies:
     unit_of_work: UnitOfWorkFactory
     policy: ReplyPolicy
 
-    def __call__(self, *, limit: int) -> Sequence[ClaimedReply]:
-        """Returns up to ``limit`` replies, each leased to this caller."""
+    def __call__(self, slots: Slots) -> Sequence[ClaimedReply]:
+        """Returns at most as many replies as slots are free, each leased to this caller."""
         with self.unit_of_work() as work:
-            replies = work.replies.claim_due(limit=limit, policy=self.policy)
+            replies = work.replies.claim_due(
+                limit=slots.free, basic_first=slots.kept_for_basic, policy=self.policy.shared(slots.total)
+            )
             work.commit()
         return replies
 
@@ -230,24 +232,3 @@ class ReleaseReply:
             work.commit()
         if not postponed:
             self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.generation))
-
-
-@dataclass(frozen=True, slots=True)
-class FailExpiredReplies:
-    """Fails replies past their deadline or out of attempts whose lease has expired, and refunds them."""
-
-    unit_of_work: UnitOfWorkFactory
-    publisher: ReplyPublisher
-    policy: ReplyPolicy
-    batch: int = 100
-
-    def __call__(self) -> Sequence[EndedReply]:
-        """Returns those that have ended, at most ``batch``: call again until there are none."""
-        with self.unit_of_work() as work:
-            expired = work.replies.fail_expired(limit=self.batch, policy=self.policy)
-            for ended in expired:
-                work.usage.refund(ended.charge)
-            work.commit()
-        for ended in expired:
-            self.publisher.publish(ended.reply_id, Chunk.last(ended.generation))
-        return expired

@@ -71,7 +71,7 @@ class MessageEntry(NamedTuple):
 
 
 class ReplyEntry(NamedTuple):
-    """A reply by itself."""
+    """A reply by itself. ``overdue``: it is unfinished past its deadline, and no worker holds it."""
 
     message_id: MessageId
     reply_id: ReplyId
@@ -85,13 +85,15 @@ class ReplyEntry(NamedTuple):
     truncated: bool
     input_tokens: int | None
     output_tokens: int | None
+    overdue: bool
 
 
 class Turn(NamedTuple):
     """A message and one reply to it. ``latest_id``: the newest reply, if that is another one, with its state.
 
     In a conversation the reply is the one that shows: the newest that is done; if none is, the newest that was stopped
-    and has text; or else the newest.
+    and has text; or else the newest. ``overdue``: the reply or the newest one is unfinished past its deadline, and no
+    worker holds it.
     """
 
     message_id: MessageId
@@ -111,6 +113,12 @@ class Turn(NamedTuple):
     latest_id: ReplyId | None
     latest_state: ReplyState | None
     latest_failure: FailureReason | None
+    overdue: bool
+
+    @property
+    def replies(self) -> Sequence[ReplyId]:
+        """The reply and the newest one."""
+        return [self.reply_id] if self.latest_id is None else [self.reply_id, self.latest_id]
 
 
 class Conversation(NamedTuple):

@@ -33,12 +33,13 @@ class Replies(Protocol):
     def check_backlog(self, user_id: UserId, *, policy: ReplyPolicy) -> None:
         """Raises TooManyUnfinishedReplies when the user's backlog is full, BacklogFull when that of all users is."""
 
-    def claim_due(self, *, limit: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
+    def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
         """Takes up to ``limit`` replies that are due and marks them RUNNING, each with a fresh fencing token.
 
         Due: QUEUED and available, or RUNNING with a lease that ran out; with attempts left and before the deadline; no
         earlier reply of the same chatroom unfinished; fewer than ``policy.user_concurrency`` of the user running.
-        Urgent ones first, then the oldest. However many workers claim at once, these limits hold.
+        The oldest ``basic_first`` of those that are not urgent come first, then the urgent ones, then the others; the
+        oldest of each first. However many workers claim at once, these limits hold.
 
         The attempt is counted here, before the model is called: a message that crashes its worker must not be tried
         for ever.
@@ -74,8 +75,18 @@ class Replies(Protocol):
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         """Those among ``reply_ids`` that are marked to be stopped, or were deleted."""
 
-    def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
+    def overdue(self, *, of: UserId | None, limit: int) -> Sequence[ReplyId]:
+        """Unfinished replies past their deadline that no worker holds.
+
+        Those ``of`` a user; or, for None, those among the ``limit`` of either plan that are due first.
+        """
+
+    def fail_expired(
+        self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
+    ) -> Sequence[EndedReply]:
         """Ends up to ``limit`` replies that may not be tried any more; their charges are to be refunded.
+
+        ``among``: only these. Those that another unit of work is ending are passed over.
 
         FAILED: those QUEUED past their deadline, and those RUNNING whose lease has expired without attempts or time
         left. CANCELLED: those whose lease has expired while they were marked to be stopped.

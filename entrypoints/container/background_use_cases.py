@@ -12,10 +12,10 @@ from application.billing.ledger import Explain, ShowOwed
 from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile, RetireModes
 from application.billing.sync import SyncSubscription
+from application.chat.expiry import FailExpiredReplies
 from application.chat.write_reply import (
     AskModel,
     ClaimReplies,
-    FailExpiredReplies,
     FindStops,
     ReleaseReply,
     RenewLease,

@@ -16,6 +16,7 @@ from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
+from application.chat.expiry import FailExpiredReplies, SettleOverdue
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
@@ -180,7 +181,13 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
     room_list_cache = adapters.room_list_cache()
     publisher, subscriber = adapters.reply_publisher(), adapters.reply_subscriber()
 
-    read_entry = ReadEntry(reader=reader)
+    policy = adapters.reply_policy()
+
+    settle = SettleOverdue(
+        unit_of_work=unit_of_work,
+        fail_expired=FailExpiredReplies(unit_of_work=unit_of_work, publisher=publisher, policy=policy),
+    )
+    read_entry = ReadEntry(reader=reader, settle=settle)
     wait_for_reply = WaitForReply(read_entry=read_entry, subscriber=subscriber, clock=clock)
     return Chat(
         open_chatroom=OpenChatroom(
@@ -191,14 +198,15 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
             limit=adapters.max_chatrooms(),
         ),
         list_chatrooms=ListChatrooms(reader=reader, room_list_cache=room_list_cache),
-        read_chatroom=ReadChatroom(reader=reader),
+        read_chatroom=ReadChatroom(reader=reader, settle=settle),
         send_message=SendMessage(
             unit_of_work=unit_of_work,
             worker_notifier=adapters.worker_notifier(),
             clock=clock,
             new_id=new_id,
             allowances=adapters.allowances(),
-            policy=adapters.reply_policy(),
+            policy=policy,
+            settle=settle,
         ),
         change_chatroom=ChangeChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, clock=clock),
         remove_chatroom=RemoveChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, publisher=publisher),
@@ -209,10 +217,11 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
             clock=clock,
             new_id=new_id,
             allowances=adapters.allowances(),
-            policy=adapters.reply_policy(),
+            policy=policy,
+            settle=settle,
         ),
         read_entry=read_entry,
-        poll_messages=PollMessages(reader=reader, wait_for_reply=wait_for_reply, clock=clock),
+        poll_messages=PollMessages(reader=reader, settle=settle, wait_for_reply=wait_for_reply, clock=clock),
         wait_for_reply=wait_for_reply,
         follow_reply=FollowReply(read_entry=read_entry, subscriber=subscriber),
     )

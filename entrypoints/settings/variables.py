@@ -194,7 +194,8 @@ class Settings:
         "how often the model is asked for one reply, while it is not busy")
     reply_deadline: timedelta = variable(seconds(1, 86_400), "300",
         "after which an unanswered message has failed", name="REPLY_DEADLINE_SECONDS")
-    user_concurrent_replies: int = variable(number(1, 1000), "2", "replies of one user that are written at once")
+    user_concurrent_replies: int = variable(number(1, 1000), "2",
+        "replies of one user that are written at once; at most a quarter of `WORKER_CONCURRENCY`, at least one")
     user_backlog_replies: int = variable(number(1, 1_000_000), "100",
         "unfinished replies of one user beyond which no message is accepted: 429")
     backlog_replies: int = variable(number(1, 10_000_000), "10000",

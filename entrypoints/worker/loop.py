@@ -19,7 +19,7 @@ from application.ports.observation import WorkerObserver
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from domain.errors import DependencyDown
-from domain.replies import Answer, AnswerFailed, Claim, ClaimedReply, FailureReason
+from domain.replies import Answer, AnswerFailed, Claim, ClaimedReply, FailureReason, Slots
 
 SWEEP_SECONDS = 1.0
 # How soon a user's wish to stop a reply that is being written is seen.
@@ -93,6 +93,7 @@ class ReplyLoop:
         self._changed = Condition()
         self._look = Event()
         self._notified_at = 0.0
+        self._claims = 0
         self._claiming, self._writing = _DatabaseState("claiming"), _DatabaseState("writing")
         self._renewing = _DatabaseState("renewing")
         self._sweeping, self._purging = _DatabaseState("sweeping"), _DatabaseState("purging")
@@ -140,12 +141,12 @@ class ReplyLoop:
 
     def _claim(self) -> bool:
         """Take as many due replies as there are free slots; False when that is not possible now."""
-        free = self._concurrency - len(self._running)
-        if free <= 0 or self._stopping.is_set():
+        slots = self._slots()
+        if slots.free <= 0 or self._stopping.is_set():
             return True  # a slot that gets free makes us look again
         began = time.monotonic()
         try:
-            replies = self._replying.claim(limit=free)
+            replies = self._replying.claim(slots)
         except DependencyDown:
             self._claiming.unavailable()
             return False
@@ -156,9 +157,16 @@ class ReplyLoop:
         if self._observer is not None:
             self._observer.claimed(len(replies), seconds=time.monotonic() - began)
         self._begin(replies)
-        if len(replies) == free:
+        if replies:
+            self._claims += 1
+        if len(replies) == slots.free:
             self._notify_workers()
         return True
+
+    def _slots(self) -> Slots:
+        with self._changed:
+            basic = sum(not one.reply.urgent for one in self._running.values())
+            return Slots(self._concurrency, self._concurrency - len(self._running), basic, turn=self._claims)
 
     def _notify_workers(self) -> None:
         """There may be more than we can take. A notification costs as much as a reply: not one for each."""

@@ -58,7 +58,7 @@ class ClaimsContract:
     def test_a_claim_that_is_rolled_back_is_none(self, world: World) -> None:
         reply = world.ask(world.room())
         with world.unit_of_work() as work:
-            assert len(work.replies.claim_due(limit=1, policy=POLICY)) == 1
+            assert len(work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)) == 1
         assert world.reply(reply.id) == QUEUED
         assert world.claim_one().attempt == 1
 
@@ -242,6 +242,32 @@ class ClaimsContract:
         pro = [world.ask(world.room(), plan=Plan.PRO).id for _ in range(3)]
         order = [ids(world.claim(limit=1)) for _ in range(6)]
         assert order == [[reply_id] for reply_id in (*pro, *basic)]
+
+    def test_some_that_are_not_urgent_may_come_first(self, world: World) -> None:
+        basic = [world.ask(world.room()).id for _ in range(3)]
+        pro = [world.ask(world.room(), plan=Plan.PRO).id for _ in range(3)]
+        first, second = world.claim(limit=3, basic_first=1), world.claim(limit=2, basic_first=3)
+        assert set(ids(first)) == {basic[0], *pro[:2]}
+        assert set(ids(second)) == {basic[1], basic[2]}
+        assert [reply.urgent for reply in second] == [False, False]
+        (last,) = world.claim(limit=3, basic_first=3)
+        assert (last.claim.reply_id, last.urgent) == (pro[2], True)
+
+    def test_a_users_own_urgent_ones_come_before_the_others(self, world: World) -> None:
+        user = world.user()
+        for _ in range(2):
+            world.ask(world.room(user))
+        pro = {world.ask(world.room(user), plan=Plan.PRO).id for _ in range(2)}
+        assert set(ids(world.claim())) == pro
+
+    def test_one_user_has_not_more_places_among_those_that_come_first(self, world: World) -> None:
+        user = world.user()
+        for _ in range(4):
+            world.ask(world.room(user))
+        pro = [world.ask(world.room(), plan=Plan.PRO).id for _ in range(3)]
+        claimed = ids(world.claim(limit=5, basic_first=4))
+        assert len(claimed) == 5
+        assert set(pro) < set(claimed)
 
     def test_an_urgent_one_does_not_overtake_in_its_own_chatroom(self, world: World) -> None:
         room = world.room()

@@ -6,6 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from application.ports.reader import ReplyEntry
+from domain.chat import Chatroom
+from domain.plans import Plan
 from domain.replies import Answer, Charge, Claim, EndedReply, FailureReason, QueuedReply, ReplyId, ReplyState
 from tests.concurrency import together
 from tests.contract.world import (
@@ -268,6 +271,49 @@ class OutcomesContract:
         world.pass_time(A_DEADLINE)
         assert [len(world.fail_expired(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
+    def test_of_some_no_others_are_ended(self, world: World) -> None:
+        first, second, fresh = (world.ask(world.room()) for _ in range(3))
+        world.pass_time(A_DEADLINE)
+        world.ask(world.room())
+        failure = FailureReason.DEADLINE_EXCEEDED
+        assert world.fail_expired(among=[]) == []
+        assert world.fail_expired(among=[second.id, ReplyId(new_id())]) == [ended_in(0, second, failure)]
+        assert world.fail_expired(among=[second.id]) == []
+        assert {ended.reply_id for ended in world.fail_expired()} == {first.id, fresh.id}
+
+    def test_what_is_overdue(self, world: World) -> None:
+        mine, others = world.room(), world.room()
+        first, second = world.ask(mine), world.ask(mine)
+        other = world.ask(others, plan=Plan.PRO)
+        assert world.overdue() == set()
+        claimed = world.claim(limit=1)
+        assert ids(claimed) == [other.id]
+        world.pass_time(POLICY.deadline - timedelta(seconds=1))
+        assert world.renew_lease(claimed[0].claim)
+        world.pass_time(timedelta(seconds=2))
+        fresh = world.ask(others)
+        # Its worker still holds it.
+        assert world.overdue() == {first.id, second.id}
+        world.pass_time(A_LEASE)
+        assert world.overdue() == {first.id, second.id, other.id}
+        assert world.overdue(mine.user_id) == {first.id, second.id}
+        assert world.overdue(limit=1) == {first.id, other.id}
+        assert world.overdue(world.user().id) == set()
+        assert len(world.fail_expired()) == 3
+        assert world.overdue() == set()
+        assert world.reply(fresh.id) == QUEUED
+
+    def test_a_reader_is_told_what_is_overdue(self, world: World) -> None:
+        room = world.room()
+        answered = world.ask(room)
+        assert world.finish(world.claim_one().claim)
+        again, queued = world.ask_again(answered), world.ask(room)
+        assert overdue_as_read(world, room, answered, queued) == [False] * 5
+        world.pass_time(A_DEADLINE)
+        assert overdue_as_read(world, room, answered, queued) == [True] * 5
+        assert {ended.reply_id for ended in world.fail_expired()} == {again.id, queued.id}
+        assert overdue_as_read(world, room, answered, queued) == [False] * 5
+
     def test_many_sweepers_return_each_charge_once(self, world: World) -> None:
         rooms = [world.room() for _ in range(40)]
         due = {ended_in(0, world.ask(room), FailureReason.DEADLINE_EXCEEDED) for room in rooms}
@@ -293,6 +339,19 @@ class OutcomesContract:
             assert len(work.replies.fail_expired(limit=10, policy=POLICY)) == 1
         assert world.reply(reply.id) == QUEUED
         assert len(world.fail_expired()) == 1
+
+
+def overdue_as_read(world: World, room: Chatroom, answered: QueuedReply, queued: QueuedReply) -> list[bool]:
+    """What each way of reading says of two messages, of which the first is being answered once more."""
+    conversation = world.reader.conversation(room.user_id, room.id, turns=10, before=None)
+    entries = world.reader.entries_after(room.user_id, room.id, entry_id=answered.id, limit=10)
+    found = [world.reader.entry(room.user_id, reply.id) for reply in (answered, queued)]
+    assert conversation is not None
+    assert entries is not None
+    of_entries = {entry.overdue for entry in entries if isinstance(entry, ReplyEntry)}
+    assert len(of_entries) == 1
+    turns = [*conversation.turns, *(entry.turn for entry in found if entry is not None)]
+    return [*(turn.overdue for turn in turns), *of_entries]
 
 
 class TestMemoryOutcomes(OutcomesContract):

@@ -61,7 +61,7 @@ class TestSqlReplies:
         first, second = real_world.ask(real_world.room(user)), real_world.ask(real_world.room(user))
         with ThreadPoolExecutor(1) as thread:
             with real_world.unit_of_work() as work:
-                (mine,) = work.replies.claim_due(limit=1, policy=POLICY)
+                (mine,) = work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)
                 theirs = thread.submit(real_world.claim)
                 assert eventually(lambda: real_world.waiting_for("advisory") == 1)
                 work.commit()
@@ -72,7 +72,7 @@ class TestSqlReplies:
         reply = real_world.ask(real_world.room())
         with ThreadPoolExecutor(1) as thread:
             with pytest.raises(DependencyDown), real_world.unit_of_work() as work:
-                assert len(work.replies.claim_due(limit=1, policy=POLICY)) == 1
+                assert len(work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)) == 1
                 theirs = thread.submit(real_world.claim)
                 assert eventually(lambda: real_world.waiting_for("advisory") == 1)
                 real_world.break_commit(work)
@@ -114,13 +114,34 @@ class TestSqlReplies:
         reply = real_world.ask(real_world.room())
         with ThreadPoolExecutor(1) as thread:
             with real_world.unit_of_work() as work:
-                (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
+                (claimed,) = work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)
                 outcome = thread.submit(real_world.cancel, reply.id)
                 assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
                 work.commit()
             assert outcome.result(30) is ReplyState.RUNNING
         assert real_world.to_be_stopped([reply.id]) == {reply.id}
         assert real_world.stop(claimed.claim) == Charge(reply.user_id, reply.charged_on)
+
+    def test_of_a_late_answer_and_a_reader_at_once_the_answer_is_first(self, real_world: SqlWorld) -> None:
+        reply, claim = overdue_in_a_workers_hands(real_world)
+        with real_world.unit_of_work() as work:
+            assert work.replies.finish(claim, ANSWER)
+            assert real_world.fail_expired(among=[reply.id]) == []
+            work.commit()
+        assert real_world.fail_expired(among=[reply.id]) == []
+        assert real_world.reply(reply.id).state is ReplyState.DONE
+
+    def test_of_a_reader_and_a_late_answer_at_once_the_failure_is_first(self, real_world: SqlWorld) -> None:
+        reply, claim = overdue_in_a_workers_hands(real_world)
+        with ThreadPoolExecutor(1) as thread:
+            with real_world.unit_of_work() as work:
+                (ended,) = work.replies.fail_expired(limit=10, policy=POLICY, among=[reply.id])
+                answered = thread.submit(real_world.finish, claim)
+                assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+                work.commit()
+            assert not answered.result(30)
+        assert ended.failure is FailureReason.DEADLINE_EXCEEDED
+        assert real_world.reply(reply.id).state is ReplyState.FAILED
 
     def test_what_another_is_sweeping_is_passed_over_not_waited_for(self, real_world: SqlWorld) -> None:
         for _ in range(2):
@@ -129,7 +150,15 @@ class TestSqlReplies:
         with real_world.unit_of_work() as one, real_world.unit_of_work() as other:
             assert len(one.replies.fail_expired(limit=1, policy=POLICY)) == 1
             assert len(other.replies.fail_expired(limit=10, policy=POLICY)) == 1
-            assert other.replies.claim_due(limit=10, policy=POLICY) == []
+            assert other.replies.claim_due(limit=10, basic_first=0, policy=POLICY) == []
+
+
+def overdue_in_a_workers_hands(world: SqlWorld) -> tuple[QueuedReply, Claim]:
+    """A reply whose worker has let its lease run out, and does not know that its time is up."""
+    reply = world.ask(world.room())
+    claim = world.claim_one().claim
+    world.pass_time(A_DEADLINE + A_LEASE)
+    return reply, claim
 
 
 def remove(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:

@@ -211,10 +211,15 @@ class World(ABC):
             work.commit()
         return purged
 
-    def fail_expired(self, limit: int = 100) -> list[EndedReply]:
+    def overdue(self, of: UserId | None = None, *, limit: int = 100) -> set[ReplyId]:
+        """Which replies are past their deadline, and in nobody's hands."""
+        with self.unit_of_work() as work:
+            return set(work.replies.overdue(of=of, limit=limit))
+
+    def fail_expired(self, limit: int = 100, among: Collection[ReplyId] | None = None) -> list[EndedReply]:
         """Fail expired replies; what was ended."""
         with self.unit_of_work() as work:
-            ended = list(work.replies.fail_expired(limit=limit, policy=POLICY))
+            ended = list(work.replies.fail_expired(limit=limit, policy=POLICY, among=among))
             work.commit()
         return ended
 
@@ -234,9 +239,9 @@ class World(ABC):
             work.commit()
         return outcome
 
-    def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY) -> list[ClaimedReply]:
+    def claim(self, limit: int = 10, policy: ReplyPolicy = POLICY, *, basic_first: int = 0) -> list[ClaimedReply]:
         with self.unit_of_work() as work:
-            claimed = list(work.replies.claim_due(limit=limit, policy=policy))
+            claimed = list(work.replies.claim_due(limit=limit, basic_first=basic_first, policy=policy))
             work.commit()
         return claimed
 

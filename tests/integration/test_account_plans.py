@@ -28,8 +28,9 @@ INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
 INSERT INTO messages (id, chatroom_id, content, created_at)
     SELECT gen_random_uuid(), room.id, 'why', now() FROM chatrooms room, generate_series(1, 2);
 INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, content,
-                     created_at)
-    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', now(), now(), current_date, 'because', now()
+                     created_at, finished_at)
+    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', now(), now(), current_date, 'because', now(),
+           now()
     FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id;
 """
 

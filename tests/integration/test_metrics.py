@@ -20,7 +20,7 @@ from application.ports.observation import RoomState
 from application.ports.queue_state import Ended
 from domain.errors import DependencyDown
 from domain.one_time_password import Purpose
-from domain.replies import FailureReason, ReplyState
+from domain.replies import FailureReason, ReplyState, Slots
 from entrypoints.container.build import Web, build_web, build_worker
 from entrypoints.metrics import serve_metrics
 from entrypoints.server.rooms import Room
@@ -134,7 +134,7 @@ def test_replies_are_counted_from_the_acceptance_of_the_message(processes: Proce
     with sql_world(clean_database) as world:
         world.ask(world.room())
         world.pass_time(timedelta(seconds=100))
-    [reply] = worker.replying.claim(limit=5)
+    [reply] = worker.replying.claim(Slots(total=5, free=5))
     outcome = worker.replying.ask_model(reply, stop=Stop())
     state = worker.replying.store_outcome(reply, outcome)
     worker.observer.written(reply, state, None, seconds=0.1)

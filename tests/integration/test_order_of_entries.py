@@ -13,6 +13,7 @@ from adapters.memory.stores import MemoryReplyStream, MemoryWorkerNotifier
 from adapters.sql import migrate
 from adapters.sql.database import Database, make_pool
 from adapters.system_runtime import Uuid7Ids
+from application.chat.expiry import FailExpiredReplies, SettleOverdue
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage, SentMessage
 from application.ports.reader import ReplyEntry
@@ -55,9 +56,11 @@ class Process:
     def __init__(self, world: SqlWorld, skew: timedelta, seed: int) -> None:
         chance = random.Random(seed)
         notifier, ids = MemoryWorkerNotifier(), ClockedIds(skew, chance)
-        self.send = SendMessage(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY)
-        self.again = AskAgain(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY)
-        self.cancel = CancelReply(world.unit_of_work, MemoryReplyStream())
+        stream = MemoryReplyStream()
+        settle = SettleOverdue(world.unit_of_work, FailExpiredReplies(world.unit_of_work, stream, POLICY))
+        self.send = SendMessage(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY, settle)
+        self.again = AskAgain(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY, settle)
+        self.cancel = CancelReply(world.unit_of_work, stream)
 
     @staticmethod
     def _now() -> datetime:
@@ -121,8 +124,9 @@ INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
 INSERT INTO messages (id, chatroom_id, content, created_at)
     SELECT gen_random_uuid(), id, 'why', now() FROM (SELECT id FROM chatrooms LIMIT 400) room, generate_series(1, 3);
 INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, content,
-                     created_at)
-    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', now(), now(), current_date, 'because', now()
+                     created_at, finished_at)
+    SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', now(), now(), current_date, 'because', now(),
+           now()
     FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id, generate_series(1, 2);
 """
 ENTRIES = """

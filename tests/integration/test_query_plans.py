@@ -80,20 +80,6 @@ def indexes_read(nodes: list[dict[str, Any]]) -> set[str]:
     return {node["Index Name"] for node in nodes if "Index Name" in node}
 
 
-def test_claiming_reads_only_what_is_unfinished(plan: Plan) -> None:
-    values = {"limit": 10, "window": 90, "max_attempts": 3, "user_concurrency": 2, "lease": timedelta(seconds=60)}
-    nodes = plan(replies.CLAIM_DUE, values)
-    assert whole_tables_read(nodes) == set()
-    assert "ix_replies_due" in indexes_read(nodes)
-
-
-def test_sweeping_reads_only_what_is_unfinished(plan: Plan) -> None:
-    values = {"limit": 100, "max_attempts": 3, "deadline_exceeded": "x", "attempts_exhausted": "y"}
-    nodes = plan(replies.FAIL_EXPIRED, values)
-    assert whole_tables_read(nodes) == set()
-    assert indexes_read(nodes) & {"ix_replies_due", "ix_replies_unfinished"}
-
-
 def test_a_conversation_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
     cursor.execute("SELECT id, user_id FROM chatrooms LIMIT 1")
     row = cursor.fetchone()
@@ -117,13 +103,6 @@ def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
     nodes = plan(reader.ROOMS, {"user_id": row[0], "before": None, "limit": 51})
     assert whole_tables_read(nodes) == set()
     assert indexes_read(nodes) == {"ix_chatrooms_user_id_id"}
-
-
-def test_looking_at_the_backlogs_reads_only_what_is_unfinished(plan: Plan, cursor: Cursor) -> None:
-    values = {"user_id": new_user(cursor)["user_id"], "user_backlog": 100, "backlog": 10_000}
-    nodes = plan(replies.BACKLOGS, values)
-    assert whole_tables_read(nodes) == set()
-    assert all("unfinished" in index or index == "ix_replies_due" for index in indexes_read(nodes))
 
 
 @pytest.mark.parametrize("entry", ["message_id", "reply_id"])

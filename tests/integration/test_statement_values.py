@@ -49,14 +49,14 @@ def add_message_twice(world: SqlWorld) -> None:
 def finish_without_an_answer(world: SqlWorld) -> None:
     world.ask(world.room(), SECRET)
     with world.unit_of_work() as work:
-        (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
+        (claimed,) = work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)
         work.replies.finish(claimed.claim, Answer(BAD, SECRET))
 
 
 def answer_with_too_many_tokens(world: SqlWorld) -> None:
     world.ask(world.room())
     with world.unit_of_work() as work:
-        (claimed,) = work.replies.claim_due(limit=1, policy=POLICY)
+        (claimed,) = work.replies.claim_due(limit=1, basic_first=0, policy=POLICY)
         work.replies.finish(claimed.claim, Answer(SECRET, "m", input_tokens=2**70))
 
 

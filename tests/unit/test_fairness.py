@@ -1,6 +1,6 @@
 """Who is answered when there is more to do than can be done at once, and when no more is accepted."""
 
-from collections import Counter
+from collections import Counter, deque
 from datetime import timedelta
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.accounts import Principal
 from domain.errors import BacklogFull, DomainError, TooManyUnfinishedReplies
-from domain.replies import AnswerFailed, ClaimedReply, FailureReason, ReplyPolicy, ReplyState
+from domain.replies import AnswerFailed, ClaimedReply, FailureReason, ReplyPolicy, ReplyState, Slots, basic_places
 from tests.builders import ASHA, RAVI, House
 
 SECONDS = timedelta(seconds=1)
@@ -124,6 +124,13 @@ def test_whatever_is_asked_for_it_is_shared():
     assert owners == {asha.user_id: 2, ravi.user_id: 2, mira.user_id: 1}
 
 
+@pytest.mark.parametrize(("slots", "places"), [(1, 1), (2, 1), (4, 1), (8, 2), (100, 2)])
+def test_a_user_takes_no_more_than_a_quarter_of_a_workers_slots(slots: int, places: int):
+    house = open_house()
+    flood(house, house.user(ASHA), rooms=8)
+    assert len(house.replying.claim(Slots(total=slots, free=slots))) == places
+
+
 # --- Pro before Basic, only among what is due ---
 
 
@@ -171,6 +178,82 @@ def test_the_plan_counts_from_the_moment_of_sending():
     house.database.tables.subscriptions.clear()
     house.subscribe(asha)
     assert prompts(house.claim(limit=1)) == ["sent as pro"]
+
+
+# --- Basic has its share, however much Pro asks for ---
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 4, 5, 7, 100])
+def test_a_fifth_of_the_slots_is_kept_for_basic_over_five_turns(slots: int):
+    kept = [basic_places(slots, turn=turn) for turn in range(10)]
+    assert sum(kept[:5]) == sum(kept[5:]) == slots
+    assert max(kept) - min(kept) <= 1
+
+
+class Worker:
+    """A worker's slots, which are all taken while there is enough to do; each reply takes as long as the others."""
+
+    def __init__(self, house: House, slots: int) -> None:
+        self._house, self._slots, self._claims = house, slots, 0
+        self.running: deque[ClaimedReply] = deque()
+
+    def claim(self) -> list[ClaimedReply]:
+        basic = sum(not reply.urgent for reply in self.running)
+        free = self._slots - len(self.running)
+        claimed = list(self._house.replying.claim(Slots(self._slots, free, basic, turn=self._claims)))
+        self._claims += 1
+        self.running += claimed
+        return claimed
+
+    def finish_one(self) -> ClaimedReply:
+        reply = self.running.popleft()
+        self._house.write(reply)
+        return reply
+
+
+def with_pro_and_basic(*, pro: int, basic: int) -> House:
+    """So many of either who have three questions, of which Pro's were asked first."""
+    house = open_house(user_concurrency=1)
+    for number in range(pro + basic):
+        who = house.user(f"+9198765{number:05d}")
+        if number < pro:
+            house.subscribe(who)
+        flood(house, who, rooms=3)
+    return house
+
+
+@pytest.mark.parametrize("slots", [1, 3, 5, 10])
+def test_while_pro_floods_basic_gets_a_fifth_or_a_little_more(slots: int):
+    house = with_pro_and_basic(pro=20, basic=20)
+    worker = Worker(house, slots)
+    urgent = [reply.urgent for reply in worker.claim()]
+    while len(urgent) < 50:
+        worker.finish_one()
+        urgent += [reply.urgent for reply in worker.claim()]
+    assert 9 <= urgent.count(False) <= 15
+
+
+def test_what_basic_does_not_want_is_pros():
+    worker = Worker(with_pro_and_basic(pro=10, basic=0), 5)
+    assert [reply.urgent for reply in worker.claim()] == [True] * 5
+
+
+def test_without_pro_basic_has_it_all():
+    worker = Worker(with_pro_and_basic(pro=0, basic=10), 5)
+    assert [reply.urgent for reply in worker.claim()] == [False] * 5
+
+
+def test_what_basic_has_taken_already_counts():
+    house = with_pro_and_basic(pro=0, basic=3)
+    worker = Worker(house, 10)
+    assert len(worker.claim()) == 3
+    pro = house.user(RAVI)
+    house.subscribe(pro)
+    for number in range(3, 6):
+        who = house.user(f"+9198766{number:05d}")
+        house.say(who, house.room(who), "more of Basic")
+    house.say(pro, house.room(pro), "pro")
+    assert prompts(list(house.replying.claim(Slots(10, free=1, basic=3)))) == ["pro"]
 
 
 @given(

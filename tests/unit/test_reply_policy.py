@@ -37,6 +37,7 @@ def claimed(attempt: int = 1, seconds_left: float = 300.0) -> ClaimedReply:
         user_id=UserId(UUID(int=4)),
         attempt=attempt,
         generation=attempt,
+        urgent=False,
         prompt="hi",
         system_prompt=None,
         seconds_left=seconds_left,
