@@ -230,8 +230,8 @@ class StreamContract:
 
     @pytest.mark.parametrize("sign", ["a comment", "a thought"])
     def test_any_sign_of_life_keeps_a_call_going(self, server: FakeGemini, sign: str):
-        model = self.impatient(server, timedelta(seconds=0.6))
+        model = self.impatient(server, timedelta(seconds=1))
         text = ": thinking\n\n" if sign == "a comment" else sse(self.thought("Hm."))
-        server.will(Outcome("slow", text=(text * 6) + sse(self.part("Yes.", "STOP")), interval=0.1))
+        server.will(Outcome("slow", text=(text * 8) + sse(self.part("Yes.", "STOP")), interval=0.1))
         assert ask(model).text == "Yes."
         model.close()

@@ -1,6 +1,7 @@
 """The adapters of the LanguageModel port, each under the one contract."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -150,6 +151,14 @@ class TestProxies:
             monkeypatch.setenv(name, proxy.base_url)
             self.ask_through("http://model.invalid")
             assert [call.target.partition("/v1beta/")[0] for call in proxy.calls] == ["http://model.invalid"]
+
+    def test_a_proxy_is_told_its_own_password_only(self, monkeypatch: pytest.MonkeyPatch):
+        with FakeGemini() as proxy:
+            monkeypatch.setenv("HTTP_PROXY", proxy.base_url.replace("http://", "http://me:hunter2@"))
+            self.ask_through("http://model.invalid")
+            [headers] = [call.headers for call in proxy.calls]
+            assert headers["proxy-authorization"] == f"Basic {b64encode(b'me:hunter2').decode()}"
+            assert "authorization" not in headers
 
     @pytest.mark.parametrize(
         ("name", "value"),
