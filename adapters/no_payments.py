@@ -38,6 +38,9 @@ class NoPayments(Payments):
     def expire_checkout(self, checkout_id: CheckoutId) -> NoReturn:
         _refuse()
 
+    def expire_checkouts(self, customer_id: CustomerId) -> NoReturn:
+        _refuse()
+
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> NoReturn:
         _refuse()
 

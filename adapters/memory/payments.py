@@ -96,6 +96,13 @@ class MemoryPayments(Payments):
             if self._states.get(checkout_id) is CheckoutState.OPEN:
                 self._states[checkout_id] = CheckoutState.EXPIRED
 
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        with self._answering("expire_checkouts"):
+            self._assert_known(customer_id)
+            for checkout_id, (_, buyer, _) in self.orders.items():
+                if buyer == customer_id and self._states[checkout_id] is CheckoutState.OPEN:
+                    self._states[checkout_id] = CheckoutState.EXPIRED
+
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         with self._answering("open_portal"):
             self._assert_known(customer_id)

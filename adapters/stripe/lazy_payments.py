@@ -53,6 +53,9 @@ class LazyPayments(Payments):
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
         self._payments().expire_checkout(checkout_id)
 
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        self._payments().expire_checkouts(customer_id)
+
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         return self._payments().open_portal(customer_id, return_url=return_url)
 

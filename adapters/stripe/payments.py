@@ -225,6 +225,18 @@ class StripePayments(Payments):
             if now is not None and now.state is CheckoutState.OPEN:
                 raise
 
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        def open_ones() -> list[str]:
+            first = self._patient.v1.checkout.sessions.list({"customer": customer_id, "status": "open", "limit": 100})
+            return [one.id for one in first.auto_paging_iter()]
+
+        try:
+            found = self._read(open_ones)
+        except _Missing:
+            raise CustomerUnknown(customer_id) from None
+        for checkout_id in found:
+            self.expire_checkout(CheckoutId(checkout_id))
+
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         # A portal session lives for a few minutes and costs nothing, so no key is needed: each call opens a new one.
         try:

@@ -1,6 +1,7 @@
 """Ending subscriptions, and returning what was paid for them."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -135,7 +136,12 @@ class EndErased:
         return sum(self.end_all(customer_id) for customer_id in customers)
 
     def end_all(self, customer_id: CustomerId) -> int:
-        """Returns how many subscriptions were ended. Raises DependencyDown when one could not be."""
+        """Returns how many subscriptions were ended. Raises DependencyDown when one could not be.
+
+        Checkouts that are open are expired before.
+        """
+        with suppress(CustomerUnknown):
+            self.payments.expire_checkouts(customer_id)
         running = running_of(customer_id, self.payments, self.policy)
         for one in running:
             log.warning("%s runs for %s, whose user was erased: it is ended", one.id, customer_id)

@@ -133,11 +133,8 @@ class EndBilling:
         """
         with self.unit_of_work() as work:
             work.billing.checkouts.abandon(user_id)
-            checkout = work.billing.checkouts.current(user_id)
             kept = work.billing.customers.of(user_id, mode=self.payments.mode)
             work.commit()
-        if checkout is not None and checkout.checkout_id is not None and kept is not None:
-            self.payments.expire_checkout(checkout.checkout_id)
         for customer_id in self._customers(user_id, kept):
             self._end(customer_id)
 
@@ -158,6 +155,8 @@ class EndBilling:
         return list(dict.fromkeys([*([kept] if kept else []), *named]))
 
     def _end(self, customer_id: CustomerId) -> None:
+        with suppress(CustomerUnknown):
+            self.payments.expire_checkouts(customer_id)
         if not self._cancel_all(customer_id):
             return
         if self._cancel_all(customer_id):  # look again, whatever was answered

@@ -90,6 +90,9 @@ class Payments(Protocol):
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
         """Expires an open checkout, so that it cannot be paid. One that is not open is left as it is."""
 
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        """Expires every open checkout of a customer, as ``expire_checkout`` does."""
+
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         """The URL of a page on which the customer manages cards, invoices and the subscription."""
 

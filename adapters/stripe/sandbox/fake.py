@@ -112,6 +112,7 @@ class FakeStripe:
                 ("GET", "/v1/subscription_items", self._list_items),
                 ("POST", "/v1/subscription_schedules/ID/release", self._release_schedule),
                 ("POST", "/v1/checkout/sessions", self._new_session),
+                ("GET", "/v1/checkout/sessions", self._list_sessions),
                 ("GET", "/v1/checkout/sessions/ID", self._get_session),
                 ("POST", "/v1/checkout/sessions/ID/expire", self._expire_session),
                 ("POST", "/v1/billing_portal/sessions", self._new_portal),
@@ -248,6 +249,17 @@ class FakeStripe:
         }
         objects.sessions[session_id] = session
         return session
+
+    def _list_sessions(self, objects: Objects, call: Call) -> Json:
+        call.take("customer", "status", "limit", "starting_after")
+        self._known(objects.customers, call.need("customer"), "customer")
+        newest_first = [self._session(objects, session_id) for session_id in reversed(objects.sessions)]
+        found = [
+            one
+            for one in newest_first
+            if one["customer"] == call.params["customer"] and call.params.get("status") in {None, one["status"]}
+        ]
+        return _page(found, call, "/v1/checkout/sessions")
 
     def _get_session(self, objects: Objects, call: Call, session_id: str) -> Json:
         call.take()
