@@ -295,6 +295,23 @@ erased_customers = Table(
     Index(None, "erased_at"),
 )
 
+# Users who were erased while the provider could not be searched for customers of theirs, until it can be.
+leavers = Table(
+    "leavers",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    _moment("left_at"),
+    _moment("searched_at", nullable=True),
+)
+
+# The provider's account that the customers of a mode are of.
+provider_accounts = Table(
+    "provider_accounts",
+    metadata,
+    Column("mode", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+)
+
 refunds_owed = Table(
     "refunds_owed",
     metadata,

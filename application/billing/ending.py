@@ -15,6 +15,7 @@ from domain.errors import DependencyDown
 # What begins at the provider for an erased customer is looked for daily so long after the erasure, beside its events.
 ERASED_WATCHED_FOR = timedelta(days=40)
 ERASED_EVERY = timedelta(days=1)
+LEAVERS_AGAIN_AFTER = timedelta(minutes=10)
 REFUND_AGAIN_AFTER = timedelta(minutes=10)
 
 log = logging.getLogger(__name__)
@@ -148,3 +149,30 @@ class EndErased:
             if not self.end(one.id, customer_id, refund=True):
                 raise DependencyDown(self.payments.name)
         return len(running)
+
+
+@dataclass(frozen=True, slots=True)
+class EndLeavers:
+    """Ends what users have at the provider who were erased while it could not be searched."""
+
+    unit_of_work: UnitOfWorkFactory
+    payments: Payments
+    end_erased: EndErased
+    clock: Clock
+    batch: int = 20
+
+    def __call__(self) -> int:
+        """Returns how many customers were found. Raises DependencyDown; those not searched for are tried again."""
+        with self.unit_of_work() as work:
+            leavers = work.billing.leavers.take(since=self.clock() - LEAVERS_AGAIN_AFTER, limit=self.batch)
+            work.commit()
+        found = 0
+        for user_id in leavers:
+            customers = self.payments.customers_of(user_id)
+            with self.unit_of_work() as work:
+                work.billing.leavers.found(user_id, customers)
+                work.commit()
+            for customer_id in customers:
+                self.end_erased.end_all(customer_id)
+            found += len(customers)
+        return found

@@ -4,14 +4,14 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
-from application.billing.ending import running_of
+from application.billing.ending import EndAndRefund, running_of
 from application.billing.subscribe import ReturnUrls
 from application.billing.sync import SyncSubscription
 from application.ports.payments import ChangeRefused, CustomerUnknown, Payments
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
-from domain.billing import NOT_PAID, BillingPolicy, CheckoutId, CheckoutState, CustomerId, ProvidedSubscription
+from domain.billing import NOT_PAID, BillingPolicy, CheckoutId, CheckoutState, CustomerId, Mode, ProvidedSubscription
 from domain.errors import DependencyDown, NotSubscribed
 from domain.plans import Plan
 
@@ -124,6 +124,7 @@ class EndBilling:
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     policy: BillingPolicy
+    end: EndAndRefund
 
     def __call__(self, *, user_id: UserId) -> None:
         """Returns when no checkout is open and no subscription of ours is active. Raises DependencyDown.
@@ -144,8 +145,9 @@ class EndBilling:
         except DependencyDown:
             if kept is not None:
                 raise
-            # Who never was a customer may leave while the provider is down.
-            log.warning("%s leaves, and the payment provider could not be searched", user_id)
+            # Hardly any of them ever bought something: they may leave now, and EndLeavers searches once it can.
+            if self.payments.mode is not Mode.NONE:
+                self._note(user_id)
             return []
         if kept is None and named:
             # So that the erasure remembers it.
@@ -153,6 +155,12 @@ class EndBilling:
                 work.billing.customers.add(user_id, named[0], mode=self.payments.mode)
                 work.commit()
         return list(dict.fromkeys([*([kept] if kept else []), *named]))
+
+    def _note(self, user_id: UserId) -> None:
+        with self.unit_of_work() as work:
+            work.billing.leavers.note(user_id)
+            work.commit()
+        log.warning("%s leaves, and the payment provider is searched for customers of theirs later", user_id)
 
     def _end(self, customer_id: CustomerId) -> None:
         with suppress(CustomerUnknown):
@@ -163,9 +171,9 @@ class EndBilling:
             raise DependencyDown(self.payments.name)
 
     def _cancel_all(self, customer_id: CustomerId) -> bool:
-        """Returns whether there was something to cancel."""
+        """Returns whether there was something to cancel. What was bought twice is refunded, as always."""
         running = running_of(customer_id, self.payments, self.policy)
+        twice = {one.subscription.id for one in self.policy.duplicates(running) if one.refund}
         for one in running:
-            with suppress(ChangeRefused):
-                self.payments.cancel(one.id)
+            self.end(one.id, customer_id, refund=one.id in twice)
         return bool(running)

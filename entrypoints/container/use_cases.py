@@ -23,13 +23,21 @@ from application.operations.readiness import CheckReadiness
 from application.ports.account_erasure_hook import AccountErasureHook
 from application.use_cases import Auth, Billing, Chat, UseCases
 from domain.one_time_password import OtpPolicy
-from entrypoints.container.background_use_cases import apply_payment_event, find_customer, sync_subscription
+from entrypoints.container.background_use_cases import (
+    apply_payment_event,
+    end_and_refund,
+    find_customer,
+    sync_subscription,
+)
 from entrypoints.container.web_adapters import WebAdapters
 
 
 def use_cases(adapters: WebAdapters) -> UseCases:
     end_billing = EndBilling(
-        unit_of_work=adapters.unit_of_work(), payments=adapters.payments(), policy=adapters.billing_policy()
+        unit_of_work=adapters.unit_of_work(),
+        payments=adapters.payments(),
+        policy=adapters.billing_policy(),
+        end=end_and_refund(adapters),
     )
     return UseCases(
         auth=auth_use_cases(adapters, before_erasure=end_billing),

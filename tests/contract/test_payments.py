@@ -181,6 +181,16 @@ class PaymentsContract:
                 assert (now.state, now.url) == (state, None)
         provider.payments.expire_checkout(CheckoutId("cs_test_invented"))
 
+    def test_all_open_checkouts_of_a_customer_are_expired_and_no_other(self, provider: Provider) -> None:
+        mine, other = self.customer(provider), self.customer(provider)
+        opened = [provider.payments.open_checkout(an_order(a_user()), one) for one in (mine, mine, mine, other)]
+        provider.pay(opened[0].id)
+        provider.payments.expire_checkouts(mine)
+        found = [provider.payments.checkout(one.id) for one in opened]
+        assert [one.state for one in found if one] == ["complete", "expired", "expired", "open"]
+        with pytest.raises(CustomerUnknown):
+            provider.payments.expire_checkouts(CustomerId("cus_of_another_account"))
+
     def test_a_checkout_expires_after_a_day(self, provider: Provider) -> None:
         user = a_user()
         checkout = provider.payments.open_checkout(an_order(user), provider.payments.new_customer(user))
@@ -305,6 +315,7 @@ class PaymentsContract:
             lambda: provider.payments.open_checkout(an_order(user), customer),
             lambda: provider.payments.checkout(checkout.id),
             lambda: provider.payments.expire_checkout(checkout.id),
+            lambda: provider.payments.expire_checkouts(customer),
             lambda: provider.payments.open_portal(customer, return_url="https://chat.example"),
             lambda: provider.payments.subscriptions_of(customer),
             lambda: provider.payments.renew(subscription_id, renew=False, key="wish"),

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from adapters.stripe.payments import StripePayments
+from application.billing.ending import EndAndRefund
 from application.billing.manage import EndBilling
 from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, InboxState, Mode
 from domain.errors import AlreadySubscribed, DependencyDown, NotSubscribed, TokenInvalid
@@ -40,7 +41,8 @@ def resume(buyer: Buyer) -> None:
 
 
 def leave(house: StripeHouse, buyer: Buyer) -> None:
-    EndBilling(house.unit_of_work, house.provider, house.policy_of_billing)(user_id=buyer.user_id)
+    end = EndAndRefund(house.unit_of_work, house.provider)
+    EndBilling(house.unit_of_work, house.provider, house.policy_of_billing, end)(user_id=buyer.user_id)
     house.use_cases.auth.erase_account(principal=buyer.principal)
 
 
