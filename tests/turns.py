@@ -1,7 +1,7 @@
 """Calls that run at the same time, in an order that a test decides: one goes on at a time, up to its next pause."""
 
 from collections.abc import Callable, Iterable
-from threading import Semaphore, Thread, current_thread
+from threading import Lock, Thread, current_thread
 
 
 class Killed(BaseException):
@@ -18,7 +18,9 @@ class Turn:
         self.pauses = 0
         self.ended = False
         self.error: BaseException | None = None
-        self._go, self._stopped = Semaphore(0), Semaphore(0)
+        self._go, self._stopped = Lock(), Lock()  # each is released by the other side
+        self._go.acquire()
+        self._stopped.acquire()
         self._thread = Thread(target=self._run, daemon=True)
 
     def go_on(self) -> None:
