@@ -9,7 +9,7 @@ import orjson
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.sandbox.fake import signature_of
 from adapters.stripe.sandbox.state import StateInMemory
-from application.billing.payment_events import Received
+from application.billing.payment_events import ReceivePaymentEvent, Received
 from application.ports.payments import Payments
 from application.ports.runtime import Clock
 from domain.accounts import Principal
@@ -61,10 +61,12 @@ class StripeHouse(House):
     def buyer(self, phone: str = ASHA) -> "Buyer":
         return Buyer(self, self.user(phone))
 
-    def deliver(self, event: Event, *, secret: str = WEBHOOK_SECRET) -> Received:
+    def deliver(
+        self, event: Event, *, secret: str = WEBHOOK_SECRET, receive: ReceivePaymentEvent | None = None
+    ) -> Received:
         body = orjson.dumps(event)
         signature = signature_of(body, secret=secret, at=int(self.clock().timestamp()))
-        return self.use_cases.billing.receive_event(body=body, signature=signature)
+        return (receive or self.use_cases.billing.receive_event)(body=body, signature=signature)
 
     def deliver_all(self) -> list[Event]:
         """All that happened is told, in order."""

@@ -1,18 +1,23 @@
 """What each thing that Stripe can do with a subscription does here: the rows of docs/billing.md."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.webhook_events import StripeEventReader
 from application.billing.ending import EndAndRefund
 from application.billing.manage import EndBilling
-from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, InboxState, Mode
+from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, CustomerId, InboxState, Mode
 from domain.errors import AlreadySubscribed, DependencyDown, NotSubscribed, TokenInvalid
 from domain.plans import Plan
-from tests.builders import ASHA, PRICE, RAVI
+from tests.builders import ASHA, PRICE, RAVI, WEBHOOK_SECRET
+from tests.concurrency import eventually, together
+from tests.fakes.stripe_server import serving
 from tests.stripe_house import FOREIGN_PRICE, KEY, Buyer, StripeHouse
 
 
@@ -529,7 +534,56 @@ def test_an_open_checkout_remembers_what_it_sold(house: StripeHouse, asha: Buyer
     assert sessions[app.id]["success_url"] == "https://app.example/app"
 
 
+def test_events_of_one_purchase_that_come_at_once_ask_a_few_times(house: StripeHouse, asha: Buyer):
+    house.stripe.pay(asha.subscribe())
+    events = [{**event, "id": f"{event['id']}_{n}"} for event in house.stripe.take_events() for n in range(3)]
+    want_to_know: list[str] = []
+    handle = house.stripe.handle
+
+    class Counted(StripePayments):
+        def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Any:
+            want_to_know.append(customer_id)
+            return super().subscriptions_of(customer_id, hurry=hurry)
+
+    def once_all_have_come(method: str, url: str, headers: Any, body: str) -> Any:
+        assert eventually(lambda: len(want_to_know) >= len(events))
+        return handle(method, url, headers, body)
+
+    house.stripe.handle = once_all_have_come  # type: ignore[method-assign]
+    with serving(house.stripe) as server:
+        over_http = Counted(api_key=KEY, base_url=server.url)
+        receive = house.use_cases.billing.receive_event
+        apply = replace(receive.apply, payments=over_http, sync=replace(receive.apply.sync, payments=over_http))
+        receive = replace(receive, apply=apply)
+        together([lambda event=event: house.deliver(event, receive=receive) for event in events])
+        # The question that was under way when they came, and one for all of them; one more for who comes in between.
+        assert len(events) == 12
+        assert 1 <= len(server.asked) <= 3
+    assert asha.plan() is Plan.PRO
+
+
 # --- Other endpoints' events ---
+
+
+@pytest.mark.parametrize(("mode", "live"), [(Mode.LIVE, False), (Mode.TEST, True)])
+def test_events_of_another_mode_are_stored_and_do_nothing(house: StripeHouse, asha: Buyer, mode: Mode, live: bool):
+    asha.buy()
+    asked = _count_gets(house, "/v1/")
+    receive = house.use_cases.billing.receive_event
+    read_event = StripeEventReader(secrets=[WEBHOOK_SECRET], clock=house.clock, mode=mode)
+    receive = replace(receive, read_event=read_event)
+    events = [{**event, "livemode": live} for event in house.stripe.take_events()]
+    with capture_logs() as logs:
+        for event in events:
+            assert not house.deliver(event, receive=receive).duplicate
+    assert [line["event"] for line in logs] == ["webhook_event_of_another_mode"] * len(events)
+    assert all(line["log_level"] == "error" and line["fix"] for line in logs)
+    with house.unit_of_work() as work:
+        kept = [work.billing.inbox.find(event["id"]) for event in events]
+    assert {one.state for one in kept if one} == {InboxState.IGNORED}
+    assert (asked(), asha.plan()) == (0, Plan.BASIC)
+    house.deliver({**events[0], "id": "evt_of_this_mode", "livemode": not live}, receive=receive)
+    assert asha.plan() is Plan.PRO
 
 
 def test_events_this_endpoint_should_not_get_are_stored_and_do_nothing(house: StripeHouse, asha: Buyer):

@@ -261,15 +261,19 @@ class Overlapping:
         self.turns.finish()
         if self.disturbed:
             return
-        opened = {one for one in self.provider.open_ones() if not self.is_here(self.provider.user_of_checkout(one))}
-        assert opened <= self.kept, "opened for nobody, and left open"
+        assert set(self._open_for_nobody()) <= self.kept, "opened for nobody, and left open"
 
-    def settle(self, *, by_events: bool) -> None:
+    def settle(self, *, by_events: bool, swept: bool = False) -> None:
         """Time goes by. What can be paid through a kept URL is paid.
 
         Customers of erased users are found by events or by the daily look at them: each of the two is enough.
+        ``swept``: workers come before anybody pays.
         """
         maintenance = self.house.maintenance
+        if swept:
+            maintenance.end_leavers()
+            maintenance.end_erased()
+            assert self._open_for_nobody() == [], "can be paid, though workers have looked"
         for _ in range(3):
             self.pay()
             if by_events:
@@ -290,7 +294,7 @@ class Overlapping:
 
     def _check(self, *, by_events: bool) -> None:
         provider = self.provider
-        assert [one for one in provider.open_ones() if not self.is_here(provider.user_of_checkout(one))] == []
+        assert self._open_for_nobody() == []
         by_user: dict[UserId, list[ProvidedSubscription]] = {}
         for one in provider.runs():
             by_user.setdefault(provider.user_of_subscription(one.id), []).append(one)
@@ -306,6 +310,9 @@ class Overlapping:
             paid = {one for one in not_returned - self.given_up if provider.user_of_subscription(one) == user_id}
             assert len(paid) <= 1, "paid twice, and not returned"
             assert self._plan(user_id) is Plan.BASIC or user_id in by_user, "Pro unpaid"
+
+    def _open_for_nobody(self) -> list[CheckoutId]:
+        return [one for one in self.provider.open_ones() if not self.is_here(self.provider.user_of_checkout(one))]
 
     def _plan(self, user_id: UserId) -> Plan:
         return self.house.use_cases.billing.show_plan_status(user_id=user_id).plan
@@ -362,12 +369,14 @@ def run_both(house: House, before: str, first: str, second: str, stop: int, stop
     came_so_far = (not turns[0].ended, not turns[1].ended)
     run.finish()
     assert not turns[0].error and not turns[1].error
-    run.settle(by_events=stop % 2 == 0)
+    run.settle(by_events=stop % 2 == 0, swept=stop_second % 2 == 0)
     return came_so_far
 
 
 @pytest.mark.parametrize("before", BEFORE)
-@pytest.mark.parametrize("other", ["subscribe", "pay", "event", "land", "cancel", "sign up", "work", "begin by schedule"])
+@pytest.mark.parametrize(
+    "other", ["subscribe", "pay", "event", "land", "cancel", "sign up", "work", "begin by schedule"]
+)
 def test_whatever_happens_at_any_step_of_leaving_and_whenever_one_leaves(house: House, before: str, other: str):
     for first, second in (("erase", other), (other, "erase")):
         for stop in count(1):
@@ -394,9 +403,10 @@ deeds = st.builds(Deed, st.sampled_from(DEEDS)) | st.one_of(
     st.lists(deeds, min_size=2, max_size=7),
     st.lists(st.integers(0, 5), max_size=60),
     st.booleans(),
+    st.booleans(),
 )
 def test_and_in_any_order_with_any_of_them_failing(
-    house: House, before: str, planned: list[Deed], choices: list[int], by_events: bool
+    house: House, before: str, planned: list[Deed], choices: list[int], by_events: bool, swept: bool
 ):
     run = Overlapping(house)
     for what in BEFORE[before]:
@@ -416,4 +426,4 @@ def test_and_in_any_order_with_any_of_them_failing(
         begun.append(run.begin(deed))
         run.finish()
     assert [turn.error for turn in begun if turn.error and not isinstance(turn.error, Killed)] == []
-    run.settle(by_events=by_events and not run.lost_an_event)
+    run.settle(by_events=by_events and not run.lost_an_event, swept=swept)

@@ -1,5 +1,6 @@
 """Limits on one-time passwords and passwords, for known and unknown numbers alike."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from ipaddress import ip_address
@@ -447,6 +448,28 @@ def test_logins_are_counted_more_narrowly():
     with pytest.raises(RateLimited):
         limit(user_id=None, address="a", is_login=True)
     limit(user_id=None, address="a")
+
+
+@pytest.mark.parametrize(("step", "logins"), [(0, 3), (1, 6), (0x100, 12), (0x10000, 40)])
+def test_logins_of_a_network_of_ipv6_are_few_more_than_those_of_an_address(step: int, logins: int):
+    limit, passed = limited(House(), logins=Limit("login", 3, MINUTE)), 0
+    for number in range(40):
+        with suppress(RateLimited):
+            network = ip_address((0x20010DB800050000 + number * step) << 64)
+            limit(user_id=None, address=f"{network}/64", is_login=True)
+            passed += 1
+    assert passed == logins
+
+
+@pytest.mark.parametrize("step", [1, 0x100])
+def test_one_network_cannot_spend_what_is_sent_in_a_day(step: int):
+    house = House(otp_caps=SendCaps(per_number=20, per_address=2, total=20))
+    for number in range(30):
+        network = ip_address((0x20010DB800050000 + number * step) << 64)
+        with suppress(OtpSendsExhausted):
+            request(house, f"+49151{number:02}345678", origin=Origin(f"{network}/64", None))
+    assert len(house.outbox.sent) == {1: 4, 0x100: 8}[step]
+    request(house)  # from elsewhere there is as much as before
 
 
 def test_without_limits_nothing_is_counted():
