@@ -17,6 +17,9 @@ class NoPayments(Payments):
     name = "payments"
     mode = Mode.NONE
 
+    def account(self) -> NoReturn:
+        _refuse()
+
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> NoReturn:
         _refuse()
 

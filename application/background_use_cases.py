@@ -5,6 +5,7 @@ In a module of their own, so that a worker need not import the use cases of the 
 
 from dataclasses import dataclass
 
+from application.billing.account import ShowAccount
 from application.billing.customers import LinkCustomers
 from application.billing.ending import EndErased, EndLeavers, ReturnPayments
 from application.billing.ledger import Explain, ShowOwed
@@ -51,3 +52,4 @@ class BillingMaintenance:
     end_leavers: EndLeavers
     link_customers: LinkCustomers
     show_owed: ShowOwed
+    show_account: ShowAccount

@@ -32,6 +32,9 @@ class LazyPayments(Payments):
     def mode(self) -> Mode:
         return self._mode
 
+    def account(self) -> str | None:
+        return self._payments().account()
+
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         return self._payments().new_customer(user_id, instead_of=instead_of)
 

@@ -48,9 +48,8 @@ class EndAndRefund:
         try:
             self.payments.cancel(subscription_id)
         except (DependencyDown, ChangeRefused):
+            # It may have been ended all the same, its answer lost: ReturnPayments looks, and refunds it then.
             log.error("%s of %s is to be ended, and cannot be ended now", subscription_id, customer_id)
-            if refund:
-                self._become(subscription_id, OwedState.SETTLED)
             return False
         if refund:
             self.refund(subscription_id, customer_id)

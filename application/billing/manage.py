@@ -63,6 +63,10 @@ class SetRenewal:
         running = self.policy.ours_running(self.sync(user_id=user_id, customer_id=customer_id).found)
         if not running:
             raise NotSubscribed
+        if not renew and self.policy.duplicates(running):
+            # One was bought twice and could not be ended. Set to end, it would pass for one that the user wants to keep
+            # till then, and its payment would not be returned.
+            raise DependencyDown(self.payments.name)
         counts = self.policy.current(running)
         for one in running:
             if one == counts or not renew:
@@ -174,6 +178,8 @@ class EndBilling:
         """Returns whether there was something to cancel. What was bought twice is refunded, as always."""
         running = running_of(customer_id, self.payments, self.policy)
         twice = {one.subscription.id for one in self.policy.duplicates(running) if one.refund}
-        for one in running:
-            self.end(one.id, customer_id, refund=one.id in twice)
+        # Those first: once one of the two is ended, nothing shows that the other was bought twice.
+        for one in sorted(running, key=lambda one: one.id not in twice):
+            if not self.end(one.id, customer_id, refund=one.id in twice) and one.id in twice:
+                raise DependencyDown(self.payments.name)
         return bool(running)

@@ -62,6 +62,9 @@ class Payments(Protocol):
     def mode(self) -> Mode:
         """Where its customers exist. Does not ask the provider."""
 
+    def account(self) -> str | None:
+        """The id of the account that the API key is of; None where the key may not read it."""
+
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         """Creates the customer of a user, with the user's id in its metadata.
 

@@ -6,6 +6,7 @@ Apart from those of requests, which a worker need not import.
 from typing import TYPE_CHECKING
 
 from application.background_use_cases import BillingMaintenance, ReplyUseCases
+from application.billing.account import ShowAccount
 from application.billing.customers import FindCustomer, LinkCustomers
 from application.billing.ending import EndAndRefund, EndErased, EndLeavers, ReturnPayments
 from application.billing.ledger import Explain, ShowOwed
@@ -74,6 +75,7 @@ def billing_maintenance(adapters: SharedAdapters) -> BillingMaintenance:
         ),
         link_customers=LinkCustomers(unit_of_work=unit_of_work, payments=adapters.payments()),
         show_owed=ShowOwed(ledger=adapters.ledger()),
+        show_account=ShowAccount(unit_of_work=unit_of_work, payments=adapters.payments()),
     )
 
 

@@ -130,6 +130,9 @@ class PaymentsContract:
     def customer(self, provider: Provider) -> CustomerId:
         return provider.payments.new_customer(a_user())
 
+    def test_a_key_is_of_one_account(self, provider: Provider) -> None:
+        assert provider.payments.account() == provider.payments.account() is not None
+
     def test_a_user_is_one_customer(self, provider: Provider) -> None:
         user, other = a_user(), a_user()
         made = together([lambda: provider.payments.new_customer(user)] * THREADS)
@@ -311,6 +314,7 @@ class PaymentsContract:
         subscription_id = provider.sell(customer)
         provider.go_down()
         actions: list[Callable[[], object]] = [
+            lambda: provider.payments.account(),
             lambda: provider.payments.new_customer(a_user()),
             lambda: provider.payments.open_checkout(an_order(user), customer),
             lambda: provider.payments.checkout(checkout.id),

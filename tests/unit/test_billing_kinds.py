@@ -15,6 +15,7 @@ from application.billing.manage import EndBilling
 from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, CustomerId, InboxState, Mode
 from domain.errors import AlreadySubscribed, DependencyDown, NotSubscribed, TokenInvalid
 from domain.plans import Plan
+from entrypoints.cli import billing as commands
 from tests.builders import ASHA, PRICE, RAVI, WEBHOOK_SECRET
 from tests.concurrency import eventually, together
 from tests.fakes.stripe_server import serving
@@ -323,7 +324,7 @@ def forget_all(house: StripeHouse) -> None:
         objects.outbox.clear()
 
 
-def test_a_customer_of_another_account_is_made_anew_and_stops_no_other(house: StripeHouse, asha: Buyer):
+def test_a_customer_that_stripe_does_not_know_is_made_anew_and_stops_no_other(house: StripeHouse, asha: Buyer):
     asha.buy()
     told(house)
     forget_all(house)
@@ -341,6 +342,52 @@ def test_a_customer_of_another_account_is_made_anew_and_stops_no_other(house: St
     asha.buy()
     told(house)
     assert asha.plan() is Plan.PRO
+
+
+def test_under_a_key_of_another_account_nothing_is_changed(house: StripeHouse, asha: Buyer):
+    asha.buy()
+    told(house)
+    customer = asha.customer_id
+    forget_all(house)
+    house.stripe.account = "acct_other"
+    house.restart()
+    with capture_logs() as logs:
+        for _ in range(3):
+            house.clock.advance(timedelta(hours=2))
+            with pytest.raises(DependencyDown):
+                house.maintenance.reconcile()
+        for wish in (asha.subscribe, lambda: cancel(asha), lambda: leave(house, asha)):
+            with pytest.raises(DependencyDown):
+                wish()
+    [line] = [line for line in logs if line["event"] == "stripe_key_of_another_account"]
+    assert (line["log_level"], line["account"], line["ours"]) == ("error", "acct_other", "acct_sandbox")
+    assert (asha.plan(), asha.customer_id) == (Plan.PRO, customer)
+    house.clock.advance(timedelta(days=38))
+    assert asha.plan() is Plan.BASIC  # what was paid for is over
+
+
+def test_an_operator_may_take_another_account_as_ours(
+    house: StripeHouse, asha: Buyer, capsys: pytest.CaptureFixture[str]
+):
+    asha.buy()
+    told(house)
+    forget_all(house)
+    house.stripe.account = "acct_other"
+    house.restart()
+    assert commands.stripe_account(house.maintenance, accept=False) == 1
+    assert commands.stripe_account(house.maintenance, accept=True) == 0
+    assert '"ours": "acct_other"' in capsys.readouterr().out
+    house.clock.advance(timedelta(hours=2))
+    house.maintenance.reconcile()
+    assert asha.plan() is Plan.BASIC
+
+
+def test_a_key_that_may_not_say_its_account_is_taken_as_ours(house: StripeHouse, asha: Buyer):
+    house.stripe.account = None
+    asha.buy()
+    told(house)
+    assert asha.plan() is Plan.PRO
+    assert commands.stripe_account(house.maintenance, accept=False) == 0
 
 
 def test_who_is_unknown_there_can_leave(house: StripeHouse, asha: Buyer):
@@ -494,6 +541,21 @@ def test_and_also_when_no_event_tells_of_it(house: StripeHouse, asha: Buyer):
     house.maintenance.end_erased()
     assert status(house, late) == "canceled"
     assert len(house.stripe.look().refunds) == 1
+
+
+def test_who_left_while_stripe_was_down_is_charged_no_more_once_it_is_back(house: StripeHouse, asha: Buyer):
+    mine = asha.buy()
+    told(house)
+    lose_rows(house)
+    house.down = True
+    leave(house, asha)
+    with pytest.raises(DependencyDown):
+        house.maintenance.end_leavers()
+    house.down = False
+    house.clock.advance(timedelta(minutes=11))
+    assert house.maintenance.end_leavers() == 1
+    assert status(house, mine) == "canceled"
+    assert not house.database.tables.leavers
 
 
 def test_who_never_bought_can_leave_while_stripe_is_down(house: StripeHouse, asha: Buyer):
