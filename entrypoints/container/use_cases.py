@@ -163,6 +163,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
             unit_of_work=unit_of_work,
             access_tokens=access_tokens,
             refresh_tokens=refresh_tokens,
+            otp_store=otp_store,
             recorder=recorder,
             clock=clock,
         ),

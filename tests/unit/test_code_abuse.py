@@ -4,15 +4,17 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from adapters.memory.doubles import PlainPasswordHasher
+from application.auth.logout import Scope
 from application.auth.rate_limits import LimitRequests, RequestLimits
 from application.ports.audit import AuditEventType
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.rate_limiter import Limit
-from domain.accounts import Origin, PhoneNumber
+from domain.accounts import Origin, PhoneNumber, Principal
 from domain.errors import (
     CredentialsInvalid,
     DependencyDown,
@@ -321,14 +323,65 @@ def test_what_has_more_to_it_is_one(password: str):
     house.use_cases.auth.change_password(principal=house.user(ASHA), new_password=password)
 
 
-def test_a_change_of_the_password_ends_the_codes_that_were_sent():
-    house = House()
-    asha = house.user(ASHA)
-    codes = {purpose: house.code(ASHA, purpose) for purpose in Purpose}
+def change_password(house: House, asha: Principal) -> None:
     house.use_cases.auth.change_password(principal=asha, new_password=PASSWORD)
-    for code in codes.values():
+
+
+def reset_password(house: House, asha: Principal) -> None:
+    code = house.code(ASHA, Purpose.PASSWORD_RESET)
+    house.use_cases.auth.reset_password(mobile_number=ASHA, code=code, new_password=PASSWORD)
+
+
+def log_out_everywhere(house: House, asha: Principal) -> None:
+    house.use_cases.auth.log_out(principal=asha, scope=Scope.ALL)
+
+
+def log_out_elsewhere(house: House, asha: Principal) -> None:
+    house.use_cases.auth.log_out(principal=asha, scope=Scope.OTHERS)
+
+
+def log_out_everywhere_by_refresh_token(house: House, asha: Principal) -> None:
+    logged_in = house.log_in(ASHA)
+    house.use_cases.auth.log_out.by_tokens(refresh_token=logged_in.refresh_token, scope=Scope.ALL)
+
+
+def erase(house: House, asha: Principal) -> None:
+    house.use_cases.auth.erase_account(principal=asha)
+
+
+ENDINGS = [
+    *(change_password, reset_password, log_out_everywhere, log_out_elsewhere),
+    *(log_out_everywhere_by_refresh_token, erase),
+]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_what_ends_sessions_ends_the_codes_that_were_sent(house_of_asha: tuple[House, Principal], end: Any):
+    house, asha = house_of_asha
+    codes = [house.code(ASHA, purpose) for purpose in Purpose]
+    house.clock.advance(timedelta(seconds=31))
+    used = house.code(ASHA)
+    verify(house, used)  # by the same client, it would be good again for half a minute
+    end(house, asha)
+    for code in (*codes, used):
         with pytest.raises(OtpInvalid):
             verify(house, code)
+    house.clock.advance(timedelta(minutes=1))
+    verify(house, house.code(ASHA))
+
+
+@pytest.fixture
+def house_of_asha() -> tuple[House, Principal]:
+    house = House()
+    return house, house.user(ASHA)
+
+
+def test_logging_out_here_leaves_codes_as_they_are():
+    house = House()
+    asha = house.user(ASHA)
+    code = house.code(ASHA)
+    house.use_cases.auth.log_out(principal=asha)
+    verify(house, code)
 
 
 def test_without_the_database_no_code_is_sent_and_none_is_used_up():
