@@ -63,7 +63,6 @@ class RefreshTokenRow:
     session_id: SessionId
     issued_at: datetime
     used_at: datetime | None = None
-    forgiven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ refresh_tokens = Table(
     Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     _moment("issued_at"),
     _moment("used_at", nullable=True),
+    # Not read or written any more: it stays while processes of the version before may run.
     Column("forgiven", Boolean, nullable=False, server_default=text("false")),
     Index(None, "session_id"),
     # Which ones were used long ago.
