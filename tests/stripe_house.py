@@ -10,7 +10,7 @@ from adapters.stripe.payments import StripePayments
 from adapters.stripe.sandbox.fake import signature_of
 from adapters.stripe.sandbox.state import StateInMemory
 from application.billing.account import RememberAccount
-from application.billing.payment_events import ReceivePaymentEvent, Received
+from application.billing.payment_events import Received, ReceivePaymentEvent
 from application.ports.payments import Payments
 from application.ports.runtime import Clock
 from domain.accounts import Principal

@@ -1,10 +1,12 @@
 """A payment provider in memory, and what its buyers do."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from threading import RLock
+from typing import Any
 
 from application.ports.payments import ChangeRefused, CustomerUnknown, NamedCustomer, Order, Payments
 from application.ports.runtime import Clock
@@ -195,7 +197,7 @@ class MemoryPayments(Payments):
                 if one.customer_id == customer_id:
                     self._end(one.id)
 
-    def _answering(self, call: str) -> RLock:
+    def _answering(self, call: str) -> AbstractContextManager[Any]:
         """Notes the call and gives the lock. DependencyDown while the provider is down."""
         if self.down:
             raise DependencyDown(self.name)

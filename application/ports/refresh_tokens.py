@@ -42,7 +42,7 @@ class RefreshChains(Protocol):
         """Marks a token as used, and stores its successor."""
 
     def is_unused(self, digest: bytes) -> bool:
-        """Whether a token is stored and was not used. It stays so until the unit of work ends, if its session is locked."""
+        """Whether a token is stored and was not used. It stays so in a unit of work that found its session."""
 
     def purge_used_before(self, moment: datetime, *, limit: int) -> int:
         """Deletes up to ``limit`` tokens that were used before ``moment``; returns how many."""

@@ -1,4 +1,4 @@
-"""billing: users who left while the provider could not be searched, and the provider's account that customers are of."""
+"""billing: users who left while the provider could not be searched, and the account that customers are of."""
 
 import sqlalchemy as sa
 from alembic import op

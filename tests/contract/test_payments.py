@@ -314,7 +314,7 @@ class PaymentsContract:
         subscription_id = provider.sell(customer)
         provider.go_down()
         actions: list[Callable[[], object]] = [
-            lambda: provider.payments.account(),
+            provider.payments.account,
             lambda: provider.payments.new_customer(a_user()),
             lambda: provider.payments.open_checkout(an_order(user), customer),
             lambda: provider.payments.checkout(checkout.id),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -617,7 +618,7 @@ def test_events_of_one_purchase_that_come_at_once_ask_a_few_times(house: StripeH
         receive = house.use_cases.billing.receive_event
         apply = replace(receive.apply, payments=over_http, sync=replace(receive.apply.sync, payments=over_http))
         receive = replace(receive, apply=apply)
-        together([lambda event=event: house.deliver(event, receive=receive) for event in events])
+        together(partial(house.deliver, event, receive=receive) for event in events)
         # The question that was under way when they came, and one for all of them; one more for who comes in between.
         assert len(events) == 12
         assert 1 <= len(server.asked) <= 3
