@@ -17,6 +17,9 @@ class NoPayments(Payments):
     name = "payments"
     mode = Mode.NONE
 
+    def account(self) -> NoReturn:
+        _refuse()
+
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> NoReturn:
         _refuse()
 
@@ -36,6 +39,9 @@ class NoPayments(Payments):
         _refuse()
 
     def expire_checkout(self, checkout_id: CheckoutId) -> NoReturn:
+        _refuse()
+
+    def expire_checkouts(self, customer_id: CustomerId) -> NoReturn:
         _refuse()
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> NoReturn:

@@ -5,8 +5,9 @@ In a module of their own, so that a worker need not import the use cases of the 
 
 from dataclasses import dataclass
 
+from application.billing.account import ShowAccount
 from application.billing.customers import LinkCustomers
-from application.billing.ending import EndErased, ReturnPayments
+from application.billing.ending import EndErased, EndLeavers, ReturnPayments
 from application.billing.ledger import Explain, ShowOwed
 from application.billing.payment_events import ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile, RetireModes
@@ -48,5 +49,7 @@ class BillingMaintenance:
     retire_modes: RetireModes
     return_payments: ReturnPayments
     end_erased: EndErased
+    end_leavers: EndLeavers
     link_customers: LinkCustomers
     show_owed: ShowOwed
+    show_account: ShowAccount

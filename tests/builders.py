@@ -122,6 +122,8 @@ class SwitchedUnitOfWorkFactory(UnitOfWorkFactory):
     def __init__(self, database: MemoryDatabase, switch: Switch) -> None:
         self._unit_of_work = MemoryUnitOfWorkFactory(database)
         self._switch = switch
+        # Done before each: what another process does in between.
+        self.before_each: Callable[[], object] = bool
 
     def __call__(self) -> AbstractContextManager[MemoryUnitOfWork]:
         self._raise_if_down()
@@ -132,6 +134,7 @@ class SwitchedUnitOfWorkFactory(UnitOfWorkFactory):
         return self._unit_of_work.autocommit()
 
     def _raise_if_down(self) -> None:
+        self.before_each()
         if not self._switch.on:
             raise DependencyDown("database")
 

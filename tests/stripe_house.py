@@ -9,11 +9,12 @@ import orjson
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.sandbox.fake import signature_of
 from adapters.stripe.sandbox.state import StateInMemory
-from application.billing.payment_events import Received
+from application.billing.account import RememberAccount
+from application.billing.payment_events import Received, ReceivePaymentEvent
 from application.ports.payments import Payments
 from application.ports.runtime import Clock
 from domain.accounts import Principal
-from domain.billing import BillingPolicy, CheckoutId, CustomerId, SubscriptionRecord
+from domain.billing import BillingPolicy, CheckoutId, CustomerId, Mode, SubscriptionRecord
 from domain.plans import Plan
 from tests.builders import ASHA, PRICE, WEBHOOK_SECRET, House
 from tests.fakes.stripe_scenarios import StripeScenarios
@@ -44,8 +45,18 @@ class StripeHouse(House):
             # The same in every run, and in the order in which things were made.
             new_id=lambda: f"{next(self._ids):012d}",
         )
-        self.provider = StripePayments(api_key=KEY, transport=self._handle)
+        self.provider = StripePayments.__new__(StripePayments)
+        self.restart()
         return self.provider
+
+    def restart(self) -> None:
+        """As a new process, whose key may be another one."""
+        StripePayments.__init__(
+            self.provider,
+            api_key=KEY,
+            transport=self._handle,
+            remember_account=lambda account: RememberAccount(self.unit_of_work)(Mode.TEST, account),
+        )
 
     def _handle(
         self, method: str, url: str, headers: Mapping[str, str], body: str
@@ -61,10 +72,12 @@ class StripeHouse(House):
     def buyer(self, phone: str = ASHA) -> "Buyer":
         return Buyer(self, self.user(phone))
 
-    def deliver(self, event: Event, *, secret: str = WEBHOOK_SECRET) -> Received:
+    def deliver(
+        self, event: Event, *, secret: str = WEBHOOK_SECRET, receive: ReceivePaymentEvent | None = None
+    ) -> Received:
         body = orjson.dumps(event)
         signature = signature_of(body, secret=secret, at=int(self.clock().timestamp()))
-        return self.use_cases.billing.receive_event(body=body, signature=signature)
+        return (receive or self.use_cases.billing.receive_event)(body=body, signature=signature)
 
     def deliver_all(self) -> list[Event]:
         """All that happened is told, in order."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-from adapters.memory.tables import CustomerRow, EventRow, OwedRow, Tables
+from adapters.memory.tables import CustomerRow, ErasedCustomerRow, EventRow, LeaverRow, OwedRow, Tables
 from adapters.memory.transaction import Repository, writes
 from application.ports.billing_work import (
     BillingWork,
@@ -15,8 +15,10 @@ from application.ports.billing_work import (
     Customers,
     KeptCheckout,
     KeptEvent,
+    Leavers,
     OwedRefund,
     PaymentInbox,
+    ProviderAccounts,
     RefundsOwed,
     Subscriptions,
     Versioned,
@@ -140,6 +142,40 @@ class MemoryCustomers(Repository, Customers):
         row = self._tables.customers.get(user_id)
         if row is not None:
             self._tables.customers[user_id] = replace(row, reconciled_at=None)
+
+
+class MemoryLeavers(Repository, Leavers):
+    @writes
+    def note(self, user_id: UserId) -> None:
+        self._tables.leavers.setdefault(user_id, LeaverRow(self._now))
+
+    @writes
+    def take(self, *, since: datetime, limit: int) -> Sequence[UserId]:
+        due = [
+            (row.left_at, user_id)
+            for user_id, row in self._tables.leavers.items()
+            if user_id not in self._tables.users and (row.searched_at is None or row.searched_at < since)
+        ]
+        taken = [user_id for _, user_id in sorted(due)[:limit]]
+        for user_id in taken:
+            self._tables.leavers[user_id] = replace(self._tables.leavers[user_id], searched_at=max(self._now, since))
+        return taken
+
+    @writes
+    def found(self, user_id: UserId, customers: Sequence[CustomerId]) -> None:
+        for customer_id in customers:
+            self._tables.erased_customers.setdefault(customer_id, ErasedCustomerRow(self._now))
+        self._tables.leavers.pop(user_id, None)
+
+
+class MemoryProviderAccounts(Repository, ProviderAccounts):
+    @writes
+    def remember(self, mode: Mode, account: str) -> str:
+        return self._tables.provider_accounts.setdefault(mode, account)
+
+    @writes
+    def change(self, mode: Mode, account: str) -> None:
+        self._tables.provider_accounts[mode] = account
 
 
 class MemoryCheckouts(Repository, Checkouts):
@@ -306,6 +342,14 @@ class MemoryBilling(Repository, BillingWork):
     @cached_property
     def customers(self) -> MemoryCustomers:
         return MemoryCustomers(self._transaction)
+
+    @cached_property
+    def leavers(self) -> MemoryLeavers:
+        return MemoryLeavers(self._transaction)
+
+    @cached_property
+    def accounts(self) -> MemoryProviderAccounts:
+        return MemoryProviderAccounts(self._transaction)
 
     @cached_property
     def checkouts(self) -> MemoryCheckouts:

@@ -1,10 +1,12 @@
 """A payment provider in memory, and what its buyers do."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from threading import RLock
+from typing import Any
 
 from application.ports.payments import ChangeRefused, CustomerUnknown, NamedCustomer, Order, Payments
 from application.ports.runtime import Clock
@@ -25,6 +27,7 @@ from domain.errors import DependencyDown
 
 MONTH = timedelta(days=30)
 CHECKOUT_LIFETIME = timedelta(hours=24)
+KEYS_KEPT = timedelta(hours=24)
 
 
 class MemoryPayments(Payments):
@@ -52,15 +55,21 @@ class MemoryPayments(Payments):
         self.managed: set[SubscriptionId] = set()
         self.not_refundable: set[SubscriptionId] = set()
         self._names: dict[CustomerId, UserId] = {}
+        self._made_at: dict[CustomerId, datetime] = {}
         self._states: dict[CheckoutId, CheckoutState] = {}
         self._wishes: set[str] = set()
+
+    def account(self) -> str | None:
+        with self._answering("account"):
+            return "acct_memory"
 
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         with self._answering("new_customer"):
             known = self.customers.get(user_id)
-            if known is None or known == instead_of:
+            forgotten = known is not None and self._clock() - self._made_at[known] >= KEYS_KEPT
+            if known is None or known == instead_of or forgotten:
                 known = self.customers[user_id] = CustomerId(f"cus_{len(self._names) + 1}")
-                self._names[known] = user_id
+                self._names[known], self._made_at[known] = user_id, self._clock()
             return known
 
     def customers_of(self, user_id: UserId) -> Sequence[CustomerId]:
@@ -95,6 +104,13 @@ class MemoryPayments(Payments):
         with self._answering("expire_checkout"):
             if self._states.get(checkout_id) is CheckoutState.OPEN:
                 self._states[checkout_id] = CheckoutState.EXPIRED
+
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        with self._answering("expire_checkouts"):
+            self._assert_known(customer_id)
+            for checkout_id, (_, buyer, _) in self.orders.items():
+                if buyer == customer_id and self._states[checkout_id] is CheckoutState.OPEN:
+                    self._states[checkout_id] = CheckoutState.EXPIRED
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         with self._answering("open_portal"):
@@ -181,7 +197,7 @@ class MemoryPayments(Payments):
                 if one.customer_id == customer_id:
                     self._end(one.id)
 
-    def _answering(self, call: str) -> RLock:
+    def _answering(self, call: str) -> AbstractContextManager[Any]:
         """Notes the call and gives the lock. DependencyDown while the provider is down."""
         if self.down:
             raise DependencyDown(self.name)

@@ -19,7 +19,7 @@ class MemoryRefreshChains(Repository, RefreshChains):
         session = self._tables.sessions.get(row.session_id) if row else None
         if row is None or session is None or session.expires_at <= self._now:
             return None
-        return KeptRefreshToken(session, row.used_at, row.forgiven)
+        return KeptRefreshToken(session, row.used_at)
 
     @writes
     def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
@@ -27,13 +27,9 @@ class MemoryRefreshChains(Repository, RefreshChains):
         self._tables.refresh_tokens[digest] = replace(row, used_at=at)
         self._tables.refresh_tokens[successor] = RefreshTokenRow(row.session_id, at)
 
-    @writes
-    def forgive(self, digest: bytes, successor: bytes) -> bool:
-        following = self._tables.refresh_tokens.get(successor)
-        if following is None or following.used_at is not None:
-            return False
-        self._tables.refresh_tokens[digest] = replace(self._tables.refresh_tokens[digest], forgiven=True)
-        return True
+    def is_unused(self, digest: bytes) -> bool:
+        row = self._tables.refresh_tokens.get(digest)
+        return row is not None and row.used_at is None
 
     @writes
     def purge_used_before(self, moment: datetime, *, limit: int) -> int:

@@ -67,7 +67,6 @@ class RefreshTokenRow:
     session_id: SessionId
     issued_at: datetime
     used_at: datetime | None = None
-    forgiven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +89,12 @@ class CustomerRow:
 class ErasedCustomerRow:
     erased_at: datetime
     checked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaverRow:
+    left_at: datetime
+    searched_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,8 @@ class Tables:
     subscription_records: dict[UserId, Versioned] = field(default_factory=dict)
     synced_at: dict[UserId, datetime] = field(default_factory=dict)
     erased_customers: dict[CustomerId, ErasedCustomerRow] = field(default_factory=dict)
+    leavers: dict[UserId, LeaverRow] = field(default_factory=dict)
+    provider_accounts: dict[Mode, str] = field(default_factory=dict)
     refunds_owed: dict[str, OwedRow] = field(default_factory=dict)
     payment_events: dict[str, EventRow] = field(default_factory=dict)
     payment_entries: dict[str, tuple[PaymentEvent, UserId | None]] = field(default_factory=dict)

@@ -61,11 +61,9 @@ class RedisRateLimiter(RateLimiter):
 
     def give_back(self, hits: Sequence[Hit]) -> None:
         now = time.time()
-        for hit in hits:
-            window = self._window(hit, now)
-            try:
-                self._storage.incr(window.key, window.seconds, -1)
-            except RedisError:
+        windows = [self._window(hit, now)._replace(share=-1) for hit in hits]
+        if self._count_in_redis(windows) is None:
+            for window in windows:
                 self._here.decr(window.key)
 
     def _window(self, hit: Hit, now: float) -> _Window:

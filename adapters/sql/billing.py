@@ -18,8 +18,10 @@ from application.ports.billing_work import (
     Customers,
     KeptCheckout,
     KeptEvent,
+    Leavers,
     OwedRefund,
     PaymentInbox,
+    ProviderAccounts,
     RefundsOwed,
     Subscriptions,
     Versioned,
@@ -68,6 +70,33 @@ WITH due AS MATERIALIZED (
 )
 UPDATE erased_customers SET checked_at = GREATEST(now(), %(since)s) FROM due WHERE customer_id = due.id
 RETURNING customer_id
+"""
+NOTE_LEAVER = """
+INSERT INTO leavers (user_id, left_at) VALUES (%(user_id)s, now()) ON CONFLICT (user_id) DO NOTHING
+"""
+TAKE_LEAVERS = """
+WITH due AS MATERIALIZED (
+    SELECT user_id AS id FROM leavers
+    WHERE (searched_at IS NULL OR searched_at < %(since)s)
+      AND NOT EXISTS (SELECT 1 FROM users WHERE users.id = leavers.user_id)
+    ORDER BY left_at, user_id LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE leavers SET searched_at = GREATEST(now(), %(since)s) FROM due WHERE user_id = due.id
+RETURNING user_id
+"""
+ADD_ERASED = """
+INSERT INTO erased_customers (customer_id, erased_at) SELECT unnest(%(customer_ids)s::text[]), now()
+ON CONFLICT (customer_id) DO NOTHING
+"""
+FORGET_LEAVER = "DELETE FROM leavers WHERE user_id = %(user_id)s"
+REMEMBER_ACCOUNT = """
+INSERT INTO provider_accounts (mode, account) VALUES (%(mode)s, %(account)s) ON CONFLICT (mode) DO NOTHING
+"""
+ACCOUNT_OF = "SELECT account FROM provider_accounts WHERE mode = %(mode)s"
+CHANGE_ACCOUNT = """
+INSERT INTO provider_accounts (mode, account) VALUES (%(mode)s, %(account)s)
+ON CONFLICT (mode) DO UPDATE SET account = EXCLUDED.account
 """
 # GREATEST: a caller whose clock is ahead of the database's would get the same customers again and again.
 TAKE_UNRECONCILED = """
@@ -286,6 +315,36 @@ class SqlCustomers(Customers):
         self._cursor.execute(RECONCILE_AGAIN, {"user_id": user_id})
 
 
+class SqlLeavers(Leavers):
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def note(self, user_id: UserId) -> None:
+        self._cursor.execute(NOTE_LEAVER, {"user_id": user_id})
+
+    def take(self, *, since: datetime, limit: int) -> Sequence[UserId]:
+        self._cursor.execute(TAKE_LEAVERS, {"since": since, "limit": limit})
+        return [UserId(user_id) for (user_id,) in self._cursor.fetchall()]
+
+    def found(self, user_id: UserId, customers: Sequence[CustomerId]) -> None:
+        self._cursor.execute(ADD_ERASED, {"customer_ids": list(customers)})
+        self._cursor.execute(FORGET_LEAVER, {"user_id": user_id})
+
+
+class SqlProviderAccounts(ProviderAccounts):
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def remember(self, mode: Mode, account: str) -> str:
+        self._cursor.execute(REMEMBER_ACCOUNT, {"mode": mode.value, "account": account})
+        self._cursor.execute(ACCOUNT_OF, {"mode": mode.value})
+        row = self._cursor.fetchone()
+        return str(row[0]) if row else account
+
+    def change(self, mode: Mode, account: str) -> None:
+        self._cursor.execute(CHANGE_ACCOUNT, {"mode": mode.value, "account": account})
+
+
 class SqlCheckouts(Checkouts):
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -429,6 +488,14 @@ class SqlBilling(BillingWork):
     @cached_property
     def customers(self) -> SqlCustomers:
         return SqlCustomers(self._cursor)
+
+    @cached_property
+    def leavers(self) -> SqlLeavers:
+        return SqlLeavers(self._cursor)
+
+    @cached_property
+    def accounts(self) -> SqlProviderAccounts:
+        return SqlProviderAccounts(self._cursor)
 
     @cached_property
     def checkouts(self) -> SqlCheckouts:

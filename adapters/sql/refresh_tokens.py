@@ -12,7 +12,7 @@ INSERT INTO refresh_tokens (digest, session_id, issued_at) VALUES (%(digest)s, %
 """
 # Locked, so that of two concurrent requests with the same token the second sees that it was used.
 FIND = """
-SELECT s.id, s.user_id, s.method, s.started_at, s.expires_at, s.device, r.used_at, r.forgiven
+SELECT s.id, s.user_id, s.method, s.started_at, s.expires_at, s.device, r.used_at
 FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id
 WHERE r.digest = %(digest)s AND s.ended_at IS NULL AND s.expires_at > now()
 FOR UPDATE
@@ -23,11 +23,7 @@ WITH used AS (
 )
 INSERT INTO refresh_tokens (digest, session_id, issued_at) SELECT %(successor)s, session_id, %(at)s FROM used
 """
-FORGIVE = """
-UPDATE refresh_tokens SET forgiven = true
-WHERE digest = %(digest)s
-  AND EXISTS (SELECT 1 FROM refresh_tokens n WHERE n.digest = %(successor)s AND n.used_at IS NULL)
-"""
+IS_UNUSED = "SELECT 1 FROM refresh_tokens WHERE digest = %(digest)s AND used_at IS NULL"
 PURGE_USED = """
 DELETE FROM refresh_tokens WHERE digest IN (
     SELECT digest FROM refresh_tokens WHERE used_at < %(moment)s
@@ -47,16 +43,16 @@ class SqlRefreshChains(RefreshChains):
         row = self._cursor.fetchone()
         if row is None:
             return None
-        session_id, user_id, method, started_at, expires_at, device, used_at, forgiven = row
+        session_id, user_id, method, started_at, expires_at, device, used_at = row
         session = Session(session_id, user_id, LoginMethod(method), started_at, expires_at, device)
-        return KeptRefreshToken(session, used_at, forgiven)
+        return KeptRefreshToken(session, used_at)
 
     def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
         self._cursor.execute(FOLLOW, {"digest": digest, "successor": successor, "at": at})
 
-    def forgive(self, digest: bytes, successor: bytes) -> bool:
-        self._cursor.execute(FORGIVE, {"digest": digest, "successor": successor})
-        return self._cursor.rowcount == 1
+    def is_unused(self, digest: bytes) -> bool:
+        self._cursor.execute(IS_UNUSED, {"digest": digest})
+        return self._cursor.fetchone() is not None
 
     def purge_used_before(self, moment: datetime, *, limit: int) -> int:
         self._cursor.execute(PURGE_USED, {"moment": moment, "limit": limit})

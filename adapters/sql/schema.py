@@ -16,5 +16,6 @@ REVISIONS = (
     "0009",
     "0010",
     "0011",
+    "0012",
 )
 REVISION = REVISIONS[-1]

@@ -85,6 +85,7 @@ refresh_tokens = Table(
     Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     _moment("issued_at"),
     _moment("used_at", nullable=True),
+    # Not read or written any more: it stays while processes of the version before may run.
     Column("forgiven", Boolean, nullable=False, server_default=text("false")),
     Index(None, "session_id"),
     # Which ones were used long ago.
@@ -322,6 +323,23 @@ erased_customers = Table(
     _moment("erased_at"),
     _moment("checked_at", nullable=True),
     Index(None, "erased_at"),
+)
+
+# Users who were erased while the provider could not be searched for customers of theirs, until it can be.
+leavers = Table(
+    "leavers",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    _moment("left_at"),
+    _moment("searched_at", nullable=True),
+)
+
+# The provider's account that the customers of a mode are of.
+provider_accounts = Table(
+    "provider_accounts",
+    metadata,
+    Column("mode", Text, primary_key=True),
+    Column("account", Text, nullable=False),
 )
 
 refunds_owed = Table(

@@ -32,6 +32,9 @@ class LazyPayments(Payments):
     def mode(self) -> Mode:
         return self._mode
 
+    def account(self) -> str | None:
+        return self._payments().account()
+
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         return self._payments().new_customer(user_id, instead_of=instead_of)
 
@@ -52,6 +55,9 @@ class LazyPayments(Payments):
 
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
         self._payments().expire_checkout(checkout_id)
+
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        self._payments().expire_checkouts(customer_id)
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         return self._payments().open_portal(customer_id, return_url=return_url)

@@ -92,8 +92,9 @@ class _InProcess(stripe.HTTPClient):
 class StripePayments(Payments):
     """``base_url``: another server with Stripe's API. ``transport``: a function in place of HTTP.
 
-    ``mode`` None: the key says it. ``asks_for_address``: every checkout asks for a billing address, which Stripe needs
-    in some countries. Nothing connects before the first call.
+    ``mode`` None: the key says it. ``remember_account``: stores the first account and returns the stored one; under the
+    key of another account no call is made, since its customers are not ours. ``asks_for_address``: every checkout asks
+    for a billing address, which Stripe needs in some countries. Nothing connects before the first call.
     """
 
     name = PROVIDER
@@ -106,7 +107,10 @@ class StripePayments(Payments):
         transport: Transport | None = None,
         mode: Mode | None = None,
         asks_for_address: bool = False,
+        remember_account: Callable[[str], str] | None = None,
     ) -> None:
+        self._remember_account = remember_account
+        self._is_of_another_account = False
         self._mode = mode or mode_of_key(api_key) or Mode.LIVE
         self._asks_for_address = asks_for_address
 
@@ -128,6 +132,18 @@ class StripePayments(Payments):
     @property
     def mode(self) -> Mode:
         return self._mode
+
+    def account(self) -> str | None:
+        return self._account_by(self._patient)
+
+    def _account_by(self, client: stripe.StripeClient) -> str | None:
+        def asked() -> str | None:
+            try:
+                return client.v1.accounts.retrieve_current().id
+            except stripe.PermissionError:
+                return None  # a restricted key
+
+        return self._translated(asked)
 
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         customer = self._write(
@@ -225,6 +241,18 @@ class StripePayments(Payments):
             if now is not None and now.state is CheckoutState.OPEN:
                 raise
 
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        def open_ones() -> list[str]:
+            first = self._patient.v1.checkout.sessions.list({"customer": customer_id, "status": "open", "limit": 100})
+            return [one.id for one in first.auto_paging_iter()]
+
+        try:
+            found = self._read(open_ones)
+        except _Missing:
+            raise CustomerUnknown(customer_id) from None
+        for checkout_id in found:
+            self.expire_checkout(CheckoutId(checkout_id))
+
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         # A portal session lives for a few minutes and costs nothing, so no key is needed: each call opens a new one.
         try:
@@ -246,7 +274,7 @@ class StripePayments(Payments):
 
         def ask() -> Sequence[ProvidedSubscription]:
             try:
-                found = self._read(all_of_them)
+                found = self._read(all_of_them, client=client)
             except _Missing:
                 raise CustomerUnknown(customer_id) from None
             return [self._subscription(one, client) for one in found]
@@ -313,7 +341,7 @@ class StripePayments(Payments):
 
     def customer_of_charge(self, charge_id: str) -> CustomerId | None:
         try:
-            charge = self._read(lambda: self._hurried.v1.charges.retrieve(charge_id).to_dict())
+            charge = self._read(lambda: self._hurried.v1.charges.retrieve(charge_id).to_dict(), client=self._hurried)
         except _Missing:
             return None
         customer_id = _id(charge.get("customer"))
@@ -404,7 +432,24 @@ class StripePayments(Payments):
                 continue
         raise DependencyDown(PROVIDER, retry_after=LONG)
 
-    def _read(self, call: Callable[[], T]) -> T:
+    def _read(self, call: Callable[[], T], *, client: stripe.StripeClient | None = None) -> T:
+        """Call Stripe, once it is known that the key is of the account that our customers are of."""
+        if self._remember_account is not None:
+            self._check_account(self._remember_account, client or self._patient)
+        return self._translated(call)
+
+    def _check_account(self, remember: Callable[[str], str], client: stripe.StripeClient) -> None:
+        account = self._account_by(client)
+        kept = remember(account) if account is not None else account
+        if kept == account:
+            self._remember_account = None
+            return
+        if not self._is_of_another_account:
+            log.error("stripe_key_of_another_account", account=account, ours=kept, fix="see gemini-chat stripe-account")
+        self._is_of_another_account = True
+        raise DependencyDown(PROVIDER, retry_after=LONG)
+
+    def _translated(self, call: Callable[[], T]) -> T:
         """Call Stripe and translate its errors, without their texts: those may quote the request."""
         try:
             return call()

@@ -8,11 +8,12 @@ from enum import StrEnum
 from application.auth.audit import Recorder
 from application.ports.access_tokens import AccessTokens
 from application.ports.audit import AuditEventType
+from application.ports.otp_store import OtpStore
 from application.ports.reader import Reader, SessionSummary
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, SessionId, UserId
+from domain.accounts import UNKNOWN_ORIGIN, Origin, PhoneNumber, Principal, SessionId, UserId
 from domain.errors import SessionNotFound, TokenInvalid
 
 
@@ -28,6 +29,8 @@ class Scope(StrEnum):
 class LogOut:
     """Ends the present session, the user's other ones, or all. Access and refresh tokens stop working at once.
 
+    Ending other sessions ends the codes that were sent, too: whoever does that may fear for the account.
+
     Ending one's own session needs no more than a token of it: an access token that has expired or a refresh token that
     was used will do, and a session that has ended already stays ended (RFC 7009, section 2.2).
     """
@@ -35,14 +38,16 @@ class LogOut:
     unit_of_work: UnitOfWorkFactory
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
+    otp_store: OtpStore
     recorder: Recorder
     clock: Clock
 
     def __call__(self, *, principal: Principal, scope: Scope = Scope.THIS, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Succeeds also when the sessions had ended before."""
         with self.unit_of_work() as work:
-            self._end(work, principal.user_id, principal.session_id, scope, origin)
+            phone = self._end(work, principal.user_id, principal.session_id, scope, origin)
             work.commit()
+        self._void_codes(phone)
 
     def by_tokens(
         self,
@@ -92,16 +97,26 @@ class LogOut:
             kept = work.refresh_chains.find(self.refresh_tokens.digest(refresh_token))
             if kept is None or kept.used_at is not None:
                 raise TokenInvalid
-            self._end(work, kept.session.user_id, kept.session.id, scope, origin)
+            phone = self._end(work, kept.session.user_id, kept.session.id, scope, origin)
             work.commit()
+        self._void_codes(phone)
 
-    def _end(self, work: UnitOfWork, user_id: UserId, session_id: SessionId, scope: Scope, origin: Origin) -> None:
+    def _end(
+        self, work: UnitOfWork, user_id: UserId, session_id: SessionId, scope: Scope, origin: Origin
+    ) -> PhoneNumber | None:
+        """Returns the number whose codes are to be ended, too."""
         if scope is Scope.THIS:
             work.sessions.end(session_id, of=user_id)
-        else:
-            work.sessions.end_all(user_id, but=session_id if scope is Scope.OTHERS else None)
-        what = AuditEventType.LOGGED_OUT if scope is Scope.THIS else AuditEventType.SESSIONS_ENDED
-        self._record(work, what, user_id, session_id, origin)
+            self._record(work, AuditEventType.LOGGED_OUT, user_id, session_id, origin)
+            return None
+        work.sessions.end_all(user_id, but=session_id if scope is Scope.OTHERS else None)
+        self._record(work, AuditEventType.SESSIONS_ENDED, user_id, session_id, origin)
+        user = work.users.get(user_id)
+        return user.phone if user is not None else None
+
+    def _void_codes(self, phone: PhoneNumber | None) -> None:
+        if phone is not None:
+            self.otp_store.void(phone)
 
     def _record(
         self, work: UnitOfWork, what: AuditEventType, user_id: UserId, session_id: SessionId, origin: Origin

@@ -193,8 +193,6 @@ class VerifyCode:
         A password-reset code logs in, too, for the flow forgot -> verify -> change.
         """
         phone = self.read_phone_number(mobile_number)
-        with self.unit_of_work():  # raises DependencyDown before the code is used
-            pass
         purposes = (Purpose.LOGIN, Purpose.PASSWORD_RESET)
         begun = SessionId(self.new_id())
         with self.redeem_code.once(phone, purposes, code, session_id=begun, origin=origin) as session_id:

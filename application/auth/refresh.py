@@ -73,7 +73,7 @@ class RefreshSession:
             return True
         if now - kept.used_at > REFRESH_GRACE:
             return False
-        return work.refresh_chains.forgive(digest, successor)
+        return work.refresh_chains.is_unused(successor)
 
     def _end_family(self, work: UnitOfWork, kept: KeptRefreshToken, now: datetime, origin: Origin) -> None:
         session = kept.session

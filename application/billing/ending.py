@@ -1,6 +1,7 @@
 """Ending subscriptions, and returning what was paid for them."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from domain.errors import DependencyDown
 # What begins at the provider for an erased customer is looked for daily so long after the erasure, beside its events.
 ERASED_WATCHED_FOR = timedelta(days=40)
 ERASED_EVERY = timedelta(days=1)
+LEAVERS_AGAIN_AFTER = timedelta(minutes=10)
 REFUND_AGAIN_AFTER = timedelta(minutes=10)
 
 log = logging.getLogger(__name__)
@@ -46,9 +48,8 @@ class EndAndRefund:
         try:
             self.payments.cancel(subscription_id)
         except (DependencyDown, ChangeRefused):
+            # It may have been ended all the same, its answer lost: ReturnPayments looks, and refunds it then.
             log.error("%s of %s is to be ended, and cannot be ended now", subscription_id, customer_id)
-            if refund:
-                self._become(subscription_id, OwedState.SETTLED)
             return False
         if refund:
             self.refund(subscription_id, customer_id)
@@ -135,10 +136,42 @@ class EndErased:
         return sum(self.end_all(customer_id) for customer_id in customers)
 
     def end_all(self, customer_id: CustomerId) -> int:
-        """Returns how many subscriptions were ended. Raises DependencyDown when one could not be."""
+        """Returns how many subscriptions were ended. Raises DependencyDown when one could not be.
+
+        Checkouts that are open are expired before.
+        """
+        with suppress(CustomerUnknown):
+            self.payments.expire_checkouts(customer_id)
         running = running_of(customer_id, self.payments, self.policy)
         for one in running:
             log.warning("%s runs for %s, whose user was erased: it is ended", one.id, customer_id)
             if not self.end(one.id, customer_id, refund=True):
                 raise DependencyDown(self.payments.name)
         return len(running)
+
+
+@dataclass(frozen=True, slots=True)
+class EndLeavers:
+    """Ends what users have at the provider who were erased while it could not be searched."""
+
+    unit_of_work: UnitOfWorkFactory
+    payments: Payments
+    end_erased: EndErased
+    clock: Clock
+    batch: int = 20
+
+    def __call__(self) -> int:
+        """Returns how many customers were found. Raises DependencyDown; those not searched for are tried again."""
+        with self.unit_of_work() as work:
+            leavers = work.billing.leavers.take(since=self.clock() - LEAVERS_AGAIN_AFTER, limit=self.batch)
+            work.commit()
+        found = 0
+        for user_id in leavers:
+            customers = self.payments.customers_of(user_id)
+            with self.unit_of_work() as work:
+                work.billing.leavers.found(user_id, customers)
+                work.commit()
+            for customer_id in customers:
+                self.end_erased.end_all(customer_id)
+            found += len(customers)
+        return found

@@ -4,14 +4,14 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
-from application.billing.ending import running_of
+from application.billing.ending import EndAndRefund, running_of
 from application.billing.subscribe import ReturnUrls
 from application.billing.sync import SyncSubscription
 from application.ports.payments import ChangeRefused, CustomerUnknown, Payments
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UserId
-from domain.billing import NOT_PAID, BillingPolicy, CheckoutId, CheckoutState, CustomerId, ProvidedSubscription
+from domain.billing import NOT_PAID, BillingPolicy, CheckoutId, CheckoutState, CustomerId, Mode, ProvidedSubscription
 from domain.errors import DependencyDown, NotSubscribed
 from domain.plans import Plan
 
@@ -63,6 +63,10 @@ class SetRenewal:
         running = self.policy.ours_running(self.sync(user_id=user_id, customer_id=customer_id).found)
         if not running:
             raise NotSubscribed
+        if not renew and self.policy.duplicates(running):
+            # One was bought twice and could not be ended. Set to end, it would pass for one that the user wants to keep
+            # till then, and its payment would not be returned.
+            raise DependencyDown(self.payments.name)
         counts = self.policy.current(running)
         for one in running:
             if one == counts or not renew:
@@ -124,6 +128,7 @@ class EndBilling:
     unit_of_work: UnitOfWorkFactory
     payments: Payments
     policy: BillingPolicy
+    end: EndAndRefund
 
     def __call__(self, *, user_id: UserId) -> None:
         """Returns when no checkout is open and no subscription of ours is active. Raises DependencyDown.
@@ -133,11 +138,8 @@ class EndBilling:
         """
         with self.unit_of_work() as work:
             work.billing.checkouts.abandon(user_id)
-            checkout = work.billing.checkouts.current(user_id)
             kept = work.billing.customers.of(user_id, mode=self.payments.mode)
             work.commit()
-        if checkout is not None and checkout.checkout_id is not None and kept is not None:
-            self.payments.expire_checkout(checkout.checkout_id)
         for customer_id in self._customers(user_id, kept):
             self._end(customer_id)
 
@@ -147,8 +149,9 @@ class EndBilling:
         except DependencyDown:
             if kept is not None:
                 raise
-            # Who never was a customer may leave while the provider is down.
-            log.warning("%s leaves, and the payment provider could not be searched", user_id)
+            # Hardly any of them ever bought something: they may leave now, and EndLeavers searches once it can.
+            if self.payments.mode is not Mode.NONE:
+                self._note(user_id)
             return []
         if kept is None and named:
             # So that the erasure remembers it.
@@ -157,16 +160,26 @@ class EndBilling:
                 work.commit()
         return list(dict.fromkeys([*([kept] if kept else []), *named]))
 
+    def _note(self, user_id: UserId) -> None:
+        with self.unit_of_work() as work:
+            work.billing.leavers.note(user_id)
+            work.commit()
+        log.warning("%s leaves, and the payment provider is searched for customers of theirs later", user_id)
+
     def _end(self, customer_id: CustomerId) -> None:
+        with suppress(CustomerUnknown):
+            self.payments.expire_checkouts(customer_id)
         if not self._cancel_all(customer_id):
             return
         if self._cancel_all(customer_id):  # look again, whatever was answered
             raise DependencyDown(self.payments.name)
 
     def _cancel_all(self, customer_id: CustomerId) -> bool:
-        """Returns whether there was something to cancel."""
+        """Returns whether there was something to cancel. What was bought twice is refunded, as always."""
         running = running_of(customer_id, self.payments, self.policy)
-        for one in running:
-            with suppress(ChangeRefused):
-                self.payments.cancel(one.id)
+        twice = {one.subscription.id for one in self.policy.duplicates(running) if one.refund}
+        # Those first: once one of the two is ended, nothing shows that the other was bought twice.
+        for one in sorted(running, key=lambda one: one.id not in twice):
+            if not self.end(one.id, customer_id, refund=one.id in twice) and one.id in twice:
+                raise DependencyDown(self.payments.name)
         return bool(running)

@@ -78,6 +78,32 @@ class Customers(Protocol):
         """
 
 
+class Leavers(Protocol):
+    """Users who were erased while the provider could not be searched for customers of theirs."""
+
+    def note(self, user_id: UserId) -> None:
+        """Stores a user who is about to be erased."""
+
+    def take(self, *, since: datetime, limit: int) -> Sequence[UserId]:
+        """Takes up to ``limit`` users who are erased and were not taken after ``since``, and marks them.
+
+        Those that a concurrent unit of work takes are skipped. The longest waiting come first.
+        """
+
+    def found(self, user_id: UserId, customers: Sequence[CustomerId]) -> None:
+        """Stores the customers of the user as those of an erased one, in place of the user."""
+
+
+class ProviderAccounts(Protocol):
+    """The provider's account that our customers are of, one for each mode."""
+
+    def remember(self, mode: Mode, account: str) -> str:
+        """Stores the first account of a mode; returns the stored one, which may be another than ``account``."""
+
+    def change(self, mode: Mode, account: str) -> None:
+        """Stores an account in place of the one before."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeptCheckout:
     """An order and its checkout. ``checkout_id`` None: the provider has not made it yet."""
@@ -208,6 +234,10 @@ class BillingWork(Protocol):
 
     @property
     def customers(self) -> Customers: ...
+    @property
+    def leavers(self) -> Leavers: ...
+    @property
+    def accounts(self) -> ProviderAccounts: ...
     @property
     def checkouts(self) -> Checkouts: ...
     @property

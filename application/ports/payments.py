@@ -62,6 +62,9 @@ class Payments(Protocol):
     def mode(self) -> Mode:
         """Where its customers exist. Does not ask the provider."""
 
+    def account(self) -> str | None:
+        """The id of the account that the API key is of; None where the key may not read it."""
+
     def new_customer(self, user_id: UserId, *, instead_of: CustomerId | None = None) -> CustomerId:
         """Creates the customer of a user, with the user's id in its metadata.
 
@@ -89,6 +92,9 @@ class Payments(Protocol):
 
     def expire_checkout(self, checkout_id: CheckoutId) -> None:
         """Expires an open checkout, so that it cannot be paid. One that is not open is left as it is."""
+
+    def expire_checkouts(self, customer_id: CustomerId) -> None:
+        """Expires every open checkout of a customer, as ``expire_checkout`` does."""
 
     def open_portal(self, customer_id: CustomerId, *, return_url: str) -> str:
         """The URL of a page on which the customer manages cards, invoices and the subscription."""

@@ -23,11 +23,10 @@ class RefreshTokens(Protocol):
 
 
 class KeptRefreshToken(NamedTuple):
-    """A stored token with its session. ``forgiven``: it was accepted again after its first use."""
+    """A stored token with its session."""
 
     session: Session
     used_at: datetime | None
-    forgiven: bool
 
 
 class RefreshChains(Protocol):
@@ -42,8 +41,8 @@ class RefreshChains(Protocol):
     def follow(self, digest: bytes, successor: bytes, *, at: datetime) -> None:
         """Marks a token as used, and stores its successor."""
 
-    def forgive(self, digest: bytes, successor: bytes) -> bool:
-        """Marks a used token as accepted again. Returns False, and writes nothing, if ``successor`` was used."""
+    def is_unused(self, digest: bytes) -> bool:
+        """Whether a token is stored and was not used. It stays so in a unit of work that found its session."""
 
     def purge_used_before(self, moment: datetime, *, limit: int) -> int:
         """Deletes up to ``limit`` tokens that were used before ``moment``; returns how many."""

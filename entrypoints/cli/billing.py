@@ -46,6 +46,17 @@ def reconcile(billing: BillingMaintenance, *, from_stripe: bool = False) -> int:
     return 0
 
 
+def stripe_account(billing: BillingMaintenance, *, accept: bool) -> int:
+    """Print the account of the key and ours; they differ when the key is one of another account."""
+    try:
+        found = billing.show_account(accept=accept)
+    except DependencyDown as down:
+        _print({"stoppedBecauseDown": down.dependency})
+        return EXIT_FAILED
+    _print({"accountOfKey": found.of_key, "ours": found.ours})
+    return 0 if found.of_key == found.ours else EXIT_FAILED
+
+
 def refunds(billing: BillingMaintenance) -> int:
     """Print the refunds that are owed; an operator pays back those that were refused or have failed."""
     owed = [_members(line) for line in billing.show_owed()]

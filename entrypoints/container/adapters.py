@@ -74,7 +74,7 @@ class SharedAdapters(DeclarativeContainer):
 
     payment_sandbox = singleton(sandbox_of, settings)
     payment_mode = singleton(payment_mode_of, settings)
-    payments: Provider[Payments] = singleton(payments_of, settings, payment_sandbox)
+    payments: Provider[Payments] = singleton(payments_of, settings, payment_sandbox, unit_of_work)
     billing_policy = singleton(billing_policy_of, settings)
     retry_events = Object(RetryEvents())
     reconcile_every = singleton(lambda settings: settings.reconcile_every, settings)

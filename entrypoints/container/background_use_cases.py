@@ -6,8 +6,9 @@ Apart from those of requests, which a worker need not import.
 from typing import TYPE_CHECKING
 
 from application.background_use_cases import BillingMaintenance, ReplyUseCases
+from application.billing.account import ShowAccount
 from application.billing.customers import FindCustomer, LinkCustomers
-from application.billing.ending import EndAndRefund, EndErased, ReturnPayments
+from application.billing.ending import EndAndRefund, EndErased, EndLeavers, ReturnPayments
 from application.billing.ledger import Explain, ShowOwed
 from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile, RetireModes
@@ -63,11 +64,18 @@ def billing_maintenance(adapters: SharedAdapters) -> BillingMaintenance:
         explain=Explain(ledger=adapters.ledger(), reader=adapters.reader(), allowances=adapters.allowances()),
         retire_modes=RetireModes(unit_of_work=unit_of_work, payments=adapters.payments()),
         return_payments=ReturnPayments(
-            unit_of_work=unit_of_work, payments=adapters.payments(), end=_end_and_refund(adapters)
+            unit_of_work=unit_of_work, payments=adapters.payments(), end=end_and_refund(adapters)
         ),
         end_erased=_end_erased(adapters),
+        end_leavers=EndLeavers(
+            unit_of_work=unit_of_work,
+            payments=adapters.payments(),
+            end_erased=_end_erased(adapters),
+            clock=adapters.clock(),
+        ),
         link_customers=LinkCustomers(unit_of_work=unit_of_work, payments=adapters.payments()),
         show_owed=ShowOwed(ledger=adapters.ledger()),
+        show_account=ShowAccount(unit_of_work=unit_of_work, payments=adapters.payments()),
     )
 
 
@@ -87,7 +95,7 @@ def sync_subscription(adapters: SharedAdapters) -> SyncSubscription:
         unit_of_work=adapters.unit_of_work(),
         payments=adapters.payments(),
         policy=adapters.billing_policy(),
-        end=_end_and_refund(adapters),
+        end=end_and_refund(adapters),
     )
 
 
@@ -97,7 +105,7 @@ def find_customer(adapters: SharedAdapters) -> FindCustomer:
     )
 
 
-def _end_and_refund(adapters: SharedAdapters) -> EndAndRefund:
+def end_and_refund(adapters: SharedAdapters) -> EndAndRefund:
     return EndAndRefund(unit_of_work=adapters.unit_of_work(), payments=adapters.payments())
 
 
@@ -106,6 +114,6 @@ def _end_erased(adapters: SharedAdapters) -> EndErased:
         unit_of_work=adapters.unit_of_work(),
         payments=adapters.payments(),
         policy=adapters.billing_policy(),
-        end=_end_and_refund(adapters),
+        end=end_and_refund(adapters),
         clock=adapters.clock(),
     )

@@ -1,11 +1,14 @@
 """The payment provider that the settings choose."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.no_payments import NoPayments
 from adapters.system_runtime import system_clock
+from application.billing.account import RememberAccount
 from application.operations.startup import CannotStart
 from application.ports.payments import Payments
+from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.billing import Mode, mode_of_key
 from entrypoints.container.keys import key_for
 from entrypoints.container.policies import billing_policy_of
@@ -58,7 +61,7 @@ def sandbox_of(settings: Settings) -> "Sandbox | None":
     )
 
 
-def payments_of(settings: Settings, sandbox: "Sandbox | None") -> Payments:
+def payments_of(settings: Settings, sandbox: "Sandbox | None", unit_of_work: UnitOfWorkFactory) -> Payments:
     """Who takes the money."""
     if settings.payment_provider == "none":
         return NoPayments()
@@ -71,6 +74,7 @@ def payments_of(settings: Settings, sandbox: "Sandbox | None") -> Payments:
         api_key=settings.stripe_secret_key.reveal(),
         base_url=settings.stripe_api_base,
         asks_for_address=settings.stripe_billing_address == "required",
+        remember_account=partial(RememberAccount(unit_of_work), payment_mode_of(settings)),
     )
 
 

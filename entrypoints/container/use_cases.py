@@ -24,13 +24,21 @@ from application.operations.readiness import CheckReadiness
 from application.ports.account_erasure_hook import AccountErasureHook
 from application.use_cases import Auth, Billing, Chat, UseCases
 from domain.one_time_password import OtpPolicy
-from entrypoints.container.background_use_cases import apply_payment_event, find_customer, sync_subscription
+from entrypoints.container.background_use_cases import (
+    apply_payment_event,
+    end_and_refund,
+    find_customer,
+    sync_subscription,
+)
 from entrypoints.container.web_adapters import WebAdapters
 
 
 def use_cases(adapters: WebAdapters) -> UseCases:
     end_billing = EndBilling(
-        unit_of_work=adapters.unit_of_work(), payments=adapters.payments(), policy=adapters.billing_policy()
+        unit_of_work=adapters.unit_of_work(),
+        payments=adapters.payments(),
+        policy=adapters.billing_policy(),
+        end=end_and_refund(adapters),
     )
     return UseCases(
         auth=auth_use_cases(adapters, before_erasure=end_billing),
@@ -156,6 +164,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
             unit_of_work=unit_of_work,
             access_tokens=access_tokens,
             refresh_tokens=refresh_tokens,
+            otp_store=otp_store,
             recorder=recorder,
             clock=clock,
         ),

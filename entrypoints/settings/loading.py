@@ -20,13 +20,16 @@ MIN_CHARACTERS = 8
 MIN_PERIOD = 8
 EXAMPLES = ("change-me", "changeme", "change_me", "secret-key", "your-secret", "your_secret", "password", "example")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-# Addresses to which codes, tokens or keys are sent.
+# Addresses and origins to which codes, tokens, keys or prompts are sent. A test finds one that is missing here.
 CARRY_SECRETS = (
     "OTP_WEBHOOK_URL",
     "TWILIO_API_BASE",
     "PUBLIC_URL",
     "STRIPE_API_BASE",
     "GEMINI_BASE_URL",
+    "OPENAI_BASE_URL",
+    "CORS_ORIGINS",
+    "RETURN_URL_ORIGINS",
 )
 # Each process of a machine takes one of so many for its metrics.
 METRICS_PORTS = 10
@@ -135,7 +138,7 @@ def _dangers(given: Mapping[str, str]) -> Iterator[str]:
         if given.get(name) == value:
             yield f"{name}={value} is refused in production: {why}"
     for name in CARRY_SECRETS:
-        if _is_readable(given.get(name, "")):
+        if any(_is_readable(url.strip()) for url in given.get(name, "").split(",")):
             yield f"{name} must begin with https:// in production"
 
 
@@ -166,8 +169,8 @@ def _payment_dangers(settings: Settings, given: Mapping[str, str]) -> Iterator[s
 
 def _is_readable(url: str) -> bool:
     """Whether others on the way can read what is sent there: http, unless it stays on this machine."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+    scheme, _, rest = url.partition("://")
+    return scheme.lower() == "http" and urlsplit(f"//{rest}").hostname not in LOOPBACK
 
 
 def _is_guessable(secret: str) -> bool:

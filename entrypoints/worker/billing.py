@@ -47,6 +47,7 @@ class BillingTask:
             swept = self._billing.apply_pending()
             reconciled = self._billing.reconcile()
             self._billing.return_payments()
+            self._billing.end_leavers()
             self._billing.end_erased()
         except DependencyDown as down:
             log.warning("billing_waits", dependency=down.dependency)

@@ -145,6 +145,41 @@ class BillingWorkContract:
             assert work.billing.customers.add(UserId(uuid4()), CustomerId("cus_1")) is None
             assert work.billing.checkouts.begin(an_order(UserId(uuid4())), instead_of=None) is None
 
+    def test_who_left_unsearched_is_taken_once_erased_until_found(self, world: World) -> None:
+        stays, leaves = world.user(), world.user()
+        for user_id in (stays.id, leaves.id, leaves.id):
+            write(world, lambda work, u=user_id: work.billing.leavers.note(u))  # type: ignore[misc]
+        write(world, lambda work: work.erasure.erase(leaves.id, phone_digest="p"))
+        now = datetime.now(UTC)
+
+        def take(since: datetime) -> list[UserId]:
+            with world.unit_of_work() as work:
+                taken = work.billing.leavers.take(since=since, limit=9)
+                work.commit()
+            return list(taken)
+
+        assert take(now - timedelta(hours=1)) == [leaves.id]
+        assert take(now - timedelta(hours=1)) == []
+        assert take(now + timedelta(hours=1)) == [leaves.id]
+        customers = [CustomerId("cus_1"), CustomerId("cus_2")]
+        write(world, lambda work: work.billing.leavers.found(leaves.id, customers))
+        assert take(now + timedelta(hours=2)) == []
+        with world.unit_of_work() as work:
+            assert all(work.billing.customers.is_erased(customer) for customer in customers)
+
+    def test_the_first_account_of_a_mode_stays_until_it_is_changed(self, world: World) -> None:
+        def remember(mode: Mode, account: str) -> str:
+            with world.unit_of_work() as work:
+                kept = work.billing.accounts.remember(mode, account)
+                work.commit()
+            return kept
+
+        assert remember(Mode.LIVE, "acct_1") == "acct_1"
+        assert remember(Mode.LIVE, "acct_2") == "acct_1"
+        assert remember(Mode.TEST, "acct_2") == "acct_2"
+        write(world, lambda work: work.billing.accounts.change(Mode.LIVE, "acct_3"))
+        assert remember(Mode.LIVE, "acct_1") == "acct_3"
+
     def test_customers_of_erased_users_are_remembered_and_taken_once_a_while(self, world: World) -> None:
         user = world.user()
         customer = CustomerId(f"cus_{uuid4().hex}")

@@ -238,6 +238,13 @@ class OtpStoreContract:
         assert refused(store, "123456") == 0
         assert store.redeem(BORIS, BOTH, "123456", POLICY) is Purpose.LOGIN
 
+    def test_what_is_void_is_not_repeated_either(self, store: OtpStore) -> None:
+        store.put(ASHA, Purpose.LOGIN, "123456", POLICY, origin=HERE)
+        self.once(store, "first", HERE)
+        store.void(ASHA)
+        with pytest.raises(OtpInvalid):
+            self.once(store, "second", HERE)
+
     def test_using_a_code_does_not_shorten_the_wait_for_the_next(self, store: OtpStore) -> None:
         store.put(ASHA, Purpose.LOGIN, "123456", POLICY)
         store.redeem(ASHA, BOTH, "123456", POLICY)

@@ -130,6 +130,9 @@ class PaymentsContract:
     def customer(self, provider: Provider) -> CustomerId:
         return provider.payments.new_customer(a_user())
 
+    def test_a_key_is_of_one_account(self, provider: Provider) -> None:
+        assert provider.payments.account() == provider.payments.account() is not None
+
     def test_a_user_is_one_customer(self, provider: Provider) -> None:
         user, other = a_user(), a_user()
         made = together([lambda: provider.payments.new_customer(user)] * THREADS)
@@ -180,6 +183,16 @@ class PaymentsContract:
                 assert now is not None
                 assert (now.state, now.url) == (state, None)
         provider.payments.expire_checkout(CheckoutId("cs_test_invented"))
+
+    def test_all_open_checkouts_of_a_customer_are_expired_and_no_other(self, provider: Provider) -> None:
+        mine, other = self.customer(provider), self.customer(provider)
+        opened = [provider.payments.open_checkout(an_order(a_user()), one) for one in (mine, mine, mine, other)]
+        provider.pay(opened[0].id)
+        provider.payments.expire_checkouts(mine)
+        found = [provider.payments.checkout(one.id) for one in opened]
+        assert [one.state for one in found if one] == ["complete", "expired", "expired", "open"]
+        with pytest.raises(CustomerUnknown):
+            provider.payments.expire_checkouts(CustomerId("cus_of_another_account"))
 
     def test_a_checkout_expires_after_a_day(self, provider: Provider) -> None:
         user = a_user()
@@ -301,10 +314,12 @@ class PaymentsContract:
         subscription_id = provider.sell(customer)
         provider.go_down()
         actions: list[Callable[[], object]] = [
+            provider.payments.account,
             lambda: provider.payments.new_customer(a_user()),
             lambda: provider.payments.open_checkout(an_order(user), customer),
             lambda: provider.payments.checkout(checkout.id),
             lambda: provider.payments.expire_checkout(checkout.id),
+            lambda: provider.payments.expire_checkouts(customer),
             lambda: provider.payments.open_portal(customer, return_url="https://chat.example"),
             lambda: provider.payments.subscriptions_of(customer),
             lambda: provider.payments.renew(subscription_id, renew=False, key="wish"),

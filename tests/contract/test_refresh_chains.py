@@ -27,11 +27,9 @@ def follow(world: World, digest: bytes, successor: bytes) -> None:
         work.commit()
 
 
-def forgive(world: World, digest: bytes, successor: bytes) -> bool:
+def is_unused(world: World, digest: bytes) -> bool:
     with world.unit_of_work() as work:
-        forgiven = work.refresh_chains.forgive(digest, successor)
-        work.commit()
-    return forgiven
+        return work.refresh_chains.is_unused(digest)
 
 
 def found(world: World, *digests: bytes) -> list[bool]:
@@ -59,7 +57,7 @@ class RefreshChainsContract:
         with world.unit_of_work() as work:
             kept = work.refresh_chains.find(b"first")
         assert kept is not None
-        assert (kept.session, kept.used_at, kept.forgiven) == (session, None, False)
+        assert (kept.session, kept.used_at) == (session, None)
 
     @pytest.mark.parametrize("digest", [b"", b"second", b"\x00" * 32, b"FIRST"])
     def test_another_one_is_not(self, world: World, digest: bytes) -> None:
@@ -77,29 +75,10 @@ class RefreshChainsContract:
         assert (used.used_at, fresh.used_at) == (MOMENT, None)
         assert used.session == fresh.session == session
 
-    def test_a_used_one_is_forgiven_while_its_successor_is_unused(self, world: World) -> None:
+    def test_a_token_is_unused_until_it_is_followed(self, world: World) -> None:
         begun(world)
         follow(world, b"first", b"second")
-        assert forgive(world, b"first", b"second")
-        with world.unit_of_work() as work:
-            kept = work.refresh_chains.find(b"first")
-        assert kept is not None
-        assert kept.forgiven
-
-    def test_not_once_its_successor_is_used(self, world: World) -> None:
-        begun(world)
-        follow(world, b"first", b"second")
-        follow(world, b"second", b"third")
-        assert not forgive(world, b"first", b"second")
-        with world.unit_of_work() as work:
-            kept = work.refresh_chains.find(b"first")
-        assert kept is not None
-        assert not kept.forgiven
-
-    def test_not_for_a_successor_that_never_was(self, world: World) -> None:
-        begun(world)
-        follow(world, b"first", b"second")
-        assert not forgive(world, b"first", b"another")
+        assert [is_unused(world, one) for one in (b"first", b"second", b"another")] == [False, True, False]
 
     def test_of_a_session_that_ended_none_is_found(self, world: World) -> None:
         session = begun(world)
@@ -152,7 +131,7 @@ class RefreshChainsContract:
                 if kept.used_at is None:
                     work.refresh_chains.follow(b"first", b"second", at=MOMENT)
                 else:
-                    assert work.refresh_chains.forgive(b"first", b"second")
+                    assert work.refresh_chains.is_unused(b"second")
                 work.commit()
                 return kept.used_at is None
 

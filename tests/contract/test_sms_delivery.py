@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
 from urllib.parse import parse_qs
 
@@ -19,10 +20,12 @@ from adapters.otp_delivery.sms import AT_ONCE, TwilioOtpDelivery, WebhookOtpDeli
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from domain.accounts import PhoneNumber
 from domain.one_time_password import Purpose
+from entrypoints.container.build import build_web
+from entrypoints.settings import read_settings
 from tests.redis_doubles import black_hole, closed_port
 
 ASHA = PhoneNumber("+919876543210")
-SECRET = b"what the sender and we know, 32 bytes and more"
+SECRET = b"what the sender and we know: 32 bytes and more"
 
 
 @dataclass
@@ -121,6 +124,35 @@ def test_each_purpose_has_its_text(provider: Provider, delivery_to: Callable[[st
     for purpose in Purpose:
         delivery.deliver(ASHA, "012345", purpose)
     assert len({body.replace(b"login", b"") for _, _, body in provider.requests}) == len(Purpose)
+
+
+WORDS = {
+    "OTP_TEXT": "<#> आपका कोड {code} है\n\n@{host} #app",
+    "OTP_RESET_TEXT": "Acme: {code} sets a new password.",
+    "PUBLIC_URL": "https://chat.acme.example",
+}
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"OTP_DELIVERY": "webhook", "OTP_WEBHOOK_SECRET": SECRET.decode()},
+        {"OTP_DELIVERY": "twilio", "TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_FROM": "MG1"},
+    ],
+)
+def test_the_operators_own_words_are_sent_to_the_letter(
+    provider: Provider, chosen: dict[str, str], tmp_path: Path
+) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://nowhere/none", "REDIS_URL": "redis://nowhere", "DATA_DIR": str(tmp_path)}
+    there = {"OTP_WEBHOOK_URL": f"{provider.url}/sms", "TWILIO_API_BASE": provider.url}
+    web = build_web(read_settings({**nowhere, **there, **WORDS, **chosen}))
+    delivery = web.use_cases.auth.request_code.send_code.otp_delivery
+    for purpose in (Purpose.LOGIN, Purpose.PASSWORD_RESET):
+        delivery.deliver(ASHA, "012345", purpose)
+    bodies = [body.decode() for _, _, body in provider.requests]
+    by_webhook = chosen["OTP_DELIVERY"] == "webhook"
+    sent = [json.loads(body)["text"] if by_webhook else parse_qs(body)["Body"][0] for body in bodies]
+    assert sent == ["<#> आपका कोड 012345 है\n\n@chat.acme.example #app", "Acme: 012345 sets a new password."]
 
 
 @BOTH

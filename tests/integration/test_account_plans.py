@@ -77,7 +77,7 @@ def test_who_is_asking(cursor: Cursor) -> None:
 
 
 def test_refreshing(cursor: Cursor) -> None:
-    for statement in (refresh_tokens.FIND, refresh_tokens.FOLLOW, refresh_tokens.FORGIVE):
+    for statement in (refresh_tokens.FIND, refresh_tokens.FOLLOW, refresh_tokens.IS_UNUSED):
         values = {"digest": b"x", "successor": b"y", "at": "2026-01-01"}
         assert whole_tables_read(cursor, statement, **values) == set()
 

@@ -84,7 +84,7 @@ STATEMENTS = [
     (usage.USED_TODAY, DAY),
     (users.USER_BY_ID, names(User)),
     (users.USER_BY_PHONE, names(User)),
-    (refresh_tokens.FIND, (*names(Session), "used_at", "forgiven")),
+    (refresh_tokens.FIND, (*names(Session), "used_at")),
     (
         idempotency.RECALL,
         ("fingerprint", *names(Accepted, without="quota"), *(f"quota_{name}" for name in names(DailyQuota))),

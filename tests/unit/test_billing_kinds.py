@@ -1,17 +1,25 @@
 """What each thing that Stripe can do with a subscription does here: the rows of docs/billing.md."""
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.webhook_events import StripeEventReader
+from application.billing.ending import EndAndRefund
 from application.billing.manage import EndBilling
-from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, InboxState, Mode
+from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, CustomerId, InboxState, Mode
 from domain.errors import AlreadySubscribed, DependencyDown, NotSubscribed, TokenInvalid
 from domain.plans import Plan
-from tests.builders import ASHA, PRICE, RAVI
+from entrypoints.cli import billing as commands
+from tests.builders import ASHA, PRICE, RAVI, WEBHOOK_SECRET
+from tests.concurrency import eventually, together
+from tests.fakes.stripe_server import serving
 from tests.stripe_house import FOREIGN_PRICE, KEY, Buyer, StripeHouse
 
 
@@ -40,7 +48,8 @@ def resume(buyer: Buyer) -> None:
 
 
 def leave(house: StripeHouse, buyer: Buyer) -> None:
-    EndBilling(house.unit_of_work, house.provider, house.policy_of_billing)(user_id=buyer.user_id)
+    end = EndAndRefund(house.unit_of_work, house.provider)
+    EndBilling(house.unit_of_work, house.provider, house.policy_of_billing, end)(user_id=buyer.user_id)
     house.use_cases.auth.erase_account(principal=buyer.principal)
 
 
@@ -316,7 +325,7 @@ def forget_all(house: StripeHouse) -> None:
         objects.outbox.clear()
 
 
-def test_a_customer_of_another_account_is_made_anew_and_stops_no_other(house: StripeHouse, asha: Buyer):
+def test_a_customer_that_stripe_does_not_know_is_made_anew_and_stops_no_other(house: StripeHouse, asha: Buyer):
     asha.buy()
     told(house)
     forget_all(house)
@@ -334,6 +343,52 @@ def test_a_customer_of_another_account_is_made_anew_and_stops_no_other(house: St
     asha.buy()
     told(house)
     assert asha.plan() is Plan.PRO
+
+
+def test_under_a_key_of_another_account_nothing_is_changed(house: StripeHouse, asha: Buyer):
+    asha.buy()
+    told(house)
+    customer = asha.customer_id
+    forget_all(house)
+    house.stripe.account = "acct_other"
+    house.restart()
+    with capture_logs() as logs:
+        for _ in range(3):
+            house.clock.advance(timedelta(hours=2))
+            with pytest.raises(DependencyDown):
+                house.maintenance.reconcile()
+        for wish in (asha.subscribe, lambda: cancel(asha), lambda: leave(house, asha)):
+            with pytest.raises(DependencyDown):
+                wish()
+    [line] = [line for line in logs if line["event"] == "stripe_key_of_another_account"]
+    assert (line["log_level"], line["account"], line["ours"]) == ("error", "acct_other", "acct_sandbox")
+    assert (asha.plan(), asha.customer_id) == (Plan.PRO, customer)
+    house.clock.advance(timedelta(days=38))
+    assert asha.plan() is Plan.BASIC  # what was paid for is over
+
+
+def test_an_operator_may_take_another_account_as_ours(
+    house: StripeHouse, asha: Buyer, capsys: pytest.CaptureFixture[str]
+):
+    asha.buy()
+    told(house)
+    forget_all(house)
+    house.stripe.account = "acct_other"
+    house.restart()
+    assert commands.stripe_account(house.maintenance, accept=False) == 1
+    assert commands.stripe_account(house.maintenance, accept=True) == 0
+    assert '"ours": "acct_other"' in capsys.readouterr().out
+    house.clock.advance(timedelta(hours=2))
+    house.maintenance.reconcile()
+    assert asha.plan() is Plan.BASIC
+
+
+def test_a_key_that_may_not_say_its_account_is_taken_as_ours(house: StripeHouse, asha: Buyer):
+    house.stripe.account = None
+    asha.buy()
+    told(house)
+    assert asha.plan() is Plan.PRO
+    assert commands.stripe_account(house.maintenance, accept=False) == 0
 
 
 def test_who_is_unknown_there_can_leave(house: StripeHouse, asha: Buyer):
@@ -489,6 +544,21 @@ def test_and_also_when_no_event_tells_of_it(house: StripeHouse, asha: Buyer):
     assert len(house.stripe.look().refunds) == 1
 
 
+def test_who_left_while_stripe_was_down_is_charged_no_more_once_it_is_back(house: StripeHouse, asha: Buyer):
+    mine = asha.buy()
+    told(house)
+    lose_rows(house)
+    house.down = True
+    leave(house, asha)
+    with pytest.raises(DependencyDown):
+        house.maintenance.end_leavers()
+    house.down = False
+    house.clock.advance(timedelta(minutes=11))
+    assert house.maintenance.end_leavers() == 1
+    assert status(house, mine) == "canceled"
+    assert not house.database.tables.leavers
+
+
 def test_who_never_bought_can_leave_while_stripe_is_down(house: StripeHouse, asha: Buyer):
     house.down = True
     leave(house, asha)
@@ -527,7 +597,56 @@ def test_an_open_checkout_remembers_what_it_sold(house: StripeHouse, asha: Buyer
     assert sessions[app.id]["success_url"] == "https://app.example/app"
 
 
+def test_events_of_one_purchase_that_come_at_once_ask_a_few_times(house: StripeHouse, asha: Buyer):
+    house.stripe.pay(asha.subscribe())
+    events = [{**event, "id": f"{event['id']}_{n}"} for event in house.stripe.take_events() for n in range(3)]
+    want_to_know: list[str] = []
+    handle = house.stripe.handle
+
+    class Counted(StripePayments):
+        def subscriptions_of(self, customer_id: CustomerId, *, hurry: bool = False) -> Any:
+            want_to_know.append(customer_id)
+            return super().subscriptions_of(customer_id, hurry=hurry)
+
+    def once_all_have_come(method: str, url: str, headers: Any, body: str) -> Any:
+        assert eventually(lambda: len(want_to_know) >= len(events))
+        return handle(method, url, headers, body)
+
+    house.stripe.handle = once_all_have_come  # type: ignore[method-assign]
+    with serving(house.stripe) as server:
+        over_http = Counted(api_key=KEY, base_url=server.url)
+        receive = house.use_cases.billing.receive_event
+        apply = replace(receive.apply, payments=over_http, sync=replace(receive.apply.sync, payments=over_http))
+        receive = replace(receive, apply=apply)
+        together(partial(house.deliver, event, receive=receive) for event in events)
+        # The question that was under way when they came, and one for all of them; one more for who comes in between.
+        assert len(events) == 12
+        assert 1 <= len(server.asked) <= 3
+    assert asha.plan() is Plan.PRO
+
+
 # --- Other endpoints' events ---
+
+
+@pytest.mark.parametrize(("mode", "live"), [(Mode.LIVE, False), (Mode.TEST, True)])
+def test_events_of_another_mode_are_stored_and_do_nothing(house: StripeHouse, asha: Buyer, mode: Mode, live: bool):
+    asha.buy()
+    asked = _count_gets(house, "/v1/")
+    receive = house.use_cases.billing.receive_event
+    read_event = StripeEventReader(secrets=[WEBHOOK_SECRET], clock=house.clock, mode=mode)
+    receive = replace(receive, read_event=read_event)
+    events = [{**event, "livemode": live} for event in house.stripe.take_events()]
+    with capture_logs() as logs:
+        for event in events:
+            assert not house.deliver(event, receive=receive).duplicate
+    assert [line["event"] for line in logs] == ["webhook_event_of_another_mode"] * len(events)
+    assert all(line["log_level"] == "error" and line["fix"] for line in logs)
+    with house.unit_of_work() as work:
+        kept = [work.billing.inbox.find(event["id"]) for event in events]
+    assert {one.state for one in kept if one} == {InboxState.IGNORED}
+    assert (asked(), asha.plan()) == (0, Plan.BASIC)
+    house.deliver({**events[0], "id": "evt_of_this_mode", "livemode": not live}, receive=receive)
+    assert asha.plan() is Plan.PRO
 
 
 def test_events_this_endpoint_should_not_get_are_stored_and_do_nothing(house: StripeHouse, asha: Buyer):

@@ -1,17 +1,20 @@
 """Limits on one-time passwords and passwords, for known and unknown numbers alike."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from adapters.memory.doubles import PlainPasswordHasher
+from application.auth.logout import Scope
 from application.auth.rate_limits import LimitRequests, RequestLimits
 from application.ports.audit import AuditEventType
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.rate_limiter import Limit
-from domain.accounts import Origin, PhoneNumber
+from domain.accounts import Origin, PhoneNumber, Principal
 from domain.errors import (
     CredentialsInvalid,
     DependencyDown,
@@ -320,14 +323,65 @@ def test_what_has_more_to_it_is_one(password: str):
     house.use_cases.auth.change_password(principal=house.user(ASHA), new_password=password)
 
 
-def test_a_change_of_the_password_ends_the_codes_that_were_sent():
-    house = House()
-    asha = house.user(ASHA)
-    codes = {purpose: house.code(ASHA, purpose) for purpose in Purpose}
+def change_password(house: House, asha: Principal) -> None:
     house.use_cases.auth.change_password(principal=asha, new_password=PASSWORD)
-    for code in codes.values():
+
+
+def reset_password(house: House, asha: Principal) -> None:
+    code = house.code(ASHA, Purpose.PASSWORD_RESET)
+    house.use_cases.auth.reset_password(mobile_number=ASHA, code=code, new_password=PASSWORD)
+
+
+def log_out_everywhere(house: House, asha: Principal) -> None:
+    house.use_cases.auth.log_out(principal=asha, scope=Scope.ALL)
+
+
+def log_out_elsewhere(house: House, asha: Principal) -> None:
+    house.use_cases.auth.log_out(principal=asha, scope=Scope.OTHERS)
+
+
+def log_out_everywhere_by_refresh_token(house: House, asha: Principal) -> None:
+    logged_in = house.log_in(ASHA)
+    house.use_cases.auth.log_out.by_tokens(refresh_token=logged_in.refresh_token, scope=Scope.ALL)
+
+
+def erase(house: House, asha: Principal) -> None:
+    house.use_cases.auth.erase_account(principal=asha)
+
+
+ENDINGS = [
+    *(change_password, reset_password, log_out_everywhere, log_out_elsewhere),
+    *(log_out_everywhere_by_refresh_token, erase),
+]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_what_ends_sessions_ends_the_codes_that_were_sent(house_of_asha: tuple[House, Principal], end: Any):
+    house, asha = house_of_asha
+    codes = [house.code(ASHA, purpose) for purpose in Purpose]
+    house.clock.advance(timedelta(seconds=31))
+    used = house.code(ASHA)
+    verify(house, used)  # by the same client, it would be good again for half a minute
+    end(house, asha)
+    for code in (*codes, used):
         with pytest.raises(OtpInvalid):
             verify(house, code)
+    house.clock.advance(timedelta(minutes=1))
+    verify(house, house.code(ASHA))
+
+
+@pytest.fixture
+def house_of_asha() -> tuple[House, Principal]:
+    house = House()
+    return house, house.user(ASHA)
+
+
+def test_logging_out_here_leaves_codes_as_they_are():
+    house = House()
+    asha = house.user(ASHA)
+    code = house.code(ASHA)
+    house.use_cases.auth.log_out(principal=asha)
+    verify(house, code)
 
 
 def test_without_the_database_no_code_is_sent_and_none_is_used_up():
@@ -447,6 +501,28 @@ def test_logins_are_counted_more_narrowly():
     with pytest.raises(RateLimited):
         limit(user_id=None, address="a", is_login=True)
     limit(user_id=None, address="a")
+
+
+@pytest.mark.parametrize(("step", "logins"), [(0, 3), (1, 6), (0x100, 12), (0x10000, 40)])
+def test_logins_of_a_network_of_ipv6_are_few_more_than_those_of_an_address(step: int, logins: int):
+    limit, passed = limited(House(), logins=Limit("login", 3, MINUTE)), 0
+    for number in range(40):
+        with suppress(RateLimited):
+            network = ip_address((0x20010DB800050000 + number * step) << 64)
+            limit(user_id=None, address=f"{network}/64", is_login=True)
+            passed += 1
+    assert passed == logins
+
+
+@pytest.mark.parametrize("step", [1, 0x100])
+def test_one_network_cannot_spend_what_is_sent_in_a_day(step: int):
+    house = House(otp_caps=SendCaps(per_number=20, per_address=2, total=20))
+    for number in range(30):
+        network = ip_address((0x20010DB800050000 + number * step) << 64)
+        with suppress(OtpSendsExhausted):
+            request(house, f"+49151{number:02}345678", origin=Origin(f"{network}/64", None))
+    assert len(house.outbox.sent) == {1: 4, 0x100: 8}[step]
+    request(house)  # from elsewhere there is as much as before
 
 
 def test_without_limits_nothing_is_counted():

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from entrypoints.settings import Secret, SettingsError, load_settings, read_settings
+from entrypoints.settings.readers import Refused
+from entrypoints.settings.variables import VARIABLES, Variable
 
 LONG = "0123456789abcdef0123456789abcdef"
 
@@ -275,8 +277,7 @@ def test_a_key_chooses_stripe_and_without_one_development_plays():
         ("PASSWORD_PEPPER", "aaaa"),
         ("TRUSTED_PROXIES", "0.0.0.0/0"),
         ("TRUSTED_PROXIES", "10.0.0.1,::/0"),
-        *((name, "http://elsewhere.example") for name in ("TWILIO_API_BASE", "PUBLIC_URL", "STRIPE_API_BASE")),
-        *((name, "http://elsewhere.example") for name in ("OTP_WEBHOOK_URL", "GEMINI_BASE_URL")),
+        ("CORS_ORIGINS", "https://app.example,http://elsewhere.example"),
         ("OTP_DELIVERY", "console"),
         ("OTP_TEXT", "no code here"),
     ],
@@ -285,6 +286,30 @@ def test_production_refuses_what_is_unsafe_in_one_line_each(name: str, value: st
     [fault] = faults(**{**IN_PRODUCTION, name: value})
     assert fault.startswith(name)
     assert value not in fault or name == "OTP_DELIVERY"
+
+
+def takes(variable: Variable, text: str) -> bool:
+    try:
+        variable.read(text)
+    except Refused:
+        return False
+    return variable.read is not str
+
+
+URLS = [one.name for one in VARIABLES if takes(one, "http://elsewhere.example") and not takes(one, "elsewhere")]
+
+
+def test_there_are_urls_among_the_variables():
+    assert {"OTP_WEBHOOK_URL", "OPENAI_BASE_URL", "GEMINI_BASE_URL", "CORS_ORIGINS"} <= set(URLS)
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_production_sends_nothing_to_another_machine_in_clear(name: str):
+    assert faults(**IN_PRODUCTION, **{name: "http://elsewhere.example"}) == [
+        f"{name} must begin with https:// in production"
+    ]
+    for good in ("https://elsewhere.example", "http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"):
+        read_settings({**IN_PRODUCTION, name: good})
 
 
 @pytest.mark.parametrize("seed", range(50))

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from application.billing.ending import EndAndRefund
 from application.billing.manage import EndBilling
 from application.billing.subscribe import ReturnUrls
 from application.ports.payments import CHECKOUT_ID
@@ -269,7 +270,12 @@ def test_the_portal_is_for_customers(house: House, asha: Principal):
 
 
 def test_who_leaves_is_charged_no_more(house: House, asha: Principal):
-    end = EndBilling(house.unit_of_work, house.payments, BillingPolicy(price=PRICE))
+    end = EndBilling(
+        house.unit_of_work,
+        house.payments,
+        BillingPolicy(price=PRICE),
+        EndAndRefund(house.unit_of_work, house.payments),
+    )
     end(user_id=asha.user_id)
     house.use_cases.billing.sync_checkout(checkout_id=_bought(house, asha))
     end(user_id=asha.user_id)

@@ -81,7 +81,8 @@ class Call:
 class FakeStripe:
     """The API (``handle``) and the other side of it (``pay``, ``renew``, …). Every change adds an event to the outbox.
 
-    ``pages``: the URL below which checkouts and portals are shown.
+    ``pages``: the URL below which checkouts and portals are shown. ``account``: whose key it is; None: the key may not
+    say.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class FakeStripe:
         old_shapes: bool = False,
         new_id: Callable[[], str] = lambda: secrets.token_hex(12),
     ) -> None:
+        self.account: str | None = "acct_sandbox"
         self._new_id = new_id
         self._state = state
         self._clock = clock
@@ -105,6 +107,7 @@ class FakeStripe:
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Json]]] = [
             (method, re.compile(path.replace("ID", r"([A-Za-z0-9_]+)")), view)
             for method, path, view in (
+                ("GET", "/v1/account", self._get_account),
                 ("POST", "/v1/customers", self._new_customer),
                 ("GET", "/v1/customers", self._list_customers),
                 ("GET", "/v1/customers/search", self._search_customers),
@@ -112,6 +115,7 @@ class FakeStripe:
                 ("GET", "/v1/subscription_items", self._list_items),
                 ("POST", "/v1/subscription_schedules/ID/release", self._release_schedule),
                 ("POST", "/v1/checkout/sessions", self._new_session),
+                ("GET", "/v1/checkout/sessions", self._list_sessions),
                 ("GET", "/v1/checkout/sessions/ID", self._get_session),
                 ("POST", "/v1/checkout/sessions/ID/expire", self._expire_session),
                 ("POST", "/v1/billing_portal/sessions", self._new_portal),
@@ -169,6 +173,12 @@ class FakeStripe:
             if known == method and (found := pattern.fullmatch(path)):
                 return view(objects, Call(params), *found.groups())
         raise Refused(404, "invalid_request_error", "url_unknown")
+
+    def _get_account(self, objects: Objects, call: Call) -> Json:
+        call.take()
+        if self.account is None:
+            raise Refused(403, "invalid_request_error", "permission_denied")
+        return {"id": self.account, "object": "account"}
 
     def _new_customer(self, objects: Objects, call: Call) -> Json:
         call.take(r"metadata\[\w+\]")
@@ -248,6 +258,17 @@ class FakeStripe:
         }
         objects.sessions[session_id] = session
         return session
+
+    def _list_sessions(self, objects: Objects, call: Call) -> Json:
+        call.take("customer", "status", "limit", "starting_after")
+        self._known(objects.customers, call.need("customer"), "customer")
+        newest_first = [self._session(objects, session_id) for session_id in reversed(objects.sessions)]
+        found = [
+            one
+            for one in newest_first
+            if one["customer"] == call.params["customer"] and call.params.get("status") in {None, one["status"]}
+        ]
+        return _page(found, call, "/v1/checkout/sessions")
 
     def _get_session(self, objects: Objects, call: Call, session_id: str) -> Json:
         call.take()
