@@ -61,6 +61,10 @@ openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare 
 lint-openapi: ## Redocly and Spectral on the OpenAPI snapshot: no warning; needs node 20 or newer
 	@tools/openapi/lint
 
+.PHONY: image-check
+image-check: ## build the image where no engine runs, and start it hardened; needs root, buildah, debootstrap and runc
+	@tools/image-check
+
 .PHONY: vendor-docs
 vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
 	tar=$$(npm pack --silent rapidoc@$(or $(RAPIDOC_VERSION),9.3.8)) \
