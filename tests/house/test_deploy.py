@@ -1,18 +1,21 @@
 """What is deployed: manifests refer to what is there, pass on settings that there are, and harden the image alike."""
 
+import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from entrypoints.settings import VARIABLES
+from entrypoints.settings import VARIABLES, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 BASE = DEPLOY / "kubernetes" / "base"
 NAMES = {variable.name for variable in VARIABLES}
+SYSTEMD = sorted((DEPLOY / "systemd").glob("*.service"))
 WORKLOADS = {"Deployment": 2, "Job": 1}
 
 
@@ -141,3 +144,54 @@ def test_files_that_are_mounted_exist(name: str) -> None:
         for volume in service.get("volumes") or []:
             source = volume.split(":")[0]
             assert not source.startswith("./") or (ROOT / source).exists(), source
+
+
+def commands_of_platforms() -> list[str]:
+    """Every command line that a platform is told to run."""
+    fly = tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))
+    render = yaml.safe_load((ROOT / "render.yaml").read_text(encoding="utf-8"))
+    railway = [json.loads((ROOT / name).read_text("utf-8")) for name in ("railway.json", "deploy/railway.worker.json")]
+    units = [re.findall(r"^ExecStart=/\S+/(.+)$", unit.read_text(), re.MULTILINE) for unit in SYSTEMD]
+    return [
+        *fly["processes"].values(),
+        fly["deploy"]["release_command"],
+        *(one[key] for one in render["services"] for key in ("preDeployCommand", "dockerCommand") if key in one),
+        *(one["deploy"]["startCommand"] for one in railway),
+        *railway[0]["deploy"]["preDeployCommand"],
+        *(line for unit in units for line in unit),
+    ]
+
+
+def test_platforms_run_commands_that_there_are() -> None:
+    commands = [line.split() for line in commands_of_platforms()]
+    assert len(commands) == 12
+    assert {tuple(one) for one in commands} == {("gemini-chat", name) for name in ("web", "worker", "migrate")}
+
+
+def test_platforms_ask_the_web_server_for_its_readiness() -> None:
+    fly = tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))
+    render = yaml.safe_load((ROOT / "render.yaml").read_text(encoding="utf-8"))
+    railway = json.loads((ROOT / "railway.json").read_text(encoding="utf-8"))
+    (web,) = (one for one in render["services"] if one["type"] == "web")
+    asked = [fly["http_service"]["checks"][0]["path"], web["healthCheckPath"], railway["deploy"]["healthcheckPath"]]
+    assert asked == ["/health/ready"] * 3
+    assert f"PORT={fly['http_service']['internal_port']} " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_who_is_stopped_has_the_time_it_may_need() -> None:
+    """A worker's grace and some seconds: replies that are cut off would be asked for twice."""
+    needed = read_settings({"DATA_DIR": "/nowhere", "JWT_SECRET": "x" * 32}).worker_grace.total_seconds() + 5
+    render = yaml.safe_load((ROOT / "render.yaml").read_text(encoding="utf-8"))
+    (worker,) = (one for one in render["services"] if one["type"] == "worker")
+    unit = (DEPLOY / "systemd" / "gemini-chat-worker@.service").read_text(encoding="utf-8")
+    given = {
+        "kubernetes": of_kind("Deployment")["worker"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"],
+        "compose": int(compose(ROOT / "docker-compose.yml")["services"]["worker"]["stop_grace_period"].rstrip("s")),
+        "fly": int(tomllib.loads((ROOT / "fly.toml").read_text("utf-8"))["kill_timeout"].rstrip("s")),
+        "render": worker["maxShutdownDelaySeconds"],
+        "railway": json.loads((DEPLOY / "railway.worker.json").read_text("utf-8"))["deploy"]["drainingSeconds"],
+        "systemd": int(
+            re.findall(r"TimeoutStopSec=(\d+)", (DEPLOY / "systemd/gemini-chat-worker@.service").read_text())[0]
+        ),
+    }
+    assert {where: seconds for where, seconds in given.items() if seconds < needed} == {}
