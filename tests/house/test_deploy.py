@@ -190,8 +190,6 @@ def test_who_is_stopped_has_the_time_it_may_need() -> None:
         "fly": int(tomllib.loads((ROOT / "fly.toml").read_text("utf-8"))["kill_timeout"].rstrip("s")),
         "render": worker["maxShutdownDelaySeconds"],
         "railway": json.loads((DEPLOY / "railway.worker.json").read_text("utf-8"))["deploy"]["drainingSeconds"],
-        "systemd": int(
-            re.findall(r"TimeoutStopSec=(\d+)", (DEPLOY / "systemd/gemini-chat-worker@.service").read_text())[0]
-        ),
+        "systemd": int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]),
     }
     assert {where: seconds for where, seconds in given.items() if seconds < needed} == {}
