@@ -17,7 +17,7 @@ from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
 from domain.errors import DependencyDown
-from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState
+from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState, Slots
 from entrypoints.worker import loop as worker_loop
 from entrypoints.worker.loop import ReplyLoop
 from tests.builders import ASHA, AUDIT_RETENTION, House
@@ -168,6 +168,22 @@ def test_no_more_at_once_than_allowed_however_often_it_is_notified():
             here.look()
         here.wait_for(here.model.asked, 2)
         assert here.states() == {ReplyState.RUNNING: 2, ReplyState.QUEUED: 3}
+
+
+def test_a_slot_in_which_basic_has_its_share_is_pros():
+    with running(concurrency=5) as here:
+        here.say("basic")
+        here.look()
+        here.wait_for(here.model.asked, 1)
+        assert here.loop._slots() == Slots(5, free=4, basic=1, turn=1)
+        for number in range(5):
+            pro = here.house.user(f"+9198764{number:05d}")
+            here.house.subscribe(pro)
+            here.house.say(pro, here.house.room(pro), "pro")
+        here.say("more")
+        here.look()
+        here.wait_for(here.model.asked, 4)
+        assert sorted(here.model.prompts) == ["basic", *["pro"] * 4]
 
 
 def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
