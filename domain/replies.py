@@ -43,6 +43,7 @@ class FailureReason(StrEnum):
     EMPTY_ANSWER = "empty_answer"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    GIVEN_UP = "given_up"
 
 
 # Another attempt may succeed after these; the other failures are final.

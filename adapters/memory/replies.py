@@ -134,6 +134,13 @@ class MemoryReplies(Repository, Replies):
         return [reply_id for reply_id, row in rows.items() if row is None or row.stop_requested]
 
     @writes
+    def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
+        row = self._tables.replies.get(reply_id)
+        if row is None or not row.unfinished:
+            return None
+        return self._end(row, state=ReplyState.FAILED, failure=reason, stop_requested=True)
+
+    @writes
     def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         expired = [row for row in self._tables.replies.values() if self._is_expired(row, policy)]
         return [self._give_up(row) for row in expired[:limit]]

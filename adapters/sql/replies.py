@@ -128,6 +128,14 @@ TO_BE_STOPPED = """
 SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
 WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
 """
+# The mark tells the worker.
+GIVE_UP = """
+UPDATE replies
+SET state = 'failed', failure = %(failure)s, finished_at = now(), refunded_at = now(),
+    stop_requested_at = COALESCE(stop_requested_at, now()), lease_token = NULL, lease_until = NULL
+WHERE id = %(id)s AND state IN ('queued', 'running')
+RETURNING id AS reply_id, run AS generation, failure, user_id, charged_on AS day
+"""
 FAIL_EXPIRED = """
 WITH expired AS MATERIALIZED (
     SELECT id FROM replies
@@ -234,6 +242,10 @@ class SqlReplies(Replies):
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         self._cursor.execute(TO_BE_STOPPED, {"ids": list(reply_ids)})
         return [row[0] for row in self._cursor.fetchall()]
+
+    def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
+        self._cursor.execute(GIVE_UP, {"id": reply_id, "failure": reason.value})
+        return next(iter(self._ended()), None)
 
     def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         self._cursor.execute(

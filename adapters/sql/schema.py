@@ -14,5 +14,6 @@ REVISIONS = (
     "0007",
     "0008",
     "0009",
+    "0013",
 )
 REVISION = REVISIONS[-1]

@@ -74,6 +74,12 @@ class Replies(Protocol):
     def to_be_stopped(self, reply_ids: Collection[ReplyId]) -> Collection[ReplyId]:
         """Those among ``reply_ids`` that are marked to be stopped, or were deleted."""
 
+    def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
+        """QUEUED or RUNNING -> FAILED, whoever holds the lease; its charge is to be refunded.
+
+        A worker that is writing it is told to stop. None: it is finished, or there is no such reply.
+        """
+
     def fail_expired(self, *, limit: int, policy: ReplyPolicy) -> Sequence[EndedReply]:
         """Ends up to ``limit`` replies that may not be tried any more; their charges are to be refunded.
 

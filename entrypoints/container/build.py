@@ -14,7 +14,7 @@ import structlog
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
-    from application.background_use_cases import BillingMaintenance
+    from application.background_use_cases import Administration, BillingMaintenance
     from application.operations.audit import ReadAudit
     from application.ports.health import Probe
     from application.ports.payment_sandbox import PaymentSandbox
@@ -123,10 +123,22 @@ def build_operator_commands(settings: Settings) -> OperatorCommands:
 
 
 @contextmanager
+def build_administration(settings: Settings) -> "Iterator[Administration]":
+    """For the commands that look after users and replies; the connections are closed afterwards."""
+    from entrypoints.container.administration import administration
+    from entrypoints.container.web_adapters import WebAdapters
+
+    adapters = WebAdapters(settings=settings, connections=2, application_name="operator")
+    try:
+        yield administration(adapters)
+    finally:
+        adapters.database().close()
+
+
+@contextmanager
 def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
     """For the command that reads the audit trail; the connection is closed afterwards."""
     from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
-    from adapters.sql.audit import SqlAuditReader
     from application.operations.audit import ReadAudit
     from entrypoints.container.keys import derived
     from entrypoints.container.web_adapters import WebAdapters
@@ -134,7 +146,7 @@ def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
     adapters = WebAdapters(settings=settings, connections=1, application_name="audit")
     try:
         yield ReadAudit(
-            audit_reader=SqlAuditReader(adapters.database()),
+            audit_reader=adapters.audit_reader(),
             read_phone_number=adapters.read_phone_number(),
             phone_digests=[HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets],
         )
