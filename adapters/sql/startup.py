@@ -47,11 +47,11 @@ def check_database(database_url: str) -> None:
     connect = connector(database_url, application_name="startup")
     try:
         with closing(connect()) as connection, closing(connect()) as another:
-            check_encoding(_value(connection, "SHOW server_encoding"))
-            check_revision(_revision(connection))
-            _check_session_settings(connection)
+            check_encoding(value_of(connection, "SHOW server_encoding"))
+            check_revision(revision_of(connection))
+            check_session_settings(connection)
             _warn_of_quoted_statements(connection)
-            _check_prepared_statements(connection, another)
+            check_prepared_statements(connection, another)
     except psycopg2.OperationalError as error:
         if PARAMETERS_REFUSED in str(error):
             raise CannotStart(SETTINGS_DROPPED) from None
@@ -69,14 +69,15 @@ def check_revision(revision: str | None) -> None:
         raise CannotStart(SCHEMA_OF_TOMORROW.format(revision=revision))
 
 
-def _check_session_settings(connection: Any) -> None:
+def check_session_settings(connection: Any) -> None:
+    """Raises CannotStart when our time limits do not reach the session: a pooler drops them."""
     for name in ("statement_timeout", "lock_timeout"):
-        if _value(connection, SETTING, {"name": name}) != SESSION_SETTINGS[name]:
+        if value_of(connection, SETTING, {"name": name}) != SESSION_SETTINGS[name]:
             raise CannotStart(SETTINGS_DROPPED)
 
 
 def _warn_of_quoted_statements(connection: Any) -> None:
-    if _value(connection, QUOTES_STATEMENTS):
+    if value_of(connection, QUOTES_STATEMENTS):
         log.warning(
             "postgresql_logs_values",
             reason="PostgreSQL's own log quotes statements that fail, prompts and phone numbers among their values",
@@ -84,28 +85,38 @@ def _warn_of_quoted_statements(connection: Any) -> None:
         )
 
 
-def _check_prepared_statements(connection: Any, another: Any) -> None:
+def check_prepared_statements(connection: Any, another: Any) -> None:
+    """Raises CannotStart when the two connections do not have a session each: a pooler shares them."""
     with closing(another.cursor()) as transaction:
         try:
-            _value(connection, "PREPARE startup_probe AS SELECT 1; SELECT 1")
+            value_of(connection, "PREPARE startup_probe AS SELECT 1; SELECT 1")
             # A pooler would hand the session that was used last to this transaction.
             transaction.execute("BEGIN; SELECT 1")
-            _value(connection, "EXECUTE startup_probe")
+            value_of(connection, "EXECUTE startup_probe")
         except (InvalidSqlStatementName, DuplicatePreparedStatement):
             raise CannotStart(TRANSACTION_POOLER) from None
         finally:
             transaction.execute("ROLLBACK")
 
 
-def _revision(connection: Any) -> str | None:
+def schema_of(database_url: str) -> str | None:
+    """The version of the schema; None where there is none, or no database."""
     try:
-        revision: str | None = _value(connection, "SELECT max(version_num) FROM alembic_version")
+        with closing(connector(database_url, application_name="version")()) as connection:
+            return revision_of(connection)
+    except psycopg2.OperationalError:
+        return None
+
+
+def revision_of(connection: Any) -> str | None:
+    try:
+        revision: str | None = value_of(connection, "SELECT max(version_num) FROM alembic_version")
     except (UndefinedTable, InsufficientPrivilege):
         return None
     return revision
 
 
-def _value(connection: Any, statement: str, values: dict[str, str] | None = None) -> Any:
+def value_of(connection: Any, statement: str, values: dict[str, str] | None = None) -> Any:
     with closing(connection.cursor(cursor_factory=BoundedCursor)) as cursor:
         cursor.execute(statement, values)
         [(value,)] = cursor.fetchall()

@@ -188,8 +188,8 @@ class ResetPassword:
     def __call__(self, *, mobile_number: str, code: str, new_password: str, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Ends the other codes of the number, too.
 
-        Raises OtpInvalid, OtpLocked, AccountLocked, InvalidValue, or DependencyDown when hasher, database or store has no place or is
-        down; then the code is as good as it was.
+        Raises OtpInvalid, OtpLocked, AccountLocked, InvalidValue, or DependencyDown when hasher, database or store has
+        no place or is down; then the code is as good as it was.
         """
         phone = self.read_phone_number(mobile_number)
         with self.unit_of_work() as work:

@@ -75,7 +75,7 @@ class Replies(Protocol):
         """Those among ``reply_ids`` that are marked to be stopped, or were deleted."""
 
     def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
-        """QUEUED or RUNNING -> FAILED, whoever holds the lease; its charge is to be refunded.
+        """QUEUED or RUNNING -> FAILED, no matter who holds the lease; its charge is to be refunded.
 
         A worker that is writing it is told to stop. None: it is finished, or there is no such reply.
         """

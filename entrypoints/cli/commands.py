@@ -1,59 +1,24 @@
 """The commands. Each imports what it needs: the supervisor no web framework, the web server no language model."""
 
-import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from application.operations.startup import CannotStart
 from application.ports.audit import AuditEventType
-from entrypoints.logs import configure_logs
-from entrypoints.settings import Settings, SettingsError, load_settings
+from entrypoints.cli.invocation import Misuse, exit_status, on_a_database, with_settings
+from entrypoints.cli.replies import replies
+from entrypoints.cli.users import users
+from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     from application.background_use_cases import BillingMaintenance
 
-P = ParamSpec("P")
-
 OR_A_SERVER = ", or the database cannot be reached"
-
-
-class Misuse(click.ClickException):
-    """The command cannot run with these settings. Ends the process with status 2, as click does for wrong arguments."""
-
-    exit_code = 2
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, file=file, err=file is None)
-
-
-def exit_status(done: str, failed: str, or_else: str = "") -> str:
-    """The last paragraph of a command's help."""
-    return f"Exit status: 0 {done}; 1 {failed}; 2 the arguments or the settings cannot be used{or_else}."
-
-
-def with_settings(command: Callable[Concatenate[Settings, P], int]) -> Callable[P, NoReturn]:
-    """Calls ``command`` with the settings of this process, and ends the process with the status it returns."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
-        try:
-            settings = load_settings()
-        except SettingsError as error:
-            raise Misuse(f"The settings cannot be used:\n{error}") from error
-        configure_logs(settings.log_level)
-        try:
-            status = command(settings, *args, **kwargs)
-        except CannotStart as reason:
-            raise click.ClickException(str(reason)) from None
-        sys.exit(status)
-
-    return run
 
 
 @click.group(
@@ -236,14 +201,9 @@ def queue(settings: Settings, *, as_json: bool, watch: int | None) -> int:
 
     Also whether a worker is present. What ended is counted over the last minute.
     """
-    from entrypoints.local_stack.running import running_database_url
-
-    database_url = settings.database_url or running_database_url(settings.data_dir)
-    if database_url is None:
-        raise Misuse("DATABASE_URL must be set, or `make run` must be running.")
     from entrypoints.cli.queue import show_queue
 
-    return show_queue(replace(settings, database_url=database_url), as_json=as_json, watch=watch)
+    return show_queue(on_a_database(settings), as_json=as_json, watch=watch)
 
 
 @cli.command(epilog=exit_status("printed", "failed"))
@@ -254,6 +214,34 @@ def config(settings: Settings, *, as_json: bool) -> int:
     from entrypoints.cli.config import print_config
 
     return print_config(settings, as_json=as_json)
+
+
+@cli.command(epilog="Exit status: 0 nothing must be done; 1 something must; 2 the arguments cannot be used.")
+@click.option("--no-model", is_flag=True, help="Do not ask the language model's provider.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def doctor(*, no_model: bool, as_json: bool) -> None:
+    """Look whether all is as the service needs it.
+
+    Settings, database, Redis, payment provider and model are looked at; each finding says what to do. What hangs is
+    left behind after 15 seconds.
+    """
+    from entrypoints.cli.doctor import examine
+
+    sys.exit(examine(as_json=as_json, ask_model=not no_model))
+
+
+@cli.command(epilog=exit_status("printed, also when the database cannot be asked", "failed"))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@with_settings
+def version(settings: Settings, *, as_json: bool) -> int:
+    """Print the versions of the release, the schema and Python."""
+    from entrypoints.cli.version import print_version
+
+    return print_version(settings, as_json=as_json)
+
+
+cli.add_command(users)
+cli.add_command(replies)
 
 
 def _require_servers(settings: Settings) -> None:
@@ -270,15 +258,10 @@ def _database_of_migrations(settings: Settings) -> str:
 @contextmanager
 def _billing(settings: Settings) -> "Iterator[BillingMaintenance]":
     """The use cases of billing on the named database, or on that of a running `make run`."""
-    from entrypoints.local_stack.running import running_database_url
-
-    database_url = settings.database_url or running_database_url(settings.data_dir)
-    if database_url is None:
-        raise Misuse("DATABASE_URL must be set, or `make run` must be running.")
     from domain.errors import DependencyDown
     from entrypoints.container.build import build_operator_commands
 
-    operator = build_operator_commands(replace(settings, database_url=database_url))
+    operator = build_operator_commands(on_a_database(settings))
     try:
         yield operator.billing
     except DependencyDown as down:

@@ -178,6 +178,20 @@ def check_database(settings: Settings) -> None:
     startup.check_database(settings.database_url or "")
 
 
+def schema_of(settings: Settings) -> str | None:
+    """The version of the database's schema; None where there is none, or no database."""
+    from adapters.sql import startup
+
+    return startup.schema_of(settings.database_url or "")
+
+
+def schema_needed() -> str:
+    """The version of the schema that this release works with."""
+    from adapters.sql.schema import REVISION
+
+    return REVISION
+
+
 def upgrade(database_url: str) -> None:
     """Bring the database to the newest schema. Raises CannotStart."""
     from adapters.sql import migrate

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -30,6 +31,8 @@ CARRY_SECRETS = (
 )
 # Each process of a machine takes one of so many for its metrics.
 METRICS_PORTS = 10
+# Of the characters of two names, so many are the same in one order: GEMINI_APIKEY, WEB_THREAD, STRIPE_API_KEYS.
+NEARLY = 0.85
 
 # What a choice cannot do without. "X and Y" is one need.
 NEEDS = {
@@ -64,6 +67,13 @@ def load_settings() -> Settings:
 def is_set(name: str) -> bool:
     """Whether the environment or the file ``.env`` gives this variable, so that its default does not count."""
     return bool(_environment().get(name, "").strip())
+
+
+def misspelt() -> list[tuple[str, str]]:
+    """Variables that are none of ours, each with one of ours that it nearly is."""
+    ours = [one.name for one in VARIABLES]
+    near = [(name, get_close_matches(name, ours, n=1, cutoff=NEARLY)) for name in _environment() if name not in ours]
+    return sorted((name, found[0]) for name, found in near if found)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

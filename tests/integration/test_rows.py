@@ -9,7 +9,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, reply_files, usage, users
+from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
+from adapters.sql.reply_files import FAILED, FIND
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
 from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
@@ -66,8 +67,8 @@ STATEMENTS = [
     (replies.CANCEL_QUEUED, ENDED),
     (replies.GIVE_UP, ENDED),
     (replies.FAIL_EXPIRED, ENDED),
-    (reply_files.FAILED, names(ReplyLine)),
-    (reply_files.FIND, (*names(ReplyFile, without="line"), *names(ReplyLine))),
+    (FAILED, names(ReplyLine)),
+    (FIND, (*names(ReplyFile, without="line"), *names(ReplyLine))),
     (reader.PRINCIPAL, names(Principal)),
     (reader.SESSIONS, names(SessionSummary)),
     (reader.PROFILE, PROFILE),
