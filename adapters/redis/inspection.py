@@ -14,8 +14,9 @@ CONNECT_SECONDS = 3.0
 
 
 class RedisInspection(InspectRedis):
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, *, prefix: str = "") -> None:
         self._parts = urlsplit(redis_url)
+        self._key = f"{prefix}{KEY}"
         self._redis = Redis.from_url(redis_url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
 
     def __call__(self) -> RedisFacts:
@@ -46,7 +47,7 @@ class RedisInspection(InspectRedis):
 
     def _takes_writes(self) -> bool:
         try:
-            return bool(self._redis.set(KEY, b"1", ex=SECONDS))
+            return bool(self._redis.set(self._key, b"1", ex=SECONDS))
         except ResponseError:
             return False
 

@@ -68,7 +68,7 @@ class SharedAdapters(DeclarativeContainer):
     reader: Provider[Reader] = singleton(lambda database: SqlReader(database), database)
     ledger: Provider[Ledger] = singleton(lambda database: SqlLedger(database), database)
 
-    redis = singleton(lambda settings: connect(settings.redis_url or ""), settings)
+    redis = singleton(lambda settings: connect(settings.redis_url or "", prefix=settings.key_prefix), settings)
     worker_notifier: Provider[WorkerNotifier] = singleton(lambda redis: RqWorkerNotifier(redis), redis)
     reply_publisher: Provider[ReplyPublisher] = singleton(lambda redis: RedisReplyPublisher(redis), redis)
 

@@ -97,7 +97,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
             metrics.close()
 
     def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
-        return listen(connect_for_rq(redis_url), answer_due=answer_due)
+        return listen(connect_for_rq(redis_url, prefix=settings.key_prefix), answer_due=answer_due)
 
     return WorkerParts(
         replying=replying(adapters),
@@ -162,7 +162,7 @@ def build_queue(settings: Settings) -> "Iterator[tuple[ReadQueue, Probe | None]]
     from entrypoints.container.metrics import queue_state_of
 
     queue = queue_state_of(settings)
-    redis = connect(settings.redis_url) if settings.redis_url else None
+    redis = connect(settings.redis_url, prefix=settings.key_prefix) if settings.redis_url else None
     try:
         yield queue, RedisProbe(redis) if redis else None
     finally:

@@ -49,7 +49,8 @@ def _redis(settings: Settings) -> Sequence[Finding]:
     if settings.redis_url is None:
         says = "none is named; that of `make run` is not looked at"
         return [Finding(Verdict.WARN, "redis", says, "Set REDIS_URL in production.")]
-    return list(judge_redis(RedisInspection(settings.redis_url)(), in_production=settings.in_production))
+    inspect = RedisInspection(settings.redis_url, prefix=settings.key_prefix)
+    return list(judge_redis(inspect(), in_production=settings.in_production))
 
 
 def _payments(settings: Settings) -> Sequence[Finding]:

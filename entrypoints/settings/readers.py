@@ -17,6 +17,7 @@ Network = IPv4Network | IPv6Network
 
 # An origin (RFC 6454) in lower case, as browsers send it; no path, and no asterisk.
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+KEY_PREFIX = re.compile(r"[A-Za-z0-9:._-]{0,64}")
 FIXED_CODE = re.compile(r"(\+[0-9]{5,15}):([0-9]{6,10}):([0-9]{4}-[0-9]{2}-[0-9]{2})", re.ASCII)
 
 
@@ -106,6 +107,12 @@ def fixed_code(text: str) -> FixedCode:
             return FixedCode(PhoneNumber(match[1]), match[2], date.fromisoformat(match[3]))
     # The value is not shown: it holds a code.
     raise Refused("must be like +919999999999:123456:2026-12-31, with commas between")
+
+
+def key_prefix(text: str) -> str:
+    if not KEY_PREFIX.fullmatch(text):
+        raise Refused("must have at most 64 letters, digits, and the characters : . _ -")
+    return text
 
 
 def code_text(text: str) -> str:

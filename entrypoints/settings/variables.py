@@ -18,6 +18,7 @@ from entrypoints.settings.readers import (
     code_text,
     days,
     fixed_code,
+    key_prefix,
     network,
     number,
     optional,
@@ -90,6 +91,8 @@ class Settings:
         "Redis or Valkey, `redis://[:password@]host:6379[/0]`", unset="embedded server", shown=False)
     redis_host: str | None = variable(optional(str), "", "host of Redis, in place of REDIS_URL")
     redis_port: int = variable(number(1, 65535), "6379", "port of Redis, together with REDIS_HOST")
+    key_prefix: str = variable(key_prefix, "",
+        "begins every key in Redis, such as `chat:`, where other services or deployments share it")
     data_dir: Path = variable(lambda text: Path(text).absolute(), ".data",
         "where the embedded servers and the generated secret are kept")
     log_level: str = variable(choice("debug", "info", "warning", "error"), "info",

@@ -48,7 +48,7 @@ class TestUsers:
             assert run("users", "find", who).stdout == f"{user.id}  basic  not locked\n"
         assert json.loads(run("users", "find", str(user.id), "--json").stdout)["userId"] == str(user.id)
         assert "There is no such user" in run("users", "find", str(new_id()), status=1).stderr
-        assert "not a phone number" in run("users", "find", "asha", status=1).stderr
+        assert "not a mobile phone number" in run("users", "find", "asha", status=1).stderr
 
     @pytest.mark.parametrize("way", [(), ("--json",)])
     def test_what_is_personal_shows_when_it_is_to_be_revealed(self, world: SqlWorld, way: tuple[str, ...]) -> None:

@@ -73,6 +73,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "access_token": timedelta(minutes=15),
         "password_hash_cost": 12,
         "otp_delivery": "response",
+        "key_prefix": "",
         "otp_countries": (),
         "otp_test_numbers": (),
         "otp_daily_per_number": 20,
@@ -401,3 +402,14 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
         monkeypatch.delenv(name, raising=False)
     settings = load_settings()
     assert (settings.port, settings.web_threads, settings.host) == (8002, 3, "127.0.0.1")
+
+
+@pytest.mark.parametrize("text", ["chat:", "chat-2.eu_:", "c" * 64])
+def test_a_key_prefix(text: str):
+    assert read_settings({"KEY_PREFIX": text}).key_prefix == text
+
+
+@pytest.mark.parametrize("text", ["a b", "chat*", "{chat}", "c" * 65, "ü:"])
+def test_what_is_no_key_prefix(text: str):
+    [fault] = faults(KEY_PREFIX=text)
+    assert fault.startswith("KEY_PREFIX must have")
