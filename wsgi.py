@@ -1,5 +1,7 @@
 """The WSGI application: settings -> container -> app. Any WSGI server can serve it; ``entrypoints.web`` is ours."""
 
+import structlog
+
 from entrypoints.api.app import create_app
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.container.build import build_web
@@ -7,7 +9,8 @@ from entrypoints.logs import configure_logs
 from entrypoints.settings import load_settings
 
 settings = load_settings()
-configure_logs(settings.log_level)
+if not structlog.is_configured():
+    configure_logs(settings.log_level)
 web = build_web(settings)
 app = create_app(
     web.use_cases,

@@ -18,15 +18,16 @@ EXIT_FAILED = 1
 WEBHOOK_PATHS = (b"/webhook/stripe", b"/subscription/webhook/stripe")
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, shared: bool) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
 
+    ``shared``: other processes listen on the port as well.
     Raises CannotStart when the database is none that the service could work with.
     """
     try:
-        listener = bound_socket(settings.host, settings.port, shared=settings.shared_port)
+        listener = bound_socket(settings.host, settings.port, shared=shared)
     except OSError as error:
-        return _cannot_listen(settings, error)
+        return cannot_listen(settings, error)
     from entrypoints.container.build import check_database  # noqa: PLC0415
 
     check_database(settings)
@@ -36,7 +37,7 @@ def serve(settings: Settings) -> int:
     try:
         listener.listen(BACKLOG)
     except OSError as error:  # another process was faster meanwhile
-        return _cannot_listen(settings, error)
+        return cannot_listen(settings, error)
     if settings.one_core:
         keep_to_one_core()
     by_route = rooms(settings.web_threads)
@@ -59,7 +60,8 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-def _cannot_listen(settings: Settings, error: OSError) -> int:
+def cannot_listen(settings: Settings, error: OSError) -> int:
+    """Say so; the exit status."""
     reason = error.strerror or type(error).__name__
     print(f"Cannot listen on {settings.host}:{settings.port}: {reason}", file=sys.stderr)  # noqa: T201
     return EXIT_FAILED

@@ -13,6 +13,7 @@ from application.ports.audit import AuditEventType
 from entrypoints.cli.invocation import Misuse, exit_status, on_a_database, with_settings
 from entrypoints.cli.replies import replies
 from entrypoints.cli.users import users
+from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,13 +49,26 @@ def up(settings: Settings) -> int:
 
 
 @cli.command(epilog=exit_status("it was asked to stop", "it cannot listen, or the database is none it can use"))
+@click.option(
+    "--process",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Be the Nth of several on the port, and end with who started it. WEB_PROCESSES starts them so.",
+)
 @with_settings
-def web(settings: Settings) -> int:
+def web(settings: Settings, process: int | None) -> int:
     """Run a web server, until SIGINT or SIGTERM."""
     _require_servers(settings)
+    from entrypoints.web_processes import end_with_parent, number_of_processes, run_web_processes
+
+    if process is not None:
+        configure_logs(settings.log_level, process=process)
+        end_with_parent()
+    elif (number := number_of_processes(settings.web_processes)) > 1:
+        return run_web_processes(settings, number)
     from entrypoints.web import serve
 
-    return serve(settings)
+    return serve(settings, shared=settings.shared_port or process is not None)
 
 
 @cli.command(epilog=exit_status("it was asked to stop", "the database is none it can use"))

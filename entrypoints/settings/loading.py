@@ -130,6 +130,8 @@ def _contradictions(settings: Settings, given: Mapping[str, str]) -> Iterator[st
     first = settings.metrics_port
     if first is not None and first <= settings.port < first + METRICS_PORTS:
         yield f"METRICS_PORT must leave PORT out of the {METRICS_PORTS} ports from it on"
+    if first is not None and (settings.web_processes or 1) > METRICS_PORTS:
+        yield f"WEB_PROCESSES must be at most {METRICS_PORTS} where METRICS_PORT is set: each takes one port"
     if settings.in_production:
         yield from _dangers(given)
         yield from _weaknesses(settings)

@@ -127,6 +127,20 @@ def optional(read: Reader[T]) -> Reader[T | None]:
     return lambda text: read(text) if text else None
 
 
+def or_auto(read: Reader[T]) -> Reader[T | None]:
+    """Reads ``auto`` as None."""
+
+    def read_or_auto(text: str) -> T | None:
+        if text == "auto":
+            return None
+        try:
+            return read(text)
+        except Refused as refused:
+            raise Refused(*(f"{fault}, or auto" for fault in refused.args)) from None
+
+    return read_or_auto
+
+
 def several(read: Reader[T]) -> Reader[tuple[T, ...]]:
     """Reads parts with commas between. Refused with the faults of all."""
 

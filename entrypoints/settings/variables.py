@@ -22,6 +22,7 @@ from entrypoints.settings.readers import (
     network,
     number,
     optional,
+    or_auto,
     origin,
     seconds,
     set_of,
@@ -77,6 +78,8 @@ class Settings:
     port: int = variable(number(1, 65535), "8000", "port the web server listens on")
     shared_port: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "no",
         "`yes`: several web processes may listen on the port; otherwise a second one is refused")
+    web_processes: int | None = variable(or_auto(number(1, 256)), "1",
+        "web processes on the port, under one command; `auto`: one for each core")
     web_threads: int = variable(number(1, 1000), "8", "requests one web process works on at once")
     web_connections: int = variable(number(16, 1_000_000), "20000",
         "connections of one web process; beyond them the one that is idle for longest is closed")

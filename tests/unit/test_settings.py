@@ -58,6 +58,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "port": 8000,
         "web_threads": 8,
         "shared_port": False,
+        "web_processes": 1,
         "web_connections": 20_000,
         "waiting_requests": 10_000,
         "waiting_requests_per_user": 20,
@@ -413,3 +414,11 @@ def test_a_key_prefix(text: str):
 def test_what_is_no_key_prefix(text: str):
     [fault] = faults(KEY_PREFIX=text)
     assert fault.startswith("KEY_PREFIX must have")
+
+
+def test_web_processes():
+    assert read_settings({"WEB_PROCESSES": "3"}).web_processes == 3
+    assert read_settings({"WEB_PROCESSES": "auto"}).web_processes is None
+    assert faults(WEB_PROCESSES="many") == ["WEB_PROCESSES must be a whole number from 1 to 256, or auto"]
+    [fault] = faults(WEB_PROCESSES="11", METRICS_PORT="9100")
+    assert fault.startswith("WEB_PROCESSES must be at most 10")
