@@ -7,7 +7,7 @@ module does not know where its keys stand is refused, and not sent.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.connection import Encoder, PythonRespSerializer
+from redis.connection import PythonRespSerializer
 
 BUFFER_CUTOFF = 6000
 
@@ -68,9 +68,7 @@ class PrefixingPacker:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self._serializer = PythonRespSerializer(
-            BUFFER_CUTOFF, Encoder("utf-8", "strict", decode_responses=False).encode
-        )
+        self._serializer = PythonRespSerializer(BUFFER_CUTOFF, _encoded)
 
     def pack(self, *arguments: Any) -> Any:
         # redis-py joins the words of a command: "SCRIPT LOAD".
@@ -82,5 +80,11 @@ class PrefixingPacker:
             prefixed[position] = self._prefixed(arguments[position])
         return self._serializer.pack(*prefixed)  # type: ignore[no-untyped-call]
 
-    def _prefixed(self, key: Any) -> bytes | str:
-        return self.prefix.encode() + bytes(key) if isinstance(key, bytes | memoryview) else f"{self.prefix}{key}"
+    def _prefixed(self, key: Any) -> bytes:
+        return self.prefix.encode() + bytes(_encoded(key))
+
+
+def _encoded(value: Any) -> bytes | memoryview:
+    if isinstance(value, bytes | memoryview):
+        return value
+    return (value if isinstance(value, str) else repr(value)).encode()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import httpx
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.e2e.service import Service, lives, running, until
