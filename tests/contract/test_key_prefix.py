@@ -27,10 +27,11 @@ from application.ports.rate_limiter import RateLimiter
 from application.ports.reply_stream import ReplyPublisher, ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
 from domain.replies import ReplyId
+from tests.concurrency import eventually
 from tests.contract.test_otp_budget import SendsContract
 from tests.contract.test_otp_store import OtpStoreContract, PassTime
 from tests.contract.test_rate_limiter import RateLimiterContract
-from tests.contract.test_reply_stream import ReplyStreamContract
+from tests.contract.test_reply_stream import ReplyStreamContract, listening_connections
 from tests.contract.test_room_list_cache import KEEP, RoomListCacheContract
 from tests.contract.world import new_id
 
@@ -127,9 +128,10 @@ class TestStreams(ReplyStreamContract):
             yield RedisReplyPublisher(redis)
 
     @pytest.fixture
-    def subscriber(self, confined: str) -> Iterator[ReplySubscriber]:
+    def subscriber(self, confined: str, everything: Redis) -> Iterator[ReplySubscriber]:
         with connect(confined, prefix=PREFIX) as redis:
             yield RedisReplySubscriber(redis)
+            assert eventually(lambda: listening_connections(everything) == 0)
 
 
 def test_workers_are_notified_through_it(redis: Redis, confined: str, everything: Redis) -> None:
