@@ -46,20 +46,28 @@ def everything(clean_redis: str) -> Iterator[Redis]:
         yield redis
 
 
+@pytest.fixture(scope="module")
+def user_of_the_prefix(redis_url: str) -> Iterator[str]:
+    """The address, for a user that lives as long as threads that still hold a connection."""
+    with Redis.from_url(redis_url) as admin:
+        admin.acl_setuser(
+            CONFINED,
+            enabled=True,
+            reset=True,
+            passwords=["+hunter2"],
+            keys=[f"{PREFIX}*"],
+            channels=[f"{PREFIX}*"],
+            categories=["+@all"],
+        )
+        scheme, _, rest = redis_url.partition("://")
+        yield f"{scheme}://{CONFINED}:hunter2@{rest.rpartition('@')[2]}"
+        admin.acl_deluser(CONFINED)
+
+
 @pytest.fixture
-def confined(clean_redis: str, everything: Redis) -> Iterator[str]:
-    everything.acl_setuser(
-        CONFINED,
-        enabled=True,
-        reset=True,
-        passwords=["+hunter2"],
-        keys=[f"{PREFIX}*"],
-        channels=[f"{PREFIX}*"],
-        categories=["+@all"],
-    )
-    scheme, _, rest = clean_redis.partition("://")
-    yield f"{scheme}://{CONFINED}:hunter2@{rest.rpartition('@')[2]}"
-    everything.acl_deluser(CONFINED)
+def confined(clean_redis: str, user_of_the_prefix: str) -> str:
+    """The same, on an empty database."""
+    return user_of_the_prefix
 
 
 @pytest.fixture
