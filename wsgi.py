@@ -3,6 +3,7 @@
 import structlog
 
 from entrypoints.api.app import create_app
+from entrypoints.api.client import Proxies
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.container.build import build_web
 from entrypoints.logs import configure_logs
@@ -15,7 +16,7 @@ web = build_web(settings)
 app = create_app(
     web.use_cases,
     HttpOptions(
-        trusted_proxies=settings.trusted_proxies,
+        proxies=Proxies(settings.trusted_proxies, settings.trusted_proxy_hops),
         cors_origins=settings.cors_origins,
         https_only=settings.in_production,
         waiting_requests=settings.waiting_requests,

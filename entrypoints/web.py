@@ -4,6 +4,7 @@ import sys
 
 from application.ports.observation import RoomState
 from entrypoints.api.body import MAX_BODY_BYTES
+from entrypoints.api.client import Proxies
 from entrypoints.api.webhooks import MAX_EVENT_BYTES
 from entrypoints.cpu_affinity import keep_to_one_core
 from entrypoints.metrics import serve_metrics
@@ -41,9 +42,10 @@ def serve(settings: Settings, *, shared: bool) -> int:
     if settings.one_core:
         keep_to_one_core()
     by_route = rooms(settings.web_threads)
+    proxies = Proxies(settings.trusted_proxies, settings.trusted_proxy_hops)
     options = Options(
         room_of=by_route.room_of,
-        client_of=lambda environ: client_of(environ, settings.trusted_proxies),
+        client_of=lambda environ: client_of(environ, proxies),
         waiting_room=WAITING_ROOM,
         rooms=by_route.all,
         limits=Limits(body_bytes=MAX_BODY_BYTES, body_bytes_of=dict.fromkeys(WEBHOOK_PATHS, MAX_EVENT_BYTES)),

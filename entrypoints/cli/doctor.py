@@ -54,9 +54,9 @@ def _settings(settings: Settings) -> Iterable[Finding]:
     if not settings.in_production:
         says = "development: what is unsafe is allowed, such as codes in the answers"
         yield Finding(Verdict.WARN, "settings.app_env", says, "Set APP_ENV=production where others come.")
-    if settings.in_production and not settings.trusted_proxies:
+    if settings.in_production and not (settings.trusted_proxies or settings.trusted_proxy_hops):
         says = "no proxy is trusted: if there is one, all clients share its address and its limits"
-        yield Finding(Verdict.WARN, "settings.proxies", says, "Set TRUSTED_PROXIES, unless clients connect directly.")
+        yield Finding(Verdict.WARN, "settings.proxies", says, "Set TRUSTED_PROXIES or TRUSTED_PROXY_HOPS.")
     if settings.llm_provider == "offline":
         says = "offline: a stand-in answers, and no model"
         yield Finding(Verdict.WARN, "settings.llm_provider", says, "Set GEMINI_API_KEY or LLM_PROVIDER.")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from domain.accounts import PhoneNumber
 from domain.errors import DomainError
@@ -80,6 +81,33 @@ def url(*schemes: str) -> Reader[str]:
         return text
 
     return read
+
+
+# What other languages' drivers and poolers write into the address, and libpq refuses.
+FOREIGN_PARAMETERS = (
+    "connection_limit",
+    "pgbouncer",
+    "pool_timeout",
+    "prepareThreshold",
+    "schema",
+    "statement_cache_size",
+)
+
+
+def database_url(text: str) -> str:
+    text = url("postgres", "postgresql", "postgresql+psycopg2")(text)
+    given = parse_qs(urlsplit(text).query, keep_blank_values=True)
+    if foreign := [name for name in FOREIGN_PARAMETERS if name in given]:
+        raise Refused(f"has parameters that PostgreSQL's own driver does not know; leave out {', '.join(foreign)}")
+    return text
+
+
+def redis_url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if "sentinel" in scheme or "cluster" in scheme or "," in rest.rpartition("@")[2]:
+        # The value is not shown: it may hold a password.
+        raise Refused("must name one server: Sentinel and Cluster are not supported")
+    return url("redis", "rediss", "unix")(text)
 
 
 def base_url(text: str) -> str:

@@ -16,6 +16,7 @@ from entrypoints.settings.readers import (
     base_url,
     choice,
     code_text,
+    database_url,
     days,
     fixed_code,
     key_prefix,
@@ -24,6 +25,7 @@ from entrypoints.settings.readers import (
     optional,
     or_auto,
     origin,
+    redis_url,
     seconds,
     set_of,
     several,
@@ -88,9 +90,9 @@ class Settings:
     waiting_requests_per_user: int = variable(number(1, 1_000_000), "20", "of these, those of one user")
     one_core: bool = variable(lambda text: choice("one", "all")(text) == "one", "one",
         "`one`: a web process keeps to one core, where others leave it most; or `all`", name="WEB_CORES")
-    database_url: str | None = variable(optional(url("postgres", "postgresql", "postgresql+psycopg2")), "",
+    database_url: str | None = variable(optional(database_url), "",
         "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`", unset="embedded server", shown=False)
-    redis_url: str | None = variable(optional(url("redis", "rediss", "unix")), "",
+    redis_url: str | None = variable(optional(redis_url), "",
         "Redis or Valkey, `redis://[:password@]host:6379[/0]`", unset="embedded server", shown=False)
     redis_host: str | None = variable(optional(str), "", "host of Redis, in place of REDIS_URL")
     redis_port: int = variable(number(1, 65535), "6379", "port of Redis, together with REDIS_HOST")
@@ -143,6 +145,8 @@ class Settings:
         "requests a minute of one IP address to log in or sign up; 0: no limit")
     trusted_proxies: tuple[Network, ...] = variable(several(network), "",
         "our own proxies' addresses or networks, with commas: their X-Forwarded-For holds")
+    trusted_proxy_hops: int = variable(number(0, 16), "0",
+        "or: how many proxies every request passes, where they have no fixed addresses (Render, Railway, Fly: 1)")
     cors_origins: frozenset[str] = variable(set_of(origin), "", "origins whose pages may call the API, with commas")
     llm_provider: str = variable(choice("gemini", "gemini-legacy", "openai-compatible", "offline"), "",
         "`gemini`, `gemini-legacy`, `openai-compatible`, `offline`", unset="by GEMINI_API_KEY")
@@ -229,4 +233,10 @@ def _declared(variable: Variable, field: str) -> Variable:
     return replace(variable, field=field, name=variable.name or field.upper())
 
 
+# What may be given as the name of a file, as container engines and orchestrators hand out secrets.
+SECRETS = tuple(
+    one.metadata["variable"].name or one.name.upper()
+    for one in fields(Settings)
+    if not one.repr or "Secret" in str(one.type) or "FixedCode" in str(one.type)
+)
 VARIABLES = tuple(_declared(one.metadata["variable"], one.name) for one in fields(Settings))
