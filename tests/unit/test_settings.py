@@ -471,9 +471,7 @@ class TestFiles:
         assert secret <= set(SECRETS)
 
 
-@pytest.mark.parametrize(
-    "given", ["pgbouncer=true", "sslmode=require&pgbouncer=true&connection_limit=1", "schema=public"]
-)
+@pytest.mark.parametrize("given", ["pgbouncer=true", "sslmode=require&pgbouncer=1&connection_limit=1", "schema=public"])
 def test_parameters_of_other_drivers_are_named(given: str):
     [fault] = faults(DATABASE_URL=f"postgres://user:hunter2@db/chat?{given}")
     assert fault.startswith("DATABASE_URL has parameters")
