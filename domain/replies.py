@@ -44,6 +44,7 @@ class FailureReason(StrEnum):
     DEADLINE_EXCEEDED = "deadline_exceeded"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     GIVEN_UP = "given_up"
+    NOT_STORABLE = "not_storable"
 
 
 # Another attempt may succeed after these; the other failures are final.

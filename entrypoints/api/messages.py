@@ -53,6 +53,7 @@ FAILURE_DETAILS = {
     FailureReason.EMPTY_ANSWER: "The model had nothing to say to this. Your prompt was not counted.",
     FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Your prompt was not counted.",
     FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Your prompt was not counted.",
+    FailureReason.NOT_STORABLE: "The answer could not be kept. Your prompt was not counted.",
     FailureReason.GIVEN_UP: "The answer was given up. Your prompt was not counted.",
 }
 
