@@ -28,18 +28,19 @@ SELECT current_setting('server_version'), current_setting('server_encoding'),
 
 
 class SqlInspection(InspectDatabase):
-    def __init__(self, database_url: str) -> None:
-        self._connect = connector(database_url, application_name="doctor")
+    def __init__(self, database_url: str, *, sessions_are_shared: bool = False) -> None:
+        self._connect = connector(database_url, application_name="doctor", sessions_are_shared=sessions_are_shared)
+        self._sessions_are_shared = sessions_are_shared
 
     def __call__(self) -> DatabaseFacts:
         try:
             with closing(self._connect()) as connection, closing(self._connect()) as another:
-                return _facts(connection, _pooler_fault(connection, another))
+                fault = None if self._sessions_are_shared else _pooler_fault(connection, another)
+                return _facts(connection, fault)
         except psycopg2.Error as error:
             # The driver's first line names host, port, user and database. Others say the same of other addresses.
             reason, *_ = str(error).strip().splitlines() or [type(error).__name__]
-            fault = f"{SETTINGS_DROPPED}" if PARAMETERS_REFUSED in reason else reason
-            raise NotInspected(fault) from None
+            raise NotInspected(SETTINGS_DROPPED if PARAMETERS_REFUSED in reason else reason) from None
 
 
 def _facts(connection: Any, pooler_fault: str | None) -> DatabaseFacts:

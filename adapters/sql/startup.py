@@ -27,31 +27,33 @@ SCHEMA_OF_TOMORROW = (
 )
 SETTINGS_DROPPED = (
     "The session settings of this service do not reach the database, so its statements would run without time limits: "
-    "a pooler drops them. Connect without it, or let it ignore `options` and give the role these settings: "
+    "a pooler drops them. Connect without it, set DATABASE_POOLER=transaction if it shares sessions, or let it ignore "
+    "`options` and give the role these settings: "
     "ALTER ROLE … SET statement_timeout = '5s'; ALTER ROLE … SET lock_timeout = '3s'."
 )
 TRANSACTION_POOLER = (
     "There is a pooler before the database that gives each transaction another session (transaction mode), where "
-    "prepared statements break: use its session mode, or connect without it."
+    "prepared statements break: set DATABASE_POOLER=transaction, use its session mode, or connect without it."
 )
 
 # In milliseconds, as the settings are given.
 SETTING = "SELECT setting FROM pg_settings WHERE name = %(name)s"
 
 
-def check_database(database_url: str) -> None:
-    """Raises CannotStart when the service cannot work with the database.
+def check_database(database_url: str, *, sessions_are_shared: bool = False) -> None:
+    """Raises CannotStart when the service cannot work with the database. ``sessions_are_shared``: as for ``connector``.
 
     One that is not there yet is no reason: processes wait for it.
     """
-    connect = connector(database_url, application_name="startup")
+    connect = connector(database_url, application_name="startup", sessions_are_shared=sessions_are_shared)
     try:
         with closing(connect()) as connection, closing(connect()) as another:
             check_encoding(value_of(connection, "SHOW server_encoding"))
             check_revision(revision_of(connection))
-            check_session_settings(connection)
             _warn_of_quoted_statements(connection)
-            check_prepared_statements(connection, another)
+            if not sessions_are_shared:
+                check_session_settings(connection)
+                check_prepared_statements(connection, another)
     except psycopg2.OperationalError as error:
         if PARAMETERS_REFUSED in str(error):
             raise CannotStart(SETTINGS_DROPPED) from None

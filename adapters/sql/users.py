@@ -24,10 +24,11 @@ USER_BY_ID = """
 SELECT id, phone, name, email, password_hash, created_at, verified_at, locked_at, pro_until
 FROM users WHERE id = %(id)s FOR UPDATE
 """
+# An array is made once; what stands after IN may be asked again for each row, and delete more than the limit.
 PURGE_UNPROVEN = """
-DELETE FROM users WHERE id IN (
+DELETE FROM users WHERE id = ANY (ARRAY(
     SELECT id FROM users WHERE verified_at IS NULL AND created_at < %(moment)s
-    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 MARK_VERIFIED = "UPDATE users SET verified_at = %(at)s WHERE id = %(id)s"
 SET_LOCKED = "UPDATE users SET locked_at = %(at)s WHERE id = %(id)s"
@@ -42,9 +43,9 @@ VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(devic
 HAS_SESSION = "SELECT 1 FROM sessions WHERE id = %(id)s"
 # The foreign key deletes their refresh tokens with them.
 PURGE_SESSIONS = """
-DELETE FROM sessions WHERE id IN (
+DELETE FROM sessions WHERE id = ANY (ARRAY(
     SELECT id FROM sessions WHERE LEAST(ended_at, expires_at) < %(moment)s
-    ORDER BY LEAST(ended_at, expires_at) LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    ORDER BY LEAST(ended_at, expires_at) LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 END_SESSIONS = """
 UPDATE sessions SET ended_at = now()

@@ -266,7 +266,9 @@ def _require_servers(settings: Settings) -> None:
 def _database_of_migrations(settings: Settings) -> str:
     if settings.database_url is None:
         raise Misuse("DATABASE_URL must be set; `make run` migrates its own database.")
-    return settings.database_url
+    if settings.sessions_are_shared and settings.database_direct_url is None:
+        raise Misuse("DATABASE_DIRECT_URL must be set: a migration cannot go through a pooler that shares sessions.")
+    return settings.database_direct_url or settings.database_url
 
 
 @contextmanager

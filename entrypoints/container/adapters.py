@@ -59,7 +59,14 @@ class SharedAdapters(DeclarativeContainer):
     clock: Provider[Clock] = Object(system_clock)
 
     database = singleton(
-        lambda settings, size, name: Database(make_pool(settings.database_url or "", size=size, application_name=name)),
+        lambda settings, size, name: Database(
+            make_pool(
+                settings.database_url or "",
+                size=size,
+                application_name=name,
+                sessions_are_shared=settings.sessions_are_shared,
+            )
+        ),
         settings,
         connections,
         application_name,

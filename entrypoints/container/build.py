@@ -175,7 +175,7 @@ def check_database(settings: Settings) -> None:
     """Raises CannotStart when a process could not work with the database; not when it is not there yet."""
     from adapters.sql import startup
 
-    startup.check_database(settings.database_url or "")
+    startup.check_database(settings.database_url or "", sessions_are_shared=settings.sessions_are_shared)
 
 
 def schema_of(settings: Settings) -> str | None:

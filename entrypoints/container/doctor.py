@@ -38,7 +38,7 @@ def _database(settings: Settings) -> Sequence[Finding]:
     if settings.database_url is None:
         says = "none is named, and that of `make run` does not run"
         return [Finding(Verdict.WARN, "database", says, "Set DATABASE_URL, or start `make run`.")]
-    facts = SqlInspection(settings.database_url)()
+    facts = SqlInspection(settings.database_url, sessions_are_shared=settings.sessions_are_shared)()
     now = system_clock()
     return list(judge_database(facts, now=now, revision=REVISION, in_production=settings.in_production))
 

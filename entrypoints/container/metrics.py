@@ -75,6 +75,7 @@ def queue_state_of(settings: Settings) -> SqlQueueState:
         settings.database_url or "",
         user_concurrency=settings.user_concurrent_replies,
         lifetime=settings.reply_deadline + LATE,
+        sessions_are_shared=settings.sessions_are_shared,
     )
 
 

@@ -100,7 +100,12 @@ class WebAdapters(SharedAdapters):
     new_code: Provider[NewCode] = Object(random_code)
 
     database_probe = singleton(
-        lambda settings: DatabaseProbe(settings.database_url or "", backlog=settings.backlog_replies), settings
+        lambda settings: DatabaseProbe(
+            settings.database_url or "",
+            backlog=settings.backlog_replies,
+            sessions_are_shared=settings.sessions_are_shared,
+        ),
+        settings,
     )
     probe: Provider[Probe] = singleton(
         lambda database_probe, redis: ConcurrentProbes(

@@ -92,6 +92,10 @@ class Settings:
         "`one`: a web process keeps to one core, where others leave it most; or `all`", name="WEB_CORES")
     database_url: str | None = variable(optional(database_url), "",
         "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`", unset="embedded server", shown=False)
+    database_pooler: str = variable(choice("none", "transaction"), "none",
+        "`transaction`: DATABASE_URL names a pooler that gives each transaction another session (PgBouncer, Neon)")
+    database_direct_url: str | None = variable(optional(database_url), "",
+        "the database itself, for migrations, where DATABASE_URL names a pooler", unset="DATABASE_URL", shown=False)
     redis_url: str | None = variable(optional(redis_url), "",
         "Redis or Valkey, `redis://[:password@]host:6379[/0]`", unset="embedded server", shown=False)
     redis_host: str | None = variable(optional(str), "", "host of Redis, in place of REDIS_URL")
@@ -213,6 +217,11 @@ class Settings:
     audit_retention: timedelta = variable(days(1, 36_500), "400",
         "how long events of the audit trail are kept", name="AUDIT_RETENTION_DAYS")
     # fmt: on
+
+    @property
+    def sessions_are_shared(self) -> bool:
+        """Whether a pooler gives each transaction another session."""
+        return self.database_pooler == "transaction"
 
     @property
     def in_production(self) -> bool:

@@ -425,9 +425,10 @@ class SqlWorld(World):
 
 
 @contextmanager
-def sql_world(database_url: str) -> Iterator[SqlWorld]:
+def sql_world(database_url: str, *, sessions_are_shared: bool = False) -> Iterator[SqlWorld]:
     """A world with connections for all threads of a test."""
-    database = Database(make_pool(database_url, size=THREADS + 2, application_name="tests"))
+    pool = make_pool(database_url, size=THREADS + 2, application_name="tests", sessions_are_shared=sessions_are_shared)
+    database = Database(pool)
     try:
         yield SqlWorld(database)
     finally:

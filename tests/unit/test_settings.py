@@ -65,6 +65,8 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "waiting_requests_per_user": 20,
         "one_core": True,
         "database_url": None,
+        "database_pooler": "none",
+        "database_direct_url": None,
         "redis_url": None,
         "redis_host": None,
         "redis_port": 6379,
