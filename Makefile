@@ -35,6 +35,10 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 test: lint ## everything: lint, types, import contracts, all tests
 	$(PY) -m pytest
 
+.PHONY: test-cluster
+test-cluster: $(VENV)/.dev ## through PgBouncer, which has to be installed (Debian: apt-get install pgbouncer)
+	$(PY) -m pytest tests/cluster
+
 .PHONY: check
 check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
 	$(PY) -m pytest -q tests/unit

@@ -94,7 +94,7 @@ FOREIGN_PARAMETERS = (
 )
 
 
-def database_url(text: str) -> str:
+def postgresql_url(text: str) -> str:
     text = url("postgres", "postgresql", "postgresql+psycopg2")(text)
     given = parse_qs(urlsplit(text).query, keep_blank_values=True)
     if foreign := [name for name in FOREIGN_PARAMETERS if name in given]:

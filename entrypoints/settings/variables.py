@@ -16,7 +16,6 @@ from entrypoints.settings.readers import (
     base_url,
     choice,
     code_text,
-    database_url,
     days,
     fixed_code,
     key_prefix,
@@ -25,6 +24,7 @@ from entrypoints.settings.readers import (
     optional,
     or_auto,
     origin,
+    postgresql_url,
     redis_url,
     seconds,
     set_of,
@@ -90,11 +90,11 @@ class Settings:
     waiting_requests_per_user: int = variable(number(1, 1_000_000), "20", "of these, those of one user")
     one_core: bool = variable(lambda text: choice("one", "all")(text) == "one", "one",
         "`one`: a web process keeps to one core, where others leave it most; or `all`", name="WEB_CORES")
-    database_url: str | None = variable(optional(database_url), "",
+    database_url: str | None = variable(optional(postgresql_url), "",
         "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`", unset="embedded server", shown=False)
     database_pooler: str = variable(choice("none", "transaction"), "none",
         "`transaction`: DATABASE_URL names a pooler that gives each transaction another session (PgBouncer, Neon)")
-    database_direct_url: str | None = variable(optional(database_url), "",
+    database_direct_url: str | None = variable(optional(postgresql_url), "",
         "the database itself, for migrations, where DATABASE_URL names a pooler", unset="DATABASE_URL", shown=False)
     redis_url: str | None = variable(optional(redis_url), "",
         "Redis or Valkey, `redis://[:password@]host:6379[/0]`", unset="embedded server", shown=False)

@@ -502,3 +502,10 @@ def test_a_redis_over_tls_and_with_a_user():
 def test_networks_and_hops_of_proxies_are_not_set_together():
     [fault] = faults(TRUSTED_PROXIES="10.0.0.0/8", TRUSTED_PROXY_HOPS="1")
     assert fault.startswith("TRUSTED_PROXIES and TRUSTED_PROXY_HOPS")
+
+
+def test_the_way_of_migrations_round_a_pooler():
+    read = read_settings({"DATABASE_POOLER": "transaction", "DATABASE_DIRECT_URL": "postgres://u:hunter2@db/chat"})
+    assert read.sessions_are_shared
+    assert read.database_direct_url == "postgres://u:hunter2@db/chat"
+    assert "hunter2" not in repr(read)
