@@ -87,18 +87,32 @@ class _Process:
         backoff, loop = Backoff(), asyncio.get_running_loop()
         while not stop.is_set():
             began = loop.time()
-            # What it reads there is the end of this process.
-            self._running = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.PIPE)
-            if stop.is_set():  # told meanwhile
-                self.send(signal.SIGTERM)
-            status = await self._running.wait()
-            self._running = None
+            status = await self._run(stop)
             if stop.is_set():
                 return
             delay = backoff.delay_after(loop.time() - began)
             log.error("web_process_ended", process=self._number, status=status, again_in=round(delay, 1))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)
+
+    async def _run(self, stop: asyncio.Event) -> int | None:
+        """From its start to its end; its status, None where it could not be started."""
+        try:
+            self._running = await asyncio.create_subprocess_exec(
+                *self._command,
+                # What it reads there is the end of this process.
+                stdin=asyncio.subprocess.PIPE,
+                # Ctrl-C goes to this process only: the signal that it passes on would otherwise be the second one.
+                start_new_session=True,
+            )
+        except OSError as error:
+            log.error("web_process_not_started", process=self._number, reason=error.strerror)
+            return None
+        if stop.is_set():  # told meanwhile
+            self.send(signal.SIGTERM)
+        status = await self._running.wait()
+        self._running = None
+        return status
 
     def send(self, number: signal.Signals) -> None:
         if self._running is not None:
