@@ -13,6 +13,7 @@ from entrypoints.server.serve import BACKLOG, allowed_connections, bound_socket
 from entrypoints.server.serve import serve as serve_on
 from entrypoints.server.server import Options
 from entrypoints.settings import Settings
+from entrypoints.thread_limit import check_threads
 from entrypoints.web_rooms import WAITING_ROOM, client_of, rooms
 
 EXIT_FAILED = 1
@@ -23,7 +24,7 @@ def serve(settings: Settings, *, shared: bool) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
 
     ``shared``: other processes listen on the port as well.
-    Raises CannotStart when the database is none that the service could work with.
+    Raises CannotStart when the database is none that the service could work with, or it may not have its threads.
     """
     try:
         listener = bound_socket(settings.host, settings.port, shared=shared)
@@ -32,6 +33,8 @@ def serve(settings: Settings, *, shared: bool) -> int:
     from entrypoints.container.build import check_database  # noqa: PLC0415
 
     check_database(settings)
+    by_route = rooms(settings.web_threads)
+    check_threads(sum(one.threads for one in (*by_route.all, WAITING_ROOM)), "WEB_THREADS")
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
     from wsgi import app, web  # noqa: PLC0415
 
@@ -41,7 +44,6 @@ def serve(settings: Settings, *, shared: bool) -> int:
         return cannot_listen(settings, error)
     if settings.one_core:
         keep_to_one_core()
-    by_route = rooms(settings.web_threads)
     proxies = Proxies(settings.trusted_proxies, settings.trusted_proxy_hops)
     options = Options(
         room_of=by_route.room_of,

@@ -71,14 +71,16 @@ def web(settings: Settings, process: int | None) -> int:
     return serve(settings, shared=settings.shared_port or process is not None)
 
 
-@cli.command(epilog=exit_status("it was asked to stop", "the database is none it can use"))
+@cli.command(epilog=exit_status("it was asked to stop", "the database is none it can use, or it may not have threads"))
 @with_settings
 def worker(settings: Settings) -> int:
     """Run a worker, until SIGINT or SIGTERM."""
     _require_servers(settings)
     from entrypoints.container.build import build_worker, check_database
+    from entrypoints.thread_limit import check_threads
     from entrypoints.worker.run import run_worker
 
+    check_threads(settings.worker_concurrency, "WORKER_CONCURRENCY")
     check_database(settings)
     return run_worker(build_worker(settings))
 
