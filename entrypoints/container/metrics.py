@@ -76,6 +76,7 @@ def queue_state_of(settings: Settings) -> SqlQueueState:
         settings.database_url or "",
         user_concurrency=reply_policy_of(settings).shared(settings.worker_concurrency).user_concurrency,
         lifetime=settings.reply_deadline + LATE,
+        sessions_are_shared=settings.sessions_are_shared,
     )
 
 

@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from application.chat.write_reply import AskModel, FindStops, StoreOutcome
+from application.chat.write_reply import AskModel, FindStops, Outcome, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
 from domain.errors import DependencyDown
-from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState, Slots
+from domain.replies import Answer, AnswerFailed, ClaimedReply, FailureReason, ReplyPolicy, ReplyState, Slots
 from entrypoints.worker import loop as worker_loop
 from entrypoints.worker.loop import ReplyLoop
 from tests.builders import ASHA, AUDIT_RETENTION, House
@@ -277,6 +277,26 @@ def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.model.prompts == ["a"]  # nor is it asked for twice
+
+
+def test_an_answer_that_can_never_be_stored_fails_at_once_and_is_refunded():
+    with running() as here:
+        store = here.loop._replying.store_outcome
+
+        def refuse_answers(reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
+            if isinstance(outcome, Answer):
+                raise UnicodeEncodeError("ascii", "…", 0, 1, "of an encoding that has no such character")
+            return store(reply, outcome)
+
+        here.loop._replying = replace(here.loop._replying, store_outcome=cast("StoreOutcome", refuse_answers))
+        here.model.answers.release()
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.written, 1)
+        [row] = here.house.database.tables.replies.values()
+        assert (row.state, row.failure) == (ReplyState.FAILED, FailureReason.NOT_STORABLE)
+        assert here.house.used(here.asha) == 0
+        assert here.model.prompts == ["a"]
 
 
 def test_a_database_that_is_down_is_logged_once_and_so_is_its_return():
