@@ -18,6 +18,7 @@ app = create_app(
         waiting_requests=settings.waiting_requests,
         waiting_requests_per_user=settings.waiting_requests_per_user,
         on_request=web.metrics.on_request if web.metrics else None,
+        chat_page=settings.chat_page,
     ),
     sandbox=web.sandbox,
 )

@@ -13,6 +13,7 @@ from entrypoints.api.account import account_blueprint
 from entrypoints.api.auth import auth_blueprint
 from entrypoints.api.authentication import SCHEME, Authenticated
 from entrypoints.api.body import MAX_BODY_BYTES
+from entrypoints.api.chat_page import serve_chat_page
 from entrypoints.api.chatrooms import chatrooms_blueprint
 from entrypoints.api.cors import install_cors
 from entrypoints.api.health import health_blueprint
@@ -70,6 +71,8 @@ def create_app(
     install_waiting(app)
     _register_blueprints(app, use_cases, WaitingPlaces(options.waiting_requests, options.waiting_requests_per_user))
     serve_landing_pages(app, use_cases.billing)
+    if options.chat_page:
+        serve_chat_page(app)
     if sandbox is not None:
         serve_sandbox(app, sandbox)
     _serve_documentation(app)

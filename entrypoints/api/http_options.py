@@ -13,7 +13,7 @@ class HttpOptions:
 
     ``cors_origins``: origins whose pages may call the API, in lower case. ``https_only``: send HSTS.
     ``waiting_requests``: streams and long polls of this process at once; ``waiting_requests_per_user``: of one user.
-    ``on_request``: is told of each response.
+    ``on_request``: is told of each response. ``chat_page``: serve /app.
     """
 
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -22,3 +22,4 @@ class HttpOptions:
     waiting_requests: int = 10_000
     waiting_requests_per_user: int = 20
     on_request: RequestObserver | None = None
+    chat_page: bool = True

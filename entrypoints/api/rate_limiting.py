@@ -7,7 +7,7 @@ from entrypoints.api.authentication import WINDOW_STATUS, needs_login
 from entrypoints.api.client import origin
 
 # Cheap, called by monitoring, or sent by Stripe, which proves itself with a signature.
-UNLIMITED = ("/health/", "/docs", "/openapi.json", "/problems", "/webhook/", "/subscription/webhook/")
+UNLIMITED = ("/health/", "/docs", "/app", "/openapi.json", "/problems", "/webhook/", "/subscription/webhook/")
 
 
 def install_rate_limiting(app: Flask, limit_requests: LimitRequests) -> None:

@@ -174,6 +174,7 @@ def _welcome(settings: Settings, elapsed: float) -> list[str]:
     return [
         f"ready after {elapsed:.1f} s. {model}",
         f"  API            {base}",
+        *([f"  chat page      {base}/app"] if settings.chat_page else []),
         f"  documentation  {base}/docs",
         "  Ctrl-C stops everything.",
     ]

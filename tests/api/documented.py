@@ -18,7 +18,7 @@ Json = dict[str, Any]
 PROBLEM_JSON = "application/problem+json"
 
 # Pages for people and the document itself: not operations of the API.
-NOT_IN_THE_DOCUMENT = re.compile(r"/docs(/.*)?|/openapi\.json|/problems|/success|/cancel|/sandbox/.*")
+NOT_IN_THE_DOCUMENT = re.compile(r"/docs(/.*)?|/app(/.*)?|/openapi\.json|/problems|/success|/cancel|/sandbox/.*")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
