@@ -85,7 +85,7 @@ export class AccountView {
     const meter = byId('plan-meter');
     meter.hidden = usage.limit === null;
     if (usage.limit !== null) {
-      Object.assign(meter, { max: usage.limit, value: usage.used });
+      Object.assign(meter, { max: usage.limit, value: usage.remaining });
       meter.title = `${usage.used} of ${usage.limit} used; more ${at(usage.resetsAt)}`;
     }
   }

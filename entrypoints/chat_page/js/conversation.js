@@ -133,7 +133,7 @@ export class Conversation {
     try {
       const entry = await follow(live, {
         signal,
-        onText: () => {
+        onNews: () => {
           this.onReached();
           live.broken = false;
           turn.redraw();

@@ -8,19 +8,21 @@ const FINAL = new Set(['done', 'failed', 'cancelled']);
 
 /**
  * `live` is `{id, text, lastEvent}` and is kept up to date, so that following can stop and go on later.
+ * `onNews()`: it is connected, or there is more text. `onBroken()`: the connection is lost.
  * Resolves to the finished reply; to null when it was removed with its chatroom. Rejects when the signal aborts.
  */
-export async function follow(live, { signal, onText, onBroken }) {
+export async function follow(live, { signal, onNews, onBroken }) {
   for (let failures = 0; ; failures += 1) {
     let fault;
     try {
       const response = await connect(live, signal);
       if (response.status === 204) return await json('GET', `message/${live.id}`, { signal });
+      onNews();
       for await (const event of events(response.body, signal)) {
         failures = 0;
         const ended = take(live, event);
         if (ended !== undefined) return ended;
-        onText();
+        onNews();
       }
     } catch (error) {
       if (signal.aborted || error instanceof LoggedOut) throw error;
