@@ -90,6 +90,7 @@ def test_a_wrong_code_says_how_many_tries_are_left(visit: Visit) -> None:
     expect(one.page.get_by_role("alert").filter(has_text="phone number")).to_be_visible()
     one.field("Mobile number").fill(one.number)
     one.button("Continue").click()
+    expect(one.field("Code")).to_be_focused()
     code = one.page.locator("#shown-code-value").inner_text()
     one.field("Code").fill("000000" if code != "000000" else "111111")
     one.field("Code").press("Enter")
@@ -168,7 +169,7 @@ def test_a_message_is_sent_once_when_the_connection_comes_back(visit: Visit, gem
     one.expect_reply("echo: Hello")
     one.context.set_offline(True)
     one.send("Are you there?")
-    expect(one.page.get_by_text("You are offline. This is sent when the connection is back.")).to_be_visible()
+    expect(one.on_its_way).to_contain_text("You are offline. This is sent when the connection is back.")
     expect(one.page.locator("#offline")).to_have_text("You are offline")
     one.box.fill("and something else")
     one.context.set_offline(False)
@@ -184,7 +185,7 @@ def test_what_was_on_its_way_is_sent_after_a_reload(visit: Visit, gemini: FakeGe
     # The service accepts it, and the answer never arrives.
     one.page.route("**/message", lambda route: (route.fetch(), route.abort()))
     one.send("Only once")
-    expect(one.page.get_by_text("The service cannot be reached. Trying again…")).to_be_visible()
+    expect(one.on_its_way).to_contain_text("The service cannot be reached. Trying again…")
     one.box.fill("a draft")
     one.page.unroute_all()
     one.page.reload()
@@ -206,17 +207,13 @@ def test_a_busy_service_is_tried_again(visit: Visit, status: int, code: str, wor
     one = visit().sign_up()
     one.send("Hello")
     one.expect_reply("echo: Hello")
-    refused: list[Route] = []
-    one.page.route("**/message", refused.append)
-    one.send("Patience")
-    expect(one.page.get_by_text("Sending…")).to_be_visible()
-    one.page.unroute_all()
-    refused[0].fulfill(
-        status=status,
-        headers={"Content-Type": "application/problem+json", "Retry-After": "1"},
-        body=json.dumps({"code": code, "title": "No", "retryAfter": 1}),
+    refusal = {"code": code, "title": "No", "retryAfter": 1}
+    headers = {"Content-Type": "application/problem+json", "Retry-After": "1"}
+    one.page.route(
+        "**/message", lambda route: route.fulfill(status=status, headers=headers, body=json.dumps(refusal)), times=1
     )
-    expect(one.page.get_by_text(words)).to_be_visible()
+    one.send("Patience")
+    expect(one.on_its_way).to_contain_text(words)
     one.expect_reply("echo: Patience")
 
 
@@ -244,19 +241,18 @@ def test_five_tabs_with_an_expired_token_ask_for_one_new_one(visit: Visit, servi
         expect(tab.get_by_role("article", name="Reply").locator(".prose")).to_have_text("echo: Hello")
     expired = _expired(one.page.evaluate(READ_TOKEN), (service.data_dir / "jwt_secret").read_text().strip())
     held: list[Route] = []
-    one.context.route("**/auth/refresh", held.append)
+    one.context.route("**/auth/refresh", lambda route: held.append(route))
     refused: list[str] = []
     one.context.on("response", lambda response: refused.append(response.url) if response.status == 401 else None)
     one.page.evaluate(WRITE_TOKEN, expired)
     for tab in tabs:
         tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    until("each tab was refused", lambda: one.page.title() and len(refused) >= len(tabs))
-    until("one asks", lambda: one.page.title() and held)
+    one.until("each tab is refused, and one asks for a token", lambda: held and len(refused) >= len(tabs))
     held[0].continue_()
     for index, tab in enumerate(tabs):
         tab.get_by_role("textbox", name="Message", exact=True).fill(f"From tab {index}")
         tab.get_by_role("button", name="Send", exact=True).click()
-        expect(tab.get_by_text(f"echo: From tab {index}")).to_be_visible()
+        expect(tab.get_by_text(f"echo: From tab {index}", exact=True)).to_be_visible()
     assert len(held) == 1
 
 

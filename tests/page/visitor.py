@@ -2,10 +2,13 @@
 
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
+
+from tests.e2e.service import until
 
 PATIENCE = 20  # seconds for what takes a moment on an idle machine
 PASSWORD = "correct horse battery"
@@ -86,6 +89,15 @@ class Visitor:
     @property
     def notice(self) -> Locator:
         return self.page.locator("#notice")
+
+    @property
+    def on_its_way(self) -> Locator:
+        """What is said of the message that is being sent."""
+        return self.page.locator(".sending:visible")
+
+    def until(self, what: str, condition: Callable[[], object]) -> None:
+        """Waits while the browser goes on."""
+        until(what, lambda: self.page.title() is not None and condition())
 
     def expect_reply(self, text: str | re.Pattern[str]) -> None:
         """The newest reply says this, and is finished."""

@@ -127,7 +127,7 @@ export class Conversation {
 
   async followReply(turn) {
     const { live } = turn;
-    if (!this.following || live.followed) return;
+    if (!this.following || !live || live.followed) return;
     const { signal } = this.following;
     live.followed = true;
     try {
