@@ -239,12 +239,12 @@ def test_five_tabs_with_an_expired_token_ask_for_one_new_one(visit: Visit, servi
     for tab in tabs[1:]:
         one.open(tab, room)
         expect(tab.get_by_role("article", name="Reply").locator(".prose")).to_have_text("echo: Hello")
-    expired = _expired(one.page.evaluate(READ_TOKEN), (service.data_dir / "jwt_secret").read_text().strip())
+    expired = _expired(one.token(), (service.data_dir / "jwt_secret").read_text().strip())
     held: list[Route] = []
     one.context.route("**/auth/refresh", lambda route: held.append(route))
     refused: list[str] = []
     one.context.on("response", lambda response: refused.append(response.url) if response.status == 401 else None)
-    one.page.evaluate(WRITE_TOKEN, expired)
+    one.put_token(expired)
     for tab in tabs:
         tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     one.until("each tab is refused, and one asks for a token", lambda: held and len(refused) >= len(tabs))
@@ -254,21 +254,6 @@ def test_five_tabs_with_an_expired_token_ask_for_one_new_one(visit: Visit, servi
         tab.get_by_role("button", name="Send", exact=True).click()
         expect(tab.get_by_text(f"echo: From tab {index}", exact=True)).to_be_visible()
     assert len(held) == 1
-
-
-READ_TOKEN = """() => new Promise((done) => {
-  indexedDB.open('chat').onsuccess = ({ target: { result } }) => {
-    result.transaction('login').objectStore('login').get('current').onsuccess = (event) => done(event.target.result.token);
-  };
-})"""
-WRITE_TOKEN = """(token) => new Promise((done) => {
-  indexedDB.open('chat').onsuccess = ({ target: { result } }) => {
-    const logins = result.transaction('login', 'readwrite').objectStore('login');
-    logins.get('current').onsuccess = (event) => {
-      logins.put({ ...event.target.result, token }, 'current').onsuccess = () => done();
-    };
-  };
-})"""
 
 
 def _expired(token: str, secret: str) -> str:
@@ -361,7 +346,7 @@ def test_the_last_prompt_leads_to_pro_and_nothing_is_lost(
 
 def test_long_chats_and_long_lists_come_page_by_page(visit: Visit, service: Service) -> None:
     one = visit().sign_up()
-    token = one.page.evaluate(READ_TOKEN)
+    token = one.token()
     with service.http(token) as http:
         room = ""
         for index in range(35):

@@ -13,6 +13,20 @@ from tests.e2e.service import until
 PATIENCE = 20  # seconds for what takes a moment on an idle machine
 PASSWORD = "correct horse battery"
 
+READ_TOKEN = """() => new Promise((done) => {
+  indexedDB.open('chat').onsuccess = ({ target: { result } }) => {
+    result.transaction('login').objectStore('login').get('current').onsuccess = (event) => done(event.target.result.token);
+  };
+})"""
+WRITE_TOKEN = """(token) => new Promise((done) => {
+  indexedDB.open('chat').onsuccess = ({ target: { result } }) => {
+    const logins = result.transaction('login', 'readwrite').objectStore('login');
+    logins.get('current').onsuccess = (event) => {
+      logins.put({ ...event.target.result, token }, 'current').onsuccess = () => done();
+    };
+  };
+})"""
+
 _numbers = itertools.count(1)
 
 
@@ -73,6 +87,14 @@ class Visitor:
     @property
     def box(self) -> Locator:
         return self.page.get_by_role("textbox", name="Message", exact=True)
+
+    def token(self) -> str:
+        """The access token of the login."""
+        token: str = self.page.evaluate(READ_TOKEN)
+        return token
+
+    def put_token(self, token: str) -> None:
+        self.page.evaluate(WRITE_TOKEN, token)
 
     def send(self, text: str) -> None:
         self.box.fill(text)

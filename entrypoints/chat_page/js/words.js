@@ -3,11 +3,9 @@
 import { LoggedOut, Offline } from './api.js';
 
 const PROBLEMS = {
-  phone_invalid: 'That is not a phone number we can read. Start with + and the country code.',
   otp_resend_too_soon: (p) => `A code was sent a moment ago. You can ask for another in ${seconds(p)}.`,
   otp_sends_exhausted: (p) => `No more codes can be sent for now. Try again ${later(p)}.`,
   otp_locked: (p) => `Too many wrong codes. Try again ${later(p)}.`,
-  otp_delivery_failed: 'The code could not be sent. Try again in a moment.',
   credentials_invalid: 'Number and password do not belong together.',
   phone_taken: 'This number has an account already: log in with a code.',
   daily_quota_exceeded: (p) => `Today’s ${p.limit} prompts are used up. They come back ${at(p.resetsAt)}. Your text is kept.`,
@@ -17,6 +15,10 @@ const PROBLEMS = {
   chatroom_not_found: 'This chat was deleted on another device. Your text is kept.',
   message_not_found: 'This message is gone.',
   payload_too_large: 'This message is too long. Your text is kept: make it shorter.',
+  dependency_unavailable: ({ dependency }) => ({
+    otp_delivery: 'The code could not be sent. Try again in a moment.',
+    payments: 'Plans cannot be bought or changed at the moment. Nothing was bought; try again later.',
+  })[dependency] ?? 'The service is busy or being restarted. Try again in a moment.',
   backlog_full: 'Very many people are asking at the moment.',
   rate_limited: (p) => `That was a lot at once. Try again in ${seconds(p)}.`,
   reply_not_done: 'There is another answer on its way already.',
@@ -24,7 +26,6 @@ const PROBLEMS = {
   reply_finished: 'The reply was finished already.',
   already_subscribed: 'You have Pro already.',
   not_subscribed: 'There is no subscription.',
-  payments_unavailable: 'Plans cannot be bought here at the moment.',
 };
 
 /** An error in words that help. */
@@ -113,7 +114,8 @@ function wrongCode({ attemptsLeft }) {
 }
 
 function fields({ errors = {} }) {
-  const names = { mobileNumber: 'Mobile number', otp: 'Code', password: 'Password', newPassword: 'Password', name: 'Name', email: 'Email', message: 'Message' };
+  if (errors.mobileNumber) return 'That is not a phone number we can read. Start with + and the country code.';
+  const names = { otp: 'Code', password: 'Password', newPassword: 'Password', name: 'Name', email: 'Email', message: 'Message' };
   return Object.entries(errors).map(([name, lines]) => `${names[name] ?? name}: ${lines.join(' ').replace(/\.$/, '')}.`).join(' ');
 }
 
