@@ -20,10 +20,12 @@ export class Conversation {
     this.scroller = byId('scroller');
     this.roomId = null;
     this.turns = new Map();
+    this.staysAtEnd = true;
+    this.lastTop = 0;
     this.controller = new AbortController();
     this.earlier = byId('earlier');
     this.earlier.addEventListener('click', () => this.readEarlier());
-    this.scroller.addEventListener('scroll', () => { byId('jump').hidden = this.isAtEnd(); }, { passive: true });
+    this.scroller.addEventListener('scroll', () => this.scrolled(), { passive: true });
     byId('jump').addEventListener('click', () => this.scrollToEnd());
     document.addEventListener('visibilitychange', () => this.followVisibility());
   }
@@ -203,7 +205,7 @@ export class Conversation {
   add(message, before) {
     const known = this.turns.get(message.id);
     if (known) return known;
-    const stay = this.isAtEnd();
+    const stay = this.staysAtEnd;
     const turn = new Turn(message, {
       read: (id) => json('GET', `message/${id}`),
       again: (what, id) => this.askAgain(turn, what, id),
@@ -278,7 +280,15 @@ export class Conversation {
     else this.onNotice(words(error), error);
   }
 
-  // --- Scrolling: the end stays in view where it was in view ---
+  // --- Scrolling: the end stays in view until the user scrolls up ---
+
+  scrolled() {
+    const { scrollTop } = this.scroller;
+    if (this.isAtEnd()) this.staysAtEnd = true;
+    else if (scrollTop < this.lastTop) this.staysAtEnd = false;
+    this.lastTop = scrollTop;
+    byId('jump').hidden = this.staysAtEnd;
+  }
 
   isAtEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
@@ -286,11 +296,14 @@ export class Conversation {
   }
 
   keepAtEnd() {
-    if (byId('jump').hidden) this.scroller.scrollTop = this.scroller.scrollHeight;
+    if (this.staysAtEnd) this.scrollToEnd();
+    else byId('jump').hidden = this.isAtEnd();
   }
 
   scrollToEnd() {
+    this.staysAtEnd = true;
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.lastTop = this.scroller.scrollTop;
     byId('jump').hidden = true;
   }
 }
