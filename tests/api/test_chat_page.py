@@ -49,7 +49,9 @@ def test_without_a_slash_one_is_sent_to_where_its_links_are_right(browser: Clien
     assert (answer.status_code, answer.headers["Location"]) == (308, "app/?checkout=cs_1")
 
 
-@pytest.mark.parametrize("path", ["0123/js/main.js", "{version}/js/nothing.js", "{version}/../api/app.py", "{version}/"])
+@pytest.mark.parametrize(
+    "path", ["0123/js/main.js", "{version}/js/nothing.js", "{version}/../api/app.py", "{version}/"]
+)
 def test_there_is_nothing_else(browser: Client, path: str):
     version = script_of(browser.get("/app/").text).partition("/")[0]
     assert browser.get(f"/app/{path.format(version=version)}").status_code == 404

@@ -36,7 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_unconfigure(config: pytest.Config) -> None:
     if count := config.stash.get(LEFT_OUT, 0):
         config.get_terminal_writer().line(
-            f"NOT RUN: {count} tests of the chat page (tests/page), for want of a browser: {HOW_TO_INSTALL}", yellow=True
+            f"NOT RUN: {count} tests of the chat page (tests/page), for want of a browser: {HOW_TO_INSTALL}",
+            yellow=True,
         )
 
 
@@ -49,7 +50,7 @@ def gemini() -> Iterator[FakeGemini]:
 @pytest.fixture(scope="session")
 def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with prompts enough."""
-    with running(tmp_path_factory.mktemp("page"), **gemini.settings, BASIC_DAILY_PROMPTS="1000") as started:
+    with running(tmp_path_factory.mktemp("page"), **gemini.settings, BASIC_DAILY_PROMPTS="100") as started:
         yield started
 
 

@@ -41,7 +41,7 @@ def test_from_the_first_code_to_the_log_out(visit: Visit, gemini: FakeGemini) ->
     expect(one.replies.last.locator("pre")).to_have_text('print("नमस्ते")')
     one.button("Copy the code").click()
     assert one.page.evaluate("navigator.clipboard.readText()") == 'print("नमस्ते")'
-    expect(one.page.locator("#quota")).to_contain_text("999 of 1000 prompts left today")
+    expect(one.page.locator("#quota")).to_contain_text("99 of 100 prompts left today")
 
     # The chat is named after what it began with; its name changes, and finds it.
     expect(one.rooms).to_have_text(["How do I greet the world?"])
@@ -137,14 +137,12 @@ def test_a_reply_that_fails_says_why_and_can_be_retried(visit: Visit, gemini: Fa
     one.send("Hm?")
     expect(one.replies.last).to_contain_text("The model declined to answer this. It may help to put it differently.")
     expect(one.replies.last).to_contain_text("This did not use up a prompt.")
-    expect(one.page.locator("#quota")).to_contain_text("1000 of 1000")
+    expect(one.page.locator("#quota")).to_contain_text("100 of 100")
     one.button("Try again").click()
     one.expect_reply("echo: Hm?")
 
 
-def test_a_reply_goes_on_after_the_connection_was_lost(
-    visit: Visit, gemini: FakeGemini, proxy: FreezableProxy
-) -> None:
+def test_a_reply_goes_on_after_the_connection_was_lost(visit: Visit, gemini: FakeGemini, proxy: FreezableProxy) -> None:
     one = visit(proxy.url).sign_up()
     gemini.will(Outcome("pause", "One two three four"))
     one.send("Count!")
@@ -241,7 +239,7 @@ def test_five_tabs_with_an_expired_token_ask_for_one_new_one(visit: Visit, servi
         expect(tab.get_by_role("article", name="Reply").locator(".prose")).to_have_text("echo: Hello")
     expired = _expired(one.token(), (service.data_dir / "jwt_secret").read_text().strip())
     held: list[Route] = []
-    one.context.route("**/auth/refresh", lambda route: held.append(route))
+    one.context.route("**/auth/refresh", lambda route: held.append(route))  # noqa: PLW0108 - a method takes no attributes
     refused: list[str] = []
     one.context.on("response", lambda response: refused.append(response.url) if response.status == 401 else None)
     one.put_token(expired)
@@ -250,6 +248,7 @@ def test_five_tabs_with_an_expired_token_ask_for_one_new_one(visit: Visit, servi
     one.until("each tab is refused, and one asks for a token", lambda: held and len(refused) >= len(tabs))
     held[0].continue_()
     for index, tab in enumerate(tabs):
+        tab.bring_to_front()
         tab.get_by_role("textbox", name="Message", exact=True).fill(f"From tab {index}")
         tab.get_by_role("button", name="Send", exact=True).click()
         expect(tab.get_by_text(f"echo: From tab {index}", exact=True)).to_be_visible()

@@ -34,7 +34,7 @@ def duplicates(folder: Path) -> list[list[Path]]:
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
-                found[path.stat().st_size, file_digest(file, "blake2b").digest()].append(path)
+                found[file_digest(file, "blake2b").digest()].append(path)
     return [same for same in found.values() if len(same) > 1]
 ```
 
@@ -43,7 +43,9 @@ def duplicates(folder: Path) -> list[list[Path]]:
 | reading | every byte once |
 | grouping | one lookup for each file |
 """
-WIDE = f"{'An-unbroken-word' * 20}\n\n```\n{'x' * 400}\n```\n\n|{'|'.join('a wide column' for _ in range(12))}|\n|{'-|' * 12}\n\n$$ {'9' * 300}"
+WIDE = "\n\n".join(
+    ("An-unbroken-word" * 20, f"```\n{'x' * 400}\n```", f"|{'a wide column|' * 12}\n|{'-|' * 12}", "9" * 300)
+)
 HINDI = "# दिल्ली\n\nसुबह **लोधी गार्डन** जाइए, दोपहर में हुमायूँ का मक़बरा, शाम को चाँदनी चौक।"
 ARABIC = "# القاهرة\n\nابدأ صباحك في **خان الخليلي**، ثم زر المتحف.\n\n1. القهوة\n2. النيل"
 
@@ -53,7 +55,8 @@ def serious(page: Page) -> list[Any]:
     page.evaluate(AXE)
     # Animations that are under way have colours of their own.
     found = page.evaluate("""async () => {
-      await Promise.all(document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity).map((one) => one.finished.catch(() => {})));
+      const ending = document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity);
+      await Promise.all(ending.map((one) => one.finished.catch(() => {})));
       const { violations } = await axe.run(document, { resultTypes: ['violations'] });
       return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
         .map(({ id, nodes }) => [id, ...nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ''}`)]);
@@ -123,7 +126,7 @@ def test_everything_fits(visit: Visit, gemini: FakeGemini, size: tuple[int, int]
 def fits(page: Page) -> bool:
     """Whether nothing lies beside the window: what is wide scrolls within itself."""
     return bool(
-        page.evaluate("""() => [document.scrollingElement, document.body, ...document.querySelectorAll('.scroller, .side, .sheet-body')]
+        page.evaluate("""() => [...document.querySelectorAll('html, body, .scroller, .side, .sheet-body')]
           .every((element) => element.scrollWidth <= element.clientWidth + 1)""")
     )
 
@@ -212,6 +215,7 @@ def test_screenshots(visit: Visit, gemini: FakeGemini, tmp_path: Path) -> None:
     expect(one.rooms).to_have_count(3)
     expect(one.replies.last.locator("table")).to_be_visible()
     one.page.evaluate("document.activeElement.blur()")
+    one.page.mouse.move(1000, 400)
     one.page.locator("#scroller").evaluate("(element) => { element.scrollTop = 0; }")
     shots = [folder / name for name in ("chat-light.png", "chat-dark.png", "chat-phone.png")]
     one.page.screenshot(path=shots[0])

@@ -64,7 +64,7 @@ PAYLOADS = [
     f'[click](http://a.example "onmouseover={RUN}")',
     f'[click](http://a.example" onclick="{RUN})',
     f"[a]: javascript:{RUN}\n\n[a]",
-    f"```\"><img/src=x/onerror={RUN}>\n</code></pre><script>{RUN}</script>\n```",
+    f'```"><img/src=x/onerror={RUN}>\n</code></pre><script>{RUN}</script>\n```',
     f"`</code><script>{RUN}</script>`",
     f"| a |\n|---|\n| <img src=x onerror={RUN}> |",
     f"# <img src=x onerror={RUN}>\n> <script>{RUN}</script>\n- <svg onload={RUN}>",
@@ -96,7 +96,9 @@ ALLOWED = """() => {
 
 def test_payloads_of_the_model_and_of_users_stay_text(visit: Visit, service: Service, gemini: FakeGemini) -> None:
     one = visit().sign_up(name=PAYLOADS[2])
-    one.page.evaluate("""() => addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.blockedURI}`))""")
+    one.page.evaluate(
+        """() => addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.blockedURI}`))"""
+    )
     gemini.will(*(Outcome(text=payload) for payload in PAYLOADS[:3]))
     for payload in PAYLOADS[:3]:  # as they stream in
         one.send(payload)
@@ -110,7 +112,9 @@ def test_payloads_of_the_model_and_of_users_stay_text(visit: Visit, service: Ser
         newest = f"/chatroom/{room}?limit=1"
         until("all are answered", lambda: http.get(newest).json()["messages"][-1]["status"] in {"done", "failed"})
     one.page.reload()
-    one.page.evaluate("""() => addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.blockedURI}`))""")
+    one.page.evaluate(
+        """() => addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.blockedURI}`))"""
+    )
     expect(one.rooms.first).to_have_text(PAYLOADS[5])
     one.rooms.first.click()
     expect(one.replies.last).to_have_attribute("aria-busy", "false")

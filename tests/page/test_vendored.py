@@ -25,6 +25,12 @@ def test_every_vendored_file_stands_in_the_manifest():
 
 
 def test_the_page_names_no_other_server():
-    ours = [path for path in PAGE.rglob("*.*") if path.suffix in {".html", ".css", ".js"} and path.parent.name != "vendor"]
-    found = {path.name for path in ours if "://" in path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")}
+    ours = [
+        path for path in PAGE.rglob("*.*") if path.suffix in {".html", ".css", ".js"} and path.parent.name != "vendor"
+    ]
+    found = {
+        path.name
+        for path in ours
+        if "://" in path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+    }
     assert not found

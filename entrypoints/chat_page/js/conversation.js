@@ -32,7 +32,7 @@ export class Conversation {
 
   // --- Opening and closing ---
 
-  /** Opens a room; null: none. */
+  /** Opens a room; null: none. `outgoing()`: what is on its way to it. */
   async open(roomId, outgoing) {
     this.close();
     this.roomId = roomId;
@@ -44,7 +44,7 @@ export class Conversation {
       if (signal.aborted) return;
       this.onRoom(room);
       this.prepend(room.messages, room.nextCursor);
-      this.showOutgoing(outgoing);
+      this.showOutgoing(outgoing());
       this.scrollToEnd();
       this.after = room.messages.findLast(isFinished)?.id ?? room.id;
       this.follow();

@@ -167,7 +167,7 @@ class Page {
     notice('');
     byId('welcome').hidden = Boolean(roomId);
     this.setTitle(this.rooms.rooms.find(({ id }) => id === roomId)?.name ?? '');
-    this.conversation.open(roomId, roomId && this.outgoing());
+    this.conversation.open(roomId, () => this.outgoing());
     this.composer.setWaits(Boolean(roomId && this.outbox.in(roomId)));
     this.composer.focus();
   }
