@@ -77,18 +77,22 @@ PAYLOADS = [
     "\u202e<script>\u202d\u0000".replace("\u0000", "") + f"{RUN}</script>",
 ]
 
+REPORT = "addEventListener('securitypolicyviolation', ({ blockedURI }) => console.error(`policy: ${blockedURI}`))"
+
 # What Markdown may become, and the attributes that it may have.
 ALLOWED = """() => {
   const attributes = new Set(['href', 'target', 'rel', 'class', 'dir', 'start', 'scope', 'type', 'disabled', 'checked',
     'tabindex', 'role', 'aria-label', 'aria-hidden', 'd', 'x', 'y', 'width', 'height', 'rx', 'viewBox']);
   const elements = new Set(['P', 'H3', 'H4', 'H5', 'H6', 'UL', 'OL', 'LI', 'BLOCKQUOTE', 'HR', 'PRE', 'CODE', 'TABLE',
-    'THEAD', 'TBODY', 'TR', 'TH', 'TD', 'STRONG', 'EM', 'DEL', 'BR', 'A', 'SPAN', 'DIV', 'BUTTON', 'INPUT', 'svg', 'use']);
+    'THEAD', 'TBODY', 'TR', 'TH', 'TD', 'STRONG', 'EM', 'DEL', 'BR', 'A', 'SPAN', 'DIV', 'BUTTON', 'INPUT', 'svg',
+    'use']);
   const found = [];
   for (const element of document.querySelectorAll('.prose *, .bubble *, #rooms a *, #room-name *')) {
     if (!elements.has(element.tagName)) found.push(element.outerHTML);
     for (const { name } of element.attributes) if (!attributes.has(name)) found.push(element.outerHTML);
     if (element.tagName === 'A' && !/^(https?|mailto):$/.test(element.protocol)) found.push(element.outerHTML);
-    if (element.tagName === 'A' && (element.target !== '_blank' || !element.relList.contains('noopener'))) found.push(element.outerHTML);
+    const isOut = element.target === '_blank' && element.relList.contains('noopener');
+    if (element.tagName === 'A' && !isOut && element.closest('.prose')) found.push(element.outerHTML);
   }
   return found;
 }"""
@@ -96,9 +100,8 @@ ALLOWED = """() => {
 
 def test_payloads_of_the_model_and_of_users_stay_text(visit: Visit, service: Service, gemini: FakeGemini) -> None:
     one = visit().sign_up(name=PAYLOADS[2])
-    one.page.evaluate(
-        """() => addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.blockedURI}`))"""
-    )
+    one.page.add_init_script(REPORT)
+    one.page.reload()
     gemini.will(*(Outcome(text=payload) for payload in PAYLOADS[:3]))
     for payload in PAYLOADS[:3]:  # as they stream in
         one.send(payload)
@@ -112,9 +115,6 @@ def test_payloads_of_the_model_and_of_users_stay_text(visit: Visit, service: Ser
         newest = f"/chatroom/{room}?limit=1"
         until("all are answered", lambda: http.get(newest).json()["messages"][-1]["status"] in {"done", "failed"})
     one.page.reload()
-    one.page.evaluate(
-        """() => addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.blockedURI}`))"""
-    )
     expect(one.rooms.first).to_have_text(PAYLOADS[5])
     one.rooms.first.click()
     expect(one.replies.last).to_have_attribute("aria-busy", "false")

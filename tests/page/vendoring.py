@@ -1,7 +1,7 @@
 """What the chat page and its tests contain of others: fetched from npm, and recorded with version, licence and hash.
 
-``python -m tests.page.vendoring`` fetches the recorded versions again, with ``--upgrade`` the newest. npm checks what it
-downloads against the registry's own hash.
+``python -m tests.page.vendoring`` fetches the recorded versions again, with ``--upgrade`` the newest. npm checks
+what it downloads against the registry's own hash.
 """
 
 import argparse
@@ -18,7 +18,7 @@ MANIFEST = Path(__file__).parent / "vendored.json"
 
 
 def vendored() -> list[dict[str, Any]]:
-    """One entry for each file: ``package``, ``version``, ``licence``, ``source`` in the package, ``file``, ``sha256``."""
+    """For each file: ``package``, ``version``, ``licence``, ``source`` in the package, ``file``, ``sha256``."""
     entries: list[dict[str, Any]] = json.loads(MANIFEST.read_text(encoding="utf-8"))
     return entries
 

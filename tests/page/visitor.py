@@ -15,7 +15,8 @@ PASSWORD = "correct horse battery"
 
 READ_TOKEN = """() => new Promise((done) => {
   indexedDB.open('chat').onsuccess = ({ target: { result } }) => {
-    result.transaction('login').objectStore('login').get('current').onsuccess = (event) => done(event.target.result.token);
+    const logins = result.transaction('login').objectStore('login');
+    logins.get('current').onsuccess = (event) => done(event.target.result.token);
   };
 })"""
 WRITE_TOKEN = """(token) => new Promise((done) => {
