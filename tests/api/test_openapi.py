@@ -18,7 +18,10 @@ Json = dict[str, Any]
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 # For people, or the document itself.
-NOT_OPERATIONS = {"/docs/", "/docs/<path:path>", "/openapi.json", "/problems", "/success", "/cancel"}
+NOT_OPERATIONS = {"/docs/", "/docs/<path:path>", "/openapi.json", "/problems", "/success", "/cancel"} | {
+    "/app/",
+    "/app/<asked_version>/<path:name>",
+}
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 

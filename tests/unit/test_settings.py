@@ -87,6 +87,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "rate_limit_per_user": 3_000,
         "rate_limit_per_address": 6_000,
         "rate_limit_logins": 60,
+        "chat_page": True,
         "trusted_proxies": (),
         "cors_origins": frozenset(),
         "llm_provider": "offline",
