@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.service import Service
 from tests.fakes.gemini_server import FakeGemini, Outcome
 from tests.page.vendoring import ROOT
 from tests.page.visitor import Visitor
@@ -131,7 +132,7 @@ def fits(page: Page) -> bool:
     )
 
 
-def test_the_keyboard_is_enough(visit: Visit) -> None:
+def test_the_keyboard_is_enough(visit: Visit, service: Service) -> None:
     one = visit()
     one.open()
     keys = one.page.keyboard
@@ -158,6 +159,13 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
     keys.press("Enter")
     expect(one.field("Name")).to_be_focused()
     keys.press("Escape")
+    expect(rename).to_be_focused()
+    # So does the list when it changes, here because of another tab.
+    expect(one.rooms).to_have_count(1)
+    with service.http(one.token()) as http:
+        http.post("/chatroom", json={"name": "From elsewhere"})
+    one.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(one.rooms).to_have_count(2)
     expect(rename).to_be_focused()
 
 

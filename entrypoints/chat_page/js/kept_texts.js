@@ -1,22 +1,25 @@
 /** Texts that must not be lost: drafts, and messages on their way. Kept in this browser, by user and chatroom. */
 
 const PREFIX = 'chat:';
+// What could not be stored: the storage is full or forbidden.
 const memory = new Map();
 
 function read(name) {
   try {
-    return localStorage.getItem(PREFIX + name) ?? memory.get(name) ?? null;
+    return memory.get(name) ?? localStorage.getItem(PREFIX + name);
   } catch {
-    return memory.get(name) ?? null;
+    return null;
   }
 }
 
 function write(name, value) {
-  memory.set(name, value);
   try {
     if (value === null) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, value);
-  } catch { /* full or forbidden: this tab still has it */ }
+    memory.delete(name);
+  } catch {
+    memory.set(name, value);
+  }
 }
 
 export class KeptTexts {

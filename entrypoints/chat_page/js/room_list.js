@@ -29,7 +29,8 @@ export class RoomList {
     this.rooms = [];
     this.next = null;
     this.search.value = '';
-    this.list.replaceChildren();
+    this.loaded = false;
+    this.draw();
   }
 
   /** Reads the first page, or as much as is shown. */
@@ -95,10 +96,23 @@ export class RoomList {
 
   draw() {
     const rooms = this.found();
-    this.list.replaceChildren(...rooms.map((room) => this.item(room)));
+    const drawn = JSON.stringify([this.openId, ...rooms.map(({ id, name }) => [id, name])]);
+    if (drawn !== this.drawn) {
+      this.drawn = drawn;
+      this.keepingFocus(() => this.list.replaceChildren(...rooms.map((room) => this.item(room))));
+    }
     const searched = this.search.value.trim();
     byId('more-rooms').hidden = !this.next || Boolean(searched);
     show(byId('rooms-empty'), rooms.length || !this.loaded ? '' : searched ? 'No chat has that name.' : 'Your chats will be listed here.');
+  }
+
+  /** What has the focus in the list has it afterwards. */
+  keepingFocus(change) {
+    const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
+    const id = focused?.closest('.room-item').dataset.id;
+    const part = focused?.dataset.action ? `[data-action=${focused.dataset.action}]` : 'a';
+    change();
+    if (focused) this.list.querySelector(`[data-id="${id}"] ${part}`)?.focus();
   }
 
   item(room) {
