@@ -88,7 +88,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	rm -rf *.egg-info
 
 .PHONY: vendor
-vendor: $(VENV)/.dev ## fetch again from npm what the chat page and its tests contain of others (UPGRADE=--upgrade: newest)
+vendor: $(VENV)/.dev ## fetch again, with npm, what the chat page and its tests contain of others (UPGRADE=--upgrade: newest)
 	$(PY) -m tests.page.vendoring $(UPGRADE)
 
 .PHONY: screenshots

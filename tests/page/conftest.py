@@ -18,8 +18,6 @@ from tests.page.visitor import PATIENCE, Visitor
 HERE = Path(__file__).parent
 LEFT_OUT = pytest.StashKey[int]()
 
-# Everything that runs in the browser belongs to the test that opened it: it is closed with its module, since the
-# event loop that drives it must not be seen by tests that run one of their own.
 expect.set_options(timeout=PATIENCE * 1000)
 
 
@@ -56,6 +54,7 @@ def service(gemini: FakeGemini, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with its module: the event loop that drives it must not be seen by tests that run one of their own."""
     path = find_chromium()
     if path is None:
         pytest.fail(f"the chat page cannot be tested: {HOW_TO_INSTALL}")

@@ -219,6 +219,7 @@ export class Conversation {
   }
 
   begin(turn, replyId) {
+    turn.key = null;
     turn.begin(replyId);
     this.followReply(turn);
     this.tellBusy();
@@ -253,12 +254,15 @@ export class Conversation {
   }
 
   async askAgain(turn, what, id) {
+    // Where the answer was lost, the next click repeats the same request.
+    turn.key ??= newKey();
     try {
-      const sent = await json('POST', `message/${id}/${what}`, { key: newKey() });
+      const sent = await json('POST', `message/${id}/${what}`, { key: turn.key });
       this.begin(turn, sent.reply.id);
       this.onUsage(sent.quota);
       announce('Asked again. The reply is being written.');
     } catch (error) {
+      if (!(error instanceof Offline)) turn.key = null;
       this.fail(error);
     }
   }

@@ -18,6 +18,8 @@ export class Turn {
     this.versions = [];
     this.shown = null;
     this.live = null;
+    /** The key of a retry or regeneration whose answer is not there yet. */
+    this.key = null;
     const reply = this.part('.reply');
     const read = () => this.readVersions();
     for (const sign of ['pointerenter', 'focusin']) reply.addEventListener(sign, read, { once: true });
