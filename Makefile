@@ -103,6 +103,14 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
 	rm -rf *.egg-info
 
+.PHONY: vendor
+vendor: $(VENV)/.dev ## fetch again, with npm, what the chat page and its tests contain of others (UPGRADE=--upgrade: newest)
+	$(PY) -m tests.page.vendoring $(UPGRADE)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks now
+	SCREENSHOTS=docs/images $(PY) -m pytest -q tests/page/test_looks.py -k screenshots
+
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \

@@ -179,6 +179,7 @@ def _welcome(settings: Settings, elapsed: float) -> list[str]:
         model = "The offline model answers; set GEMINI_API_KEY for Gemini."
     return [
         f"ready after {elapsed:.1f} s. {model}",
+        *([f"  chat page      {base}/app"] if settings.chat_page else []),
         f"  API            {base}",
         f"  documentation  {base}/docs",
         "  Ctrl-C stops everything.",

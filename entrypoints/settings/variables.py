@@ -148,6 +148,8 @@ class Settings:
         "requests a minute of one IP address; 0: no limit")
     rate_limit_logins: int = variable(number(0, 1_000_000), "60",
         "requests a minute of one IP address to log in or sign up; 0: no limit")
+    chat_page: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "yes",
+        "`no`: the service has no chat page at `/app`")
     trusted_proxies: tuple[Network, ...] = variable(several(network), "",
         "our own proxies' addresses or networks, with commas: their X-Forwarded-For holds")
     trusted_proxy_hops: int = variable(number(0, 16), "0",

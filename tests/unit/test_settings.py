@@ -93,6 +93,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "rate_limit_per_user": 3_000,
         "rate_limit_per_address": 6_000,
         "rate_limit_logins": 60,
+        "chat_page": True,
         "trusted_proxies": (),
         "trusted_proxy_hops": 0,
         "cors_origins": frozenset(),
