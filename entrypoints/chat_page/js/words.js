@@ -7,6 +7,7 @@ const PROBLEMS = {
   otp_sends_exhausted: (p) => `No more codes can be sent for now. Try again ${later(p)}.`,
   otp_locked: (p) => `Too many wrong codes. Try again ${later(p)}.`,
   credentials_invalid: 'Number and password do not belong together.',
+  account_locked: 'The operator of the service has locked this account.',
   phone_taken: 'This number has an account already: log in with a code.',
   daily_quota_exceeded: (p) => `Today’s ${p.limit} prompts are used up. They come back ${at(p.resetsAt)}. Your text is kept.`,
   too_many_unfinished_replies: 'Many of your replies are still being written. Your text is kept; send it when some are done.',
@@ -58,10 +59,15 @@ const FAILURES = {
   model_unreachable: 'The model cannot be reached right now.',
   model_rejected_request: 'The model did not accept this message.',
   model_not_found: 'The model is not available.',
+  model_misconfigured: 'The service may not use its model. Only its operator can mend that.',
+  prompt_too_long: 'The message is too long for the model. Shorten it, or send it in parts.',
   refused: 'The model declined to answer this. It may help to put it differently.',
+  answer_interrupted: 'The model broke its answer off. Ask again.',
   empty_answer: 'The model had nothing to say to this.',
   deadline_exceeded: 'There was no answer in time.',
   attempts_exhausted: 'The answer failed several times.',
+  given_up: 'The operator of the service ended this answer.',
+  not_storable: 'The answer could not be kept. It may help to put the message differently.',
 };
 
 /** Why a reply failed, and that it cost nothing. */
