@@ -18,7 +18,7 @@ class FreezableProxy:
         host, port = self._listener.getsockname()
         userinfo, at, _ = parts.netloc.rpartition("@")
         self.url = parts._replace(netloc=f"{userinfo}{at}{host}:{port}").geturl()
-        self._sockets: list[socket.socket] = [self._listener]
+        self._connections: list[socket.socket] = []
         Thread(target=self._accept, daemon=True).start()
 
     def freeze(self) -> None:
@@ -27,19 +27,21 @@ class FreezableProxy:
     def thaw(self) -> None:
         self._thawed.set()
 
+    def hang_up(self) -> None:
+        """End the connections there are; new ones can be opened."""
+        _close(self._connections)
+        self._connections = []
+
     def close(self) -> None:
         self._thawed.set()
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        _close([self._listener, *self._connections])
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._target)
-                self._sockets += [client, server]
+                self._connections += [client, server]
                 Thread(target=self._pass_on, args=(client, server), daemon=True).start()
                 Thread(target=self._pass_on, args=(server, client), daemon=True).start()
 
@@ -51,3 +53,10 @@ class FreezableProxy:
         # Also when the source was reset: otherwise the target would wait for what never comes.
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
