@@ -110,6 +110,11 @@ def test_settings_that_are_set_are_settings() -> None:
     production = compose(DEPLOY / "compose.production.yml")
     given = {one.split("=")[0] for one in settings_of_the_base()}
     given |= set(production["x-service"]["environment"])
+    given |= set(tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))["env"])
+    render = yaml.safe_load((ROOT / "render.yaml").read_text(encoding="utf-8"))
+    for group in (*render["envVarGroups"], *render["services"]):
+        given |= {one["key"] for one in group.get("envVars", []) if "key" in one}
+    assert len(given) > 10
     assert given - NAMES == set()
 
 

@@ -5,15 +5,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from entrypoints.cli.commands import cli
 from entrypoints.settings import VARIABLES, Settings
 from tests.house.test_docs import anchors
 from tests.house.test_reliability import TEST, functions
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
+PAGES = ("operations.md", "security.md", "production.md", "deploy.md")
 PAGE = OPERATIONS.read_text(encoding="utf-8")
 ENTRY = re.compile(r"^### (GeminiChat\w+)\n\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 RULES: list[dict[str, Any]] = [
@@ -40,7 +43,7 @@ def test_an_alert_leads_to_its_entry(rule: dict[str, Any]) -> None:
     assert anchor in anchors(OPERATIONS)
 
 
-@pytest.mark.parametrize("page", ["operations.md", "security.md", "production.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_is_named_exists(page: str) -> None:
     named = [(found["file"], found["name"]) for found in TEST.finditer((ROOT / "docs" / page).read_text("utf-8"))]
     assert [one for one in named if not (ROOT / one[0]).is_file() or one[1] not in functions(ROOT / one[0])] == []
@@ -52,3 +55,34 @@ def test_the_rotation_of_every_secret_is_described() -> None:
     section = PAGE.split("## Rotation of secrets")[1].split("\n## ")[0]
     assert len(secrets) > 5
     assert {name for name in secrets if f"`{name}`" not in section} == set()
+
+
+def named_commands() -> set[tuple[str, ...]]:
+    """Every ``gemini-chat COMMAND`` of the pages, with a second word where the command is a group."""
+    text = "\n".join((ROOT / "docs" / page).read_text("utf-8") for page in PAGES)
+    found = re.findall(r"(?<!-n )gemini-chat ([a-z-]+)(?: ([a-z-]+))?", text)
+    groups = {name for name, command in cli.commands.items() if isinstance(command, click.Group)}
+    return {(one, two) if one in groups and two else (one,) for one, two in found}
+
+
+def test_commands_that_are_named_exist() -> None:
+    missing = set()
+    for first, *rest in named_commands():
+        command = cli.commands.get(first)
+        known = command.commands if isinstance(command, click.Group) else {}
+        if command is None or not set(rest) <= set(known):
+            missing.add((first, *rest))
+    assert missing == set()
+
+
+def test_each_of_the_twelve_checks_names_what_the_doctor_finds() -> None:
+    rows = re.findall(r"^\| (\d+) \| .+ \| (.+) \|$", (ROOT / "docs/production.md").read_text("utf-8"), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 13))
+    named = {name for _, findings in rows for name in re.findall(r"`([\w.]+)`", findings)}
+    # Twice, for PostgreSQL and for Redis.
+    found = {"database.tls", "redis.tls"}
+    for source in ("application/operations/doctor.py", "entrypoints/cli/doctor.py", "entrypoints/container/doctor.py"):
+        text = (ROOT / source).read_text(encoding="utf-8")
+        found |= set(re.findall(r"\"((?:settings|database|redis|payments|model)(?:\.\w+)?)\"", text))
+    assert named <= found
+    assert {name for name in found - named if "." in name} == set()
