@@ -123,7 +123,8 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
-		tools/migrations/node_modules tools/openapi/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+		tools/migrations/node_modules tools/openapi/node_modules \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment with a stamp per set: `make run` installs no test tools, and since dev contains
