@@ -9,6 +9,7 @@ import click
 import pytest
 import yaml
 
+from domain.replies import FailureReason
 from entrypoints.cli.commands import cli
 from entrypoints.settings import VARIABLES, Settings
 from tests.house.test_docs import anchors
@@ -47,6 +48,12 @@ def test_an_alert_leads_to_its_entry(rule: dict[str, Any]) -> None:
 def test_every_test_that_is_named_exists(page: str) -> None:
     named = [(found["file"], found["name"]) for found in TEST.finditer((ROOT / "docs" / page).read_text("utf-8"))]
     assert [one for one in named if not (ROOT / one[0]).is_file() or one[1] not in functions(ROOT / one[0])] == []
+
+
+def test_every_reason_of_a_failed_reply_has_a_row() -> None:
+    (text,) = (text for name, text in ENTRY.findall(PAGE) if name == "GeminiChatRepliesFail")
+    rows = "".join(re.findall(r"^\| (`.+?) \|", text, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows)) == {reason.value for reason in FailureReason}
 
 
 def test_the_rotation_of_every_secret_is_described() -> None:
