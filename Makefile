@@ -18,6 +18,10 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --univer
 	--python-version 3.11 --no-strip-extras --generate-hashes \
 	--custom-compile-command 'make lock' $(UPGRADE)
 
+# What needs node says in its last line when it did not run, and fails in CI.
+LINT_OPENAPI := tools/with-node tools/openapi 'the linters of the OpenAPI document (make lint-openapi)' ./lint
+TEST_POSTMAN := tools/with-node tools/postman 'the Postman collection (make test-postman)' ./run
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -34,7 +38,8 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 .PHONY: test
 test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI document
 	$(PY) -m pytest
-	@tools/openapi/lint
+	@$(LINT_OPENAPI)
+	@$(TEST_POSTMAN)
 
 .PHONY: check
 check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
@@ -59,7 +64,15 @@ openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare 
 
 .PHONY: lint-openapi
 lint-openapi: ## Redocly and Spectral on the OpenAPI snapshot: no warning; needs node 20 or newer
-	@tools/openapi/lint
+	@$(LINT_OPENAPI)
+
+.PHONY: test-postman
+test-postman: $(VENV)/.dev ## the Postman collection against a service of its own, by newman; needs node 20 or newer
+	@$(TEST_POSTMAN)
+
+.PHONY: clients
+clients: $(VENV)/.dev ## write what clients/ has from the OpenAPI snapshot: after each `make openapi`
+	$(PY) -m tools.postman.generate
 
 .PHONY: vendor-docs
 vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
@@ -102,7 +115,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
-		tools/openapi/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+		tools/openapi/node_modules tools/postman/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment with a stamp per set: `make run` installs no test tools, and since dev contains
