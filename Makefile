@@ -71,8 +71,9 @@ test-postman: $(VENV)/.dev ## the Postman collection against a service of its ow
 	@$(TEST_POSTMAN)
 
 .PHONY: clients
-clients: $(VENV)/.dev ## write what clients/ has from the OpenAPI snapshot: after each `make openapi`
+clients: $(VENV)/.dev .venv-models/.installed ## write what clients/ has from the OpenAPI snapshot; needs node 20 or newer
 	$(PY) -m tools.postman.generate
+	PATH="$(CURDIR)/.venv-models/bin:$$PATH" PYTHONWARNINGS=ignore tools/models/generate
 
 .PHONY: vendor-docs
 vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
@@ -110,11 +111,12 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	cp requirements/dev.txt requirements/runtime.txt
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
+	$(subst setup.cfg,tools/models/requirements.in,$(UV_COMPILE)) --output-file tools/models/requirements.txt >/dev/null
 	rm -rf *.egg-info
 
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
-	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
+	rm -rf $(VENV) .venv-bench .venv-lock .venv-models build dist *.egg-info \
 		tools/openapi/node_modules tools/postman/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -154,6 +156,12 @@ $(VENV)/.created:
 .venv-bench/.runtime: requirements/runtime.txt $(VENV)/.created
 	@$(PY) -m venv --clear .venv-bench
 	@$(call install,.venv-bench/bin/python,runtime)
+	@touch $@
+
+# The generator of the Python client's types; nothing else needs it.
+.venv-models/.installed: tools/models/requirements.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-models
+	@.venv-models/bin/python -m pip install $(PIP_FLAGS) -r tools/models/requirements.txt
 	@touch $@
 
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created

@@ -27,12 +27,14 @@ class FreezableProxy:
     def thaw(self) -> None:
         self._thawed.set()
 
+    def cut(self) -> None:
+        """Break the connections there are; new ones are taken."""
+        _shut(self._sockets[1:])
+        del self._sockets[1:]
+
     def close(self) -> None:
         self._thawed.set()
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        _shut(self._sockets)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -51,3 +53,10 @@ class FreezableProxy:
         # Also when the source was reset: otherwise the target would wait for what never comes.
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+def _shut(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
