@@ -21,6 +21,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --univer
 # What needs node says in its last line when it did not run, and fails in CI.
 LINT_OPENAPI := tools/with-node tools/openapi 'the linters of the OpenAPI document (make lint-openapi)' ./lint
 TEST_POSTMAN := tools/with-node tools/postman 'the Postman collection (make test-postman)' ./run
+TEST_TYPESCRIPT := tools/with-node clients/typescript 'the TypeScript client (make test-typescript)' ../../tools/typescript/test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -40,6 +41,7 @@ test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI 
 	$(PY) -m pytest
 	@$(LINT_OPENAPI)
 	@$(TEST_POSTMAN)
+	@$(TEST_TYPESCRIPT)
 
 .PHONY: check
 check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
@@ -70,10 +72,15 @@ lint-openapi: ## Redocly and Spectral on the OpenAPI snapshot: no warning; needs
 test-postman: $(VENV)/.dev ## the Postman collection against a service of its own, by newman; needs node 20 or newer
 	@$(TEST_POSTMAN)
 
+.PHONY: test-typescript
+test-typescript: $(VENV)/.dev ## the TypeScript client against a service of its own; needs node 20 or newer
+	@$(TEST_TYPESCRIPT)
+
 .PHONY: clients
 clients: $(VENV)/.dev .venv-models/.installed ## write what clients/ has from the OpenAPI snapshot; needs node 20 or newer
 	$(PY) -m tools.postman.generate
 	PATH="$(CURDIR)/.venv-models/bin:$$PATH" PYTHONWARNINGS=ignore tools/models/generate
+	tools/with-node clients/typescript 'the generator of the TypeScript types' npm run --silent generate
 
 .PHONY: vendor-docs
 vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
@@ -117,7 +124,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock .venv-models build dist *.egg-info \
-		tools/openapi/node_modules tools/postman/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+		tools/openapi/node_modules tools/postman/node_modules clients/typescript/node_modules clients/typescript/dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment with a stamp per set: `make run` installs no test tools, and since dev contains
