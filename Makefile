@@ -1,4 +1,4 @@
-# `make` lists the targets. Nothing but make and Python 3.11 or newer has to be there.
+# `make` lists the targets. Nothing but make and Python 3.11 to 3.13 has to be there.
 #
 # PYTHON=...   the interpreter that .venv is made of (default: the first fitting python3)
 
@@ -42,6 +42,10 @@ test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI 
 	@$(LINT_OPENAPI)
 	@$(TEST_POSTMAN)
 	@$(TEST_TYPESCRIPT)
+
+.PHONY: test-cluster
+test-cluster: $(VENV)/.dev ## through PgBouncer, which has to be installed (Debian: apt-get install pgbouncer)
+	$(PY) -m pytest tests/cluster
 
 .PHONY: check
 check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
@@ -121,6 +125,14 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	$(subst setup.cfg,tools/models/requirements.in,$(UV_COMPILE)) --output-file tools/models/requirements.txt >/dev/null
 	rm -rf *.egg-info
 
+.PHONY: vendor
+vendor: $(VENV)/.dev ## fetch again, with npm, what the chat page and its tests contain of others (UPGRADE=--upgrade: newest)
+	$(PY) -m tests.page.vendoring $(UPGRADE)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks now
+	SCREENSHOTS=docs/images $(PY) -m pytest -q tests/page/test_looks.py -k screenshots
+
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock .venv-models build dist *.egg-info \
@@ -144,11 +156,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.created
 $(VENV)/.created:
 	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); \
 	for python; do \
-		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
 		python=; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "Python 3.11 or newer is needed; tried: $$*. Another one: make PYTHON=/path/to/python" >&2; \
+		echo "Python 3.11, 3.12 or 3.13 is needed; tried: $$*. Install one (Debian, Ubuntu: apt install python3.13-venv;" \
+			"macOS: brew install python@3.13; anywhere: uv python install 3.13), or name it:" \
+			"make PYTHON=/path/to/python" >&2; \
 		exit 1; \
 	fi; \
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \

@@ -1,24 +1,29 @@
 """The WSGI application: settings -> container -> app. Any WSGI server can serve it; ``entrypoints.web`` is ours."""
 
+import structlog
+
 from entrypoints.api.app import create_app
+from entrypoints.api.client import Proxies
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.container.build import build_web
 from entrypoints.logs import configure_logs
 from entrypoints.settings import load_settings
 
 settings = load_settings()
-configure_logs(settings.log_level)
+if not structlog.is_configured():
+    configure_logs(settings.log_level)
 web = build_web(settings)
 app = create_app(
     web.use_cases,
     HttpOptions(
-        trusted_proxies=settings.trusted_proxies,
+        proxies=Proxies(settings.trusted_proxies, settings.trusted_proxy_hops),
         cors_origins=settings.cors_origins,
         https_only=settings.in_production,
         waiting_requests=settings.waiting_requests,
         waiting_requests_per_user=settings.waiting_requests_per_user,
         public_url=settings.public_url,
         on_request=web.metrics.on_request if web.metrics else None,
+        chat_page=settings.chat_page,
     ),
     sandbox=web.sandbox,
 )

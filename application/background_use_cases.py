@@ -20,7 +20,10 @@ from application.chat.write_reply import (
     RenewLease,
     StoreOutcome,
 )
+from application.operations.replies import GiveUpReply, RetryReply, ShowReply
 from application.operations.retention import PurgeExpired, PurgeRemovedChatrooms
+from application.operations.users import EndSessions, FindUser, GrantPro, LockUser, ShowUser, UnlockUser, WithdrawPro
+from application.ports.reply_files import ReplyFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,20 @@ class BillingMaintenance:
     link_customers: LinkCustomers
     show_owed: ShowOwed
     show_account: ShowAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """Use cases of operators who look after users and replies."""
+
+    find_user: FindUser
+    show_user: ShowUser
+    lock_user: LockUser
+    unlock_user: UnlockUser
+    end_sessions: EndSessions
+    grant_pro: GrantPro
+    withdraw_pro: WithdrawPro
+    reply_files: ReplyFiles
+    show_reply: ShowReply
+    retry_reply: RetryReply
+    give_up_reply: GiveUpReply

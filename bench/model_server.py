@@ -1,7 +1,9 @@
 """A model that thinks for a while: the streaming APIs of Gemini and OpenAI with a fixed latency, cheap enough not to
 disturb.
 
-python bench/model_server.py PORT SECONDS
+python bench/model_server.py PORT SECONDS [PIECES]
+
+With a number of pieces an answer is streamed in so many, evenly over that time.
 """
 
 import asyncio
@@ -34,8 +36,20 @@ BODY = b"".join(_event(chunk, last=chunk is PIECES[-1]) for chunk in PIECES)
 CHAT_BODY = b"".join(_chat_event(chunk, last=chunk is PIECES[-1]) for chunk in PIECES) + b"data: [DONE]\n\n"
 
 
-def application(seconds: float) -> web.Application:
-    """Answers every call after ``seconds``."""
+def application(seconds: float, pieces: int) -> web.Application:
+    """Answers every call after ``seconds``; or streams ``pieces`` over them, if there are any."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        event = _chat_event if request.path.endswith("/chat/completions") else _event
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for number in range(1, pieces + 1):
+            await asyncio.sleep(seconds / pieces)
+            await response.write(event(f"piece {number} ", last=number == pieces))
+        if event is _chat_event:
+            await response.write(b"data: [DONE]\n\n")
+        return response
 
     async def answer(request: web.Request) -> web.Response:
         await request.read()
@@ -44,10 +58,16 @@ def application(seconds: float) -> web.Application:
         return web.Response(body=body, content_type="text/event-stream")
 
     app = web.Application()
-    app.router.add_post("/{path:.*}", answer)
+    app.router.add_post("/{path:.*}", stream if pieces else answer)
     return app
 
 
 if __name__ == "__main__":
     port, latency = int(sys.argv[1]), float(sys.argv[2])
-    web.run_app(application(latency), host="127.0.0.1", port=port, print=None, access_log=None)
+    web.run_app(
+        application(latency, int(sys.argv[3]) if len(sys.argv) > 3 else 0),
+        host="127.0.0.1",
+        port=port,
+        print=None,
+        access_log=None,
+    )

@@ -6,11 +6,17 @@ make bench-replies
 import argparse
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from pathlib import Path
 
 import httpx
+import plot
 import psutil
+import psycopg2
 from stage import MODEL_SECONDS, Stage, answers, free_port, percentile, stage, until, usage_of
+
+from adapters.sql.replies import CLAIM_DUE
 
 # A user and a chatroom for each reply: nothing waits for its turn.
 BACKLOG = """
@@ -28,10 +34,32 @@ INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, 
 SELECT gen_random_uuid(), m.id, c.id, c.user_id, 'queued', now(), now() + interval '1 hour', current_date, now()
 FROM m JOIN c ON c.id = m.chatroom_id
 """
+# Turns of long ago, about which the statistics know everything, and nothing of what is queued afterwards.
+OLD = """
+ALTER TABLE replies SET (autovacuum_enabled = off);
+INSERT INTO users (id, phone, created_at)
+    SELECT gen_random_uuid(), '+998' || lpad(n::text, 9, '0'), now() FROM generate_series(1, 2000) n;
+INSERT INTO chatrooms (id, user_id, name, created_at, updated_at, last_sequence)
+    SELECT gen_random_uuid(), id, 'old', now(), now(), 1000000 FROM users, generate_series(1, 10);
+ALTER TABLE messages DISABLE TRIGGER number_entry; ALTER TABLE replies DISABLE TRIGGER number_entry;
+INSERT INTO messages (id, chatroom_id, content, created_at, sequence)
+    SELECT gen_random_uuid(), c.id, 'What did you think?', now(), 2 * n
+    FROM generate_series(1, %(old)s / 20000) n, (SELECT id FROM chatrooms) c;
+INSERT INTO replies (id, message_id, chatroom_id, user_id, state, attempt, run, available_at, deadline, charged_on,
+                     content, created_at, started_at, finished_at, sequence)
+    SELECT gen_random_uuid(), m.id, c.id, c.user_id, 'done', 1, 1, now() - interval '1 day', now(), current_date,
+           'Much of it.', now(), now() - interval '1 day', now() - interval '1 day', m.sequence + 1
+    FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id;
+ALTER TABLE messages ENABLE TRIGGER number_entry; ALTER TABLE replies ENABLE TRIGGER number_entry;
+"""
+CLAIMS = 20
 DONE = "SELECT count(*) FROM replies WHERE state = 'done'"
 SPAN = "SELECT EXTRACT(EPOCH FROM max(finished_at) - min(started_at))::float FROM replies"
 LATENCIES = "SELECT EXTRACT(EPOCH FROM finished_at - available_at)::float FROM replies ORDER BY id OFFSET %s"
 WARM_UP = 5
+# A drain that takes longer is given up.
+LONGEST_DRAIN = 150.0
+RESULTS = Path(__file__).parent / "results"
 
 
 def throughput(here: Stage, replies: int, *, concurrency: int, provider: str) -> None:
@@ -53,6 +81,74 @@ def throughput(here: Stage, replies: int, *, concurrency: int, provider: str) ->
             f"{(cpu - cpu_before) / (done - counted_from) * 1000:.2f} CPU s per 1000, {max(peak, memory):.0f} MB PSS"
         )
     here.query("TRUNCATE users CASCADE")
+
+
+def big_table(here: Stage, *, old: int, replies: int, provider: str) -> None:
+    """Backlogs on a table of old replies, statistics being those of a day without a queue."""
+    here.query(OLD, {"old": old})
+    here.run_alone("VACUUM ANALYZE")
+    lines = {}
+    for workers, pieces in ((1, 0), (4, 0), (1, 50)):
+        name = f"{workers} x 200, {pieces or 'a few'} pieces"
+        lines[name] = _drain(here, name, replies, workers=workers, pieces=pieces, provider=provider)
+        plot.draw(RESULTS / "big_table.svg", f"{replies:,} queued on {old:,} old replies: answered", "seconds", lines)
+
+
+def _drain(here: Stage, name: str, replies: int, *, workers: int, pieces: int, provider: str) -> plot.Line:
+    here.query(BACKLOG, replies)
+    old = _done(here)
+    claims = _claim_milliseconds(here, limit=200)
+    port = free_port()
+    settings = {
+        "WORKER_CONCURRENCY": "200",
+        "LLM_PROVIDER": provider,
+        "GEMINI_BASE_URL": f"http://127.0.0.1:{port}",
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+    }
+    line: plot.Line = []
+    with ExitStack() as processes:
+        model = ("bench/model_server.py", str(port), str(MODEL_SECONDS), *([str(pieces)] if pieces else []))
+        processes.enter_context(here.running(*model, python=sys.executable))
+        for _ in range(workers):
+            processes.enter_context(here.running("-m", "entrypoints.cli", "worker", **settings))
+        until(lambda: _done(here) > old)
+        began = time.monotonic()
+        while (done := _done(here) - old) < replies:
+            line.append((time.monotonic() - began, done))
+            if time.monotonic() - began > LONGEST_DRAIN:
+                break
+            time.sleep(0.5)
+        line.append((time.monotonic() - began, done))
+    seconds, answered = line[-1][0], line[-1][1] - line[0][1]
+    print(
+        f"{provider}, {replies:,} queued on {old:,} old replies, {name}: "
+        f"{answered / seconds:.0f} replies/s; a claim p50 {percentile(claims, 0.5):.1f} ms, "
+        f"p95 {percentile(claims, 0.95):.1f} ms while all wait",
+        flush=True,
+    )
+    here.query("DELETE FROM users WHERE id IN (SELECT user_id FROM chatrooms WHERE name = 'bench')")
+    return line
+
+
+def _claim_milliseconds(here: Stage, *, limit: int) -> list[float]:
+    """How long claims take, each of which is taken back."""
+    values = {
+        "limit": limit,
+        "window": 4 * limit + 100,
+        "basic_first": limit // 5,
+        "max_attempts": 3,
+        "user_concurrency": 2,
+        "lease": timedelta(seconds=60),
+    }
+    milliseconds = []
+    with closing(psycopg2.connect(here.database_url)) as connection, connection.cursor() as cursor:
+        for _ in range(CLAIMS):
+            began = time.monotonic()
+            cursor.execute(CLAIM_DUE, values)
+            cursor.fetchall()
+            milliseconds.append((time.monotonic() - began) * 1000)
+            connection.rollback()
+    return milliseconds
 
 
 def latency(here: Stage, messages: int) -> None:
@@ -126,11 +222,17 @@ if __name__ == "__main__":
     parser.add_argument("--concurrency", type=int, nargs="+", default=[100, 200])
     parser.add_argument("--providers", nargs="+", default=["gemini", "openai-compatible"])
     parser.add_argument("--messages", type=int, default=60)
+    parser.add_argument("--old", type=int, default=500_000, help="old replies of the big table")
+    parser.add_argument("--queued", type=int, default=10_000, help="replies queued on the big table")
+    parser.add_argument("--only", choices=["small", "big"], help="the fresh table alone, or the big one")
     options = parser.parse_args()
     print(f"{psutil.cpu_count()} cores")
     with stage(options.python) as it:
-        for name in options.providers:
-            for at_once in options.concurrency:
-                throughput(it, options.replies, concurrency=at_once, provider=name)
-        latency(it, options.messages)
-        fairness(it, options.messages // 3)
+        if options.only != "big":
+            for name in options.providers:
+                for at_once in options.concurrency:
+                    throughput(it, options.replies, concurrency=at_once, provider=name)
+            latency(it, options.messages)
+            fairness(it, options.messages // 3)
+        if options.only != "small":
+            big_table(it, old=options.old, replies=options.queued, provider=options.providers[-1])

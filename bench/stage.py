@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,16 @@ class Stage:
         connection = psycopg2.connect(self.database_url)
         try:
             with connection, connection.cursor() as cursor:
-                cursor.execute(statement, values)
+                cursor.execute(statement, values[0] if values and isinstance(values[0], dict) else values)
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+
+    def run_alone(self, statement: str) -> None:
+        """A statement that no transaction may hold, such as VACUUM."""
+        with closing(psycopg2.connect(self.database_url)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(statement)
 
 
 @contextmanager

@@ -44,14 +44,23 @@ class PhoneNumber:
         if not _E164.fullmatch(self.e164):
             raise InvalidValue("mobileNumber", "not a phone number")
 
+    @property
+    def masked(self) -> str:
+        """All but the last two digits are hidden."""
+        return f"…{self.e164[-2:]}"
+
     def __repr__(self) -> str:
-        """Hides all but the last two digits, so that a traceback does not carry numbers into the log."""
-        return f"PhoneNumber(…{self.e164[-2:]})"
+        """Masked, so that a traceback does not carry numbers into the log."""
+        return f"PhoneNumber({self.masked})"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account. ``verified_at``: when the number was first verified by a one-time password."""
+    """An account. ``verified_at``: when the number was first verified by a one-time password.
+
+    ``locked_at``: when an operator locked it; None: it is not locked. ``pro_until``: until when an operator has granted
+    the Pro plan.
+    """
 
     id: UserId
     phone: PhoneNumber
@@ -60,6 +69,8 @@ class User:
     password_hash: str | None
     created_at: datetime
     verified_at: datetime | None
+    locked_at: datetime | None = None
+    pro_until: datetime | None = None
 
     def may_keep_sign_up(self, *, at: datetime) -> bool:
         """Whether name, email and password from sign-up are kept at the first verification of the number."""

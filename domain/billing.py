@@ -100,6 +100,12 @@ class Subscription:
         return Plan.PRO if paid_for and self.price_is_ours and not self.lapsed else Plan.BASIC
 
 
+def plan_of(subscription: Subscription | None, *, granted: bool) -> Plan:
+    """The plan of a user. ``subscription`` None: never had one; ``granted``: an operator's grant of Pro holds."""
+    paid = subscription.plan if subscription is not None else Plan.BASIC
+    return Plan.PRO if granted else paid
+
+
 def has_lapsed(current_period_end: datetime | None, synced_at: datetime | None, now: datetime) -> bool:
     """Whether a subscription was left uncompared for too long after its period; ``synced_at``: the last comparison."""
     if synced_at is None:

@@ -11,6 +11,7 @@ DomainError
 │   ├── OtpInvalid
 │   └── CredentialsInvalid
 ├── NotAllowed         the caller is known and may not do this (403)
+│   ├── AccountLocked
 │   └── ReauthenticationNeeded
 ├── NotFound           it does not exist for this caller       (404)
 │   ├── ChatroomNotFound
@@ -147,6 +148,14 @@ class CredentialsInvalid(Unauthenticated):
 
     code: ClassVar[str] = "credentials_invalid"
     title: ClassVar[str] = "Mobile number or password is wrong"
+
+
+@dataclass(eq=False)
+class AccountLocked(NotAllowed):
+    """The operator has locked the account. Its sessions have ended, and no other can begin."""
+
+    code: ClassVar[str] = "account_locked"
+    title: ClassVar[str] = "The account is locked"
 
 
 @dataclass(eq=False)

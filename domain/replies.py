@@ -46,6 +46,8 @@ class FailureReason(StrEnum):
     EMPTY_ANSWER = "empty_answer"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    GIVEN_UP = "given_up"
+    NOT_STORABLE = "not_storable"
 
 
 # The provider does not work at the moment, whatever it is asked.

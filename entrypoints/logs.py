@@ -5,15 +5,20 @@ No secrets, codes, tokens, phone numbers or prompts: events carry ids and counts
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import structlog
 
 
-def configure_logs(level: str) -> None:
-    """Let structlog and the libraries' own loggers write one format to standard error."""
+def configure_logs(level: str, *, process: int | None = None) -> None:
+    """Let structlog and the libraries' own loggers write one format to standard error.
+
+    ``process``: stands in each line, to tell several processes of one command apart.
+    """
     shared: list[Any] = [
+        *([_numbered(process)] if process is not None else []),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -39,6 +44,14 @@ def configure_logs(level: str) -> None:
     # RQ's worker prints each job; a notification is not worth a line.
     for noisy in ("rq.worker", "rq.queue", "alembic", "httpx", "stripe"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _numbered(process: int) -> Callable[..., dict[str, Any]]:
+    def add_process(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        event.setdefault("process", process)
+        return event
+
+    return add_process
 
 
 def _renderers(*, for_people: bool) -> list[Any]:

@@ -4,6 +4,7 @@ import sys
 
 from application.ports.observation import RoomState
 from entrypoints.api.body import MAX_BODY_BYTES
+from entrypoints.api.client import Proxies
 from entrypoints.api.webhooks import MAX_EVENT_BYTES
 from entrypoints.cpu_affinity import keep_to_one_core
 from entrypoints.metrics import serve_metrics
@@ -12,37 +13,41 @@ from entrypoints.server.serve import BACKLOG, allowed_connections, bound_socket
 from entrypoints.server.serve import serve as serve_on
 from entrypoints.server.server import Options
 from entrypoints.settings import Settings
+from entrypoints.thread_limit import check_threads
 from entrypoints.web_rooms import WAITING_ROOM, client_of, rooms
 
 EXIT_FAILED = 1
 WEBHOOK_PATHS = (b"/webhook/stripe", b"/subscription/webhook/stripe")
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, shared: bool) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
 
-    Raises CannotStart when the database is none that the service could work with.
+    ``shared``: other processes listen on the port as well.
+    Raises CannotStart when the database is none that the service could work with, or it may not have its threads.
     """
     try:
-        listener = bound_socket(settings.host, settings.port, shared=settings.shared_port)
+        listener = bound_socket(settings.host, settings.port, shared=shared)
     except OSError as error:
-        return _cannot_listen(settings, error)
+        return cannot_listen(settings, error)
     from entrypoints.container.build import check_database  # noqa: PLC0415
 
     check_database(settings)
+    by_route = rooms(settings.web_threads)
+    check_threads(sum(one.threads for one in (*by_route.all, WAITING_ROOM)), "WEB_THREADS")
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
     from wsgi import app, web  # noqa: PLC0415
 
     try:
         listener.listen(BACKLOG)
     except OSError as error:  # another process was faster meanwhile
-        return _cannot_listen(settings, error)
+        return cannot_listen(settings, error)
     if settings.one_core:
         keep_to_one_core()
-    by_route = rooms(settings.web_threads)
+    proxies = Proxies(settings.trusted_proxies, settings.trusted_proxy_hops)
     options = Options(
         room_of=by_route.room_of,
-        client_of=lambda environ: client_of(environ, settings.trusted_proxies),
+        client_of=lambda environ: client_of(environ, proxies),
         waiting_room=WAITING_ROOM,
         rooms=by_route.all,
         limits=Limits(body_bytes=MAX_BODY_BYTES, body_bytes_of=dict.fromkeys(WEBHOOK_PATHS, MAX_EVENT_BYTES)),
@@ -59,7 +64,8 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-def _cannot_listen(settings: Settings, error: OSError) -> int:
+def cannot_listen(settings: Settings, error: OSError) -> int:
+    """Say so; the exit status."""
     reason = error.strerror or type(error).__name__
     print(f"Cannot listen on {settings.host}:{settings.port}: {reason}", file=sys.stderr)  # noqa: T201
     return EXIT_FAILED

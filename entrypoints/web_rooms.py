@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from domain.accounts import Origin
-from entrypoints.api.client import ORIGIN, Network, note_origin
+from entrypoints.api.client import ORIGIN, Proxies, note_origin
 from entrypoints.server.rooms import Room
 from entrypoints.server.wsgi import Environ
 
@@ -93,13 +93,13 @@ def rooms(threads: int) -> Rooms:
 WAITING_ROOM = Room("waiting", threads=4, per_client=4, waiting=1_000_000)
 
 
-def client_of(environ: Environ, trusted_proxies: tuple[Network, ...]) -> Hashable:
+def client_of(environ: Environ, proxies: Proxies) -> Hashable:
     """The user whom the access token names, or else the address that the request comes from."""
     authorization = environ.get("HTTP_AUTHORIZATION", "")
     user = _subject_of(authorization) if len(authorization) <= MAX_AUTHORIZATION else None
     if user:
         return user
-    note_origin(environ, trusted_proxies)
+    note_origin(environ, proxies)
     origin: Origin = environ[ORIGIN]
     return origin.address
 

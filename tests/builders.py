@@ -22,6 +22,7 @@ from dependency_injector import containers, providers
 from adapters.crypto.common_passwords import ListedCommonPasswords
 from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
 from adapters.crypto.jwt_access_tokens import JwtAccessTokens
+from adapters.memory.audit import MemoryAuditReader
 from adapters.memory.doubles import (
     CountingIds,
     CountingRefreshTokens,
@@ -35,6 +36,7 @@ from adapters.memory.export import MemoryExport
 from adapters.memory.ledger import MemoryLedger
 from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryReader
+from adapters.memory.reply_files import MemoryReplyFiles
 from adapters.memory.stores import (
     MemoryOtpBudget,
     MemoryOtpStore,
@@ -49,7 +51,7 @@ from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCoun
 from adapters.stripe.webhook_events import StripeEventReader
 from application.auth.rate_limits import RequestLimits
 from application.auth.sessions import LoggedIn
-from application.background_use_cases import BillingMaintenance, ReplyUseCases
+from application.background_use_cases import Administration, BillingMaintenance, ReplyUseCases
 from application.billing.subscribe import ReturnUrls
 from application.chat.follow_reply import Stream, StreamEvent, Wait, Waiting
 from application.chat.send_message import SentMessage
@@ -70,6 +72,7 @@ from domain.errors import DependencyDown, OtpResendTooSoon
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState, Slots, basic_places
+from entrypoints.container.administration import administration
 from entrypoints.container.background_use_cases import billing_maintenance, replying
 from entrypoints.container.use_cases import auth_use_cases, billing_use_cases, chat_use_cases, check_readiness
 from entrypoints.container.web_adapters import WebAdapters
@@ -276,6 +279,8 @@ class MemoryAdapters(containers.DeclarativeContainer):
     is_served = providers.Dependency(instance_of=ServedCountries)
     is_common_password = providers.Singleton(ListedCommonPasswords)
     export = providers.Singleton(MemoryExport, database)
+    audit_reader = providers.Singleton(MemoryAuditReader, database)
+    reply_files = providers.Singleton(MemoryReplyFiles, database)
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
@@ -363,6 +368,7 @@ class House:
         )
         self.replying: ReplyUseCases = replying(worker)
         self.maintenance: BillingMaintenance = billing_maintenance(worker)
+        self.administration: Administration = administration(web)
 
     # --- People ---
 

@@ -18,7 +18,7 @@ class FreezableProxy:
         host, port = self._listener.getsockname()
         userinfo, at, _ = parts.netloc.rpartition("@")
         self.url = parts._replace(netloc=f"{userinfo}{at}{host}:{port}").geturl()
-        self._sockets: list[socket.socket] = [self._listener]
+        self._connections: list[socket.socket] = []
         Thread(target=self._accept, daemon=True).start()
 
     def freeze(self) -> None:
@@ -27,21 +27,21 @@ class FreezableProxy:
     def thaw(self) -> None:
         self._thawed.set()
 
-    def cut(self) -> None:
-        """Break the connections there are; new ones are taken."""
-        _shut(self._sockets[1:])
-        del self._sockets[1:]
+    def hang_up(self) -> None:
+        """End the connections there are; new ones can be opened."""
+        _close(self._connections)
+        self._connections = []
 
     def close(self) -> None:
         self._thawed.set()
-        _shut(self._sockets)
+        _close([self._listener, *self._connections])
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._target)
-                self._sockets += [client, server]
+                self._connections += [client, server]
                 Thread(target=self._pass_on, args=(client, server), daemon=True).start()
                 Thread(target=self._pass_on, args=(server, client), daemon=True).start()
 
@@ -55,7 +55,7 @@ class FreezableProxy:
             target.shutdown(socket.SHUT_WR)
 
 
-def _shut(sockets: list[socket.socket]) -> None:
+def _close(sockets: list[socket.socket]) -> None:
     for one in sockets:
         with suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)

@@ -55,6 +55,13 @@ def subscription_at(tables: Tables, user_id: UserId, now: datetime) -> Subscript
     return replace(subscription, in_grace=kept.record.at(now).in_grace, lapsed=lapsed)
 
 
+def granted_until(tables: Tables, user_id: UserId, now: datetime) -> datetime | None:
+    """The end of the grant of Pro that holds at a moment."""
+    user = tables.users.get(user_id)
+    until = user.pro_until if user else None
+    return until if until is not None and until > now else None
+
+
 class MemoryCustomers(Repository, Customers):
     def of(self, user_id: UserId, *, mode: Mode | None = None) -> CustomerId | None:
         row = self._tables.customers.get(user_id)

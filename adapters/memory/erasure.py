@@ -103,6 +103,6 @@ class MemoryErasure(Repository, Erasure):
         ][:limit]
         for event in events:
             self._tables.audit_events[event.id] = event._replace(
-                user_id=None, session_id=None, phone_digest=None, origin=UNKNOWN_ORIGIN
+                user_id=None, session_id=None, phone_digest=None, origin=UNKNOWN_ORIGIN, note=None
             )
         return len(events)

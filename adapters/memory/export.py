@@ -25,6 +25,7 @@ class MemoryExport(Export):
             "email": user.email,
             "createdAt": user.created_at,
             "verifiedAt": user.verified_at,
+            "proGrantedUntil": user.pro_until,
         }
         subscription = tables.subscriptions.get(user_id)
         if subscription is not None:

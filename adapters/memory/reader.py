@@ -5,7 +5,7 @@ from datetime import UTC
 from typing import cast
 from uuid import UUID
 
-from adapters.memory.billing import subscription_at
+from adapters.memory.billing import granted_until, subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.language_model import Exchange
 from application.ports.reader import (
@@ -22,8 +22,9 @@ from application.ports.reader import (
     Turn,
 )
 from domain.accounts import Principal, SessionId, UserId
+from domain.billing import plan_of
 from domain.chat import ChatroomId, Message, MessageId
-from domain.plans import Allowances, DailyQuota, Plan
+from domain.plans import Allowances, DailyQuota
 from domain.replies import ReplyId, ReplyState
 
 MAX_SESSIONS = 100
@@ -38,6 +39,10 @@ class MemoryReader(Reader):
         if session is None or session.expires_at <= self._database.clock():
             return None
         return Principal(session.user_id, session.id, session.method, session.started_at)
+
+    def is_locked(self, user_id: UserId) -> bool:
+        user = self._database.tables.users.get(user_id)
+        return user is not None and user.locked_at is not None
 
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
         tables = self._database.tables
@@ -79,11 +84,12 @@ class MemoryReader(Reader):
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         tables = self._database.tables
-        subscription = subscription_at(tables, user_id, self._database.clock())
-        plan = subscription.plan if subscription else Plan.BASIC
-        today = self._database.clock().astimezone(UTC).date()
+        now = self._database.clock()
+        subscription, granted = subscription_at(tables, user_id, now), granted_until(tables, user_id, now)
+        plan = plan_of(subscription, granted=granted is not None)
+        today = now.astimezone(UTC).date()
         used = tables.daily_usage.get((user_id, today), 0)
-        return PlanStatus(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts, plan))
+        return PlanStatus(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts, plan), granted)
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
         rooms = sorted(

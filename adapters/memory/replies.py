@@ -147,6 +147,14 @@ class MemoryReplies(Repository, Replies):
         return [row.queued.id for row in found if row.overdue(self._now)]
 
     @writes
+    @writes
+    def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
+        row = self._tables.replies.get(reply_id)
+        if row is None or not row.unfinished:
+            return None
+        return self._end(row, state=ReplyState.FAILED, failure=reason, stop_requested=True)
+
+    @writes
     def fail_expired(
         self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
     ) -> Sequence[EndedReply]:

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from datetime import UTC
 
-from adapters.memory.billing import subscription_at
+from adapters.memory.billing import granted_until, subscription_at
 from adapters.memory.transaction import Repository, writes
 from application.ports.usage import Usage
 from domain.accounts import UserId
-from domain.plans import Allowances, DailyQuota, Plan
+from domain.billing import plan_of
+from domain.plans import Allowances, DailyQuota
 from domain.replies import Charge
 
 
 class MemoryUsage(Repository, Usage):
     @writes
     def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
-        subscription = subscription_at(self._tables, user_id, self._now)
-        plan = subscription.plan if subscription else Plan.BASIC
+        granted = granted_until(self._tables, user_id, self._now) is not None
+        plan = plan_of(subscription_at(self._tables, user_id, self._now), granted=granted)
         limit = allowances[plan].daily_prompts
         today = self._now.astimezone(UTC).date()
         key = (user_id, today)

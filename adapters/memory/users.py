@@ -37,6 +37,14 @@ class MemoryUsers(Repository, Users):
         self._tables.users[user_id] = replace(self._tables.users[user_id], name=name, email=email)
 
     @writes
+    def set_locked(self, user_id: UserId, *, at: datetime | None) -> None:
+        self._tables.users[user_id] = replace(self._tables.users[user_id], locked_at=at)
+
+    @writes
+    def grant_pro(self, user_id: UserId, *, until: datetime | None) -> None:
+        self._tables.users[user_id] = replace(self._tables.users[user_id], pro_until=until)
+
+    @writes
     def purge_unproven_before(self, moment: datetime, *, limit: int) -> int:
         unproven = [user for user in self._tables.users.values() if user.verified_at is None]
         old = sorted((user.created_at, user.id) for user in unproven if user.created_at < moment)[:limit]

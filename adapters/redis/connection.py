@@ -10,6 +10,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from adapters.outage import Outage
+from adapters.redis.key_prefix import PrefixingPacker
 
 TIMEOUT_SECONDS = 0.25
 MAX_CONNECTIONS = 64
@@ -28,10 +29,10 @@ class _Pool(BlockingConnectionPool):
         return super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
 
 
-def connect(redis_url: str) -> Redis:
+def connect(redis_url: str, *, prefix: str = "") -> Redis:
     """A client that gives up after a quarter of a second and does not send a command twice.
 
-    redis-py's own default is ten attempts, and it would send a whole MULTI/EXEC again.
+    redis-py's own default is ten attempts, and it would send a whole MULTI/EXEC again. ``prefix``: of every key.
     """
     pool = _Pool.from_url(
         redis_url,
@@ -41,6 +42,7 @@ def connect(redis_url: str) -> Redis:
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        **_packing(prefix),
     )
     pool.outage = Outage("redis", enough=ENOUGH_TIMEOUTS)
     pool.connection_class = _observed(pool.connection_class, pool.outage)
@@ -52,6 +54,16 @@ def outage_of(redis: Redis) -> Outage:
     pool: Any = redis.connection_pool
     outage: Outage = pool.outage
     return outage
+
+
+def prefix_of(redis: Redis) -> str:
+    """What every key has before it, and every channel must be given."""
+    packer = redis.connection_pool.connection_kwargs.get("command_packer")
+    return packer.prefix if isinstance(packer, PrefixingPacker) else ""
+
+
+def _packing(prefix: str) -> dict[str, Any]:
+    return {"command_packer": PrefixingPacker(prefix)} if prefix else {}
 
 
 def _observed(connection_class: type[Any], outage: Outage) -> type[Any]:
@@ -87,6 +99,6 @@ def _note(outage: Outage, error: Exception) -> None:
     outage.unreachable(error, code=code, silent=isinstance(error, RedisTimeoutError))
 
 
-def connect_for_rq(redis_url: str) -> Redis:
+def connect_for_rq(redis_url: str, *, prefix: str = "") -> Redis:
     """A client for RQ's worker, which raises its timeouts itself to wait for jobs."""
-    return Redis.from_url(redis_url, socket_connect_timeout=1.0)
+    return Redis.from_url(redis_url, socket_connect_timeout=1.0, **_packing(prefix))

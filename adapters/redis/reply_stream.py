@@ -17,6 +17,7 @@ from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
+from adapters.redis.connection import prefix_of
 from application.ports.reply_stream import (
     STREAM_KEPT_FOR,
     Chunk,
@@ -92,7 +93,7 @@ class RedisReplyPublisher(ReplyPublisher):
             for reply_id, chunks in waiting.items():
                 for encoded in map(_encode, chunks):
                     pipeline.xadd(_stream(reply_id), {"chunk": encoded}, maxlen=KEEP_CHUNKS)
-                    pipeline.publish(_channel(reply_id), encoded)
+                    pipeline.publish(_channel(self._redis, reply_id), encoded)
                 pipeline.expire(_stream(reply_id), STREAM_KEPT_FOR)
             for answer in pipeline.execute(raise_on_error=False):
                 if isinstance(answer, RedisError) and not _says_forgotten(answer):
@@ -147,7 +148,7 @@ class RedisReplySubscriber(ReplySubscriber):
 
     @contextmanager
     def listen(self, reply_id: ReplyId) -> Iterator[_Subscription]:
-        channel = _channel(reply_id)
+        channel = _channel(self._redis, reply_id)
         with self._changed:
             subscription = _Subscription(confirmed=channel in self._subscribed)
             self._subscriptions.setdefault(channel, []).append(subscription)
@@ -226,8 +227,8 @@ def _says_forgotten(error: RedisError) -> bool:
     return str(error).startswith("WRONGTYPE")
 
 
-def _channel(reply_id: ReplyId) -> bytes:
-    return f"reply:channel:{reply_id}".encode()
+def _channel(redis: Redis, reply_id: ReplyId) -> bytes:
+    return f"{prefix_of(redis)}reply:channel:{reply_id}".encode()
 
 
 def _encode(chunk: Chunk) -> bytes:

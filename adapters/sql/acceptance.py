@@ -30,7 +30,8 @@ WITH room AS MATERIALIZED (
     SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END,
            COALESCE(%(kept)s::bigint, ({MESSAGES_OF_USER}))
 ), plan AS MATERIALIZED (
-    SELECT COALESCE((SELECT {IS_PRO} FROM subscriptions WHERE user_id = %(user_id)s), false) AS is_pro
+    SELECT COALESCE((SELECT {IS_PRO} FROM subscriptions WHERE user_id = %(user_id)s), false)
+        OR EXISTS (SELECT 1 FROM users WHERE id = %(user_id)s AND pro_until > now()) AS is_pro
 ), allowed AS MATERIALIZED (
     SELECT CASE WHEN is_pro THEN %(pro_limit)s::integer ELSE %(basic_limit)s::integer END AS prompts FROM plan
 ), spent AS (

@@ -11,8 +11,8 @@ from application.ports.audit import AuditEvent, AuditEventType, AuditReader, Aud
 from domain.accounts import Origin, UserId
 
 ADD = """
-INSERT INTO audit_events (id, at, what, user_id, session_id, phone_digest, address, device)
-VALUES (%(id)s, %(at)s, %(what)s, %(user_id)s, %(session_id)s, %(phone_digest)s, %(address)s, %(device)s)
+INSERT INTO audit_events (id, at, what, user_id, session_id, phone_digest, address, device, note)
+VALUES (%(id)s, %(at)s, %(what)s, %(user_id)s, %(session_id)s, %(phone_digest)s, %(address)s, %(device)s, %(note)s)
 """
 # The oldest events have the smallest ids (UUIDv7), so no index on the time is needed.
 PURGE_BEFORE = """
@@ -22,7 +22,7 @@ DELETE FROM audit_events WHERE id = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED))
 """
 NEWEST = """
-SELECT id, at, what, user_id, session_id, phone_digest, address, device FROM audit_events
+SELECT id, at, what, user_id, session_id, phone_digest, address, device, note FROM audit_events
 WHERE (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
   AND (%(phone_digests)s::text[] IS NULL OR phone_digest = ANY (%(phone_digests)s::text[]))
   AND (%(what)s::text IS NULL OR what = %(what)s)
@@ -52,6 +52,7 @@ class SqlAuditTrail(AuditTrail):
                 "phone_digest": event.phone_digest,
                 "address": event.origin.address,
                 "device": event.origin.device,
+                "note": event.note,
             },
         )
 
@@ -86,5 +87,6 @@ class SqlAuditReader(AuditReader):
 
 
 def _event(row: tuple[Any, ...]) -> AuditEvent:
-    event_id, at, what, user_id, session_id, phone_digest, address, device = row
-    return AuditEvent(event_id, at, AuditEventType(what), user_id, session_id, phone_digest, Origin(address, device))
+    event_id, at, what, user_id, session_id, phone_digest, address, device, note = row
+    origin = Origin(address, device)
+    return AuditEvent(event_id, at, AuditEventType(what), user_id, session_id, phone_digest, origin, note)

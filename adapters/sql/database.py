@@ -61,10 +61,17 @@ psycopg2.extensions.register_type(psycopg2.extensions.new_type((UUID_OID,), "UUI
 # A statement was planned for tables that have changed since, or what was planned is gone: a new connection plans anew.
 PLAN_IS_STALE = (FeatureNotSupported, InvalidSqlStatementName, DuplicatePreparedStatement)
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+LONE_PERCENT = re.compile(r"%(?!\(\w+\)s)")
 
 
 class Connection(BaseConnection):
-    """A connection that remembers which statements are PREPAREd on it, and that can be cut off by another thread."""
+    """A connection that remembers which statements are PREPAREd on it, and that can be cut off by another thread.
+
+    ``preamble``: what stands before the first statement of each transaction where a pooler may give each of them
+    another session; empty where the connection has a session of its own.
+    """
+
+    preamble = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,10 +97,14 @@ class BoundedCursor(Cursor):
     """A cursor whose statements end, at the latest, when their deadline has passed."""
 
     seconds = STATEMENT_DEADLINE_SECONDS
+    begun = False
 
     def execute(self, query: Any, vars: Any = None) -> None:
         connection: Any = self.connection
         connection.deadline = time.monotonic() + self.seconds
+        if connection.preamble and not self.begun:
+            # One message, which PostgreSQL takes as one transaction.
+            query = f"{connection.preamble}{query}"
         try:
             super().execute(query, vars)
         finally:
@@ -149,10 +160,14 @@ class PreparedStatement:
         numbered = PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
         self._prepare = f"PREPARE {name} AS {numbered}"
         self._execute = f"EXECUTE {name} ({', '.join(f'%({one})s' for one in names)})"
+        self._unprepared = LONE_PERCENT.sub("%%", sql)
 
     def execute(self, cursor: Cursor, values: Mapping[str, Any]) -> None:
         """Run it on a cursor of a ``Connection``."""
         connection: Any = cursor.connection
+        if connection.preamble:  # the next transaction may have a session where it is not prepared
+            cursor.execute(self._unprepared, values)
+            return
         if self.name not in connection.prepared:
             cursor.execute(self._prepare)
             connection.prepared.add(self.name)
@@ -162,13 +177,12 @@ class PreparedStatement:
 class Transaction(BoundedCursor):
     """A cursor whose first statement takes BEGIN with it, which then costs no round trip."""
 
-    begun = False
-
     def execute(self, query: Any, vars: Any = None) -> None:
         """Run a statement inside the transaction."""
         if not self.begun:
+            connection: Any = self.connection
             self.begun = True
-            query = f"BEGIN;{query}"
+            query = f"BEGIN;{connection.preamble}{query}"
         super().execute(query, vars)
 
     def commit(self) -> None:
@@ -216,12 +230,13 @@ def connection_arguments(database_url: str) -> dict[str, Any]:
     return url.translate_connect_args(username="user", database="dbname") | dict(url.query)
 
 
+ISOLATION = "default_transaction_isolation"
 # What the service relies on, whatever the server's or the role's defaults are.
 SESSION_SETTINGS = {
     "statement_timeout": "5000",
     "lock_timeout": "3000",
     "idle_in_transaction_session_timeout": "10000",
-    "default_transaction_isolation": "read\\ committed",
+    ISOLATION: "read\\ committed",
     "timezone": "UTC",
 }
 # PostgreSQL quotes statements that fail in its own log, prompts and phone numbers among their values. Roles that may
@@ -239,26 +254,33 @@ def connector(
     application_name: str,
     connect_timeout: int = 3,
     session_settings: Mapping[str, str] = MappingProxyType({}),
+    sessions_are_shared: bool = False,
 ) -> Callable[[], Any]:
     """Makes a ``Connection`` whose every wait is bounded. ``session_settings``: in place of those of SESSION_SETTINGS.
 
-    ``connect_timeout``: seconds, two or more.
+    ``connect_timeout``: seconds, two or more. ``sessions_are_shared``: a pooler gives each transaction another session,
+    so that nothing is left in one, and settings go with each transaction.
     """
+    settings = {**SESSION_SETTINGS, **session_settings}
     arguments = connection_arguments(database_url) | {
         "connect_timeout": connect_timeout,
         "application_name": application_name,
         "client_encoding": "UTF8",
-        "options": " ".join(f"-c {name}={value}" for name, value in {**SESSION_SETTINGS, **session_settings}.items()),
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 10000,
     }
+    if not sessions_are_shared:
+        arguments["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
 
     def connect() -> Any:  # a BaseConnection, whose stubs are not the ones that the pool asks for
         connection = psycopg2.connect(**arguments, connection_factory=Connection)
         WATCHDOG.watch(connection)
         connection.autocommit = True
+        if sessions_are_shared:
+            connection.preamble = _preamble(settings)
+            return connection
         with connection.cursor(cursor_factory=BoundedCursor) as cursor:
             cursor.execute(QUOTE_NO_STATEMENTS)
         return connection
@@ -266,13 +288,18 @@ def connector(
     return connect
 
 
-def make_pool(database_url: str, *, size: int, application_name: str) -> Pool:
+def _preamble(settings: Mapping[str, str]) -> str:
+    """The isolation is left out: it cannot be set for a transaction that has begun."""
+    return "".join(f"SET LOCAL {name} = '{value}';" for name, value in settings.items() if name != ISOLATION)
+
+
+def make_pool(database_url: str, *, size: int, application_name: str, sessions_are_shared: bool = False) -> Pool:
     """A pool whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s.
 
     SQLAlchemy's pool without its engine, which carries what writes SQL: 3 MB a process.
     """
     return QueuePool(
-        connector(database_url, application_name=application_name),
+        connector(database_url, application_name=application_name, sessions_are_shared=sessions_are_shared),
         pool_size=size,
         max_overflow=0,
         timeout=2,

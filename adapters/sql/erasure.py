@@ -63,9 +63,10 @@ ERASURES = {
         UPDATE payment_entries SET user_id = NULL WHERE event_id = ANY(ARRAY(
             SELECT event_id FROM payment_entries WHERE user_id = %(user_id)s LIMIT %(limit)s))
     """,
-    # Events stay in the audit trail, without user, address and device; also those that name only the number.
+    # Events stay in the audit trail, without user, address, device and note; also those that name only the number.
     "audit_events": """
-        UPDATE audit_events SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL
+        UPDATE audit_events
+        SET user_id = NULL, session_id = NULL, phone_digest = NULL, address = NULL, device = NULL, note = NULL
         WHERE id = ANY(ARRAY(
             SELECT id FROM audit_events WHERE user_id = %(user_id)s OR phone_digest = ANY(%(phone_digests)s)
             LIMIT %(limit)s))

@@ -23,10 +23,10 @@ PARTS = (
     Part(
         "account",
         """
-        SELECT id, phone, name, email, created_at, verified_at FROM users
+        SELECT id, phone, name, email, created_at, verified_at, pro_until FROM users
         WHERE id = %(user_id)s AND (%(after)s::uuid IS NULL OR id > %(after)s) LIMIT %(limit)s
         """,
-        ("id", "mobileNumber", "name", "email", "createdAt", "verifiedAt"),
+        ("id", "mobileNumber", "name", "email", "createdAt", "verifiedAt", "proGrantedUntil"),
     ),
     Part(
         "subscription",

@@ -24,9 +24,13 @@ SESSION_SETTINGS = {"statement_timeout": "800", "lock_timeout": "100"}
 class DatabaseProbe(Probe):
     """One caller at a time. ``backlog``: the number of unfinished replies beyond which no message is accepted."""
 
-    def __init__(self, database_url: str, *, backlog: int) -> None:
+    def __init__(self, database_url: str, *, backlog: int, sessions_are_shared: bool = False) -> None:
         self._connect = connector(
-            database_url, application_name="probe", connect_timeout=2, session_settings=SESSION_SETTINGS
+            database_url,
+            application_name="probe",
+            connect_timeout=2,
+            session_settings=SESSION_SETTINGS,
+            sessions_are_shared=sessions_are_shared,
         )
         self._half = backlog // 2
         self._connection: Any = None

@@ -52,9 +52,15 @@ class QueueCursor(BoundedCursor):
 class SqlQueueState(ReadQueue):
     """One caller at a time. ``lifetime``: among the ended replies those accepted earlier are not looked for."""
 
-    def __init__(self, database_url: str, *, user_concurrency: int, lifetime: timedelta) -> None:
+    def __init__(
+        self, database_url: str, *, user_concurrency: int, lifetime: timedelta, sessions_are_shared: bool = False
+    ) -> None:
         self._connect = connector(
-            database_url, application_name="queue state", connect_timeout=2, session_settings=SESSION_SETTINGS
+            database_url,
+            application_name="queue state",
+            connect_timeout=2,
+            session_settings=SESSION_SETTINGS,
+            sessions_are_shared=sessions_are_shared,
         )
         self._user_concurrency = user_concurrency
         self._lifetime = lifetime

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.sql.database import Database, PreparedStatement
 from adapters.sql.replies import overdue
-from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from adapters.sql.subscriptions import GRANTED_UNTIL, SUBSCRIPTION_COLUMNS, subscription_from
 from adapters.sql.usage import TODAY
 from application.ports.language_model import Exchange
 from application.ports.reader import (
@@ -25,6 +25,7 @@ from application.ports.reader import (
     Turn,
 )
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
+from domain.billing import plan_of
 from domain.chat import ChatroomId, MessageId
 from domain.plans import Allowances, DailyQuota
 from domain.replies import FailureReason, ReplyId, ReplyState
@@ -36,13 +37,14 @@ PRINCIPAL = """
 SELECT user_id, id AS session_id, method, started_at FROM sessions
 WHERE id = %(id)s AND ended_at IS NULL AND expires_at > now()
 """
+IS_LOCKED = "SELECT EXISTS (SELECT 1 FROM users WHERE id = %(id)s AND locked_at IS NOT NULL)"
 SESSIONS = """
 SELECT id, method, device, started_at, COALESCE(last_used_at, started_at) AS last_used_at, expires_at FROM sessions
 WHERE user_id = %(user_id)s AND ended_at IS NULL AND expires_at > now()
 ORDER BY id DESC LIMIT 100
 """
 PROFILE_COLUMNS = f"""u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0) AS used,
-       {SUBSCRIPTION_COLUMNS}"""
+       {GRANTED_UNTIL}, {SUBSCRIPTION_COLUMNS}"""
 USE_AND_SUBSCRIPTION = f"""CROSS JOIN (SELECT {TODAY} AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = u.id"""
@@ -60,10 +62,11 @@ JOIN users u ON u.id = login.user_id
 WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
 """  # noqa: S608 - columns, no values
 PLAN_STATUS = f"""
-SELECT today.day, COALESCE(d.used, 0) AS used, {SUBSCRIPTION_COLUMNS}
+SELECT today.day, COALESCE(d.used, 0) AS used, {GRANTED_UNTIL}, {SUBSCRIPTION_COLUMNS}
 FROM (SELECT {TODAY} AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = %(id)s AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = %(id)s
+LEFT JOIN users u ON u.id = %(id)s
 """  # noqa: S608 - columns, no values
 ROOMS = f"""
 SELECT id, name, created_at, updated_at FROM chatrooms
@@ -183,6 +186,10 @@ class SqlReader(Reader):
         user_id, found_id, method, started_at = row
         return Principal(user_id, found_id, LoginMethod(method), started_at)
 
+    def is_locked(self, user_id: UserId) -> bool:
+        row = self._one(IS_LOCKED, {"id": user_id})
+        return bool(row and row[0])
+
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
         with self._database.read() as cursor:
             cursor.execute(SESSIONS, {"user_id": user_id})
@@ -206,10 +213,11 @@ class SqlReader(Reader):
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         row = self._one(PLAN_STATUS, {"id": user_id})
         assert row is not None  # noqa: S101 - a select from a constant row always has a row
-        day, used, *columns = row
+        day, used, granted_until, *columns = row
         subscription = subscription_from(columns)
-        plan = plan_of(subscription)
-        return PlanStatus(plan, subscription, DailyQuota(day, used, allowances[plan].daily_prompts, plan))
+        plan = plan_of(subscription, granted=granted_until is not None)
+        quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
+        return PlanStatus(plan, subscription, quota, granted_until)
 
     def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
         with self._database.read() as cursor:
@@ -274,8 +282,8 @@ class SqlReader(Reader):
 
 
 def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
-    user_id, phone, name, email, created_at, day, used, *subscription = columns
-    plan = plan_of(subscription_from(subscription))
+    user_id, phone, name, email, created_at, day, used, granted_until, *subscription = columns
+    plan = plan_of(subscription_from(subscription), granted=granted_until is not None)
     quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
     return Profile(user_id, phone, name, email, created_at, plan, quota)
 

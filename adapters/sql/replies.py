@@ -144,6 +144,14 @@ TO_BE_STOPPED = """
 SELECT asked.id FROM unnest(%(ids)s::uuid[]) AS asked(id) LEFT JOIN replies ON replies.id = asked.id
 WHERE replies.id IS NULL OR replies.stop_requested_at IS NOT NULL
 """
+# The mark tells the worker.
+GIVE_UP = """
+UPDATE replies
+SET state = 'failed', failure = %(failure)s, finished_at = now(), refunded_at = now(),
+    stop_requested_at = COALESCE(stop_requested_at, now()), lease_token = NULL, lease_until = NULL
+WHERE id = %(id)s AND finished_at IS NULL
+RETURNING id AS reply_id, run AS generation, failure, user_id, charged_on AS day
+"""
 OVERDUE_OF = f"SELECT id FROM replies WHERE user_id = %(user_id)s AND {BY_USER} AND {overdue('replies')}"  # noqa: S608
 # Bounded, since it is asked with every message while the backlog is full.
 OVERDUE = f"""
@@ -263,6 +271,10 @@ class SqlReplies(Replies):
     def overdue(self, *, of: UserId | None, limit: int) -> Sequence[ReplyId]:
         self._cursor.execute(OVERDUE if of is None else OVERDUE_OF, {"user_id": of, "limit": limit})
         return [row[0] for row in self._cursor.fetchall()]
+
+    def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
+        self._cursor.execute(GIVE_UP, {"id": reply_id, "failure": reason.value})
+        return next(iter(self._ended()), None)
 
     def fail_expired(
         self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None

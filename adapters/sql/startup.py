@@ -27,31 +27,33 @@ SCHEMA_OF_TOMORROW = (
 )
 SETTINGS_DROPPED = (
     "The session settings of this service do not reach the database, so its statements would run without time limits: "
-    "a pooler drops them. Connect without it, or let it ignore `options` and give the role these settings: "
+    "a pooler drops them. Connect without it, set DATABASE_POOLER=transaction if it shares sessions, or let it ignore "
+    "`options` and give the role these settings: "
     "ALTER ROLE … SET statement_timeout = '5s'; ALTER ROLE … SET lock_timeout = '3s'."
 )
 TRANSACTION_POOLER = (
     "There is a pooler before the database that gives each transaction another session (transaction mode), where "
-    "prepared statements break: use its session mode, or connect without it."
+    "prepared statements break: set DATABASE_POOLER=transaction, use its session mode, or connect without it."
 )
 
 # In milliseconds, as the settings are given.
 SETTING = "SELECT setting FROM pg_settings WHERE name = %(name)s"
 
 
-def check_database(database_url: str) -> None:
-    """Raises CannotStart when the service cannot work with the database.
+def check_database(database_url: str, *, sessions_are_shared: bool = False) -> None:
+    """Raises CannotStart when the service cannot work with the database. ``sessions_are_shared``: as for ``connector``.
 
     One that is not there yet is no reason: processes wait for it.
     """
-    connect = connector(database_url, application_name="startup")
+    connect = connector(database_url, application_name="startup", sessions_are_shared=sessions_are_shared)
     try:
         with closing(connect()) as connection, closing(connect()) as another:
-            check_encoding(_value(connection, "SHOW server_encoding"))
-            check_revision(_revision(connection))
-            _check_session_settings(connection)
+            check_encoding(value_of(connection, "SHOW server_encoding"))
+            check_revision(revision_of(connection))
             _warn_of_quoted_statements(connection)
-            _check_prepared_statements(connection, another)
+            if not sessions_are_shared:
+                check_session_settings(connection)
+                check_prepared_statements(connection, another)
     except psycopg2.OperationalError as error:
         if PARAMETERS_REFUSED in str(error):
             raise CannotStart(SETTINGS_DROPPED) from None
@@ -69,14 +71,15 @@ def check_revision(revision: str | None) -> None:
         raise CannotStart(SCHEMA_OF_TOMORROW.format(revision=revision))
 
 
-def _check_session_settings(connection: Any) -> None:
+def check_session_settings(connection: Any) -> None:
+    """Raises CannotStart when our time limits do not reach the session: a pooler drops them."""
     for name in ("statement_timeout", "lock_timeout"):
-        if _value(connection, SETTING, {"name": name}) != SESSION_SETTINGS[name]:
+        if value_of(connection, SETTING, {"name": name}) != SESSION_SETTINGS[name]:
             raise CannotStart(SETTINGS_DROPPED)
 
 
 def _warn_of_quoted_statements(connection: Any) -> None:
-    if _value(connection, QUOTES_STATEMENTS):
+    if value_of(connection, QUOTES_STATEMENTS):
         log.warning(
             "postgresql_logs_values",
             reason="PostgreSQL's own log quotes statements that fail, prompts and phone numbers among their values",
@@ -84,28 +87,38 @@ def _warn_of_quoted_statements(connection: Any) -> None:
         )
 
 
-def _check_prepared_statements(connection: Any, another: Any) -> None:
+def check_prepared_statements(connection: Any, another: Any) -> None:
+    """Raises CannotStart when the two connections do not have a session each: a pooler shares them."""
     with closing(another.cursor()) as transaction:
         try:
-            _value(connection, "PREPARE startup_probe AS SELECT 1; SELECT 1")
+            value_of(connection, "PREPARE startup_probe AS SELECT 1; SELECT 1")
             # A pooler would hand the session that was used last to this transaction.
             transaction.execute("BEGIN; SELECT 1")
-            _value(connection, "EXECUTE startup_probe")
+            value_of(connection, "EXECUTE startup_probe")
         except (InvalidSqlStatementName, DuplicatePreparedStatement):
             raise CannotStart(TRANSACTION_POOLER) from None
         finally:
             transaction.execute("ROLLBACK")
 
 
-def _revision(connection: Any) -> str | None:
+def schema_of(database_url: str) -> str | None:
+    """The version of the schema; None where there is none, or no database."""
     try:
-        revision: str | None = _value(connection, "SELECT max(version_num) FROM alembic_version")
+        with closing(connector(database_url, application_name="version")()) as connection:
+            return revision_of(connection)
+    except psycopg2.OperationalError:
+        return None
+
+
+def revision_of(connection: Any) -> str | None:
+    try:
+        revision: str | None = value_of(connection, "SELECT max(version_num) FROM alembic_version")
     except (UndefinedTable, InsufficientPrivilege):
         return None
     return revision
 
 
-def _value(connection: Any, statement: str, values: dict[str, str] | None = None) -> Any:
+def value_of(connection: Any, statement: str, values: dict[str, str] | None = None) -> Any:
     with closing(connection.cursor(cursor_factory=BoundedCursor)) as cursor:
         cursor.execute(statement, values)
         [(value,)] = cursor.fetchall()

@@ -1,10 +1,9 @@
-"""Subscriptions in PostgreSQL: the SQL that reads them, and the plan that they give."""
+"""Subscriptions and grants of Pro in PostgreSQL: the SQL that reads them."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from domain.billing import UNCONFIRMED_FOR, Subscription, SubscriptionStatus
-from domain.plans import Plan
 
 # The database's clock decides, at the moment of reading.
 IN_GRACE = "COALESCE(now() < grace_ends_at, false)"
@@ -32,6 +31,5 @@ def subscription_from(row: Sequence[Any] | None) -> Subscription | None:
     return Subscription(SubscriptionStatus(status), *others)
 
 
-def plan_of(subscription: Subscription | None) -> Plan:
-    """The plan of a user with this subscription; None: never had one."""
-    return Plan.BASIC if subscription is None else subscription.plan
+# Of the table users, here as u: an operator's grant of Pro, as long as it holds.
+GRANTED_UNTIL = "CASE WHEN u.pro_until > now() THEN u.pro_until END AS granted_until"

@@ -57,6 +57,8 @@ users = Table(
     Column("password_hash", Text),
     _moment("created_at"),
     _moment("verified_at", nullable=True),
+    _moment("locked_at", nullable=True),
+    _moment("pro_until", nullable=True),
     # Which sign-ups were never verified.
     Index("ix_users_unproven", "created_at", postgresql_where=text("verified_at IS NULL")),
 )
@@ -104,6 +106,7 @@ audit_events = Table(
     Column("phone_digest", Text),
     Column("address", Text),
     Column("device", Text),
+    Column("note", Text),
     Index(None, "user_id", "id"),
     Index(None, "phone_digest", "id"),
 )

@@ -4,16 +4,20 @@ from collections.abc import Sequence
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql.subscriptions import SUBSCRIPTION_COLUMNS, plan_of, subscription_from
+from adapters.sql.subscriptions import GRANTED_UNTIL, SUBSCRIPTION_COLUMNS, subscription_from
 from application.ports.usage import Usage
 from domain.accounts import UserId
+from domain.billing import plan_of
 from domain.plans import Allowances, DailyQuota
 from domain.replies import Charge
 
 # Days are UTC days, by the database's clock.
 TODAY = "(now() AT TIME ZONE 'utc')::date"
 
-SUBSCRIPTION_OF = f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE user_id = %(user_id)s"  # noqa: S608
+PLAN_OF = f"""
+SELECT {GRANTED_UNTIL}, {SUBSCRIPTION_COLUMNS}
+FROM users u LEFT JOIN subscriptions s ON s.user_id = u.id WHERE u.id = %(user_id)s
+"""  # noqa: S608 - columns, no values
 # Check and charge are one statement: concurrent calls cannot charge more than the limit.
 SPEND = f"""
 INSERT INTO daily_usage (user_id, day, used)
@@ -48,8 +52,9 @@ class SqlUsage(Usage):
         self._cursor = cursor
 
     def spend(self, user_id: UserId, *, allowances: Allowances) -> DailyQuota:
-        self._cursor.execute(SUBSCRIPTION_OF, {"user_id": user_id})
-        plan = plan_of(subscription_from(self._cursor.fetchone()))
+        self._cursor.execute(PLAN_OF, {"user_id": user_id})
+        granted_until, *subscription = self._cursor.fetchone() or (None, None)
+        plan = plan_of(subscription_from(subscription), granted=granted_until is not None)
         limit = allowances[plan].daily_prompts
         self._cursor.execute(SPEND, {"user_id": user_id, "limit": limit})
         row = self._cursor.fetchone()

@@ -10,25 +10,29 @@ from domain.accounts import PhoneNumber, Session, SessionId, User, UserId
 from domain.errors import PhoneTaken
 
 ADD_USER = """
-INSERT INTO users (id, phone, name, email, password_hash, created_at, verified_at)
-VALUES (%(id)s, %(phone)s, %(name)s, %(email)s, %(password_hash)s, %(created_at)s, %(verified_at)s)
+INSERT INTO users (id, phone, name, email, password_hash, created_at, verified_at, locked_at, pro_until)
+VALUES (%(id)s, %(phone)s, %(name)s, %(email)s, %(password_hash)s, %(created_at)s, %(verified_at)s, %(locked_at)s,
+        %(pro_until)s)
 ON CONFLICT (phone) DO NOTHING
 RETURNING id
 """
 USER_BY_PHONE = """
-SELECT id, phone, name, email, password_hash, created_at, verified_at
+SELECT id, phone, name, email, password_hash, created_at, verified_at, locked_at, pro_until
 FROM users WHERE phone = %(phone)s FOR UPDATE
 """
 USER_BY_ID = """
-SELECT id, phone, name, email, password_hash, created_at, verified_at
+SELECT id, phone, name, email, password_hash, created_at, verified_at, locked_at, pro_until
 FROM users WHERE id = %(id)s FOR UPDATE
 """
+# An array is made once; what stands after IN may be asked again for each row, and delete more than the limit.
 PURGE_UNPROVEN = """
-DELETE FROM users WHERE id IN (
+DELETE FROM users WHERE id = ANY (ARRAY(
     SELECT id FROM users WHERE verified_at IS NULL AND created_at < %(moment)s
-    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 MARK_VERIFIED = "UPDATE users SET verified_at = %(at)s WHERE id = %(id)s"
+SET_LOCKED = "UPDATE users SET locked_at = %(at)s WHERE id = %(id)s"
+GRANT_PRO = "UPDATE users SET pro_until = %(until)s WHERE id = %(id)s"
 SET_PROFILE = "UPDATE users SET name = %(name)s, email = %(email)s WHERE id = %(id)s"
 SET_PASSWORD = "UPDATE users SET password_hash = %(password_hash)s WHERE id = %(id)s"  # noqa: S105
 
@@ -39,9 +43,9 @@ VALUES (%(id)s, %(user_id)s, %(method)s, %(started_at)s, %(expires_at)s, %(devic
 HAS_SESSION = "SELECT 1 FROM sessions WHERE id = %(id)s"
 # The foreign key deletes their refresh tokens with them.
 PURGE_SESSIONS = """
-DELETE FROM sessions WHERE id IN (
+DELETE FROM sessions WHERE id = ANY (ARRAY(
     SELECT id FROM sessions WHERE LEAST(ended_at, expires_at) < %(moment)s
-    ORDER BY LEAST(ended_at, expires_at) LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    ORDER BY LEAST(ended_at, expires_at) LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 END_SESSIONS = """
 UPDATE sessions SET ended_at = now()
@@ -71,6 +75,8 @@ class SqlUsers(Users):
                 "password_hash": user.password_hash,
                 "created_at": user.created_at,
                 "verified_at": user.verified_at,
+                "locked_at": user.locked_at,
+                "pro_until": user.pro_until,
             },
         )
         if self._cursor.fetchone() is None:
@@ -93,6 +99,12 @@ class SqlUsers(Users):
     def set_profile(self, user_id: UserId, *, name: str | None, email: str | None) -> None:
         self._cursor.execute(SET_PROFILE, {"id": user_id, "name": name, "email": email})
 
+    def set_locked(self, user_id: UserId, *, at: datetime | None) -> None:
+        self._cursor.execute(SET_LOCKED, {"id": user_id, "at": at})
+
+    def grant_pro(self, user_id: UserId, *, until: datetime | None) -> None:
+        self._cursor.execute(GRANT_PRO, {"id": user_id, "until": until})
+
     def purge_unproven_before(self, moment: datetime, *, limit: int) -> int:
         self._cursor.execute(PURGE_UNPROVEN, {"moment": moment, "limit": limit})
         return self._cursor.rowcount
@@ -101,7 +113,7 @@ class SqlUsers(Users):
         row = self._cursor.fetchone()
         if row is None:
             return None
-        user_id, phone, name, email, password_hash, created_at, verified_at = row
+        user_id, phone, name, email, password_hash, created_at, verified_at, locked_at, pro_until = row
         return User(
             id=user_id,
             phone=PhoneNumber(phone),
@@ -110,6 +122,8 @@ class SqlUsers(Users):
             password_hash=password_hash,
             created_at=created_at,
             verified_at=verified_at,
+            locked_at=locked_at,
+            pro_until=pro_until,
         )
 
 

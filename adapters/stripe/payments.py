@@ -89,6 +89,11 @@ class _InProcess(stripe.HTTPClient):
         pass
 
 
+def in_process(transport: Transport) -> stripe.HTTPClient:
+    """A client for the library that calls ``transport``."""
+    return _InProcess(transport)
+
+
 class StripePayments(Payments):
     """``base_url``: another server with Stripe's API. ``transport``: a function in place of HTTP.
 
@@ -115,7 +120,7 @@ class StripePayments(Payments):
         self._asks_for_address = asks_for_address
 
         def client(timeout: tuple[float, float], retries: int) -> stripe.StripeClient:
-            http = _InProcess(transport) if transport else stripe.RequestsClient(timeout=timeout)
+            http = in_process(transport) if transport else stripe.RequestsClient(timeout=timeout)
             return stripe.StripeClient(
                 api_key,
                 stripe_version=API_VERSION,
@@ -445,7 +450,7 @@ class StripePayments(Payments):
             self._remember_account = None
             return
         if not self._is_of_another_account:
-            log.error("stripe_key_of_another_account", account=account, ours=kept, fix="see gemini-chat stripe-account")
+            log.error("stripe_key_of_another_account", account=account, ours=kept, fix="see gemini-chat stripe")
         self._is_of_another_account = True
         raise DependencyDown(PROVIDER, retry_after=LONG)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from application.ports.runtime import NewId
 from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import Origin, PhoneNumber, User, UserId
-from domain.errors import PhoneTaken
+from domain.errors import AccountLocked, PhoneTaken
 
 # For so long after a login from an address, that address is known for the number.
 KNOWN_FOR = timedelta(days=90)
@@ -19,7 +19,7 @@ def admit(
     """The user of a number that was just verified by a one-time password; a new one if it had none.
 
     At the first verification, what a sign-up said that is too old is removed: name, email and password. What the number
-    used today in an account that was erased counts on (``phone_digests``: by every key).
+    used today in an account that was erased counts on (``phone_digests``: by every key). Raises AccountLocked.
     """
     user = work.users.by_phone(phone)
     if user is None:
@@ -41,6 +41,8 @@ def admit(
         else:
             work.usage.restore(user.id, phone_digests=phone_digests)
             return user
+    if user.locked_at is not None:
+        raise AccountLocked
     if user.verified_at is None:
         if not user.may_keep_sign_up(at=at):
             user = forget_sign_up(work, user)

@@ -36,10 +36,11 @@ class Recorder:
         session_id: SessionId | None = None,
         phone: PhoneNumber | None = None,
         origin: Origin = UNKNOWN_ORIGIN,
+        note: str | None = None,
     ) -> None:
         """Records an event in the caller's transaction."""
         digest = self.phone_digest(phone) if phone is not None else None
-        work.audit.add(AuditEvent(self.new_id(), at or self.clock(), what, user_id, session_id, digest, origin))
+        work.audit.add(AuditEvent(self.new_id(), at or self.clock(), what, user_id, session_id, digest, origin, note))
 
     def record_alone(
         self,

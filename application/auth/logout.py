@@ -29,7 +29,7 @@ class Scope(StrEnum):
 class LogOut:
     """Ends the present session, the user's other ones, or all. Access and refresh tokens stop working at once.
 
-    Ending other sessions ends the codes that were sent, too: whoever does that may fear for the account.
+    Ending other sessions ends the codes that were sent, too: users do so who fear for the account.
 
     Ending one's own session needs no more than a token of it: an access token that has expired or a refresh token that
     was used will do, and a session that has ended already stays ended (RFC 7009, section 2.2).

@@ -189,8 +189,8 @@ class VerifyCode:
     def __call__(self, *, mobile_number: str, code: str, origin: Origin = UNKNOWN_ORIGIN) -> LoggedIn:
         """Returns a new session; that of the first time, if the same client sends the same code twice.
 
-        Raises OtpInvalid, OtpLocked, InvalidValue, or DependencyDown when the database or the store is down.
-        A password-reset code logs in, too, for the flow forgot -> verify -> change.
+        Raises OtpInvalid, OtpLocked, AccountLocked, InvalidValue, or DependencyDown when the database or the store is
+        down. A password-reset code logs in, too, for the flow forgot -> verify -> change.
         """
         phone = self.read_phone_number(mobile_number)
         purposes = (Purpose.LOGIN, Purpose.PASSWORD_RESET)

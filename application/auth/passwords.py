@@ -29,7 +29,14 @@ from domain.accounts import (
     check_password,
     is_guessable,
 )
-from domain.errors import CredentialsInvalid, DependencyDown, InvalidValue, ReauthenticationNeeded, TokenInvalid
+from domain.errors import (
+    AccountLocked,
+    CredentialsInvalid,
+    DependencyDown,
+    InvalidValue,
+    ReauthenticationNeeded,
+    TokenInvalid,
+)
 from domain.one_time_password import Purpose
 
 # Wrong passwords of one number from one address; wider networks have more (domain.networks).
@@ -118,7 +125,7 @@ class LogIn:
     clock: Clock
 
     def __call__(self, *, mobile_number: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> LoggedIn:
-        """Returns a new session. Raises CredentialsInvalid or RateLimited."""
+        """Returns a new session. Raises CredentialsInvalid, RateLimited, or AccountLocked once the password matched."""
         phone = self.read_phone_number(mobile_number)
         try:
             with self.count_try(phone, origin=origin):
@@ -155,6 +162,8 @@ class LogIn:
             user = work.users.get(user_id)
             if user is None or user.password_hash != password_hash:
                 return None
+            if user.locked_at is not None:
+                raise AccountLocked
             if renewed != password_hash:
                 work.users.set_password(user_id, renewed)
             logged_in = self.start_session(work, user, method=LoginMethod.PASSWORD, at=self.clock(), origin=origin)
@@ -179,8 +188,8 @@ class ResetPassword:
     def __call__(self, *, mobile_number: str, code: str, new_password: str, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Ends the other codes of the number, too.
 
-        Raises OtpInvalid, OtpLocked, InvalidValue, or DependencyDown when hasher, database or store has no place or is
-        down; then the code is as good as it was.
+        Raises OtpInvalid, OtpLocked, AccountLocked, InvalidValue, or DependencyDown when hasher, database or store has
+        no place or is down; then the code is as good as it was.
         """
         phone = self.read_phone_number(mobile_number)
         with self.unit_of_work() as work:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from application.auth.audit import Recorder
+from application.auth.sessions import refusal
 from application.ports.access_tokens import AccessTokens
 from application.ports.audit import AuditEventType
 from application.ports.reader import Profile, Reader
@@ -39,11 +40,11 @@ class ShowOwnProfile:
     allowances: Allowances
 
     def __call__(self, token: str) -> tuple[Principal, Profile]:
-        """Raises TokenInvalid or TokenExpired."""
+        """Raises TokenInvalid, TokenExpired or AccountLocked."""
         claims = self.access_tokens.read(token, at=self.clock())
         found = self.reader.principal_with_profile(claims.session_id, allowances=self.allowances)
         if found is None or found[0].user_id != claims.user_id:
-            raise TokenInvalid
+            raise refusal(self.reader, claims.user_id)
         return found
 
 

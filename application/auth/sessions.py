@@ -19,9 +19,10 @@ from domain.accounts import (
     Session,
     SessionId,
     User,
+    UserId,
     end_of_session,
 )
-from domain.errors import OtpInvalid, TokenInvalid
+from domain.errors import AccountLocked, OtpInvalid, TokenInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,14 @@ class Authenticate:
     clock: Clock
 
     def __call__(self, token: str) -> Principal:
-        """Raises TokenInvalid or TokenExpired."""
+        """Raises TokenInvalid, TokenExpired or AccountLocked."""
         claims = self.access_tokens.read(token, at=self.clock())
         principal = self.reader.principal(claims.session_id)
         if principal is None or principal.user_id != claims.user_id:
-            raise TokenInvalid
+            raise refusal(self.reader, claims.user_id)
         return principal
+
+
+def refusal(reader: Reader, user_id: UserId) -> AccountLocked | TokenInvalid:
+    """Why a good token of a user is refused. Asked once its session has ended, so that other requests cost no more."""
+    return AccountLocked() if reader.is_locked(user_id) else TokenInvalid()

@@ -25,10 +25,17 @@ class AuditEventType(StrEnum):
     PROFILE_CHANGED = "profile_changed"
     EXPORTED = "exported"
     ACCOUNT_ERASED = "account_erased"
+    ACCOUNT_LOCKED = "account_locked"
+    ACCOUNT_UNLOCKED = "account_unlocked"
+    PRO_GRANTED = "pro_granted"
+    PRO_WITHDRAWN = "pro_withdrawn"
 
 
 class AuditEvent(NamedTuple):
-    """An event without secrets. ``phone_digest`` allows looking up a number without storing it."""
+    """An event without secrets. ``phone_digest`` allows looking up a number without storing it.
+
+    ``note``: the reason that an operator gave.
+    """
 
     id: UUID
     at: datetime
@@ -37,6 +44,7 @@ class AuditEvent(NamedTuple):
     session_id: SessionId | None
     phone_digest: str | None
     origin: Origin
+    note: str | None = None
 
 
 class AuditTrail(Protocol):

@@ -28,11 +28,15 @@ class Profile(NamedTuple):
 
 
 class PlanStatus(NamedTuple):
-    """A user's plan and quota. ``subscription`` None: the user never had one."""
+    """A user's plan and quota. ``subscription`` None: the user never had one.
+
+    ``granted_until``: the end of an operator's grant of Pro; None: none holds.
+    """
 
     plan: Plan
     subscription: Subscription | None
     quota: DailyQuota
+    granted_until: datetime | None = None
 
 
 class SessionSummary(NamedTuple):
@@ -144,6 +148,9 @@ class Entry(NamedTuple):
 class Reader(Protocol):
     def principal(self, session_id: SessionId) -> Principal | None:
         """The principal of a session; None when it has ended or does not exist."""
+
+    def is_locked(self, user_id: UserId) -> bool:
+        """Whether the account is locked; False, too, when there is none."""
 
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
         """A user's sessions that have not ended, newest first; at most a hundred."""

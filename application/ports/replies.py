@@ -81,6 +81,12 @@ class Replies(Protocol):
         Those ``of`` a user; or, for None, those among the ``limit`` of either plan that are due first.
         """
 
+    def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
+        """QUEUED or RUNNING -> FAILED, no matter who holds the lease; its charge is to be refunded.
+
+        A worker that is writing it is told to stop. None: it is finished, or there is no such reply.
+        """
+
     def fail_expired(
         self, *, limit: int, policy: ReplyPolicy, among: Collection[ReplyId] | None = None
     ) -> Sequence[EndedReply]:

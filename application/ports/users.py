@@ -22,6 +22,12 @@ class Users(Protocol):
     def set_password(self, user_id: UserId, password_hash: str | None) -> None:
         """Replaces the password; None removes it."""
 
+    def set_locked(self, user_id: UserId, *, at: datetime | None) -> None:
+        """Locks the account; None unlocks it."""
+
+    def grant_pro(self, user_id: UserId, *, until: datetime | None) -> None:
+        """Replaces the grant of Pro; None withdraws it."""
+
     def purge_unproven_before(self, moment: datetime, *, limit: int) -> int:
         """Deletes up to ``limit`` accounts that were made before ``moment`` and never verified; returns how many."""
 

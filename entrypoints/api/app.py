@@ -12,6 +12,7 @@ from entrypoints.api.account import account_blueprint
 from entrypoints.api.auth import auth_blueprint
 from entrypoints.api.authentication import SCHEME, Authenticated
 from entrypoints.api.body import MAX_BODY_BYTES
+from entrypoints.api.chat_page import serve_chat_page
 from entrypoints.api.chatrooms import chatrooms_blueprint
 from entrypoints.api.cors import install_cors
 from entrypoints.api.docs_page import serve_docs_page
@@ -90,6 +91,8 @@ def create_app(
     serve_styles(app)
     serve_problem_pages(app)
     serve_landing_pages(app, use_cases.billing)
+    if options.chat_page:
+        serve_chat_page(app)
     if sandbox is not None:
         serve_sandbox(app, sandbox)
     _serve_documentation(app)

@@ -140,7 +140,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         )
 
     @blp.route("/verify-otp", methods=["POST"])
-    @blp.may_give("otp_invalid", "otp_locked")
+    @blp.may_give("otp_invalid", "otp_locked", "account_locked")
     @blp.arguments(VerifyOtpSchema())
     @blp.response(200, LoggedInSchema)
     def verify_otp(body: Body) -> Response:
@@ -154,7 +154,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         )
 
     @blp.route("/login", methods=["POST"])
-    @blp.may_give("credentials_invalid")
+    @blp.may_give("credentials_invalid", "account_locked")
     @blp.arguments(LogInSchema())
     @blp.response(200, LoggedInSchema)
     def log_in(body: Body) -> Response:
@@ -167,7 +167,7 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
         )
 
     @blp.route("/reset-password", methods=["POST"])
-    @blp.may_give("otp_invalid", "otp_locked")
+    @blp.may_give("otp_invalid", "otp_locked", "account_locked")
     @blp.arguments(ResetPasswordSchema())
     @blp.response(200, MessageOnlySchema)
     def reset_password(body: Body) -> Response:

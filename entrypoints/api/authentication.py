@@ -10,7 +10,7 @@ from flask_smorest import Blueprint
 from application.auth.rate_limits import LimitRequests
 from application.auth.sessions import Authenticate
 from domain.accounts import Principal, UserId
-from domain.errors import TokenInvalid, Unauthenticated
+from domain.errors import AccountLocked, TokenInvalid, Unauthenticated
 from entrypoints.api.client import origin
 from entrypoints.server.waiting import RESUMED
 
@@ -47,7 +47,7 @@ class Authenticated:
         def perhaps_authenticated(*args: Any, **kwargs: Any) -> Response:
             try:
                 principal = self._load_and_count(lambda token: (self._authenticate(token),))[0]
-            except Unauthenticated:
+            except (Unauthenticated, AccountLocked):
                 principal = None
             return view(principal, *args, **kwargs)
 
@@ -70,7 +70,7 @@ class Authenticated:
             if token is None:
                 raise TokenInvalid
             loaded = load(token)
-        except Unauthenticated:
+        except (Unauthenticated, AccountLocked):
             # Requests with invalid tokens count for their address, so that tokens cannot be tried without limit.
             self._count(None)
             raise

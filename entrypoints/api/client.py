@@ -1,6 +1,7 @@
 """The client of a request: its address, through trusted proxies, and its User-Agent."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -23,29 +24,50 @@ MAX_CACHED_LENGTH = 400
 CACHED_CLIENTS = 4_096
 
 
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Which part of X-Forwarded-For holds: what was written by ``networks`` of ours, or the last ``hops`` entries.
+
+    ``hops`` is for platforms whose proxies have no addresses of their own: so many of them are passed by every request,
+    and each adds an entry. With 0 ``networks`` decide; with neither the header counts for nothing.
+    """
+
+    networks: tuple[Network, ...] = ()
+    hops: int = 0
+
+    @property
+    def any(self) -> bool:
+        return bool(self.networks or self.hops)
+
+
+NO_PROXIES = Proxies()
+
+
 def origin() -> Origin:
     """The origin of the current request."""
     found: Origin = request.environ[ORIGIN]
     return found
 
 
-def note_origin(environ: dict[str, Any], trusted_proxies: tuple[Network, ...]) -> None:
+def note_origin(environ: dict[str, Any], proxies: Proxies) -> None:
     """Store the origin of a request in its environ, for ``origin()``."""
     remote, agent = environ.get("REMOTE_ADDR") or "", environ.get("HTTP_USER_AGENT", "")
-    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "") if trusted_proxies else ""
+    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "") if proxies.any else ""
     read = _cached_origin if len(agent) + len(forwarded) <= MAX_CACHED_LENGTH else read_origin
-    environ[ORIGIN] = read(remote, forwarded, agent, trusted_proxies)
+    environ[ORIGIN] = read(remote, forwarded, agent, proxies)
 
 
-def read_origin(remote: str, forwarded: str, agent: str, trusted_proxies: tuple[Network, ...]) -> Origin:
+def read_origin(remote: str, forwarded: str, agent: str, proxies: Proxies) -> Origin:
     """The address and device of a client.
 
     X-Forwarded-For is read from its end, and only as long as each entry was written by a trusted proxy: the client may
     have written everything further left.
     """
     address = _parse(remote)
-    if address is not None and _is_trusted(address, trusted_proxies):
-        address = _nearest_untrusted(forwarded, address, trusted_proxies)
+    if address is not None and proxies.hops:
+        address = _entry_from_the_end(forwarded, proxies.hops) or address
+    elif address is not None and _is_trusted(address, proxies.networks):
+        address = _nearest_untrusted(forwarded, address, proxies.networks)
     return _origin(address, agent)
 
 
@@ -55,6 +77,12 @@ _cached_origin = lru_cache(maxsize=CACHED_CLIENTS)(read_origin)
 def _origin(address: IPv4Address | IPv6Address | None, agent: str) -> Origin:
     device = "".join(filter(str.isprintable, agent[:MAX_AGENT_LENGTH]))[:DEVICE_MAX_LENGTH]
     return Origin(_client_of(address) if address is not None else None, device or None)
+
+
+def _entry_from_the_end(forwarded: str, number: int) -> IPv4Address | IPv6Address | None:
+    """None when there are fewer: the request has come another way, and may have written all of them itself."""
+    entries = forwarded.rsplit(",", number)[-number:]
+    return _parse(entries[0].strip()) if len(entries) == number else None
 
 
 def _nearest_untrusted(

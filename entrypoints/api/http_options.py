@@ -2,24 +2,26 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 
 from application.ports.observation import RequestObserver
+from entrypoints.api.client import NO_PROXIES, Proxies
 
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """``trusted_proxies``: networks whose X-Forwarded-For is believed.
+    """``proxies``: what of X-Forwarded-For is believed.
 
     ``cors_origins``: origins whose pages may call the API, in lower case. ``https_only``: send HSTS.
     ``waiting_requests``: streams and long polls of this process at once; ``waiting_requests_per_user``: of one user.
-    ``public_url``: the address in the OpenAPI document. ``on_request``: is told of each response.
+    ``public_url``: the address in the OpenAPI document. ``on_request``: is told of each response. ``chat_page``: serve
+    /app.
     """
 
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    proxies: Proxies = NO_PROXIES
     cors_origins: Collection[str] = frozenset()
     https_only: bool = False
     waiting_requests: int = 10_000
     waiting_requests_per_user: int = 20
     public_url: str = "http://127.0.0.1:8000"
     on_request: RequestObserver | None = None
+    chat_page: bool = True

@@ -64,6 +64,8 @@ FAILURE_DETAILS = {
     ),
     FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Ask again later. Your prompt was not counted.",
     FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Ask again later. Your prompt was not counted.",
+    FailureReason.NOT_STORABLE: "The answer could not be kept. Your prompt was not counted.",
+    FailureReason.GIVEN_UP: "The answer was given up. Your prompt was not counted.",
 }
 
 # Problems of everything that costs a prompt.
@@ -84,7 +86,9 @@ FAILURE_CODE_DESCRIPTION = """Why there is no reply. None of them counts as a pr
 | `prompt_too_long` | the model takes no message of this length | a shorter message |
 | `refused` | the model declines to answer this | other words |
 | `model_rejected_request` | the model did not take the request | another message, or another `systemPrompt` |
-| `model_misconfigured`, `model_not_found` | the service may not use its model, or it is gone | its operator |"""
+| `model_misconfigured`, `model_not_found` | the service may not use its model, or it is gone | its operator |
+| `given_up` | the operator ended it | `/retry` later |
+| `not_storable` | the answer could not be kept | other words |"""
 
 
 class FailureSchema(Schema):

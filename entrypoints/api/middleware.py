@@ -59,7 +59,7 @@ class RequestMiddleware:
         request_id = environ[REQUEST_ID] if RESUMED in environ else note_request_id(environ)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        note_origin(environ, self._options.trusted_proxies)
+        note_origin(environ, self._options.proxies)
         status, rule = 500, None
 
         def start(line: str, headers: Headers, exc_info: Any = None) -> Any:

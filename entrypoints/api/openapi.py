@@ -99,7 +99,7 @@ def _generic_codes(method: str, path: str, operation: Json, *, limited: bool) ->
     """The problems that follow from the nature of an operation."""
     yield "bad_request"
     if operation["security"]:
-        yield from ("token_invalid", "token_expired")
+        yield from ("token_invalid", "token_expired", "account_locked")
     if "{" in path:
         yield "not_found"
     yield from _codes_of_input(method, operation, is_webhook="/webhook/" in path)

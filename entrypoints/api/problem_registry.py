@@ -167,6 +167,11 @@ _ALL = (
         "Send `currentPassword`, or the `otp` of `POST /auth/forgot-password`.",
     ),
     _domain(
+        errors.AccountLocked,
+        "The operator has locked the account. Its sessions have ended.",
+        "Ask the operator. Until it is unlocked, no way of logging in helps.",
+    ),
+    _domain(
         errors.PhoneTaken,
         "The mobile number has an account already.",
         "Log in with it: `POST /auth/send-otp`, then `POST /auth/verify-otp`.",

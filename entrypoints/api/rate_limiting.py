@@ -8,7 +8,10 @@ from entrypoints.api.client import origin
 from entrypoints.api.pages import STYLES_PATH
 
 # Cheap, called by monitoring, or sent by Stripe, which proves itself with a signature.
-UNLIMITED = ("/health/", "/docs", "/openapi.json", "/problems", STYLES_PATH, "/webhook/", "/subscription/webhook/")
+UNLIMITED = (
+    *("/health/", "/docs", "/app", "/openapi.json", "/problems", STYLES_PATH),
+    *("/webhook/", "/subscription/webhook/"),
+)
 
 
 def is_limited(path: str) -> bool:

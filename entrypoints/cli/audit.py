@@ -39,6 +39,7 @@ def _line(event: AuditEvent) -> str:
             "phoneDigest": event.phone_digest,
             "address": event.origin.address,
             "device": event.origin.device,
+            "note": event.note,
         },
         option=orjson.OPT_UTC_Z,
     ).decode()

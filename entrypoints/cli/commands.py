@@ -1,59 +1,25 @@
 """The commands. Each imports what it needs: the supervisor no web framework, the web server no language model."""
 
-import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from application.operations.startup import CannotStart
 from application.ports.audit import AuditEventType
+from entrypoints.cli.invocation import Misuse, exit_status, on_a_database, with_settings
+from entrypoints.cli.replies import replies
+from entrypoints.cli.users import users
 from entrypoints.logs import configure_logs
-from entrypoints.settings import Settings, SettingsError, load_settings
+from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     from application.background_use_cases import BillingMaintenance
 
-P = ParamSpec("P")
-
 OR_A_SERVER = ", or the database cannot be reached"
-
-
-class Misuse(click.ClickException):
-    """The command cannot run with these settings. Ends the process with status 2, as click does for wrong arguments."""
-
-    exit_code = 2
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, file=file, err=file is None)
-
-
-def exit_status(done: str, failed: str, or_else: str = "") -> str:
-    """The last paragraph of a command's help."""
-    return f"Exit status: 0 {done}; 1 {failed}; 2 the arguments or the settings cannot be used{or_else}."
-
-
-def with_settings(command: Callable[Concatenate[Settings, P], int]) -> Callable[P, NoReturn]:
-    """Calls ``command`` with the settings of this process, and ends the process with the status it returns."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
-        try:
-            settings = load_settings()
-        except SettingsError as error:
-            raise Misuse(f"The settings cannot be used:\n{error}") from error
-        configure_logs(settings.log_level)
-        try:
-            status = command(settings, *args, **kwargs)
-        except CannotStart as reason:
-            raise click.ClickException(str(reason)) from None
-        sys.exit(status)
-
-    return run
 
 
 @click.group(
@@ -83,23 +49,38 @@ def up(settings: Settings) -> int:
 
 
 @cli.command(epilog=exit_status("it was asked to stop", "it cannot listen, or the database is none it can use"))
+@click.option(
+    "--process",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Be the Nth of several on the port, and end with who started it. WEB_PROCESSES starts them so.",
+)
 @with_settings
-def web(settings: Settings) -> int:
+def web(settings: Settings, process: int | None) -> int:
     """Run a web server, until SIGINT or SIGTERM."""
     _require_servers(settings)
+    from entrypoints.web_processes import end_with_parent, number_of_processes, run_web_processes
+
+    if process is not None:
+        configure_logs(settings.log_level, process=process)
+        end_with_parent()
+    elif (number := number_of_processes(settings.web_processes)) > 1:
+        return run_web_processes(settings, number)
     from entrypoints.web import serve
 
-    return serve(settings)
+    return serve(settings, shared=settings.shared_port or process is not None)
 
 
-@cli.command(epilog=exit_status("it was asked to stop", "the database is none it can use"))
+@cli.command(epilog=exit_status("it was asked to stop", "the database is none it can use, or it may not have threads"))
 @with_settings
 def worker(settings: Settings) -> int:
     """Run a worker, until SIGINT or SIGTERM."""
     _require_servers(settings)
     from entrypoints.container.build import build_worker, check_database
+    from entrypoints.thread_limit import check_threads
     from entrypoints.worker.run import run_worker
 
+    check_threads(settings.worker_concurrency, "WORKER_CONCURRENCY")
     check_database(settings)
     return run_worker(build_worker(settings))
 
@@ -190,11 +171,13 @@ def reconcile(settings: Settings, *, from_stripe: bool) -> int:
         return reconcile(billing, from_stripe=from_stripe)
 
 
-@cli.command(epilog=exit_status("the key is of our account, or may not say", "it is of another one", OR_A_SERVER))
+@cli.command(
+    "stripe", epilog=exit_status("the key is of our account, or may not say", "it is of another one", OR_A_SERVER)
+)
 @click.option("--accept", is_flag=True, help="Take the account of the key as ours: its customers alone are known then.")
 @with_settings
 def stripe_account(settings: Settings, *, accept: bool) -> int:
-    """Print the Stripe account that the key is of, and the one that our customers are of."""
+    """Print of which Stripe account the key is, and which is ours."""
     with _billing(settings) as billing:
         from entrypoints.cli.billing import stripe_account
 
@@ -248,14 +231,9 @@ def queue(settings: Settings, *, as_json: bool, watch: int | None) -> int:
 
     Also whether a worker is present. What ended is counted over the last minute.
     """
-    from entrypoints.local_stack.running import running_database_url
-
-    database_url = settings.database_url or running_database_url(settings.data_dir)
-    if database_url is None:
-        raise Misuse("DATABASE_URL must be set, or `make run` must be running.")
     from entrypoints.cli.queue import show_queue
 
-    return show_queue(replace(settings, database_url=database_url), as_json=as_json, watch=watch)
+    return show_queue(on_a_database(settings), as_json=as_json, watch=watch)
 
 
 @cli.command(epilog=exit_status("printed", "failed"))
@@ -268,6 +246,34 @@ def config(settings: Settings, *, as_json: bool) -> int:
     return print_config(settings, as_json=as_json)
 
 
+@cli.command(epilog="Exit status: 0 nothing must be done; 1 something must; 2 the arguments cannot be used.")
+@click.option("--no-model", is_flag=True, help="Do not ask the language model's provider.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def doctor(*, no_model: bool, as_json: bool) -> None:
+    """Look whether all is as the service needs it.
+
+    Settings, database, Redis, payment provider and model are looked at; each finding says what to do. What hangs is
+    left behind after 15 seconds.
+    """
+    from entrypoints.cli.doctor import examine
+
+    sys.exit(examine(as_json=as_json, ask_model=not no_model))
+
+
+@cli.command(epilog=exit_status("printed, also when the database cannot be asked", "failed"))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@with_settings
+def version(settings: Settings, *, as_json: bool) -> int:
+    """Print the versions of the release, the schema and Python."""
+    from entrypoints.cli.version import print_version
+
+    return print_version(settings, as_json=as_json)
+
+
+cli.add_command(users)
+cli.add_command(replies)
+
+
 def _require_servers(settings: Settings) -> None:
     if settings.database_url is None or settings.redis_url is None:
         raise Misuse("DATABASE_URL and REDIS_URL (or REDIS_HOST) must be set; `make run` brings its own.")
@@ -276,21 +282,18 @@ def _require_servers(settings: Settings) -> None:
 def _database_of_migrations(settings: Settings) -> str:
     if settings.database_url is None:
         raise Misuse("DATABASE_URL must be set; `make run` migrates its own database.")
-    return settings.database_url
+    if settings.sessions_are_shared and settings.database_direct_url is None:
+        raise Misuse("DATABASE_DIRECT_URL must be set: a migration cannot go through a pooler that shares sessions.")
+    return settings.database_direct_url or settings.database_url
 
 
 @contextmanager
 def _billing(settings: Settings) -> "Iterator[BillingMaintenance]":
     """The use cases of billing on the named database, or on that of a running `make run`."""
-    from entrypoints.local_stack.running import running_database_url
-
-    database_url = settings.database_url or running_database_url(settings.data_dir)
-    if database_url is None:
-        raise Misuse("DATABASE_URL must be set, or `make run` must be running.")
     from domain.errors import DependencyDown
     from entrypoints.container.build import build_operator_commands
 
-    operator = build_operator_commands(replace(settings, database_url=database_url))
+    operator = build_operator_commands(on_a_database(settings))
     try:
         yield operator.billing
     except DependencyDown as down:

@@ -59,7 +59,14 @@ class SharedAdapters(DeclarativeContainer):
     clock: Provider[Clock] = Object(system_clock)
 
     database = singleton(
-        lambda settings, size, name: Database(make_pool(settings.database_url or "", size=size, application_name=name)),
+        lambda settings, size, name: Database(
+            make_pool(
+                settings.database_url or "",
+                size=size,
+                application_name=name,
+                sessions_are_shared=settings.sessions_are_shared,
+            )
+        ),
         settings,
         connections,
         application_name,
@@ -68,7 +75,7 @@ class SharedAdapters(DeclarativeContainer):
     reader: Provider[Reader] = singleton(lambda database: SqlReader(database), database)
     ledger: Provider[Ledger] = singleton(lambda database: SqlLedger(database), database)
 
-    redis = singleton(lambda settings: connect(settings.redis_url or ""), settings)
+    redis = singleton(lambda settings: connect(settings.redis_url or "", prefix=settings.key_prefix), settings)
     worker_notifier: Provider[WorkerNotifier] = singleton(lambda redis: RqWorkerNotifier(redis), redis)
     reply_publisher: Provider[ReplyPublisher] = singleton(lambda redis: RedisReplyPublisher(redis), redis)
 

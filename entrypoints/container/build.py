@@ -14,7 +14,7 @@ import structlog
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
-    from application.background_use_cases import BillingMaintenance
+    from application.background_use_cases import Administration, BillingMaintenance
     from application.operations.audit import ReadAudit
     from application.ports.health import Probe
     from application.ports.payment_sandbox import PaymentSandbox
@@ -97,7 +97,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
             metrics.close()
 
     def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
-        return listen(connect_for_rq(redis_url), answer_due=answer_due)
+        return listen(connect_for_rq(redis_url, prefix=settings.key_prefix), answer_due=answer_due)
 
     return WorkerParts(
         replying=replying(adapters),
@@ -123,10 +123,22 @@ def build_operator_commands(settings: Settings) -> OperatorCommands:
 
 
 @contextmanager
+def build_administration(settings: Settings) -> "Iterator[Administration]":
+    """For the commands that look after users and replies; the connections are closed afterwards."""
+    from entrypoints.container.administration import administration
+    from entrypoints.container.web_adapters import WebAdapters
+
+    adapters = WebAdapters(settings=settings, connections=2, application_name="operator")
+    try:
+        yield administration(adapters)
+    finally:
+        adapters.database().close()
+
+
+@contextmanager
 def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
     """For the command that reads the audit trail; the connection is closed afterwards."""
     from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
-    from adapters.sql.audit import SqlAuditReader
     from application.operations.audit import ReadAudit
     from entrypoints.container.keys import derived
     from entrypoints.container.web_adapters import WebAdapters
@@ -134,7 +146,7 @@ def build_audit(settings: Settings) -> "Iterator[ReadAudit]":
     adapters = WebAdapters(settings=settings, connections=1, application_name="audit")
     try:
         yield ReadAudit(
-            audit_reader=SqlAuditReader(adapters.database()),
+            audit_reader=adapters.audit_reader(),
             read_phone_number=adapters.read_phone_number(),
             phone_digests=[HmacPhoneDigest(derived(secret, "audit")) for secret in settings.jwt_secrets],
         )
@@ -150,7 +162,7 @@ def build_queue(settings: Settings) -> "Iterator[tuple[ReadQueue, Probe | None]]
     from entrypoints.container.metrics import queue_state_of
 
     queue = queue_state_of(settings)
-    redis = connect(settings.redis_url) if settings.redis_url else None
+    redis = connect(settings.redis_url, prefix=settings.key_prefix) if settings.redis_url else None
     try:
         yield queue, RedisProbe(redis) if redis else None
     finally:
@@ -163,7 +175,21 @@ def check_database(settings: Settings) -> None:
     """Raises CannotStart when a process could not work with the database; not when it is not there yet."""
     from adapters.sql import startup
 
-    startup.check_database(settings.database_url or "")
+    startup.check_database(settings.database_url or "", sessions_are_shared=settings.sessions_are_shared)
+
+
+def schema_of(settings: Settings) -> str | None:
+    """The version of the database's schema; None where there is none, or no database."""
+    from adapters.sql import startup
+
+    return startup.schema_of(settings.database_url or "")
+
+
+def schema_needed() -> str:
+    """The version of the schema that this release works with."""
+    from adapters.sql.schema import REVISION
+
+    return REVISION
 
 
 def upgrade(database_url: str) -> None:

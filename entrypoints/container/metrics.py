@@ -12,6 +12,7 @@ from adapters.redis.connection import outage_of
 from adapters.sql.queue_state import SqlQueueState
 from application.ports.observation import RequestObserver, WorkerObserver
 from entrypoints.container.adapters import SharedAdapters
+from entrypoints.container.policies import reply_policy_of
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 
@@ -73,8 +74,9 @@ def measure_worker(adapters: "WorkerAdapters", settings: Settings) -> tuple[Metr
 def queue_state_of(settings: Settings) -> SqlQueueState:
     return SqlQueueState(
         settings.database_url or "",
-        user_concurrency=settings.user_concurrent_replies,
+        user_concurrency=reply_policy_of(settings).shared(settings.worker_concurrency).user_concurrency,
         lifetime=settings.reply_deadline + LATE,
+        sessions_are_shared=settings.sessions_are_shared,
     )
 
 

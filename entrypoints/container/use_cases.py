@@ -52,6 +52,17 @@ def check_readiness(adapters: WebAdapters) -> CheckReadiness:
     return CheckReadiness(probe=adapters.probe())
 
 
+def recorder_of(adapters: WebAdapters) -> Recorder:
+    clock, new_id = adapters.clock(), adapters.new_id()
+    return Recorder(
+        unit_of_work=adapters.unit_of_work(),
+        clock=clock,
+        new_id=new_id,
+        phone_digest=adapters.phone_digest(),
+        older_digests=adapters.older_phone_digests(),
+    )
+
+
 def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook) -> Auth:
     unit_of_work, reader = adapters.unit_of_work(), adapters.reader()
     clock, new_id = adapters.clock(), adapters.new_id()
@@ -59,13 +70,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
     access_tokens, refresh_tokens = adapters.access_tokens(), adapters.refresh_tokens()
     otp_store, otp_policy = adapters.otp_store(), OtpPolicy()
 
-    recorder = Recorder(
-        unit_of_work=unit_of_work,
-        clock=clock,
-        new_id=new_id,
-        phone_digest=adapters.phone_digest(),
-        older_digests=adapters.older_phone_digests(),
-    )
+    recorder = recorder_of(adapters)
     start_session = StartSession(
         access_tokens=access_tokens,
         refresh_tokens=refresh_tokens,

@@ -19,13 +19,15 @@ from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
+from adapters.sql.audit import SqlAuditReader
 from adapters.sql.export import SqlExport
 from adapters.sql.probe import DatabaseProbe
+from adapters.sql.reply_files import SqlReplyFiles
 from adapters.stripe.webhook_events import StripeEventReader
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock
 from application.billing.subscribe import ReturnUrls
 from application.ports.access_tokens import AccessTokens
-from application.ports.audit import PhoneDigest
+from application.ports.audit import AuditReader, PhoneDigest
 from application.ports.common_passwords import IsCommonPassword
 from application.ports.export import Export
 from application.ports.health import Part, Probe
@@ -37,6 +39,7 @@ from application.ports.payment_events import ReadPaymentEvent
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.rate_limiter import RateLimiter
 from application.ports.refresh_tokens import RefreshTokens
+from application.ports.reply_files import ReplyFiles
 from application.ports.reply_stream import ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import NewCode, NewId
@@ -97,7 +100,12 @@ class WebAdapters(SharedAdapters):
     new_code: Provider[NewCode] = Object(random_code)
 
     database_probe = singleton(
-        lambda settings: DatabaseProbe(settings.database_url or "", backlog=settings.backlog_replies), settings
+        lambda settings: DatabaseProbe(
+            settings.database_url or "",
+            backlog=settings.backlog_replies,
+            sessions_are_shared=settings.sessions_are_shared,
+        ),
+        settings,
     )
     probe: Provider[Probe] = singleton(
         lambda database_probe, redis: ConcurrentProbes(
@@ -107,6 +115,8 @@ class WebAdapters(SharedAdapters):
         redis,
     )
     max_chatrooms = singleton(lambda settings: settings.max_chatrooms_per_user, settings)
+    audit_reader: Provider[AuditReader] = singleton(lambda database: SqlAuditReader(database), database)
+    reply_files: Provider[ReplyFiles] = singleton(lambda database: SqlReplyFiles(database), database)
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings

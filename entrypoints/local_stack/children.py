@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from entrypoints.backoff import Backoff
 from entrypoints.local_stack import launch
-from entrypoints.local_stack.backoff import Backoff
 from entrypoints.local_stack.errors import ChildFailed
 from entrypoints.local_stack.locks import LockFile
 

@@ -63,7 +63,13 @@ def _run(supervisor: Supervisor, settings: Settings, commands: Commands) -> None
     try:
         _await_free_port(supervisor, settings)
         servers = _servers(supervisor, settings)
-        environment = inherited_environment(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
+        environment = inherited_environment(
+            DATABASE_URL=servers.database_url,
+            REDIS_URL=servers.redis_url,
+            # Read by then; a child that found both would refuse to choose.
+            DATABASE_URL_FILE="",
+            REDIS_URL_FILE="",
+        )
         _migrate(supervisor, commands.migrate, environment)
         _start_service(supervisor, settings, commands, environment)
         for line in _welcome(settings, time.monotonic() - started):
@@ -173,6 +179,7 @@ def _welcome(settings: Settings, elapsed: float) -> list[str]:
         model = "The offline model answers; set GEMINI_API_KEY for Gemini."
     return [
         f"ready after {elapsed:.1f} s. {model}",
+        *([f"  chat page      {base}/app"] if settings.chat_page else []),
         f"  API            {base}",
         f"  documentation  {base}/docs",
         "  Ctrl-C stops everything.",

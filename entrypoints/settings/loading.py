@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,7 +13,7 @@ from dotenv import dotenv_values
 
 from domain.billing import Mode, mode_of_key
 from entrypoints.settings.readers import Refused, Secret
-from entrypoints.settings.variables import VARIABLES, Settings
+from entrypoints.settings.variables import SECRETS, VARIABLES, Settings
 
 SECRET_MIN_BYTES = 32
 # Fewer different characters are not random: of 32 random hexadecimal digits, 8 or fewer are one in 300,000.
@@ -31,8 +32,12 @@ CARRY_SECRETS = (
     "CORS_ORIGINS",
     "RETURN_URL_ORIGINS",
 )
+# After the name of a secret: the file that it stands in.
+FILE = "_FILE"
 # Each process of a machine takes one of so many for its metrics.
 METRICS_PORTS = 10
+# Of the characters of two names, so many are the same in one order: GEMINI_APIKEY, WEB_THREAD, STRIPE_API_KEYS.
+NEARLY = 0.85
 
 # What a choice cannot do without. "X and Y" is one need.
 NEEDS = {
@@ -66,12 +71,22 @@ def load_settings() -> Settings:
 
 def is_set(name: str) -> bool:
     """Whether the environment or the file ``.env`` gives this variable, so that its default does not count."""
-    return bool(_environment().get(name, "").strip())
+    environment = _environment()
+    return any(environment.get(one, "").strip() for one in (name, f"{name}{FILE}" if name in SECRETS else name))
+
+
+def misspelt() -> list[tuple[str, str]]:
+    """Variables that are none of ours, each with one of ours that it nearly is."""
+    ours = [one.name for one in VARIABLES]
+    known = {*ours, *(f"{name}{FILE}" for name in SECRETS)}
+    near = [(name, get_close_matches(name, ours, n=1, cutoff=NEARLY)) for name in _environment() if name not in known]
+    return sorted((name, found[0]) for name, found in near if found)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings that ``environment`` gives. SettingsError with all that is wrong with it."""
     faults: list[str] = []
+    environment = _with_files(environment, faults)
     settings = _completed(Settings(**_values(environment, faults)), faults)
     faults += _contradictions(settings, {name: text.strip() for name, text in environment.items() if text.strip()})
     if faults:
@@ -82,6 +97,25 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 def _environment() -> dict[str, str]:
     from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     return {**from_file, **os.environ}
+
+
+def _with_files(environment: Mapping[str, str], faults: list[str]) -> Mapping[str, str]:
+    """With what stands in the files that NAME_FILE names, for each secret."""
+    read: dict[str, str] = {}
+    for name in SECRETS:
+        path = environment.get(f"{name}{FILE}", "").strip()
+        if not path:
+            continue
+        if environment.get(name, "").strip():
+            faults.append(f"{name} and {name}{FILE} are both set; one of them must go")
+            continue
+        try:
+            # Editors and `echo` end a file with a line break.
+            read[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            faults.append(f"{name}{FILE} cannot be read: {reason}")
+    return {**environment, **read}
 
 
 def _values(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
@@ -120,9 +154,13 @@ def _contradictions(settings: Settings, given: Mapping[str, str]) -> Iterator[st
         yield f"JWT_SECRET must have at least {SECRET_MIN_BYTES} bytes, each of several"
     if settings.otp_delivery == "webhook" and _is_short(settings.otp_webhook_secret):
         yield f"OTP_WEBHOOK_SECRET must have at least {SECRET_MIN_BYTES} bytes"
+    if settings.trusted_proxies and settings.trusted_proxy_hops:
+        yield "TRUSTED_PROXIES and TRUSTED_PROXY_HOPS are both set; one of them must go"
     first = settings.metrics_port
     if first is not None and first <= settings.port < first + METRICS_PORTS:
         yield f"METRICS_PORT must leave PORT out of the {METRICS_PORTS} ports from it on"
+    if first is not None and (settings.web_processes or 1) > METRICS_PORTS:
+        yield f"WEB_PROCESSES must be at most {METRICS_PORTS} where METRICS_PORT is set: each takes one port"
     if settings.in_production:
         yield from _dangers(given)
         yield from _weaknesses(settings)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from domain.accounts import PhoneNumber
 from domain.errors import DomainError
@@ -19,6 +20,7 @@ Network = IPv4Network | IPv6Network
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 # With what was copied along, such as curly quotes and characters of no width, a key is another key.
 API_KEY = re.compile(r"[!#-&(-~]+")
+KEY_PREFIX = re.compile(r"[A-Za-z0-9:._-]{0,64}")
 FIXED_CODE = re.compile(r"(\+[0-9]{5,15}):([0-9]{6,10}):([0-9]{4}-[0-9]{2}-[0-9]{2})", re.ASCII)
 
 
@@ -83,6 +85,33 @@ def url(*schemes: str) -> Reader[str]:
     return read
 
 
+# What other languages' drivers and poolers write into the address, and libpq refuses.
+FOREIGN_PARAMETERS = (
+    "connection_limit",
+    "pgbouncer",
+    "pool_timeout",
+    "prepareThreshold",
+    "schema",
+    "statement_cache_size",
+)
+
+
+def postgresql_url(text: str) -> str:
+    text = url("postgres", "postgresql", "postgresql+psycopg2")(text)
+    given = parse_qs(urlsplit(text).query, keep_blank_values=True)
+    if foreign := [name for name in FOREIGN_PARAMETERS if name in given]:
+        raise Refused(f"has parameters that PostgreSQL's own driver does not know; leave out {', '.join(foreign)}")
+    return text
+
+
+def redis_url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if "sentinel" in scheme or "cluster" in scheme or "," in rest.rpartition("@")[2]:
+        # The value is not shown: it may hold a password.
+        raise Refused("must name one server: Sentinel and Cluster are not supported")
+    return url("redis", "rediss", "unix")(text)
+
+
 def base_url(text: str) -> str:
     if text and not ORIGIN.fullmatch(text.lower()):
         raise Refused("must be an origin such as https://chat.example.org, without a path")
@@ -117,6 +146,12 @@ def fixed_code(text: str) -> FixedCode:
     raise Refused("must be like +919999999999:123456:2026-12-31, with commas between")
 
 
+def key_prefix(text: str) -> str:
+    if not KEY_PREFIX.fullmatch(text):
+        raise Refused("must have at most 64 letters, digits, and the characters : . _ -")
+    return text
+
+
 def code_text(text: str) -> str:
     if text.count("{code}") != 1:
         raise Refused("must hold {code} once")
@@ -127,6 +162,20 @@ def code_text(text: str) -> str:
 
 def optional(read: Reader[T]) -> Reader[T | None]:
     return lambda text: read(text) if text else None
+
+
+def or_auto(read: Reader[T]) -> Reader[T | None]:
+    """Reads ``auto`` as None."""
+
+    def read_or_auto(text: str) -> T | None:
+        if text == "auto":
+            return None
+        try:
+            return read(text)
+        except Refused as refused:
+            raise Refused(*(f"{fault}, or auto" for fault in refused.args)) from None
+
+    return read_or_auto
 
 
 def several(read: Reader[T]) -> Reader[tuple[T, ...]]:

@@ -19,10 +19,14 @@ from entrypoints.settings.readers import (
     code_text,
     days,
     fixed_code,
+    key_prefix,
     network,
     number,
     optional,
+    or_auto,
     origin,
+    postgresql_url,
+    redis_url,
     seconds,
     set_of,
     several,
@@ -77,6 +81,8 @@ class Settings:
     port: int = variable(number(1, 65535), "8000", "port the web server listens on")
     shared_port: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "no",
         "`yes`: several web processes may listen on the port; otherwise a second one is refused")
+    web_processes: int | None = variable(or_auto(number(1, 256)), "1",
+        "web processes on the port, under one command; `auto`: one for each core")
     web_threads: int = variable(number(1, 1000), "8", "requests one web process works on at once")
     web_connections: int = variable(number(16, 1_000_000), "20000",
         "connections of one web process; beyond them the one that is idle for longest is closed")
@@ -85,12 +91,18 @@ class Settings:
     waiting_requests_per_user: int = variable(number(1, 1_000_000), "20", "of these, those of one user")
     one_core: bool = variable(lambda text: choice("one", "all")(text) == "one", "one",
         "`one`: a web process keeps to one core, where others leave it most; or `all`", name="WEB_CORES")
-    database_url: str | None = variable(optional(url("postgres", "postgresql", "postgresql+psycopg2")), "",
+    database_url: str | None = variable(optional(postgresql_url), "",
         "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`", unset="embedded server", shown=False)
-    redis_url: str | None = variable(optional(url("redis", "rediss", "unix")), "",
+    database_pooler: str = variable(choice("none", "transaction"), "none",
+        "`transaction`: DATABASE_URL names a pooler that gives each transaction another session (PgBouncer, Neon)")
+    database_direct_url: str | None = variable(optional(postgresql_url), "",
+        "the database itself, for migrations, where DATABASE_URL names a pooler", unset="DATABASE_URL", shown=False)
+    redis_url: str | None = variable(optional(redis_url), "",
         "Redis or Valkey, `redis://[:password@]host:6379[/0]`", unset="embedded server", shown=False)
     redis_host: str | None = variable(optional(str), "", "host of Redis, in place of REDIS_URL")
     redis_port: int = variable(number(1, 65535), "6379", "port of Redis, together with REDIS_HOST")
+    key_prefix: str = variable(key_prefix, "",
+        "begins every key in Redis, such as `chat:`, where other services or deployments share it")
     data_dir: Path = variable(lambda text: Path(text).absolute(), ".data",
         "where the embedded servers and the generated secret are kept")
     log_level: str = variable(choice("debug", "info", "warning", "error"), "info",
@@ -136,8 +148,12 @@ class Settings:
         "requests a minute of one IP address; 0: no limit")
     rate_limit_logins: int = variable(number(0, 1_000_000), "60",
         "requests a minute of one IP address to log in or sign up; 0: no limit")
+    chat_page: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "yes",
+        "`no`: the service has no chat page at `/app`")
     trusted_proxies: tuple[Network, ...] = variable(several(network), "",
         "our own proxies' addresses or networks, with commas: their X-Forwarded-For holds")
+    trusted_proxy_hops: int = variable(number(0, 16), "0",
+        "or: how many proxies every request passes, where they have no fixed addresses (Render, Railway, Fly: 1)")
     cors_origins: frozenset[str] = variable(set_of(origin), "", "origins whose pages may call the API, with commas")
     llm_provider: str = variable(choice("gemini", "gemini-legacy", "openai-compatible", "offline"), "",
         "`gemini`, `gemini-legacy`, `openai-compatible`, `offline`", unset="by GEMINI_API_KEY")
@@ -215,6 +231,11 @@ class Settings:
     # fmt: on
 
     @property
+    def sessions_are_shared(self) -> bool:
+        """Whether a pooler gives each transaction another session."""
+        return self.database_pooler == "transaction"
+
+    @property
     def in_production(self) -> bool:
         return self.app_env == "production"
 
@@ -233,4 +254,10 @@ def _declared(variable: Variable, field: str) -> Variable:
     return replace(variable, field=field, name=variable.name or field.upper())
 
 
+# What may be given as the name of a file, as container engines and orchestrators hand out secrets.
+SECRETS = tuple(
+    one.metadata["variable"].name or one.name.upper()
+    for one in fields(Settings)
+    if not one.repr or "Secret" in str(one.type) or "FixedCode" in str(one.type)
+)
 VARIABLES = tuple(_declared(one.metadata["variable"], one.name) for one in fields(Settings))

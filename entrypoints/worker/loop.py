@@ -216,6 +216,12 @@ class ReplyLoop:
                 if self._stopping.is_set() or time.monotonic() > give_up_at:
                     raise
                 time.sleep(RETRY_SECONDS)
+            except Exception:
+                if not isinstance(outcome, Answer):
+                    raise
+                # No other attempt would end otherwise, and each would be paid for.
+                log.exception("answer_not_storable")
+                outcome = AnswerFailed(FailureReason.NOT_STORABLE)
             else:
                 self._writing.available()
                 if self._observer is not None:

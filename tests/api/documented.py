@@ -19,7 +19,9 @@ Json = dict[str, Any]
 PROBLEM_JSON = "application/problem+json"
 
 # Pages for people and the document itself: not operations of the API.
-NOT_IN_THE_DOCUMENT = re.compile(r"/docs(/.*)?|/openapi\.json|/problems(/.*)?|/pages\.css|/success|/cancel|/sandbox/.*")
+NOT_IN_THE_DOCUMENT = re.compile(
+    r"/docs(/.*)?|/app(/.*)?|/openapi\.json|/problems(/.*)?|/pages\.css|/success|/cancel|/sandbox/.*"
+)
 
 # Every response that is counted has these.
 RATE_LIMIT = {"RateLimit", "RateLimit-Policy"}

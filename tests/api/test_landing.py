@@ -16,6 +16,13 @@ def test_the_buyer_lands_as_pro(buyer: Client, stripe: Client, stripe_house: Str
     assert body_of(buyer.get("/subscription/status"))["tier"] == "pro"
 
 
+def test_a_checkout_whose_payment_is_under_way_is_not_pro_yet(buyer: Client, stripe_house: StripeHouse):
+    checkout_id = body_of(buyer.post("/subscribe/pro"))["sessionId"]
+    stripe_house.stripe.pay_later(checkout_id)
+    assert "in a moment" in buyer.get(f"/success?session_id={checkout_id}").text
+    assert body_of(buyer.get("/subscription/status"))["tier"] == "basic"
+
+
 @pytest.mark.parametrize("session_id", [None, "", "cs_invented", "x" * 300, "%00", "%ff"])
 def test_an_invented_session_changes_nothing(buyer: Client, stripe_house: StripeHouse, session_id: str | None):
     before = stripe_house.database.tables

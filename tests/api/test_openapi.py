@@ -35,6 +35,7 @@ SNAPSHOT = Path(__file__).with_name("openapi.json")
 NOT_OPERATIONS = {
     *("/docs/", "/docs/page.css", "/docs/page.js", "/docs/rapidoc.js", "/openapi.json"),
     *("/pages.css", "/problems", "/problems/<code>", "/success", "/cancel"),
+    *("/app/", "/app/<asked_version>/<path:name>"),
 }
 
 METHODS = {"get", "put", "post", "delete", "patch"}

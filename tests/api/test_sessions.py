@@ -71,6 +71,23 @@ class TestRefreshing:
         problem_of(refresh(guest, token), 401, "refresh_token_invalid")
 
 
+def test_a_locked_account(guest: Client, api: Api, house: House):
+    principal = house.user_with_password(ASHA, "the password of Asha")
+    login = log_in(guest, house)
+    house.administration.lock_user(principal.user_id, reason="spam")
+    locked = api.client(login["token"])
+    for answer in (
+        locked.get("/user/me"),
+        locked.get("/chatroom"),
+        guest.post("/auth/login", {"mobileNumber": ASHA, "password": "the password of Asha"}),
+        guest.post("/auth/verify-otp", {"mobileNumber": ASHA, "otp": house.code(ASHA)}),
+    ):
+        problem_of(answer, 403, "account_locked")
+        assert "WWW-Authenticate" not in answer.headers
+    problem_of(refresh(guest, login["refreshToken"]), 401, "refresh_token_invalid")
+    body_of(locked.post("/auth/logout"))
+
+
 class TestLoggingOut:
     """POST /auth/logout."""
 

@@ -89,6 +89,20 @@ class AcceptanceContract:
         plan = record.at(datetime.now(UTC)).plan
         assert (quota.plan, quota.limit) == (plan, FIVE[plan].daily_prompts)
 
+    @pytest.mark.parametrize(("until", "plan"), [(TOMORROW, Plan.PRO), (YESTERDAY, Plan.BASIC)])
+    def test_a_grant_gives_pro_until_it_ends(self, world: World, until: datetime, plan: Plan) -> None:
+        room = world.room(world.user(pro_until=until))
+        quota, _ = self.send(world, room)
+        assert (quota.plan, quota.limit) == (plan, FIVE[plan].daily_prompts)
+
+    def test_a_subscription_that_ended_leaves_a_grant(self, world: World) -> None:
+        room = world.room(world.user(pro_until=TOMORROW))
+        with world.unit_of_work() as work:
+            canceled = replace(RECORD, status=SubscriptionStatus.CANCELED)
+            work.billing.subscriptions.put(room.user_id, canceled, over=0)
+            work.commit()
+        assert self.send(world, room)[0].plan is Plan.PRO
+
     def test_pro_goes_first(self, world: World) -> None:
         basic, pro = world.room(), world.room()
         with world.unit_of_work() as work:

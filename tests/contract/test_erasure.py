@@ -315,6 +315,7 @@ class LeavingContract:
             "email": user.email,
             "createdAt": user.created_at,
             "verifiedAt": user.verified_at,
+            "proGrantedUntil": user.pro_until,
         }
         assert types_of(records) == {
             "account": 1,

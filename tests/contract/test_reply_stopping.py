@@ -76,6 +76,24 @@ class StoppingContract:
         assert world.to_be_stopped([reply.id, other.id]) == {reply.id}
         assert world.stop(claims[reply.id], "Once upon") is None
 
+    def test_a_queued_one_is_given_up_once(self, world: World) -> None:
+        reply = world.ask(world.room())
+        assert world.give_up(reply.id) == ended_in(0, reply, FailureReason.GIVEN_UP)
+        failed = replace(QUEUED, state=ReplyState.FAILED, failure=FailureReason.GIVEN_UP, finished=True)
+        assert world.reply(reply.id) == failed
+        assert world.give_up(reply.id) is None
+        assert world.claim() == []
+        assert world.give_up(ReplyId(new_id())) is None
+
+    def test_a_running_one_is_given_up_whoever_writes_it(self, world: World) -> None:
+        reply = world.ask(world.room())
+        claim = world.claim_one().claim
+        assert world.give_up(reply.id) == ended_in(1, reply, FailureReason.GIVEN_UP)
+        assert world.to_be_stopped([reply.id]) == {reply.id}
+        assert not world.finish(claim)
+        assert world.stop(claim, "Once upon", refund=True) is None
+        assert world.reply(reply.id).failure is FailureReason.GIVEN_UP
+
     def test_what_has_not_begun_in_a_room(self, world: World) -> None:
         room = world.room()
         world.end_three(room)

@@ -1,14 +1,16 @@
 """The contract of the users."""
 
-from datetime import timedelta, timezone
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
 import pytest
 
 from domain.accounts import PhoneNumber, User, UserId
 from domain.errors import PhoneTaken
+from domain.plans import Plan
 from tests.concurrency import at_once, together
-from tests.contract.world import MOMENT, THREADS, MemoryWorld, SqlWorld, World, a_user, new_id
+from tests.contract.world import ALLOWANCES, MOMENT, THREADS, MemoryWorld, SqlWorld, World, a_user, new_id
 
 
 class UsersContract:
@@ -47,6 +49,34 @@ class UsersContract:
             assert work.users.by_phone(user.phone) == user
         assert isinstance(found, User)
         assert found.created_at.utcoffset() == timedelta(0)
+
+    def test_it_is_locked_and_unlocked(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        for at in (MOMENT, None):
+            with world.unit_of_work() as work:
+                work.users.set_locked(user.id, at=at)
+                work.commit()
+            with world.unit_of_work() as work:
+                assert work.users.get(user.id) == replace(user, locked_at=at)
+            assert world.reader.is_locked(user.id) is (at is not None)
+            assert not world.reader.is_locked(other.id)
+        assert not world.reader.is_locked(UserId(new_id()))
+
+    def test_pro_is_granted_and_withdrawn(self, world: World) -> None:
+        user, other = world.user(), world.user()
+        for until in (datetime.now(UTC) + timedelta(days=1), datetime.now(UTC) - timedelta(days=1), None):
+            with world.unit_of_work() as work:
+                work.users.grant_pro(user.id, until=until)
+                work.commit()
+            with world.unit_of_work() as work:
+                assert work.users.get(user.id) == replace(user, pro_until=until)
+            holds = until is not None and until > datetime.now(UTC)
+            status = world.reader.plan_status(user.id, allowances=ALLOWANCES)
+            profile = world.reader.profile(user.id, allowances=ALLOWANCES)
+            assert profile is not None
+            assert status.granted_until == (until if holds else None)
+            assert {status.plan, status.quota.plan, profile.plan} == {Plan.PRO if holds else Plan.BASIC}
+            assert world.reader.plan_status(other.id, allowances=ALLOWANCES).plan is Plan.BASIC
 
     def test_a_moment_of_another_zone_stays_that_moment(self, world: World) -> None:
         india = timezone(timedelta(hours=5, minutes=30))

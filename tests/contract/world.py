@@ -10,14 +10,17 @@ from typing import Any
 
 from adapters.memory.doubles import SettableClock
 from adapters.memory.reader import MemoryReader
+from adapters.memory.reply_files import MemoryReplyFiles
 from adapters.memory.tables import MemoryDatabase, Tables
 from adapters.memory.unit_of_work import MemoryUnitOfWork, MemoryUnitOfWorkFactory
 from adapters.sql.database import Database, make_pool
 from adapters.sql.reader import SqlReader
+from adapters.sql.reply_files import SqlReplyFiles
 from adapters.sql.unit_of_work import SqlUnitOfWork, SqlUnitOfWorkFactory
 from adapters.system_runtime import Uuid7Ids
 from application.ports.chatrooms import Purged
 from application.ports.reader import Reader, ReplyEntry
+from application.ports.reply_files import ReplyFiles
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import LoginMethod, PhoneNumber, Session, SessionId, User, UserId
 from domain.billing import Subscription, SubscriptionStatus
@@ -76,10 +79,15 @@ class World(ABC):
 
     unit_of_work: UnitOfWorkFactory
     reader: Reader
+    reply_files: ReplyFiles
 
     @abstractmethod
     def today(self) -> date:
         """The UTC day of the database."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The moment of the database, about."""
 
     @abstractmethod
     def pass_time(self, by: timedelta) -> None:
@@ -189,6 +197,13 @@ class World(ABC):
             charge = work.replies.stop(claim, partial=partial, refund=refund)
             work.commit()
         return charge
+
+    def give_up(self, reply_id: ReplyId) -> EndedReply | None:
+        """End an unfinished reply as an operator; None if it has ended."""
+        with self.unit_of_work() as work:
+            ended = work.replies.give_up(reply_id, FailureReason.GIVEN_UP)
+            work.commit()
+        return ended
 
     def end_three(self, room: Chatroom) -> None:
         """Three replies in a chatroom in which nothing is due: one that is done, one failed, one cancelled."""
@@ -309,9 +324,13 @@ class MemoryWorld(World):
         self._database = MemoryDatabase(self._clock)
         self.unit_of_work = MemoryUnitOfWorkFactory(self._database)
         self.reader = MemoryReader(self._database)
+        self.reply_files = MemoryReplyFiles(self._database)
 
     def today(self) -> date:
         return self._clock().date()
+
+    def now(self) -> datetime:
+        return self._clock()
 
     def pass_time(self, by: timedelta) -> None:
         self._clock.advance(by)
@@ -347,10 +366,14 @@ class SqlWorld(World):
         self.database = database
         self.unit_of_work = SqlUnitOfWorkFactory(database)
         self.reader = SqlReader(database)
+        self.reply_files = SqlReplyFiles(database)
 
     def today(self) -> date:
         day: date = self._rows("SELECT (now() AT TIME ZONE 'utc')::date")[0][0]
         return day
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def pass_time(self, by: timedelta) -> None:
         """Shift the rows: the server's clock is not ours to move."""
@@ -407,9 +430,10 @@ class SqlWorld(World):
 
 
 @contextmanager
-def sql_world(database_url: str) -> Iterator[SqlWorld]:
+def sql_world(database_url: str, *, sessions_are_shared: bool = False) -> Iterator[SqlWorld]:
     """A world with connections for all threads of a test."""
-    database = Database(make_pool(database_url, size=THREADS + 2, application_name="tests"))
+    pool = make_pool(database_url, size=THREADS + 2, application_name="tests", sessions_are_shared=sessions_are_shared)
+    database = Database(pool)
     try:
         yield SqlWorld(database)
     finally:

@@ -116,7 +116,7 @@ def test_a_stream_goes_on_after_the_connection_broke(client: Client, service: Se
             if event["event"] == "delta":
                 text += event["data"]["text"]
             if text == HALF and not gemini.go_on.is_set():
-                proxy.cut()
+                proxy.hang_up()
                 gemini.go_on.set()
     assert names.count("reset") == 0
     assert names[-1] == "done"

@@ -21,7 +21,7 @@ def settings(clean_database: str, clean_redis: str, tmp_path: Path, monkeypatch:
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     # Loggers that have once written keep what they wrote to: the output of this test, which ends with it.
-    monkeypatch.setattr("entrypoints.cli.commands.configure_logs", lambda _level: None)
+    monkeypatch.setattr("entrypoints.cli.invocation.configure_logs", lambda _level: None)
     return read_settings(given)
 
 

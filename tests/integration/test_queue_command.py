@@ -19,7 +19,7 @@ def settings(clean_database: str, clean_redis: str, tmp_path: Path, monkeypatch:
         monkeypatch.delenv(variable.name, raising=False)
     monkeypatch.setenv("DATABASE_URL", clean_database)
     monkeypatch.setenv("REDIS_URL", clean_redis)
-    monkeypatch.setattr("entrypoints.cli.commands.configure_logs", lambda _level: None)
+    monkeypatch.setattr("entrypoints.cli.invocation.configure_logs", lambda _level: None)
 
 
 def queue(*arguments: str) -> Result:

@@ -10,12 +10,14 @@ import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
+from adapters.sql.reply_files import FAILED, FIND
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
 from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
 from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLine
 from application.ports.payments import Order
 from application.ports.reader import ChatroomSummary, Entry, MessageEntry, ReplyEntry, SessionSummary, Turn
+from application.ports.reply_files import ReplyFile, ReplyLine
 from domain.accounts import Principal, Session, User
 from domain.billing import PaymentEvent, Subscription, SubscriptionRecord
 from domain.chat import Chatroom, Message
@@ -57,7 +59,7 @@ CHARGE = names(Charge)
 ENDED = (*names(EndedReply, without="charge"), *CHARGE)
 DAY = names(DailyQuota, without="limit plan")
 SUBSCRIPTION, RECORD = names(Subscription), names(SubscriptionRecord)
-PROFILE = ("id", "phone", "name", "email", "created_at", *DAY, *SUBSCRIPTION)
+PROFILE = ("id", "phone", "name", "email", "created_at", *DAY, "granted_until", *SUBSCRIPTION)
 EVENT = ("event_id", *names(PaymentEvent, without="id money"), "money_kind", "amount", "currency", "object_id")
 
 STATEMENTS = [
@@ -65,13 +67,16 @@ STATEMENTS = [
     (replies.FAIL, CHARGE),
     (replies.STOP, CHARGE),
     (replies.CANCEL_QUEUED, ENDED),
+    (replies.GIVE_UP, ENDED),
     (replies.FAIL_EXPIRED, ENDED),
     (replies.FAIL_EXPIRED_AMONG, ENDED),
+    (FAILED, names(ReplyLine)),
+    (FIND, (*names(ReplyFile, without="line"), *names(ReplyLine))),
     (reader.PRINCIPAL, names(Principal)),
     (reader.SESSIONS, names(SessionSummary)),
     (reader.PROFILE, PROFILE),
     (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
-    (reader.PLAN_STATUS, (*DAY, *SUBSCRIPTION)),
+    (reader.PLAN_STATUS, (*DAY, "granted_until", *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
     (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *names(Turn))),
     (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id"))),
@@ -79,7 +84,7 @@ STATEMENTS = [
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),
     (chat.LOCK_MESSAGE_OF, names(Message, without="user_id")),
-    (usage.SUBSCRIPTION_OF, SUBSCRIPTION),
+    (usage.PLAN_OF, ("granted_until", *SUBSCRIPTION)),
     (usage.SPEND, DAY),
     (usage.USED_TODAY, DAY),
     (users.USER_BY_ID, names(User)),
@@ -90,7 +95,7 @@ STATEMENTS = [
         ("fingerprint", *names(Accepted, without="quota"), *(f"quota_{name}" for name in names(DailyQuota))),
     ),
     (idempotency.RECALL_REFERENCE, ("fingerprint", "reference")),
-    (audit.NEWEST, ("id", "at", "what", "user_id", "session_id", "phone_digest", "address", "device")),
+    (audit.NEWEST, ("id", "at", "what", "user_id", "session_id", "phone_digest", "address", "device", "note")),
     (billing.TAKE_UNRECONCILED, names(Customer)),
     (billing.CHECKOUT_OF, (*names(Order), *names(KeptCheckout, without="order"))),
     (billing.GET_SUBSCRIPTION, ("version", *RECORD)),

@@ -345,6 +345,17 @@ def test_a_customer_that_stripe_does_not_know_is_made_anew_and_stops_no_other(ho
     assert asha.plan() is Plan.PRO
 
 
+def test_a_checkout_that_stripe_does_not_know_gives_way_to_a_new_one(house: StripeHouse, asha: Buyer):
+    lost = asha.subscribe()
+    with house.stripe._state() as objects:
+        objects.sessions.clear()
+    found = asha.subscribe()
+    assert found != lost
+    house.stripe.pay(found)
+    told(house)
+    assert asha.plan() is Plan.PRO
+
+
 def test_under_a_key_of_another_account_nothing_is_changed(house: StripeHouse, asha: Buyer):
     asha.buy()
     told(house)

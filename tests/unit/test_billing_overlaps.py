@@ -335,7 +335,7 @@ class Overlapping:
             assert self._plan(user_id) is Plan.BASIC or user_id in by_user, "Pro unpaid"
 
     def _all_leave(self) -> None:
-        """Whoever is here can leave, and is charged no more."""
+        """All who are here can leave, and are charged no more."""
         for session in list(self.tables.sessions.values()):
             if self.is_here(session.user_id):
                 self._erase(principal=Principal(session.user_id, session.id, session.method, session.started_at))

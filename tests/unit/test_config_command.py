@@ -32,7 +32,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in VARIABLES:
         monkeypatch.delenv(variable.name, raising=False)
-    monkeypatch.setattr("entrypoints.cli.commands.configure_logs", lambda _level: None)
+    monkeypatch.setattr("entrypoints.cli.invocation.configure_logs", lambda _level: None)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])

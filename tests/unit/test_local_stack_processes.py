@@ -224,9 +224,14 @@ def test_without_a_request_every_handler_is_restored():
 )
 def test_the_welcome_names_addresses_that_can_be_opened(host, base, provider, model):
     settings = replace(read_settings({}), host=host, port=1, llm_provider=provider)
-    first, api, documentation, _ = up._welcome(settings, elapsed=1.25)
+    first, page, api, documentation, _ = up._welcome(settings, elapsed=1.25)
     assert first == f"ready after 1.2 s. {model}"
-    assert [line.split()[-1] for line in (api, documentation)] == [base, f"{base}/docs"]
+    assert [line.split()[-1] for line in (page, api, documentation)] == [f"{base}/app", base, f"{base}/docs"]
+
+
+def test_the_welcome_names_no_page_that_is_switched_off():
+    told = up._welcome(replace(read_settings({}), llm_provider="offline", chat_page=False), elapsed=1)
+    assert not [line for line in told if "/app" in line]
 
 
 def test_the_web_server_is_killed_only_after_its_grace():

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from application.ports.reader import PlanStatus
 from domain.billing import PAID_FOR, Subscription, SubscriptionStatus
 from domain.errors import QuotaExhausted
 from domain.plans import DailyQuota, Plan
@@ -75,7 +76,7 @@ def test_the_plan_counts_from_the_moment_it_changes_not_from_the_login():
 def test_who_never_subscribed_is_basic():
     house = House()
     plan_status = house.use_cases.billing.show_plan_status(user_id=house.user(ASHA).user_id)
-    assert plan_status == (Plan.BASIC, None, DailyQuota(NOW.date(), 0, 5))
+    assert plan_status == PlanStatus(Plan.BASIC, None, DailyQuota(NOW.date(), 0, 5))
 
 
 @pytest.mark.parametrize(("used", "limit", "remaining"), [(0, 5, 5), (5, 5, 0), (9, 5, 0), (9, None, None)])

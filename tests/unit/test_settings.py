@@ -12,7 +12,7 @@ import pytest
 
 from entrypoints.settings import Secret, SettingsError, load_settings, read_settings
 from entrypoints.settings.readers import Refused
-from entrypoints.settings.variables import VARIABLES, Variable
+from entrypoints.settings.variables import SECRETS, VARIABLES, Variable
 
 LONG = "0123456789abcdef0123456789abcdef"
 
@@ -60,11 +60,14 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "port": 8000,
         "web_threads": 8,
         "shared_port": False,
+        "web_processes": 1,
         "web_connections": 20_000,
         "waiting_requests": 10_000,
         "waiting_requests_per_user": 20,
         "one_core": True,
         "database_url": None,
+        "database_pooler": "none",
+        "database_direct_url": None,
         "redis_url": None,
         "redis_host": None,
         "redis_port": 6379,
@@ -75,6 +78,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "access_token": timedelta(minutes=15),
         "password_hash_cost": 12,
         "otp_delivery": "response",
+        "key_prefix": "",
         "otp_countries": (),
         "otp_test_numbers": (),
         "otp_daily_per_number": 20,
@@ -89,7 +93,9 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "rate_limit_per_user": 3_000,
         "rate_limit_per_address": 6_000,
         "rate_limit_logins": 60,
+        "chat_page": True,
         "trusted_proxies": (),
+        "trusted_proxy_hops": 0,
         "cors_origins": frozenset(),
         "llm_provider": "offline",
         "gemini_model": "gemini-flash-latest",
@@ -443,3 +449,105 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
         monkeypatch.delenv(name, raising=False)
     settings = load_settings()
     assert (settings.port, settings.web_threads, settings.host) == (8002, 3, "127.0.0.1")
+
+
+@pytest.mark.parametrize("text", ["chat:", "chat-2.eu_:", "c" * 64])
+def test_a_key_prefix(text: str):
+    assert read_settings({"KEY_PREFIX": text}).key_prefix == text
+
+
+@pytest.mark.parametrize("text", ["a b", "chat*", "{chat}", "c" * 65, "ü:"])
+def test_what_is_no_key_prefix(text: str):
+    [fault] = faults(KEY_PREFIX=text)
+    assert fault.startswith("KEY_PREFIX must have")
+
+
+def test_web_processes():
+    assert read_settings({"WEB_PROCESSES": "3"}).web_processes == 3
+    assert read_settings({"WEB_PROCESSES": "auto"}).web_processes is None
+    assert faults(WEB_PROCESSES="many") == ["WEB_PROCESSES must be a whole number from 1 to 256, or auto"]
+    [fault] = faults(WEB_PROCESSES="11", METRICS_PORT="9100")
+    assert fault.startswith("WEB_PROCESSES must be at most 10")
+
+
+class TestFiles:
+    """NAME_FILE, for each secret."""
+
+    def test_what_stands_in_the_file_is_the_secret(self, tmp_path: Path):
+        (tmp_path / "jwt").write_text(f"{LONG}\n")
+        (tmp_path / "url").write_text("postgresql://user:hunter2@db/chat\n")
+        read = read_settings(
+            {"JWT_SECRET_FILE": str(tmp_path / "jwt"), "DATABASE_URL_FILE": str(tmp_path / "url"), "JWT_SECRET": " "}
+        )
+        assert read.jwt_secret.reveal() == LONG
+        assert read.database_url == "postgresql://user:hunter2@db/chat"
+
+    def test_it_satisfies_production(self, tmp_path: Path):
+        given = dict(IN_PRODUCTION)
+        for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "GEMINI_API_KEY"):
+            (tmp_path / name).write_text(given.pop(name))
+            given[f"{name}_FILE"] = str(tmp_path / name)
+        assert read_settings(given).gemini_api_key.reveal() == "hunter2-gemini"
+
+    def test_what_is_wrong_with_it(self, tmp_path: Path):
+        (tmp_path / "jwt").write_text(LONG)
+        assert faults(JWT_SECRET=LONG, JWT_SECRET_FILE=str(tmp_path / "jwt")) == [
+            "JWT_SECRET and JWT_SECRET_FILE are both set; one of them must go"
+        ]
+        (tmp_path / "binary").write_bytes(b"\xff")
+        assert faults(GEMINI_API_KEY_FILE=str(tmp_path / "none")) == [
+            "GEMINI_API_KEY_FILE cannot be read: No such file or directory"
+        ]
+        assert faults(GEMINI_API_KEY_FILE=str(tmp_path / "binary")) == [
+            "GEMINI_API_KEY_FILE cannot be read: it is no text"
+        ]
+
+    def test_only_secrets_have_one(self, tmp_path: Path):
+        assert read_settings({"PORT_FILE": str(tmp_path / "none")}).port == 8000
+        secret = {
+            "JWT_SECRET",
+            "DATABASE_URL",
+            "REDIS_URL",
+            "STRIPE_SECRET_KEY",
+            "TWILIO_AUTH_TOKEN",
+            "PASSWORD_PEPPER",
+        }
+        assert secret <= set(SECRETS)
+
+
+@pytest.mark.parametrize("given", ["pgbouncer=true", "sslmode=require&pgbouncer=1&connection_limit=1", "schema=public"])
+def test_parameters_of_other_drivers_are_named(given: str):
+    [fault] = faults(DATABASE_URL=f"postgres://user:hunter2@db/chat?{given}")
+    assert fault.startswith("DATABASE_URL has parameters")
+    assert given.rpartition("&")[2].partition("=")[0] in fault
+    assert "hunter2" not in fault
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis+sentinel://:hunter2@s1:26379,s2:26379/mymaster/0",
+        "redis-sentinel://s1:26379",
+        "redis+cluster://:hunter2@n1:6379",
+        "redis://:hunter2@n1:6379,n2:6379/0",
+    ],
+)
+def test_sentinel_and_cluster_are_refused_in_a_line(address: str):
+    assert faults(REDIS_URL=address) == ["REDIS_URL must name one server: Sentinel and Cluster are not supported"]
+
+
+def test_a_redis_over_tls_and_with_a_user():
+    address = "rediss://chat:hun,ter2@redis.internal:6380/0?ssl_ca_certs=/ca.pem"
+    assert read_settings({"REDIS_URL": address}).redis_url == address
+
+
+def test_networks_and_hops_of_proxies_are_not_set_together():
+    [fault] = faults(TRUSTED_PROXIES="10.0.0.0/8", TRUSTED_PROXY_HOPS="1")
+    assert fault.startswith("TRUSTED_PROXIES and TRUSTED_PROXY_HOPS")
+
+
+def test_the_way_of_migrations_round_a_pooler():
+    read = read_settings({"DATABASE_POOLER": "transaction", "DATABASE_DIRECT_URL": "postgres://u:hunter2@db/chat"})
+    assert read.sessions_are_shared
+    assert read.database_direct_url == "postgres://u:hunter2@db/chat"
+    assert "hunter2" not in repr(read)

@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from application.chat.write_reply import AskModel, FindStops, StoreOutcome
+from application.chat.write_reply import AskModel, FindStops, Outcome, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
 from domain.errors import DependencyDown
-from domain.replies import Answer, AnswerFailed, FailureReason, ReplyPolicy, ReplyState
+from domain.replies import Answer, AnswerFailed, ClaimedReply, FailureReason, ReplyPolicy, ReplyState, Slots
 from entrypoints.worker import loop as worker_loop
 from entrypoints.worker.loop import ReplyLoop
 from tests.builders import ASHA, AUDIT_RETENTION, House
@@ -170,6 +170,22 @@ def test_no_more_at_once_than_allowed_however_often_it_is_notified():
         assert here.states() == {ReplyState.RUNNING: 2, ReplyState.QUEUED: 3}
 
 
+def test_a_slot_in_which_basic_has_its_share_is_pros():
+    with running(concurrency=5) as here:
+        here.say("basic")
+        here.look()
+        here.wait_for(here.model.asked, 1)
+        assert here.loop._slots() == Slots(5, free=4, basic=1, turn=1)
+        for number in range(5):
+            pro = here.house.user(f"+9198764{number:05d}")
+            here.house.subscribe(pro)
+            here.house.say(pro, here.house.room(pro), "pro")
+        here.say("more")
+        here.look()
+        here.wait_for(here.model.asked, 4)
+        assert sorted(here.model.prompts) == ["basic", *["pro"] * 4]
+
+
 def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
     with running(concurrency=2) as here:
         here.say("a", "b", "c", "d", "e")
@@ -261,6 +277,26 @@ def test_a_database_that_goes_down_before_the_answer_is_stored_loses_nothing():
         here.wait_for(here.written, 1)
         assert here.states() == {ReplyState.DONE: 1}
         assert here.model.prompts == ["a"]  # nor is it asked for twice
+
+
+def test_an_answer_that_can_never_be_stored_fails_at_once_and_is_refunded():
+    with running() as here:
+        store = here.loop._replying.store_outcome
+
+        def refuse_answers(reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
+            if isinstance(outcome, Answer):
+                raise UnicodeEncodeError("ascii", "…", 0, 1, "of an encoding that has no such character")
+            return store(reply, outcome)
+
+        here.loop._replying = replace(here.loop._replying, store_outcome=cast("StoreOutcome", refuse_answers))
+        here.model.answers.release()
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.written, 1)
+        [row] = here.house.database.tables.replies.values()
+        assert (row.state, row.failure) == (ReplyState.FAILED, FailureReason.NOT_STORABLE)
+        assert here.house.used(here.asha) == 0
+        assert here.model.prompts == ["a"]
 
 
 def test_a_database_that_is_down_is_logged_once_and_so_is_its_return():

@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 761461217eb19cadaf8a854748db578a233b80a575ad879c9588b11e4ea926a4
+# Of openapi.json, sha256 6a07e25c1c44c885f790a232088f9e34406391fdc910268a95622e630a22147c
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -224,6 +224,8 @@ class Failure(TypedDict):
         'empty_answer',
         'deadline_exceeded',
         'attempts_exhausted',
+        'given_up',
+        'not_storable',
     ]
     """
     Why there is no reply. None of them counts as a prompt.
@@ -237,6 +239,8 @@ class Failure(TypedDict):
     | `refused` | the model declines to answer this | other words |
     | `model_rejected_request` | the model did not take the request | another message, or another `systemPrompt` |
     | `model_misconfigured`, `model_not_found` | the service may not use its model, or it is gone | its operator |
+    | `given_up` | the operator ended it | `/retry` later |
+    | `not_storable` | the answer could not be kept | other words |
     """
     detail: str
 

@@ -1061,9 +1061,11 @@ export interface components {
              *     | `refused` | the model declines to answer this | other words |
              *     | `model_rejected_request` | the model did not take the request | another message, or another `systemPrompt` |
              *     | `model_misconfigured`, `model_not_found` | the service may not use its model, or it is gone | its operator |
+             *     | `given_up` | the operator ended it | `/retry` later |
+             *     | `not_storable` | the answer could not be kept | other words |
              * @enum {string}
              */
-            code: "model_busy" | "model_unreachable" | "model_rejected_request" | "model_not_found" | "model_misconfigured" | "prompt_too_long" | "refused" | "answer_interrupted" | "empty_answer" | "deadline_exceeded" | "attempts_exhausted";
+            code: "model_busy" | "model_unreachable" | "model_rejected_request" | "model_not_found" | "model_misconfigured" | "prompt_too_long" | "refused" | "answer_interrupted" | "empty_answer" | "deadline_exceeded" | "attempts_exhausted" | "given_up" | "not_storable";
             detail: string;
         };
         TokenUsage: {
@@ -2189,6 +2191,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
@@ -2314,6 +2325,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
@@ -2421,6 +2441,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -2546,7 +2575,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - [`reauthentication_needed`](/problems/reauthentication_needed): Prove who you are again */
+            /**
+             * @description - [`reauthentication_needed`](/problems/reauthentication_needed): Prove who you are again
+             *     - [`account_locked`](/problems/account_locked): The account is locked
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2694,6 +2726,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
@@ -2795,6 +2836,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -2975,6 +3025,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /**
              * @description - [`chatroom_not_found`](/problems/chatroom_not_found): There is no such chatroom
              *     - [`not_found`](/problems/not_found): There is nothing here
@@ -3064,6 +3123,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -3170,6 +3238,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -3394,6 +3471,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /**
              * @description - [`chatroom_not_found`](/problems/chatroom_not_found): There is no such chatroom
              *     - [`not_found`](/problems/not_found): There is nothing here
@@ -3568,6 +3654,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /**
              * @description - [`chatroom_not_found`](/problems/chatroom_not_found): There is no such chatroom
              *     - [`not_found`](/problems/not_found): There is nothing here
@@ -3700,6 +3795,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /**
              * @description - [`message_not_found`](/problems/message_not_found): There is no such message
              *     - [`not_found`](/problems/not_found): There is nothing here
@@ -3825,6 +3929,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /**
              * @description - [`message_not_found`](/problems/message_not_found): There is no such message
              *     - [`not_found`](/problems/not_found): There is nothing here
@@ -3921,6 +4034,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -4054,6 +4176,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -4207,6 +4338,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -4455,6 +4595,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
@@ -4565,6 +4714,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
@@ -4633,6 +4791,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -4738,6 +4905,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
@@ -4813,6 +4989,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -4909,6 +5094,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -5031,6 +5225,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
@@ -5110,6 +5313,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -5202,6 +5414,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
@@ -5286,6 +5507,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -5424,6 +5654,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /**
              * @description - [`already_subscribed`](/problems/already_subscribed): There is a subscription already
              *     - [`idempotency_key_in_use`](/problems/idempotency_key_in_use): The same request is being worked on
@@ -5543,6 +5782,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -5674,6 +5922,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - [`not_subscribed`](/problems/not_subscribed): There is no subscription */
             409: {
                 headers: {
@@ -5766,6 +6023,15 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

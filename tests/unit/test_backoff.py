@@ -1,6 +1,6 @@
 """The delays before a dead child is started again."""
 
-from entrypoints.local_stack.backoff import Backoff
+from entrypoints.backoff import Backoff
 
 
 def test_delays_double_up_to_a_longest_one():

@@ -1,0 +1,65 @@
+"""Single replies in PostgreSQL, for operators to look at."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from adapters.sql.database import Database
+from application.ports.reply_files import ReplyFile, ReplyFiles, ReplyLine
+from domain.accounts import UserId
+from domain.replies import FailureReason, ReplyId, ReplyState
+
+LINE = """r.id AS reply_id, r.message_id, r.chatroom_id, r.user_id, r.state, r.failure, r.attempt AS attempts,
+       r.created_at, r.finished_at, r.refunded_at, r.model"""
+# Through the primary key: ids (UUIDv7) begin with the time they were made at, and no index has the time of the end.
+FAILED = f"""
+SELECT {LINE} FROM replies r
+WHERE r.id >= %(oldest)s AND r.state = 'failed' AND r.finished_at >= %(since)s
+  AND (%(failure)s::text IS NULL OR r.failure = %(failure)s)
+  AND (%(user_id)s::uuid IS NULL OR r.user_id = %(user_id)s)
+ORDER BY r.id DESC LIMIT %(limit)s
+"""  # noqa: S608 - columns, no values
+FIND = f"""
+SELECT m.content AS prompt, r.content AS answer, {LINE}
+FROM replies r JOIN messages m ON m.id = r.message_id JOIN chatrooms c ON c.id = r.chatroom_id
+WHERE r.id = %(id)s AND c.user_id IS NOT NULL
+"""  # noqa: S608 - columns, no values
+# A reply ends at its deadline at the latest, which is a day at most, or soon after the workers are back.
+LONGEST_LIFE = timedelta(days=7)
+
+
+class SqlReplyFiles(ReplyFiles):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def failed(
+        self, *, since: datetime, reason: FailureReason | None, user_id: UserId | None, limit: int
+    ) -> Sequence[ReplyLine]:
+        accepted = max((since - LONGEST_LIFE).timestamp(), 0)
+        values = {
+            "oldest": UUID(int=int(accepted * 1000) << 80),
+            "since": since,
+            "failure": reason.value if reason else None,
+            "user_id": user_id,
+            "limit": limit,
+        }
+        return [_line(row) for row in self._rows(FAILED, values)]
+
+    def find(self, reply_id: ReplyId) -> ReplyFile | None:
+        rows = self._rows(FIND, {"id": reply_id})
+        if not rows:
+            return None
+        prompt, answer, *line = rows[0]
+        return ReplyFile(_line(line), prompt, answer)
+
+    def _rows(self, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        with self._database.read() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+
+def _line(row: Sequence[Any]) -> ReplyLine:
+    line = ReplyLine._make(row)
+    failure = FailureReason(line.failure) if line.failure else None
+    return line._replace(state=ReplyState(line.state), failure=failure)

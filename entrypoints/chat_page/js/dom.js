@@ -1,0 +1,93 @@
+/** Elements, icons, announcements for screen readers, and the one dialog that asks. */
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+export const byId = (id) => document.getElementById(id);
+
+/** An element with attributes, listeners (`onclick`) and children; text is text, never HTML. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+export function icon(name) {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('class', 'icon');
+  const use = document.createElementNS(SVG, 'use');
+  use.setAttribute('href', `#icon-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** The first element of a template's copy. */
+export const copyOf = (templateId) => byId(templateId).content.firstElementChild.cloneNode(true);
+
+/** Shows a text, or hides its element where there is none. */
+export function show(element, text) {
+  element.textContent = text ?? '';
+  element.hidden = !text;
+}
+
+/** Has a screen reader say it when it is silent next. */
+export function announce(text) {
+  const announcer = byId('announcer');
+  announcer.textContent = '';
+  requestAnimationFrame(() => { announcer.textContent = text; });
+}
+
+/**
+ * Asks in a dialog. Resolves to null where the user declines; else to the text of the input, or to '' without one.
+ * `accepts` tells which input can be confirmed.
+ */
+export function ask({ title, text = '', confirm, danger = false, label = '', value = '', accepts = () => true }) {
+  const dialog = byId('ask');
+  const input = byId('ask-input');
+  const yes = byId('ask-yes');
+  byId('ask-title').textContent = title;
+  show(byId('ask-text'), text);
+  show(byId('ask-label'), label);
+  input.hidden = !label;
+  input.value = value;
+  yes.textContent = confirm;
+  yes.className = danger ? 'danger filled' : 'primary';
+  const check = () => { yes.disabled = Boolean(label) && !accepts(input.value.trim()); };
+  check();
+  input.oninput = check;
+  byId('ask-no').onclick = () => dialog.close('');
+  dialog.returnValue = '';
+  dialog.showModal();
+  if (label) input.select();
+  return new Promise((resolve) => {
+    dialog.onclose = () => resolve(dialog.returnValue === 'yes' ? input.value.trim() : null);
+  });
+}
+
+/** Runs a task while a button is busy: a second click does nothing. */
+export async function busy(button, task) {
+  if (button.getAttribute('aria-disabled') === 'true') return undefined;
+  button.setAttribute('aria-disabled', 'true');
+  try {
+    return await task();
+  } finally {
+    button.removeAttribute('aria-disabled');
+  }
+}
+
+export async function copyText(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    announce('The browser does not let this page copy.');
+    return;
+  }
+  announce('Copied.');
+  const use = button.querySelector('use');
+  use.setAttribute('href', '#icon-check');
+  setTimeout(() => use.setAttribute('href', '#icon-copy'), 1500);
+}

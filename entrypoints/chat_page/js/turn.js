@@ -1,0 +1,172 @@
+/** A message with its replies: one is shown, and one may be being written. */
+
+import { busy, copyOf, copyText, show } from './dom.js';
+import { render } from './markdown.js';
+import { failure } from './words.js';
+
+export class Turn {
+  /** `read(id)`: an entry; `again(what, id)`: retry or regenerate; `onGrown()`; `onFault(error)`. */
+  constructor(message, handlers) {
+    Object.assign(this, handlers);
+    this.message = message;
+    this.element = copyOf('turn-item');
+    this.part = (selector) => this.element.querySelector(selector);
+    this.part('.bubble').textContent = message.content;
+    /** Finished replies by id. */
+    this.replies = new Map();
+    /** Ids of all replies that are known, oldest first. */
+    this.versions = [];
+    this.shown = null;
+    this.live = null;
+    /** The key of a retry or regeneration whose answer is not there yet. */
+    this.key = null;
+    const reply = this.part('.reply');
+    const read = () => this.readVersions();
+    for (const sign of ['pointerenter', 'focusin']) reply.addEventListener(sign, read, { once: true });
+    reply.addEventListener('click', (event) => this.press(event.target.closest('[data-action]')));
+  }
+
+  showSending(words, takeBack) {
+    const line = this.part('.sending');
+    line.hidden = false;
+    line.querySelector('span').textContent = words;
+    line.querySelector('button').onclick = takeBack;
+  }
+
+  /** A reply is being written: it is shown. */
+  begin(id) {
+    if (this.live?.id === id || this.replies.has(id)) return;
+    this.note(id);
+    this.live = { id, text: '', lastEvent: '', broken: false, followed: false };
+    this.shown = id;
+    this.said = '';
+    this.redraw();
+  }
+
+  /** A reply is finished: it is shown, unless it is no answer and there is one. */
+  take(entry) {
+    this.note(entry.id);
+    this.replies.set(entry.id, entry);
+    if (this.live?.id === entry.id) this.live = null;
+    const current = this.replies.get(this.shown);
+    if (entry.status !== 'done' && this.answers().some(({ status }) => status === 'done')) {
+      this.said = entry.status === 'failed' ? `Another answer was tried. ${failure(entry.error)}` : '';
+      this.shown = current?.status === 'done' ? this.shown : this.answers().findLast(({ status }) => status === 'done').id;
+    } else if (!this.live && this.versions.indexOf(entry.id) >= this.versions.indexOf(this.shown)) {
+      this.shown = entry.id;
+      this.said = '';
+    }
+    this.redraw();
+  }
+
+  remark(words) {
+    this.said = words;
+    this.redraw();
+  }
+
+  /** Reads the other replies to this message, once. */
+  async readVersions() {
+    if (this.versionsRead || !this.message.id) return;
+    this.versionsRead = true;
+    try {
+      const { replies } = await this.read(this.message.id);
+      const missing = replies.filter((id) => !this.replies.has(id) && id !== this.live?.id);
+      const entries = await Promise.all(missing.map(this.read));
+      for (const entry of entries) if (entry.status !== 'queued' && entry.status !== 'running') this.replies.set(entry.id, entry);
+      this.versions = [...replies, ...this.versions.filter((id) => !replies.includes(id))];
+      this.redraw();
+    } catch {
+      this.versionsRead = false; // at the next opportunity
+    }
+  }
+
+  note(id) {
+    if (!this.versions.includes(id)) this.versions.push(id);
+  }
+
+  /** The finished replies that say something, oldest first. */
+  answers() {
+    return this.versions.map((id) => this.replies.get(id)).filter((entry) => entry?.content);
+  }
+
+  /** The ids that one can leaf through. */
+  leaves() {
+    return this.versions.filter((id) => id === this.shown || id === this.live?.id || this.replies.get(id)?.content);
+  }
+
+  press(button) {
+    const action = button?.dataset.action;
+    const leaves = this.leaves();
+    const at = leaves.indexOf(this.shown);
+    if (action === 'older' || action === 'newer') {
+      this.shown = leaves[at + (action === 'older' ? -1 : 1)] ?? this.shown;
+      this.redraw();
+    } else if (action === 'copy') {
+      copyText(this.replies.get(this.shown).content, button);
+    } else if (action === 'regenerate' || action === 'retry') {
+      busy(button, () => this.again(action, this.message.id));
+    }
+  }
+
+  // --- Drawing, at most once in a frame ---
+
+  redraw() {
+    if (this.drawing) return;
+    this.drawing = true;
+    requestAnimationFrame(() => {
+      this.drawing = false;
+      this.draw();
+      this.onGrown?.();
+    });
+    // Frames do not come in a tab that is hidden.
+    if (document.visibilityState === 'hidden') {
+      this.drawing = false;
+      this.draw();
+    }
+  }
+
+  draw() {
+    const live = this.live?.id === this.shown ? this.live : null;
+    const entry = this.replies.get(this.shown);
+    const reply = this.part('.reply');
+    reply.hidden = !live && !entry;
+    reply.setAttribute('aria-busy', String(Boolean(live)));
+    render(this.part('.prose'), live ? live.text : entry?.content ?? '');
+    this.part('.prose').classList.toggle('streaming', Boolean(live?.text) && !live.broken);
+    this.drawThinking(live);
+    this.drawRemark(live, entry);
+    this.drawActions(live, entry);
+  }
+
+  drawThinking(live) {
+    const waits = Boolean(live) && (!live.text || live.broken);
+    this.part('.thinking').hidden = !waits;
+    const other = live && this.answers().length > 0;
+    this.part('.thinking-text').textContent = live?.broken ? 'The connection was lost. Going on as soon as it is back…'
+      : other ? 'Writing another answer…' : 'Thinking…';
+  }
+
+  drawRemark(live, entry) {
+    const remark = this.part('.remark');
+    let text = live ? '' : this.said;
+    if (!live && entry?.status === 'failed') text = failure(entry.error);
+    else if (!live && entry?.status === 'cancelled') text = entry.content ? 'You stopped this reply.' : 'You stopped this reply before it began.';
+    else if (!live && entry?.truncated) text = 'The answer reached the model’s limit and ends here.';
+    remark.classList.toggle('bad', entry?.status === 'failed' || Boolean(this.said));
+    show(remark, text);
+  }
+
+  drawActions(live, entry) {
+    const leaves = this.leaves();
+    const at = leaves.indexOf(this.shown);
+    const button = (action) => this.part(`[data-action="${action}"]`);
+    this.part('.actions').hidden = Boolean(live) && leaves.length < 2;
+    this.part('.versions').hidden = leaves.length < 2;
+    this.part('.version-text').textContent = `${at + 1} / ${leaves.length}`;
+    button('older').disabled = at <= 0;
+    button('newer').disabled = at >= leaves.length - 1;
+    button('copy').hidden = !entry?.content;
+    button('regenerate').hidden = Boolean(this.live) || entry?.status !== 'done';
+    button('retry').hidden = Boolean(this.live) || !(entry?.status === 'failed' || entry?.status === 'cancelled');
+  }
+}
