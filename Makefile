@@ -18,6 +18,11 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --univer
 	--python-version 3.11 --no-strip-extras --generate-hashes \
 	--custom-compile-command 'make lock' $(UPGRADE)
 
+# What needs node says in its last line when it did not run, and fails in CI.
+LINT_OPENAPI := tools/with-node tools/openapi 'the linters of the OpenAPI document (make lint-openapi)' ./lint
+TEST_POSTMAN := tools/with-node tools/postman 'the Postman collection (make test-postman)' ./run
+TEST_TYPESCRIPT := tools/with-node clients/typescript 'the TypeScript client (make test-typescript)' ../../tools/typescript/test
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -35,7 +40,9 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 test: lint ## everything: lint, types, import contracts, all tests, migrations, the OpenAPI document
 	$(PY) -m pytest
 	@tools/migrations/lint $(PY)
-	@tools/openapi/lint
+	@$(LINT_OPENAPI)
+	@$(TEST_POSTMAN)
+	@$(TEST_TYPESCRIPT)
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.dev ## through PgBouncer, which has to be installed (Debian: apt-get install pgbouncer)
@@ -64,7 +71,21 @@ openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare 
 
 .PHONY: lint-openapi
 lint-openapi: ## Redocly and Spectral on the OpenAPI snapshot: no warning; needs node 20 or newer
-	@tools/openapi/lint
+	@$(LINT_OPENAPI)
+
+.PHONY: test-postman
+test-postman: $(VENV)/.dev ## the Postman collection against a service of its own, by newman; needs node 20 or newer
+	@$(TEST_POSTMAN)
+
+.PHONY: test-typescript
+test-typescript: $(VENV)/.dev ## the TypeScript client against a service of its own; needs node 20 or newer
+	@$(TEST_TYPESCRIPT)
+
+.PHONY: clients
+clients: $(VENV)/.dev .venv-models/.installed ## write what clients/ has from the OpenAPI snapshot; needs node 20 or newer
+	$(PY) -m tools.postman.generate
+	PATH="$(CURDIR)/.venv-models/bin:$$PATH" PYTHONWARNINGS=ignore tools/models/generate
+	tools/with-node clients/typescript 'the generator of the TypeScript types' npm run --silent generate
 
 .PHONY: lint-migrations
 lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no warning; needs npm on Linux, x86-64
@@ -110,6 +131,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	cp requirements/dev.txt requirements/runtime.txt
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
+	$(subst setup.cfg,tools/models/requirements.in,$(UV_COMPILE)) --output-file tools/models/requirements.txt >/dev/null
 	rm -rf *.egg-info
 
 .PHONY: vendor
@@ -122,8 +144,9 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
-	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
-		tools/migrations/node_modules tools/openapi/node_modules \
+	rm -rf $(VENV) .venv-bench .venv-lock .venv-models build dist *.egg-info \
+		tools/migrations/node_modules tools/openapi/node_modules tools/postman/node_modules \
+		clients/typescript/node_modules clients/typescript/dist \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -165,6 +188,12 @@ $(VENV)/.created:
 .venv-bench/.runtime: requirements/runtime.txt $(VENV)/.created
 	@$(PY) -m venv --clear .venv-bench
 	@$(call install,.venv-bench/bin/python,runtime)
+	@touch $@
+
+# The generator of the Python client's types; nothing else needs it.
+.venv-models/.installed: tools/models/requirements.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-models
+	@.venv-models/bin/python -m pip install $(PIP_FLAGS) -r tools/models/requirements.txt
 	@touch $@
 
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created

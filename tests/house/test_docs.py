@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ROW = re.compile(r"\| `(?P<name>[A-Z][A-Z0-9_]*)` \|(?P<default>[^|]*)\|(?P<meaning>[^|]*)\|")
 LINK = re.compile(r"]\((?P<target>[^)#:\s]+)(?:#(?P<anchor>[\w-]+))?\)")
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("bench/*.md"), *ROOT.glob("docs/**/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("clients/*/*.md"), *ROOT.glob("bench/*.md"), *ROOT.glob("docs/**/*.md")]
 ASSIGNMENT = re.compile(r"(?:# )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 
 
