@@ -23,6 +23,7 @@ app = create_app(
         waiting_requests_per_user=settings.waiting_requests_per_user,
         public_url=settings.public_url,
         on_request=web.metrics.on_request if web.metrics else None,
+        trace=web.trace,
         chat_page=settings.chat_page,
     ),
     sandbox=web.sandbox,

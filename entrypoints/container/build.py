@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from application.background_use_cases import Administration, BillingMaintenance
     from application.operations.audit import ReadAudit
     from application.ports.health import Probe
+    from application.ports.observation import TraceRequest
     from application.ports.payment_sandbox import PaymentSandbox
     from application.ports.queue_state import ReadQueue
     from application.use_cases import UseCases
@@ -41,6 +42,7 @@ class Web:
     sandbox: "PaymentSandbox | None" = None
     # None: they are off.
     metrics: "Metrics | None" = None
+    trace: "TraceRequest | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ def build_web(settings: Settings) -> Web:
         from entrypoints.container.metrics import measure_web
 
         metrics = measure_web(adapters, settings)
+    traced = None
+    if settings.otlp_endpoint is not None:
+        from entrypoints.container.tracing import trace_web
+
+        traced = trace_web(adapters, settings)
     if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
         log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
 
@@ -72,8 +79,11 @@ def build_web(settings: Settings) -> Web:
         adapters.database_probe().close()
         if metrics is not None:
             metrics.close()
+        if traced is not None:
+            traced.close()
 
-    return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics)
+    trace = traced.trace if traced else None
+    return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics, trace)
 
 
 def build_worker(settings: Settings) -> "WorkerParts":
@@ -90,11 +100,18 @@ def build_worker(settings: Settings) -> "WorkerParts":
         from entrypoints.container.metrics import measure_worker
 
         metrics, observer = measure_worker(adapters, settings)
+    traced = None
+    if settings.otlp_endpoint is not None:
+        from entrypoints.container.tracing import trace_worker
+
+        traced = trace_worker(adapters, settings)
 
     def close() -> None:
         adapters.database().close()
         if metrics is not None:
             metrics.close()
+        if traced is not None:
+            traced.close()
 
     def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
         return listen(connect_for_rq(redis_url, prefix=settings.key_prefix), answer_due=answer_due)
@@ -110,6 +127,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
         grace=settings.worker_grace,
         metrics=metrics,
         observer=observer,
+        trace=traced.trace if traced else None,
     )
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 import structlog
 
 from application.background_use_cases import BillingMaintenance, ReplyUseCases
-from application.ports.observation import WorkerObserver
+from application.ports.observation import TraceReply, WorkerObserver
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from entrypoints.metrics import Metrics, serve_metrics
@@ -45,6 +45,7 @@ class WorkerParts:
     # None: they are off.
     metrics: Metrics | None = None
     observer: WorkerObserver | None = None
+    trace: TraceReply | None = None
 
 
 def run_worker(worker: WorkerParts) -> NoReturn:
@@ -55,6 +56,7 @@ def run_worker(worker: WorkerParts) -> NoReturn:
         worker.worker_notifier,
         concurrency=worker.concurrency,
         observer=worker.observer,
+        trace=worker.trace,
     )
     loop.start()
     billing = BillingTask(worker.billing, worker.observer)

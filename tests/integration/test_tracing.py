@@ -1,0 +1,242 @@
+"""A message is followed from its request through the queue to the model, and nothing that somebody wrote is told."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+
+import pytest
+from flask.testing import FlaskClient
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from werkzeug.test import TestResponse
+
+from application.use_cases import UseCases
+from domain.one_time_password import Purpose
+from entrypoints.api.app import create_app
+from entrypoints.api.http_options import HttpOptions
+from entrypoints.container.build import build_web, build_worker
+from entrypoints.worker.loop import ReplyLoop
+from tests.concurrency import eventually
+from tests.integration.conftest import settings_of
+
+ROOT = Path(__file__).resolve().parents[2]
+PHONE = "+919876543210"
+PROMPT = "What nobody but the model may read"
+CLIENTS_TRACE, CLIENTS_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Told(NamedTuple):
+    """A span as it arrived at the collector."""
+
+    name: str
+    trace: str
+    id: str
+    parent: str
+    links: list[str]
+    attributes: dict[str, Any]
+    status: int
+    process: str
+
+
+class Collector:
+    """Takes traces as OTLP over HTTP."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        bodies = self.bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                assert self.path == "/v1/traces"
+                bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
+        Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def spans(self) -> list[Told]:
+        requests = [ExportTraceServiceRequest.FromString(body) for body in self.bodies]
+        return [
+            Told(
+                span.name,
+                span.trace_id.hex(),
+                span.span_id.hex(),
+                span.parent_span_id.hex(),
+                [link.span_id.hex() for link in span.links],
+                _values(span.attributes),
+                span.status.code,
+                _values(of_process.resource.attributes)["service.name"],
+            )
+            for request in requests
+            for of_process in request.resource_spans
+            for scope in of_process.scope_spans
+            for span in scope.spans
+        ]
+
+    def span(self, name: str) -> Told:
+        [found] = [one for one in self.spans() if one.name == name]
+        return found
+
+
+def _body(answer: TestResponse) -> Any:
+    return answer.json
+
+
+def _values(attributes: Any) -> dict[str, Any]:
+    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.server.shutdown()
+    collector.server.server_close()
+
+
+@pytest.fixture
+def told(collector: Collector, clean_database: str, clean_redis: str, tmp_path: Path) -> Collector:
+    """What web and worker told of a message that a client sent within a trace of its own."""
+    settings = settings_of(
+        tmp_path,
+        database_url=clean_database,
+        redis_url=clean_redis,
+        LLM_PROVIDER="offline",
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+    )
+    with ExitStack() as stack:
+        web, worker = build_web(settings), build_worker(settings)
+        stack.callback(web.close)
+        stack.callback(worker.close)
+        client = create_app(web.use_cases, HttpOptions(trace=web.trace)).test_client()
+        entry = send(web.use_cases, client)
+        loop = ReplyLoop(worker.replying, worker.heartbeat, worker.worker_notifier, concurrency=2, trace=worker.trace)
+        loop.start()
+        eventually(lambda: _body(client.get(f"/message/{entry.id}", headers=entry.headers))["status"] == "done")
+        loop.stop(grace_seconds=10)
+    return collector
+
+
+class Entry(NamedTuple):
+    id: str
+    headers: dict[str, str]
+
+
+def send(use_cases: UseCases, client: FlaskClient) -> Entry:
+    sent = use_cases.auth.request_code(mobile_number=PHONE, purpose=Purpose.LOGIN)
+    login = use_cases.auth.verify_code(mobile_number=PHONE, code=sent.shown or "")
+    headers = {"Authorization": f"Bearer {login.token}"}
+    room = _body(client.post("/chatroom", json={"name": "A room of secrets"}, headers=headers))["id"]
+    answer = client.post(
+        f"/chatroom/{room}/message",
+        json={"message": PROMPT},
+        headers={
+            **headers,
+            "traceparent": f"00-{CLIENTS_TRACE}-{CLIENTS_SPAN}-01",
+            "X-Request-Id": "request-of-the-test",
+        },
+    )
+    assert answer.status_code == 202
+    return Entry(_body(answer)["reply"]["id"], headers)
+
+
+def test_a_message_is_followed_from_its_request_to_the_model(told: Collector):
+    request = told.span("POST /chatroom/<uuid:chatroom_id>/message")
+    accepted, queued = told.span("accept message"), told.span("queue reply")
+    attempt, call, stored = told.span("write reply"), told.span("call model"), told.span("store outcome")
+
+    assert (request.trace, request.parent) == (CLIENTS_TRACE, CLIENTS_SPAN)
+    assert (accepted.trace, accepted.parent) == (CLIENTS_TRACE, request.id)
+    # The reply has a trace of its own, which web and worker find without telling each other; links join the two.
+    assert accepted.links == [queued.id]
+    assert queued.links == [accepted.id]
+    assert (attempt.trace, attempt.parent) == (queued.trace, queued.id)
+    assert {(one.trace, one.parent) for one in (call, stored)} == {(queued.trace, attempt.id)}
+
+
+def test_spans_tell_what_happened(told: Collector):
+    request = told.span("POST /chatroom/<uuid:chatroom_id>/message")
+    assert request.attributes == {
+        "http.request.method": "POST",
+        "http.route": "/chatroom/<uuid:chatroom_id>/message",
+        "http.response.status_code": 202,
+        "gemini_chat.request_id": "request-of-the-test",
+    }
+    call = told.span("call model").attributes
+    assert call["gemini_chat.outcome"] == "answered"
+    assert call["gen_ai.response.model"] == "offline"
+    assert told.span("store outcome").attributes == {"gemini_chat.reply_state": "done"}
+    assert told.span("write reply").attributes["gemini_chat.attempt"] == 1
+    assert {one.process for one in told.spans()} == {"gemini-chat"}
+    assert {one.status for one in told.spans()} == {0}
+
+
+def test_nothing_that_somebody_wrote_is_told(told: Collector):
+    everything = b"".join(told.bodies)
+    assert b"request-of-the-test" in everything
+    for secret in (PROMPT, "nobody but the model", PHONE[1:], "A room of secrets", "Bearer", "eyJ"):
+        assert secret.encode() not in everything
+
+
+BUILD = """
+import sys
+if sys.argv[2] == "without":
+    sys.modules["opentelemetry"] = None  # as if the extra were not installed
+from entrypoints.container.build import build_web, build_worker
+from entrypoints.settings import read_settings
+
+settings = read_settings({
+    "DATABASE_URL": "postgresql://nowhere/none", "REDIS_URL": "redis://nowhere", "DATA_DIR": sys.argv[1],
+    "LLM_PROVIDER": "offline", "OTEL_EXPORTER_OTLP_ENDPOINT": sys.argv[3],
+})
+build_web(settings).close()
+build_worker(settings).close()
+print(*(name for name in sys.modules if name.startswith(("adapters.", "opentelemetry."))), sep=";")
+"""
+
+
+def build(data_dir: Path, extra: str, endpoint: str) -> tuple[set[str], str]:
+    """What is imported to build the processes ``with`` or ``without`` the extra, and what is logged."""
+    built = subprocess.run(
+        [sys.executable, "-c", BUILD, str(data_dir), extra, endpoint],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *lines, names = built.stdout.splitlines()
+    return set(names.split(";")), "\n".join(lines)
+
+
+def of_tracing(imported: set[str]) -> set[str]:
+    # The Redis client imports OpenTelemetry's metrics wherever they are installed.
+    ours = ("adapters.tracing", "opentelemetry.sdk.trace", "opentelemetry.exporter")
+    return {name for name in imported if name.startswith(ours)}
+
+
+@pytest.mark.parametrize("extra", ["with", "without"])
+def test_without_a_collector_nothing_of_it_is_imported_or_needed(tmp_path: Path, extra: str):
+    imported, lines = build(tmp_path, extra, "")
+    assert "adapters.sql.database" in imported
+    assert of_tracing(imported) == set()
+    assert "tracing" not in lines
+
+
+def test_a_missing_extra_is_told_in_one_line_and_the_service_starts(tmp_path: Path, collector: Collector):
+    imported, lines = build(tmp_path, "without", collector.endpoint)
+    assert of_tracing(imported) == set()
+    assert lines.count("tracing_not_installed") == 2  # one of the web process, one of the worker
+
+
+def test_with_a_collector_all_of_it_is_there(tmp_path: Path, collector: Collector):
+    imported, _ = build(tmp_path, "with", collector.endpoint)
+    assert {"adapters.tracing.web", "adapters.tracing.worker"} <= imported
