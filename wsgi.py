@@ -6,13 +6,15 @@ from entrypoints.api.app import create_app
 from entrypoints.api.client import Proxies
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.container.build import build_web
-from entrypoints.logs import configure_logs
+from entrypoints.logs import configure_logs, report_errors_to
 from entrypoints.settings import load_settings
 
 settings = load_settings()
 if not structlog.is_configured():
     configure_logs(settings.log_level)
 web = build_web(settings)
+if web.report_error is not None:
+    report_errors_to(web.report_error)
 app = create_app(
     web.use_cases,
     HttpOptions(

@@ -1,6 +1,6 @@
 """What entry points report of their work, to be counted or traced. Nothing here raises or takes long."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -36,6 +36,14 @@ class TraceRequest(Protocol):
 class TraceReply(Protocol):
     def __call__(self, reply: ClaimedReply) -> AbstractContextManager[None]:
         """What is done within the context belongs to the trace of the reply, as one attempt to write it."""
+
+
+class ReportError(Protocol):
+    def __call__(self, error: BaseException, *, event: str, facts: Mapping[str, str]) -> None:
+        """Tells an error that nobody foresaw: its type, where it was raised, the log line's ``event`` and these facts.
+
+        Never its message, nor the values of variables.
+        """
 
 
 class WorkerObserver(Protocol):

@@ -18,6 +18,7 @@ from entrypoints.settings.readers import (
     choice,
     code_text,
     days,
+    dsn,
     fixed_code,
     key_prefix,
     network,
@@ -113,6 +114,7 @@ class Settings:
     otlp_endpoint: str | None = variable(optional(HTTP), "",
         "OpenTelemetry collector that traces are sent to, such as `http://localhost:4318`; needs the extra `tracing`",
         unset="off", name="OTEL_EXPORTER_OTLP_ENDPOINT")
+    sentry_dsn: Secret = variable(dsn, "", "where errors are told to Sentry; needs the extra `sentry`", unset="off")
     jwt_secrets: tuple[Secret, ...] = variable(several(Secret), "",
         "signs access tokens, 32 bytes or more; several with commas, the first signs",
         unset="generated", name="JWT_SECRET")

@@ -1,7 +1,5 @@
 """A message is followed from its request through the queue to the model, and nothing that somebody wrote is told."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +21,6 @@ from entrypoints.worker.loop import ReplyLoop
 from tests.concurrency import eventually
 from tests.integration.conftest import settings_of
 
-ROOT = Path(__file__).resolve().parents[2]
 PHONE = "+919876543210"
 PROMPT = "What nobody but the model may read"
 CLIENTS_TRACE, CLIENTS_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -185,58 +182,3 @@ def test_nothing_that_somebody_wrote_is_told(told: Collector):
     assert b"request-of-the-test" in everything
     for secret in (PROMPT, "nobody but the model", PHONE[1:], "A room of secrets", "Bearer", "eyJ"):
         assert secret.encode() not in everything
-
-
-BUILD = """
-import sys
-if sys.argv[2] == "without":
-    sys.modules["opentelemetry"] = None  # as if the extra were not installed
-from entrypoints.container.build import build_web, build_worker
-from entrypoints.settings import read_settings
-
-settings = read_settings({
-    "DATABASE_URL": "postgresql://nowhere/none", "REDIS_URL": "redis://nowhere", "DATA_DIR": sys.argv[1],
-    "LLM_PROVIDER": "offline", "OTEL_EXPORTER_OTLP_ENDPOINT": sys.argv[3],
-})
-build_web(settings).close()
-build_worker(settings).close()
-print(*(name for name in sys.modules if name.startswith(("adapters.", "opentelemetry."))), sep=";")
-"""
-
-
-def build(data_dir: Path, extra: str, endpoint: str) -> tuple[set[str], str]:
-    """What is imported to build the processes ``with`` or ``without`` the extra, and what is logged."""
-    built = subprocess.run(
-        [sys.executable, "-c", BUILD, str(data_dir), extra, endpoint],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    *lines, names = built.stdout.splitlines()
-    return set(names.split(";")), "\n".join(lines)
-
-
-def of_tracing(imported: set[str]) -> set[str]:
-    # The Redis client imports OpenTelemetry's metrics wherever they are installed.
-    ours = ("adapters.tracing", "opentelemetry.sdk.trace", "opentelemetry.exporter")
-    return {name for name in imported if name.startswith(ours)}
-
-
-@pytest.mark.parametrize("extra", ["with", "without"])
-def test_without_a_collector_nothing_of_it_is_imported_or_needed(tmp_path: Path, extra: str):
-    imported, lines = build(tmp_path, extra, "")
-    assert "adapters.sql.database" in imported
-    assert of_tracing(imported) == set()
-    assert "tracing" not in lines
-
-
-def test_a_missing_extra_is_told_in_one_line_and_the_service_starts(tmp_path: Path, collector: Collector):
-    imported, lines = build(tmp_path, "without", collector.endpoint)
-    assert of_tracing(imported) == set()
-    assert lines.count("tracing_not_installed") == 2  # one of the web process, one of the worker
-
-
-def test_with_a_collector_all_of_it_is_there(tmp_path: Path, collector: Collector):
-    imported, _ = build(tmp_path, "with", collector.endpoint)
-    assert {"adapters.tracing.web", "adapters.tracing.worker"} <= imported

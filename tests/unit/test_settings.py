@@ -47,6 +47,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
     secrets = {name: bool(value) for name, value in values.items() if isinstance(value, Secret)}
     assert secrets == {
         "password_pepper": False,
+        "sentry_dsn": False,
         "otp_webhook_secret": False,
         "twilio_auth_token": False,
         "gemini_api_key": False,
