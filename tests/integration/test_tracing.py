@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
 
 import pytest
 from flask.testing import FlaskClient
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from werkzeug.test import TestResponse
 
 from application.use_cases import UseCases
@@ -18,6 +15,7 @@ from entrypoints.api.app import create_app
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.container.build import build_web, build_worker
 from entrypoints.worker.loop import ReplyLoop
+from tests.collector import Collector
 from tests.concurrency import eventually
 from tests.integration.conftest import settings_of
 
@@ -26,78 +24,14 @@ PROMPT = "What nobody but the model may read"
 CLIENTS_TRACE, CLIENTS_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-class Told(NamedTuple):
-    """A span as it arrived at the collector."""
-
-    name: str
-    trace: str
-    id: str
-    parent: str
-    links: list[str]
-    attributes: dict[str, Any]
-    status: int
-    process: str
-
-
-class Collector:
-    """Takes traces as OTLP over HTTP."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        bodies = self.bodies
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                assert self.path == "/v1/traces"
-                bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
-        Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def spans(self) -> list[Told]:
-        requests = [ExportTraceServiceRequest.FromString(body) for body in self.bodies]
-        return [
-            Told(
-                span.name,
-                span.trace_id.hex(),
-                span.span_id.hex(),
-                span.parent_span_id.hex(),
-                [link.span_id.hex() for link in span.links],
-                _values(span.attributes),
-                span.status.code,
-                _values(of_process.resource.attributes)["service.name"],
-            )
-            for request in requests
-            for of_process in request.resource_spans
-            for scope in of_process.scope_spans
-            for span in scope.spans
-        ]
-
-    def span(self, name: str) -> Told:
-        [found] = [one for one in self.spans() if one.name == name]
-        return found
-
-
 def _body(answer: TestResponse) -> Any:
     return answer.json
 
 
-def _values(attributes: Any) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    collector = Collector()
-    yield collector
-    collector.server.shutdown()
-    collector.server.server_close()
+    with Collector() as collector:
+        yield collector
 
 
 @pytest.fixture
@@ -178,7 +112,7 @@ def test_spans_tell_what_happened(told: Collector):
 
 
 def test_nothing_that_somebody_wrote_is_told(told: Collector):
-    everything = b"".join(told.bodies)
+    everything = b"".join(told.traces)
     assert b"request-of-the-test" in everything
     for secret in (PROMPT, "nobody but the model", PHONE[1:], "A room of secrets", "Bearer", "eyJ"):
         assert secret.encode() not in everything
