@@ -6,6 +6,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from requests import Session
 
 from adapters.tracing.reply_traces import ReplyIdGenerator
 
@@ -16,9 +17,21 @@ TRACES_PATH = "/v1/traces"
 SECONDS_TO_CLOSE = 2.0
 
 
+class Exporter(OTLPSpanExporter):
+    """Closes its connections when it is shut down, which the SDK's own does not."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._connections = Session()
+        super().__init__(endpoint=endpoint, session=self._connections)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._connections.close()
+
+
 def export_to(endpoint: str) -> SpanProcessor:
     """Sends spans in batches from a thread of its own; spans are dropped, and that is logged, where it cannot."""
-    return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint.rstrip("/") + TRACES_PATH))
+    return BatchSpanProcessor(Exporter(endpoint.rstrip("/") + TRACES_PATH))
 
 
 def tracer_provider(processor: SpanProcessor) -> TracerProvider:
