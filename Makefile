@@ -125,7 +125,7 @@ migration: $(VENV)/.embedded ## write a migration from what the tables have beco
 
 .PHONY: lock
 lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (UPGRADE=--upgrade: newest)
-	$(UV_COMPILE) --extra embedded --extra legacy-gemini --extra dev --output-file requirements/dev.txt >/dev/null
+	$(UV_COMPILE) --extra embedded --extra legacy-gemini --extra tracing --extra sentry --extra dev --output-file requirements/dev.txt >/dev/null
 # The smaller sets start from the pins of the whole, so that no set contradicts another.
 	cp requirements/dev.txt requirements/embedded.txt
 	cp requirements/dev.txt requirements/runtime.txt

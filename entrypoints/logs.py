@@ -11,6 +11,11 @@ from typing import Any
 import orjson
 import structlog
 
+from application.ports.observation import ReportError
+
+# What is reported of a log line with an error.
+REPORTED = ("request_id", "route", "reply_id", "attempt", "trace_id", "process")
+
 
 def configure_logs(level: str, *, process: int | None = None) -> None:
     """Let structlog and the libraries' own loggers write one format to standard error.
@@ -44,6 +49,21 @@ def configure_logs(level: str, *, process: int | None = None) -> None:
     # RQ's worker prints each job; a notification is not worth a line.
     for noisy in ("rq.worker", "rq.queue", "alembic", "httpx", "stripe"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def report_errors_to(report: ReportError) -> None:
+    """Have the errors of our own log lines reported as well, with ids and the route."""
+
+    def report_error(_logger: Any, _method: str, event: Any) -> Any:
+        error = event.get("exc_info")
+        error = sys.exc_info()[1] if error is True else error
+        if isinstance(error, BaseException):
+            known = {**structlog.contextvars.get_contextvars(), **event}
+            report(error, event=event["event"], facts={name: str(known[name]) for name in REPORTED if known.get(name)})
+        return event
+
+    # In place, as structlog.testing does: loggers keep the list that they were first used with.
+    structlog.get_config()["processors"].insert(0, report_error)
 
 
 def _numbered(process: int) -> Callable[..., dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from application.ports.observation import RequestObserver
+from application.ports.observation import RequestObserver, TraceRequest
 from entrypoints.api.client import NO_PROXIES, Proxies
 
 
@@ -13,8 +13,8 @@ class HttpOptions:
 
     ``cors_origins``: origins whose pages may call the API, in lower case. ``https_only``: send HSTS.
     ``waiting_requests``: streams and long polls of this process at once; ``waiting_requests_per_user``: of one user.
-    ``public_url``: the address in the OpenAPI document. ``on_request``: is told of each response. ``chat_page``: serve
-    /app.
+    ``public_url``: the address in the OpenAPI document. ``on_request``: is told of each response. ``trace``: puts
+    each request in a trace. ``chat_page``: serve /app.
     """
 
     proxies: Proxies = NO_PROXIES
@@ -24,4 +24,5 @@ class HttpOptions:
     waiting_requests_per_user: int = 20
     public_url: str = "http://127.0.0.1:8000"
     on_request: RequestObserver | None = None
+    trace: TraceRequest | None = None
     chat_page: bool = True

@@ -17,12 +17,11 @@ from entrypoints.api.client import note_origin
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.problems import refusal_problem
 from entrypoints.api.request_id import HEADER, REQUEST_ID, note_request_id
+from entrypoints.api.tracing import App, Environ, TracedApplication
 from entrypoints.server.server import ARRIVED, REFUSED
 from entrypoints.server.waiting import RESUMED, WAITING
 
-Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
-App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 # Every response has these, unless its view sets them itself.
 DEFAULT_HEADERS = {
@@ -43,7 +42,8 @@ log = structlog.get_logger("http")
 
 
 def install_middleware(app: Flask, options: HttpOptions) -> None:
-    app.wsgi_app = RequestMiddleware(app, app.wsgi_app, options)  # type: ignore[method-assign]
+    below: App = app.wsgi_app if options.trace is None else TracedApplication(app.wsgi_app, options.trace)
+    app.wsgi_app = RequestMiddleware(app, below, options)  # type: ignore[method-assign]
 
 
 class RequestMiddleware:

@@ -6,7 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException
 
@@ -158,7 +158,7 @@ def unexpected_problem(error: Exception) -> Response:
     """A 500 that tells the client nothing but the request id, under which the log has the exception."""
     if isinstance(error, HTTPException):
         return http_problem(error)
-    log.error("unforeseen_error", exc_info=error)
+    log.error("unforeseen_error", route=request.url_rule.rule if request.url_rule else None, exc_info=error)
     return problem("internal_error")
 
 

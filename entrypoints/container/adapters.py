@@ -49,6 +49,11 @@ def singleton(build: Callable[..., T], /, *arguments: Provider[Any]) -> Provider
     return ThreadSafeSingleton(build, *arguments)
 
 
+def wrap(provider: Provider[T], wrapper: Callable[[T], T]) -> None:
+    """Have ``wrapper`` around what is provided. Call it before use cases are assembled: they get what it made."""
+    provider.override(Object(wrapper(provider())))
+
+
 class SharedAdapters(DeclarativeContainer):
     """The adapters of every process."""
 

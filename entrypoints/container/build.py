@@ -7,6 +7,8 @@ has no use for the use cases of requests, nor anything but a migration for Alemb
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,9 +16,11 @@ import structlog
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
+    from adapters.sentry import SentryErrors
     from application.background_use_cases import Administration, BillingMaintenance
     from application.operations.audit import ReadAudit
     from application.ports.health import Probe
+    from application.ports.observation import ReportError, TraceRequest
     from application.ports.payment_sandbox import PaymentSandbox
     from application.ports.queue_state import ReadQueue
     from application.use_cases import UseCases
@@ -41,6 +45,8 @@ class Web:
     sandbox: "PaymentSandbox | None" = None
     # None: they are off.
     metrics: "Metrics | None" = None
+    trace: "TraceRequest | None" = None
+    report_error: "ReportError | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,12 @@ def build_web(settings: Settings) -> Web:
         from entrypoints.container.metrics import measure_web
 
         metrics = measure_web(adapters, settings)
+    traced = None
+    if settings.otlp_endpoint is not None:
+        from entrypoints.container.tracing import trace_web
+
+        traced = trace_web(adapters, settings)
+    reporter = _reporter_of(settings)
     if settings.payment_provider == "stripe" and not webhook_secrets_of(settings):
         log.warning("stripe_webhook_secret_missing", effect="events are refused; changes are found by reconciling only")
 
@@ -72,8 +84,13 @@ def build_web(settings: Settings) -> Web:
         adapters.database_probe().close()
         if metrics is not None:
             metrics.close()
+        if traced is not None:
+            traced.close()
+        if reporter is not None:
+            reporter.close()
 
-    return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics)
+    trace = traced.trace if traced else None
+    return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics, trace, reporter)
 
 
 def build_worker(settings: Settings) -> "WorkerParts":
@@ -93,12 +110,22 @@ def build_worker(settings: Settings) -> "WorkerParts":
         from entrypoints.container.metrics import measure_worker
 
         metrics, observer = measure_worker(adapters, settings)
+    traced = None
+    if settings.otlp_endpoint is not None:
+        from entrypoints.container.tracing import trace_worker
+
+        traced = trace_worker(adapters, settings)
+    reporter = _reporter_of(settings)
 
     def close() -> None:
         heartbeat.end()
         adapters.database().close()
         if metrics is not None:
             metrics.close()
+        if traced is not None:
+            traced.close()
+        if reporter is not None:
+            reporter.close()
 
     def listen_for_notifications(answer_due: Callable[[], None]) -> bool:
         return listen(connect_for_rq(redis_url, prefix=settings.key_prefix), answer_due=answer_due)
@@ -114,7 +141,28 @@ def build_worker(settings: Settings) -> "WorkerParts":
         grace=settings.worker_grace,
         metrics=metrics,
         observer=observer,
+        trace=traced.trace if traced else None,
+        report_error=reporter,
     )
+
+
+def _reporter_of(settings: Settings) -> "SentryErrors | None":
+    """Where errors are told; None: nowhere."""
+    if not settings.sentry_dsn:
+        return None
+    if find_spec("sentry_sdk") is None:
+        log.warning("sentry_not_installed", extra="sentry")
+        return None
+    from adapters.sentry import SentryErrors
+
+    return SentryErrors(settings.sentry_dsn.reveal(), environment=settings.app_env, release=_release())
+
+
+def _release() -> str | None:
+    try:
+        return version("gemini-chat-backend")
+    except PackageNotFoundError:  # a checkout; Sentry's SDK looks for its commit
+        return None
 
 
 def build_operator_commands(settings: Settings) -> OperatorCommands:

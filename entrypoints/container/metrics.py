@@ -1,17 +1,15 @@
 """Puts what counts around the adapters of a process. Without METRICS_PORT nothing of it is built or imported."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from dependency_injector.providers import Object, Provider
 from prometheus_client import make_wsgi_app
 
 from adapters.metrics.process import ProcessMetrics, QueueCollector, RoomsCollector, ServersCollector
 from adapters.redis.connection import outage_of
 from adapters.sql.queue_state import SqlQueueState
 from application.ports.observation import RequestObserver, WorkerObserver
-from entrypoints.container.adapters import SharedAdapters
+from entrypoints.container.adapters import SharedAdapters, wrap
 from entrypoints.container.policies import reply_policy_of
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
@@ -19,8 +17,6 @@ from entrypoints.settings import Settings
 if TYPE_CHECKING:
     from entrypoints.container.web_adapters import WebAdapters
     from entrypoints.container.worker_adapters import WorkerAdapters
-
-T = TypeVar("T")
 
 # Replies end soon after their deadline, unless all workers were away.
 LATE = timedelta(hours=1)
@@ -42,12 +38,12 @@ def measure_web(adapters: "WebAdapters", settings: Settings) -> Metrics:
     queue = queue_state_of(settings)
     metrics = _of_process(adapters, queue)
     registry, otp = metrics.registry, OtpMetrics(metrics.registry)
-    _measure(adapters.room_list_cache, lambda cache: MeasuredRoomListCache(cache, registry))
-    _measure(adapters.rate_limiter, lambda limiter: MeasuredRateLimiter(limiter, registry))
-    _measure(adapters.otp_delivery, lambda delivery: MeasuredOtpDelivery(delivery, otp))
-    _measure(adapters.otp_budget, lambda budget: MeasuredOtpBudget(budget, otp))
-    _measure(adapters.read_payment_event, lambda read: MeasuredEventReader(read, metrics))
-    _measure(adapters.reply_publisher, lambda publisher: MeasuredPublisher(publisher, metrics))
+    wrap(adapters.room_list_cache, lambda cache: MeasuredRoomListCache(cache, registry))
+    wrap(adapters.rate_limiter, lambda limiter: MeasuredRateLimiter(limiter, registry))
+    wrap(adapters.otp_delivery, lambda delivery: MeasuredOtpDelivery(delivery, otp))
+    wrap(adapters.otp_budget, lambda budget: MeasuredOtpBudget(budget, otp))
+    wrap(adapters.read_payment_event, lambda read: MeasuredEventReader(read, metrics))
+    wrap(adapters.reply_publisher, lambda publisher: MeasuredPublisher(publisher, metrics))
     return _exposed(metrics, queue, settings, RequestMetrics(registry))
 
 
@@ -58,7 +54,7 @@ def measure_worker(adapters: "WorkerAdapters", settings: Settings) -> tuple[Metr
     queue = queue_state_of(settings)
     metrics = _of_process(adapters, queue)
     deadline = settings.reply_deadline
-    _measure(
+    wrap(
         adapters.language_model,
         lambda model: MeasuredLanguageModel(
             model,
@@ -101,7 +97,3 @@ def _exposed(
         close=queue.close,
         on_request=on_request,
     )
-
-
-def _measure(provider: Provider[T], measured: Callable[[T], T]) -> None:
-    provider.override(Object(measured(provider())))

@@ -20,6 +20,7 @@ Network = IPv4Network | IPv6Network
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 # With what was copied along, such as curly quotes and characters of no width, a key is another key.
 API_KEY = re.compile(r"[!#-&(-~]+")
+DSN = re.compile(r"https?://[A-Za-z0-9]+(:[A-Za-z0-9]+)?@[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._-]+)*/[0-9]+", re.ASCII)
 KEY_PREFIX = re.compile(r"[A-Za-z0-9:._-]{0,64}")
 FIXED_CODE = re.compile(r"(\+[0-9]{5,15}):([0-9]{6,10}):([0-9]{4}-[0-9]{2}-[0-9]{2})", re.ASCII)
 
@@ -128,6 +129,13 @@ def api_key(text: str) -> Secret:
     if text and not API_KEY.fullmatch(text):
         # The value is not shown.
         raise Refused("must be letters, digits and signs of ASCII, without blanks and quotes")
+    return Secret(text)
+
+
+def dsn(text: str) -> Secret:
+    if text and not DSN.fullmatch(text):
+        # The value is not shown.
+        raise Refused("must be as Sentry shows it: https://key@host/number")
     return Secret(text)
 
 

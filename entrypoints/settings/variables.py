@@ -18,6 +18,7 @@ from entrypoints.settings.readers import (
     choice,
     code_text,
     days,
+    dsn,
     fixed_code,
     key_prefix,
     network,
@@ -110,6 +111,10 @@ class Settings:
     metrics_port: int | None = variable(optional(number(1, 65535)), "",
         "first of ten ports of which each process takes a free one for `/metrics`", unset="off")
     metrics_host: str = variable(str, "127.0.0.1", "address that metrics are served on; never a public one")
+    otlp_endpoint: str | None = variable(optional(HTTP), "",
+        "OpenTelemetry collector that traces are sent to, such as `http://localhost:4318`; needs the extra `tracing`",
+        unset="off", name="OTEL_EXPORTER_OTLP_ENDPOINT")
+    sentry_dsn: Secret = variable(dsn, "", "where errors are told to Sentry; needs the extra `sentry`", unset="off")
     jwt_secrets: tuple[Secret, ...] = variable(several(Secret), "",
         "signs access tokens, 32 bytes or more; several with commas, the first signs",
         unset="generated", name="JWT_SECRET")

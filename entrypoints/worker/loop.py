@@ -6,6 +6,7 @@ Notifications make it quick; the look at the database every second makes it sure
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Condition, Event, Lock, Thread
 from typing import Any
@@ -15,7 +16,7 @@ import structlog
 from application.background_use_cases import ReplyUseCases
 from application.chat.write_reply import Outcome
 from application.ports.language_model import Stop
-from application.ports.observation import WorkerObserver
+from application.ports.observation import TraceReply, WorkerObserver
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
 from domain.errors import DependencyDown
@@ -80,10 +81,12 @@ class ReplyLoop:
         *,
         concurrency: int,
         observer: WorkerObserver | None = None,
+        trace: TraceReply | None = None,
     ) -> None:
         """At most ``concurrency`` replies are being written at any moment."""
         self._replying = replying
         self._observer = observer
+        self._trace = trace or _untraced
         self._heartbeat = heartbeat
         self._worker_notifier = worker_notifier
         self._concurrency = concurrency
@@ -183,7 +186,8 @@ class ReplyLoop:
 
     def _write(self, running: _Running) -> None:
         reply = running.reply
-        with structlog.contextvars.bound_contextvars(reply_id=str(reply.claim.reply_id), attempt=reply.attempt):
+        line = structlog.contextvars.bound_contextvars(reply_id=str(reply.claim.reply_id), attempt=reply.attempt)
+        with self._trace(reply), line:
             try:
                 began = time.monotonic()
                 outcome = self._ask(running)
@@ -324,6 +328,10 @@ class ReplyLoop:
             self._replying.release(reply)
         except DependencyDown:
             log.warning("reply_not_handed_back", reply_id=str(reply.claim.reply_id))
+
+
+def _untraced(_reply: ClaimedReply) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import NoReturn
 import structlog
 
 from application.background_use_cases import BillingMaintenance, ReplyUseCases
-from application.ports.observation import WorkerObserver
+from application.ports.observation import ReportError, TraceReply, WorkerObserver
 from application.ports.worker_heartbeat import WorkerHeartbeat
 from application.ports.worker_notifier import WorkerNotifier
+from entrypoints.logs import report_errors_to
 from entrypoints.metrics import Metrics, serve_metrics
 from entrypoints.worker.billing import BillingTask
 from entrypoints.worker.loop import ReplyLoop
@@ -45,16 +46,21 @@ class WorkerParts:
     # None: they are off.
     metrics: Metrics | None = None
     observer: WorkerObserver | None = None
+    trace: TraceReply | None = None
+    report_error: ReportError | None = None
 
 
 def run_worker(worker: WorkerParts) -> NoReturn:
     """Write replies until SIGINT, SIGTERM or SIGHUP. The process ends here, with status 0."""
+    if worker.report_error is not None:
+        report_errors_to(worker.report_error)
     loop = ReplyLoop(
         worker.replying,
         worker.heartbeat,
         worker.worker_notifier,
         concurrency=worker.concurrency,
         observer=worker.observer,
+        trace=worker.trace,
     )
     loop.start()
     billing = BillingTask(worker.billing, worker.observer)

@@ -169,7 +169,7 @@ def test_a_lock_has_a_hash_for_every_requirement(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("runtime", ()), ("embedded", ("embedded",)), ("dev", ("embedded", "legacy-gemini", "dev"))],
+    [("runtime", ()), ("embedded", ("embedded",)), ("dev", ("embedded", "legacy-gemini", "tracing", "sentry", "dev"))],
 )
 def test_a_lock_is_in_step_with_setup_cfg(name: str, extras: tuple[str, ...]) -> None:
     pins = locked(name)
@@ -201,7 +201,10 @@ def imported(*directories: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("directories", "extras"),
-    [((*PACKAGES, "migrations"), ("embedded", "legacy-gemini")), (("tests",), ("embedded", "dev"))],
+    [
+        ((*PACKAGES, "migrations"), ("embedded", "legacy-gemini", "tracing", "sentry")),
+        (("tests",), ("embedded", "tracing", "sentry", "dev")),
+    ],
 )
 def test_what_is_imported_is_declared(directories: tuple[str, ...], extras: tuple[str, ...]) -> None:
     # Else it is there by another package's grace, or because it was once installed by hand.

@@ -47,6 +47,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
     secrets = {name: bool(value) for name, value in values.items() if isinstance(value, Secret)}
     assert secrets == {
         "password_pepper": False,
+        "sentry_dsn": False,
         "otp_webhook_secret": False,
         "twilio_auth_token": False,
         "gemini_api_key": False,
@@ -75,6 +76,7 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "log_level": "info",
         "metrics_port": None,
         "metrics_host": "127.0.0.1",
+        "otlp_endpoint": None,
         "access_token": timedelta(minutes=15),
         "password_hash_cost": 12,
         "otp_delivery": "response",
@@ -197,6 +199,18 @@ def test_keys_of_providers_are_taken_without_blanks_around(key: str):
     assert read_settings({"GEMINI_API_KEY": key}).gemini_api_key.reveal() == key.strip()
 
 
+@pytest.mark.parametrize(
+    "dsn", ["sentry.example", "https://sentry.example/1", "https://hunter2@sentry.example", "\u200b"]
+)
+def test_an_address_of_sentry_that_cannot_work_is_refused_without_being_shown(dsn: str):
+    assert faults(SENTRY_DSN=dsn) == ["SENTRY_DSN must be as Sentry shows it: https://key@host/number"]
+
+
+@pytest.mark.parametrize("dsn", ["https://k3y@o1.ingest.sentry.example/450", "http://k3y@127.0.0.1:9000/glitch/1"])
+def test_addresses_of_sentry_and_of_servers_like_it(dsn: str):
+    assert read_settings({"SENTRY_DSN": dsn}).sentry_dsn.reveal() == dsn
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "8e3", "８０００", "8000.0", "9" * 5_000, "0x50"])
 def test_a_port_is_a_whole_number_in_range(port: str):
     [fault] = faults(PORT=port)
@@ -302,7 +316,13 @@ def takes(variable: Variable, text: str) -> bool:
     return variable.read is not str
 
 
-URLS = [one.name for one in VARIABLES if takes(one, "http://elsewhere.example") and not takes(one, "elsewhere")]
+# Traces hold no secrets, and collectors are usually asked within a private network.
+CARRIES_NO_SECRETS = "OTEL_EXPORTER_OTLP_ENDPOINT"
+URLS = [
+    one.name
+    for one in VARIABLES
+    if one.name != CARRIES_NO_SECRETS and takes(one, "http://elsewhere.example") and not takes(one, "elsewhere")
+]
 
 
 def test_there_are_urls_among_the_variables():
