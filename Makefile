@@ -1,4 +1,4 @@
-# `make` lists the targets. Nothing but make and Python 3.11 to 3.13 has to be there.
+# `make` lists the targets. Nothing but make and Python 3.11 to 3.14 has to be there.
 #
 # PYTHON=...   the interpreter that .venv is made of (default: the first fitting python3)
 
@@ -132,13 +132,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.created
 	@touch $(VENV)/.embedded $@
 
 $(VENV)/.created:
-	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); \
+	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11); \
 	for python; do \
-		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && break; \
 		python=; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "Python 3.11, 3.12 or 3.13 is needed; tried: $$*. Install one (Debian, Ubuntu: apt install python3.13-venv;" \
+		echo "Python 3.11, 3.12, 3.13 or 3.14 is needed; tried: $$*. Install one (Debian, Ubuntu: apt install python3.13-venv;" \
 			"macOS: brew install python@3.13; anywhere: uv python install 3.13), or name it:" \
 			"make PYTHON=/path/to/python" >&2; \
 		exit 1; \
