@@ -101,7 +101,26 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	cp requirements/dev.txt requirements/runtime.txt
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
+# Tools that look at the dependencies and are none of them.
+	$(subst setup.cfg,requirements/audit.in,$(UV_COMPILE)) --output-file requirements/audit.txt >/dev/null
 	rm -rf *.egg-info
+
+.PHONY: audit
+audit: .venv-audit/.installed ## known vulnerabilities of what is locked; needs pypi.org, and fails where it does not answer
+# --strict: without it a package that could not be looked up counts as one without a vulnerability.
+	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		-r requirements/dev.txt 2>.venv-audit/said \
+		|| { tail -n 1 .venv-audit/said >&2; echo 'The audit found something, or could not look at everything.' >&2; false; }
+	@tail -n 1 .venv-audit/said
+
+.PHONY: sbom
+sbom: .venv-audit/.installed ## write build/sbom.cdx.json (CycloneDX): what production installs, with its hashes
+	@mkdir -p build
+	.venv-audit/bin/cyclonedx-py requirements --output-reproducible -o build/sbom.cdx.json requirements/runtime.txt
+
+.PHONY: licences
+licences: .venv-audit/.installed .venv-bench/.runtime ## list the licences of what production installs
+	@.venv-audit/bin/pip-licenses --python .venv-bench/bin/python --with-urls --format markdown
 
 .PHONY: vendor
 vendor: $(VENV)/.dev ## fetch again, with npm, what the chat page and its tests contain of others (UPGRADE=--upgrade: newest)
@@ -113,7 +132,7 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
-	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
+	rm -rf $(VENV) .venv-audit .venv-bench .venv-lock build dist *.egg-info \
 		tools/openapi/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -160,4 +179,9 @@ $(VENV)/.created:
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created
 	@$(PY) -m venv --clear .venv-lock
 	@.venv-lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --no-deps 'uv==$(UV_VERSION)'
+	@touch $@
+
+.venv-audit/.installed: requirements/audit.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-audit
+	@$(call install,.venv-audit/bin/python,audit)
 	@touch $@
