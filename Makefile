@@ -37,7 +37,7 @@ test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI 
 	@tools/openapi/lint
 
 .PHONY: test-cluster
-test-cluster: $(VENV)/.dev ## through PgBouncer, which has to be installed (Debian: apt-get install pgbouncer)
+test-cluster: $(VENV)/.dev ## of the tests those through PgBouncer, where it is installed (Debian: apt install pgbouncer)
 	$(PY) -m pytest tests/cluster
 
 .PHONY: check
@@ -106,7 +106,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	rm -rf *.egg-info
 
 .PHONY: audit
-audit: .venv-audit/.installed ## known vulnerabilities of what is locked; needs pypi.org, and fails where it does not answer
+audit: .venv-audit/.installed ## known vulnerabilities of what is locked; asks the package index, and fails where it has no advisories
 # --strict: without it a package that could not be looked up counts as one without a vulnerability.
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		-r requirements/dev.txt 2>.venv-audit/said \

@@ -160,7 +160,7 @@ def test_no_other_distribution_installs_our_names() -> None:
         assert claims[name] <= {"gemini-chat-backend"}, name
 
 
-@pytest.mark.parametrize("name", (*LOCKS, "audit"))
+@pytest.mark.parametrize("name", [*LOCKS, "audit"])
 def test_a_lock_has_a_hash_for_every_requirement(name: str) -> None:
     pins = locked(name)
 
