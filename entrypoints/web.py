@@ -24,7 +24,8 @@ def serve(settings: Settings, *, shared: bool) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
 
     ``shared``: other processes listen on the port as well.
-    Raises CannotStart when the database or Redis is none that the service could work with, or it may not have its threads.
+    Raises CannotStart when the database or Redis is none that the service could work with, or it may not have its
+    threads.
     """
     try:
         listener = bound_socket(settings.host, settings.port, shared=shared)

@@ -8,7 +8,7 @@ from redis.retry import Retry
 from application.operations.startup import CannotStart
 
 SECONDS = 1.0
-A_CLUSTER = "REDIS_URL names a node of a Redis Cluster, whose slots the scripts of this service cross: name a server that is none."
+A_CLUSTER = "REDIS_URL names a node of a Redis Cluster, whose slots our scripts cross: name a server that is in none."
 
 
 def check_redis(redis_url: str) -> None:
