@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.hosts import find_ip, may_make_hosts
 from tests.cluster.programs import find_pgbouncer
 from tests.left_out import leave_out
 
@@ -9,6 +10,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if find_pgbouncer() is None:
-        unfit = [item for item in items if item.path == HERE / "test_pgbouncer.py"]
-        leave_out(config, items, unfit, what="a pooler, for want of PgBouncer (Debian: apt install pgbouncer)")
+    poolers = [item for item in items if item.path == HERE / "test_pgbouncer.py"]
+    if poolers and find_pgbouncer() is None:
+        leave_out(config, items, poolers, what="a pooler, for want of PgBouncer (Debian: apt install pgbouncer)")
+    hosts = [item for item in items if item.path == HERE / "test_many_hosts.py"]
+    if hosts and not (find_ip() and may_make_hosts()):
+        what = "many hosts, for want of `ip` (Debian: apt install iproute2) or of the right to make network namespaces"
+        leave_out(config, items, hosts, what=what)
