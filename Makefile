@@ -37,7 +37,7 @@ test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI 
 	@tools/openapi/lint
 
 .PHONY: test-cluster
-test-cluster: $(VENV)/.dev ## of the tests those through PgBouncer, where it is installed (Debian: apt install pgbouncer)
+test-cluster: $(VENV)/.dev ## of the tests those through PgBouncer and on many hosts (Debian: apt install pgbouncer iproute2)
 	$(PY) -m pytest tests/cluster
 
 .PHONY: check

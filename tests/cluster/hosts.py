@@ -56,7 +56,7 @@ class Network:
     def open(self) -> None:
         self._add("switch")
         switch = self._namespace("switch")
-        _ip("-n", switch, "link", "add", "switch", "type", "bridge")
+        _ip("-n", switch, "link", "add", "name", "switch", "type", "bridge")
         _ip("-n", switch, "link", "set", "switch", "up")
         self._plug("here", self._tag, str(os.getpid()))
         _ip("address", "add", f"{self.here}/24", "dev", self._tag)
@@ -75,12 +75,12 @@ class Network:
 
     def _plug(self, name: str, interface: str, namespace: str) -> None:
         cable = ("type", "veth", "peer", "name", interface, "netns", namespace)
-        _ip("-n", self._namespace("switch"), "link", "add", name, *cable)
-        _ip("-n", self._namespace("switch"), "link", "set", name, "master", "switch")
+        _ip("-n", self._namespace("switch"), "link", "add", "name", name, *cable)
+        _ip("-n", self._namespace("switch"), "link", "set", "dev", name, "master", "switch")
         self._set_port(name, "up")
 
     def _set_port(self, name: str, state: str) -> None:
-        _ip("-n", self._namespace("switch"), "link", "set", name, state)
+        _ip("-n", self._namespace("switch"), "link", "set", "dev", name, state)
 
 
 @contextlib.contextmanager
