@@ -1,4 +1,4 @@
-# `make` lists the targets. Nothing but make and Python 3.11 to 3.13 has to be there.
+# `make` lists the targets. Nothing but make and Python 3.11 to 3.14 has to be there.
 #
 # PYTHON=...   the interpreter that .venv is made of (default: the first fitting python3)
 
@@ -45,7 +45,7 @@ test: lint ## everything: lint, types, import contracts, all tests, migrations, 
 	@$(TEST_TYPESCRIPT)
 
 .PHONY: test-cluster
-test-cluster: $(VENV)/.dev ## through PgBouncer, which has to be installed (Debian: apt-get install pgbouncer)
+test-cluster: $(VENV)/.dev ## of the tests those through PgBouncer and on many hosts (Debian: apt install pgbouncer iproute2)
 	$(PY) -m pytest tests/cluster
 
 .PHONY: check
@@ -132,7 +132,26 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
 	$(subst setup.cfg,tools/models/requirements.in,$(UV_COMPILE)) --output-file tools/models/requirements.txt >/dev/null
+# Tools that look at the dependencies and are none of them.
+	$(subst setup.cfg,requirements/audit.in,$(UV_COMPILE)) --output-file requirements/audit.txt >/dev/null
 	rm -rf *.egg-info
+
+.PHONY: audit
+audit: .venv-audit/.installed ## known vulnerabilities of what is locked; asks the package index, and fails where it has no advisories
+# --strict: without it a package that could not be looked up counts as one without a vulnerability.
+	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		-r requirements/dev.txt 2>.venv-audit/said \
+		|| { tail -n 1 .venv-audit/said >&2; echo 'The audit found something, or could not look at everything.' >&2; false; }
+	@tail -n 1 .venv-audit/said
+
+.PHONY: sbom
+sbom: .venv-audit/.installed ## write build/sbom.cdx.json (CycloneDX): what production installs, with its hashes
+	@mkdir -p build
+	.venv-audit/bin/cyclonedx-py requirements --output-reproducible -o build/sbom.cdx.json requirements/runtime.txt
+
+.PHONY: licences
+licences: .venv-audit/.installed .venv-bench/.runtime ## list the licences of what production installs
+	@.venv-audit/bin/pip-licenses --python .venv-bench/bin/python --with-urls --format markdown
 
 .PHONY: vendor
 vendor: $(VENV)/.dev ## fetch again, with npm, what the chat page and its tests contain of others (UPGRADE=--upgrade: newest)
@@ -144,7 +163,7 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
-	rm -rf $(VENV) .venv-bench .venv-lock .venv-models build dist *.egg-info \
+	rm -rf $(VENV) .venv-audit .venv-bench .venv-lock .venv-models build dist *.egg-info \
 		tools/migrations/node_modules tools/openapi/node_modules tools/postman/node_modules \
 		clients/typescript/node_modules clients/typescript/dist \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
@@ -165,13 +184,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.created
 	@touch $(VENV)/.embedded $@
 
 $(VENV)/.created:
-	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); \
+	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11); \
 	for python; do \
-		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && break; \
 		python=; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "Python 3.11, 3.12 or 3.13 is needed; tried: $$*. Install one (Debian, Ubuntu: apt install python3.13-venv;" \
+		echo "Python 3.11, 3.12, 3.13 or 3.14 is needed; tried: $$*. Install one (Debian, Ubuntu: apt install python3.13-venv;" \
 			"macOS: brew install python@3.13; anywhere: uv python install 3.13), or name it:" \
 			"make PYTHON=/path/to/python" >&2; \
 		exit 1; \
@@ -199,4 +218,9 @@ $(VENV)/.created:
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created
 	@$(PY) -m venv --clear .venv-lock
 	@.venv-lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --no-deps 'uv==$(UV_VERSION)'
+	@touch $@
+
+.venv-audit/.installed: requirements/audit.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-audit
+	@$(call install,.venv-audit/bin/python,audit)
 	@touch $@

@@ -24,15 +24,16 @@ def serve(settings: Settings, *, shared: bool) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; requests that are running are finished. The exit status.
 
     ``shared``: other processes listen on the port as well.
-    Raises CannotStart when the database is none that the service could work with, or it may not have its threads.
+    Raises CannotStart when the database or Redis is none that the service could work with, or it may not have its
+    threads.
     """
     try:
         listener = bound_socket(settings.host, settings.port, shared=shared)
     except OSError as error:
         return cannot_listen(settings, error)
-    from entrypoints.container.build import check_database  # noqa: PLC0415
+    from entrypoints.container.build import check_servers  # noqa: PLC0415
 
-    check_database(settings)
+    check_servers(settings)
     by_route = rooms(settings.web_threads)
     check_threads(sum(one.threads for one in (*by_route.all, WAITING_ROOM)), "WEB_THREADS")
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.

@@ -17,7 +17,7 @@ from threading import Thread
 import structlog
 
 from entrypoints.backoff import Backoff
-from entrypoints.container.build import check_database
+from entrypoints.container.build import check_servers
 from entrypoints.server.serve import STOP_SIGNALS, bound_socket
 from entrypoints.settings import Settings
 from entrypoints.web import cannot_listen
@@ -49,7 +49,7 @@ def _allowed_cores(otherwise: int) -> int:
 def run_web_processes(settings: Settings, number: int) -> int:
     """Run so many until SIGINT, SIGTERM or SIGHUP. The exit status.
 
-    Raises CannotStart when the database is none that the service could work with.
+    Raises CannotStart when the database or Redis is none that the service could work with.
     """
     try:
         # Among themselves they share the port. Another service on it is refused, unless it is meant to be there.
@@ -57,7 +57,7 @@ def run_web_processes(settings: Settings, number: int) -> int:
     except OSError as error:
         return cannot_listen(settings, error)
     # Each of them looks, too, but would be started again for ever.
-    check_database(settings)
+    check_servers(settings)
     command = (sys.executable, "-m", "entrypoints.cli", "web", "--process")
     asyncio.run(_keep_running([(*command, str(one)) for one in range(1, number + 1)]))
     return 0

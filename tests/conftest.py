@@ -21,6 +21,7 @@ from hypothesis import settings
 
 from entrypoints.local_stack.embedded import Servers
 from tests import servers
+from tests.left_out import say_what_was_left_out
 
 NEEDS_SERVERS = frozenset({"started_servers", "database_server", "database_url", "redis_url"})
 
@@ -45,6 +46,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let a test of real servers have one day only."""
     if item.get_closest_marker("real"):
         time.sleep(until_a_day_is_long_enough(datetime.now(UTC)).total_seconds())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    say_what_was_left_out(config)
 
 
 def until_a_day_is_long_enough(now: datetime) -> timedelta:

@@ -37,9 +37,11 @@ SELECT %(user_id)s, day, MAX(used) FROM erased_usage
 WHERE phone_digest = ANY (%(phone_digests)s) AND day = {TODAY} GROUP BY day
 ON CONFLICT (user_id, day) DO UPDATE SET used = GREATEST(daily_usage.used, EXCLUDED.used)
 """  # noqa: S608 - parts of statements, no values
+# An array is made once; what stands after IN may be asked again for each row, and delete more than the limit. The key
+# has two columns, and a row that is locked stays where it is.
 PURGE_ERASED = f"""
-DELETE FROM erased_usage WHERE (phone_digest, day) IN (
-    SELECT phone_digest, day FROM erased_usage WHERE day < {TODAY} LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM erased_usage WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM erased_usage WHERE day < {TODAY} LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """  # noqa: S608 - parts of statements, no values
 REFUND = """
 UPDATE daily_usage SET used = used - 1, refunded = refunded + 1

@@ -76,12 +76,12 @@ def web(settings: Settings, process: int | None) -> int:
 def worker(settings: Settings) -> int:
     """Run a worker, until SIGINT or SIGTERM."""
     _require_servers(settings)
-    from entrypoints.container.build import build_worker, check_database
+    from entrypoints.container.build import build_worker, check_servers
     from entrypoints.thread_limit import check_threads
     from entrypoints.worker.run import run_worker
 
     check_threads(settings.worker_concurrency, "WORKER_CONCURRENCY")
-    check_database(settings)
+    check_servers(settings)
     return run_worker(build_worker(settings))
 
 

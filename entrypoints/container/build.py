@@ -223,11 +223,13 @@ def build_queue(settings: Settings) -> "Iterator[tuple[ReadQueue, Probe | None]]
             redis.close()
 
 
-def check_database(settings: Settings) -> None:
-    """Raises CannotStart when a process could not work with the database; not when it is not there yet."""
-    from adapters.sql import startup
+def check_servers(settings: Settings) -> None:
+    """Raises CannotStart when a process could not work with the database or Redis; not when one is not there yet."""
+    from adapters.redis.startup import check_redis
+    from adapters.sql.startup import check_database
 
-    startup.check_database(settings.database_url or "", sessions_are_shared=settings.sessions_are_shared)
+    check_database(settings.database_url or "", sessions_are_shared=settings.sessions_are_shared)
+    check_redis(settings.redis_url or "")
 
 
 def schema_of(settings: Settings) -> str | None:

@@ -1,11 +1,10 @@
 """The service through PgBouncer in transaction mode, with fewer sessions than it has connections.
 
-Needs the program ``pgbouncer`` (on Debian: ``apt-get install pgbouncer``), so it is not among the tests that ``make
-test`` runs: ``make test-cluster`` does.
+Needs the program ``pgbouncer`` (on Debian: ``apt install pgbouncer``); without it the last lines of a run say
+that these did not run.
 """
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from sqlalchemy import make_url
 
 from adapters.sql.startup import check_database
 from application.operations.startup import CannotStart
+from tests.cluster.programs import find_pgbouncer
 from tests.contract.test_acceptance import AcceptanceContract
 from tests.contract.test_reply_outcomes import OutcomesContract
 from tests.contract.test_reply_stopping import StoppingContract
@@ -26,15 +26,13 @@ from tests.e2e.service import free_port, until
 
 pytestmark = pytest.mark.real
 
-# The folder that Debian's package does not put into everybody's PATH.
-PATH = f"{os.environ['PATH']}:/usr/sbin"
 SESSIONS = 3
 
 
 @contextmanager
 def pgbouncer(server_url: str) -> Iterator[str]:
     """The address through a pooler of our own, in transaction mode."""
-    program = shutil.which("pgbouncer", path=PATH)
+    program = find_pgbouncer()
     assert program, "pgbouncer is not installed"
     server, port = make_url(server_url), free_port()
     where = f"host={server.host} port={server.port} user={server.username} password={server.password or ''}"

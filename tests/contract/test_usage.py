@@ -155,3 +155,13 @@ class TestSqlUsage(UsageContract):
     @pytest.fixture
     def world(self, real_world: SqlWorld) -> World:
         return real_world
+
+    def test_a_purge_keeps_to_its_limit_whatever_the_plan(self, real_world: SqlWorld) -> None:
+        real_world._run(
+            "INSERT INTO erased_usage (phone_digest, day, used)"
+            " SELECT n::text, (now() AT TIME ZONE 'utc')::date - 2, 1 FROM generate_series(1, 10) AS n"
+        )
+        with real_world.unit_of_work() as work:
+            for plan in ("hashjoin", "mergejoin", "material", "hashagg", "sort"):
+                work.usage._cursor.execute(f"SET LOCAL enable_{plan} = off")
+            assert [work.usage.purge_erased(limit=4) for _ in range(4)] == [4, 4, 2, 0]

@@ -113,7 +113,7 @@ class Call:
 class FakeGemini:
     """The server in this process, in threads of its own; ``latency`` is that of calls without a scripted outcome."""
 
-    def __init__(self, *, port: int = 0, latency: float = 0.0) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, latency: float = 0.0) -> None:
         self.latency = latency
         self.calls: list[Call] = []
         # Of each of the calls.
@@ -123,7 +123,7 @@ class FakeGemini:
         self.go_on = Event()
         self.lock = Lock()
         self._script: list[Outcome] = []
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = _Server((host, port), self)
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), name="fake-gemini", daemon=True)
 
     def handler(self) -> "type[_Handler]":
@@ -135,7 +135,7 @@ class FakeGemini:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._server.server_address[0]!s}:{self.port}"
 
     @property
     def settings(self) -> dict[str, str]:

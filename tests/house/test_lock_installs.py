@@ -18,7 +18,7 @@ import ensurepip, pathlib, sysconfig
 places = [sysconfig.get_config_var("WHEEL_PKG_DIR"), pathlib.Path(ensurepip.__file__).parent / "_bundled"]
 print(next(wheel for place in places if place for wheel in pathlib.Path(place).glob("pip-*.whl")))
 """
-SUPPORTED = ("3.11", "3.12", "3.13")
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 
 
 def flags() -> list[str]:

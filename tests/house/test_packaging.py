@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -159,7 +160,7 @@ def test_no_other_distribution_installs_our_names() -> None:
         assert claims[name] <= {"gemini-chat-backend"}, name
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, "audit"])
 def test_a_lock_has_a_hash_for_every_requirement(name: str) -> None:
     pins = locked(name)
 
@@ -291,6 +292,21 @@ def test_the_image_has_a_python_that_is_declared() -> None:
     assert len(versions) == 1
     classifiers = configuration()["metadata"]["classifiers"]
     assert f"Programming Language :: Python :: {versions.pop()}" in classifiers
+
+
+def test_the_pythons_that_are_declared_are_those_that_are_named_and_tested() -> None:
+    classifiers = configuration()["metadata"]["classifiers"]
+    declared = re.findall(r"Python :: (3\.\d+)$", classifiers, flags=re.MULTILINE)
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    tried = re.search(r"\$\(PYTHON\)\",python3 (.+?)\)", makefile)
+
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == declared
+    assert tried
+    assert re.findall(r"python(3\.\d+)", tried[1]) == declared[::-1]
+    assert f"({declared[0].replace('.', ', ')}) <= sys.version_info < (3, {int(declared[-1][2:]) + 1})" in makefile
+    for page in ("Makefile", "README.md", "CONTRIBUTING.md"):
+        assert f"Python {declared[0]} to {declared[-1]}" in (ROOT / page).read_text(encoding="utf-8"), page
 
 
 def test_ruff_checks_for_the_oldest_python() -> None:

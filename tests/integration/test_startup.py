@@ -14,9 +14,13 @@ import pytest
 from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
+from adapters.redis.startup import check_redis
 from adapters.sql.database import connector
 from adapters.sql.startup import check_database
 from application.operations.startup import CannotStart
+from entrypoints.local_stack.binaries import find_binaries
+from entrypoints.local_stack.valkey import redis_answers
+from tests.e2e.service import until
 from tests.servers import libpq_url, new_database
 from tests.transaction_pooler import TransactionPooler
 
@@ -126,6 +130,35 @@ def test_a_process_says_so_in_one_line_and_fails(command: str, database_server: 
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
     assert "encoding is LATIN1" in line
+
+
+@pytest.fixture
+def redis_cluster(tmp_path: Path) -> Iterator[str]:
+    """URL of a node of a cluster."""
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", ""]
+    command = [str(find_binaries().valkey_server), *options, "--dir", str(tmp_path), "--cluster-port", str(free_port())]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            url = f"redis://127.0.0.1:{port}/0"
+            until("it answers", lambda: redis_answers(url))
+            yield url
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+def test_a_redis_cluster_is_refused_in_one_line(
+    command: str, clean_database: str, redis_cluster: str, tmp_path: Path
+) -> None:
+    ended = start(command, tmp_path, {"DATABASE_URL": clean_database, "REDIS_URL": redis_cluster})
+    assert ended.returncode == 1
+    assert "node of a Redis Cluster" in ended.stderr.splitlines()[-1]
+
+
+def test_a_redis_that_is_alone_or_away_is_not_refused(clean_redis: str) -> None:
+    check_redis(clean_redis)
+    check_redis(f"redis://127.0.0.1:{free_port()}/0")
 
 
 def test_migrate_refuses_the_schema_of_a_newer_release(database_server: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 Without a Chromium these tests are left out, and the last line of the run says so. Where CI is set they fail instead.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,31 +11,19 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e.service import Service, running
 from tests.fakes.gemini_server import FakeGemini
+from tests.left_out import leave_out
 from tests.page.chromium import HOW_TO_INSTALL, find_chromium
 from tests.page.visitor import PATIENCE, Visitor
 
 HERE = Path(__file__).parent
-LEFT_OUT = pytest.StashKey[int]()
 
 expect.set_options(timeout=PATIENCE * 1000)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if find_chromium() or os.environ.get("CI"):
-        return
-    ours = [item for item in items if HERE in item.path.parents and "browser" in getattr(item, "fixturenames", ())]
-    if ours:
-        items[:] = [item for item in items if item not in ours]
-        config.hook.pytest_deselected(items=ours)
-        config.stash[LEFT_OUT] = len(ours)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if count := config.stash.get(LEFT_OUT, 0):
-        config.get_terminal_writer().line(
-            f"NOT RUN: {count} tests of the chat page (tests/page), for want of a browser: {HOW_TO_INSTALL}",
-            yellow=True,
-        )
+    if find_chromium() is None:
+        unfit = [item for item in items if HERE in item.path.parents and "browser" in getattr(item, "fixturenames", ())]
+        leave_out(config, items, unfit, what=f"the chat page (tests/page), for want of a browser: {HOW_TO_INSTALL}")
 
 
 @pytest.fixture(scope="session")
