@@ -6,6 +6,7 @@ No secrets, codes, tokens, phone numbers or prompts: events carry ids and counts
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -59,7 +60,11 @@ def report_errors_to(report: ReportError) -> None:
         error = sys.exc_info()[1] if error is True else error
         if isinstance(error, BaseException):
             known = {**structlog.contextvars.get_contextvars(), **event}
-            report(error, event=event["event"], facts={name: str(known[name]) for name in REPORTED if known.get(name)})
+            # A line must be written whatever becomes of the report.
+            with suppress(Exception):
+                report(
+                    error, event=event["event"], facts={name: str(known[name]) for name in REPORTED if known.get(name)}
+                )
         return event
 
     # In place, as structlog.testing does: loggers keep the list that they were first used with.

@@ -25,7 +25,7 @@ class Exporter(OTLPSpanExporter):
         super().__init__(endpoint=endpoint, session=self._connections)
 
     def shutdown(self) -> None:
-        super().shutdown()
+        super().shutdown()  # type: ignore[no-untyped-call]
         self._connections.close()
 
 

@@ -18,11 +18,13 @@ def test_web_and_worker_tell_of_their_work_and_their_errors_and_of_nobodys_words
         asha.http.headers["Prefer"] = "wait=20"
         answer = asha.send("What nobody but the model may read")
         assert answer.status_code == 201
-        # Now web and worker fail as nobody foresaw.
-        rename(service, "replies", "gone")
+        # What nobody foresaw: PostgreSQL refuses a message, and then a claim.
+        execute(service, "ALTER TABLE messages ADD CONSTRAINT no CHECK (content <> 'And this neither') NOT VALID")
+        execute(service, "ALTER TABLE replies ADD CONSTRAINT no CHECK (state <> 'running') NOT VALID")
         assert asha.send("And this neither").status_code == 500
+        del asha.http.headers["Prefer"]
+        assert asha.send("Nor this").status_code == 202
         until("both are told", lambda: all(told(collector, event) for event in ("unforeseen_error", "claim_failed")))
-        rename(service, "gone", "replies")
         assert service.stop() == 0
 
         route = "POST /chatroom/<uuid:chatroom_id>/message"
@@ -38,9 +40,9 @@ def test_web_and_worker_tell_of_their_work_and_their_errors_and_of_nobodys_words
         assert [secret for secret in service.secrets if secret.encode() in everything] == []
 
 
-def rename(service: Service, table: str, name: str) -> None:
+def execute(service: Service, statement: str) -> None:
     with closing(psycopg2.connect(service.database_url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
+        cursor.execute(statement)
 
 
 def told(collector: Collector, event: str) -> bool:
