@@ -143,7 +143,7 @@ def test_where_to_look(service):
         assert http.get("/health/ready").json() == {"status": "ok", "degraded": [], "reasons": {}}
         document = http.get("/openapi.json").json()
         assert document["openapi"].startswith("3.1")
-        assert "/chatroom/{chatroom_id}/message" in document["paths"]
+        assert "/chatroom/{chatroomId}/message" in document["paths"]
         docs = http.get("/docs", follow_redirects=True)
         assert docs.status_code == 200
         assert docs.headers["Content-Type"].startswith("text/html")
