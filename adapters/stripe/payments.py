@@ -450,7 +450,7 @@ class StripePayments(Payments):
             self._remember_account = None
             return
         if not self._is_of_another_account:
-            log.error("stripe_key_of_another_account", account=account, ours=kept, fix="see gemini-chat stripe-account")
+            log.error("stripe_key_of_another_account", account=account, ours=kept, fix="see gemini-chat stripe")
         self._is_of_another_account = True
         raise DependencyDown(PROVIDER, retry_after=LONG)
 

@@ -171,11 +171,13 @@ def reconcile(settings: Settings, *, from_stripe: bool) -> int:
         return reconcile(billing, from_stripe=from_stripe)
 
 
-@cli.command(epilog=exit_status("the key is of our account, or may not say", "it is of another one", OR_A_SERVER))
+@cli.command(
+    "stripe", epilog=exit_status("the key is of our account, or may not say", "it is of another one", OR_A_SERVER)
+)
 @click.option("--accept", is_flag=True, help="Take the account of the key as ours: its customers alone are known then.")
 @with_settings
 def stripe_account(settings: Settings, *, accept: bool) -> int:
-    """Print the Stripe account that the key is of, and the one that our customers are of."""
+    """Print of which Stripe account the key is, and which is ours."""
     with _billing(settings) as billing:
         from entrypoints.cli.billing import stripe_account
 

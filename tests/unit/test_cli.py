@@ -59,6 +59,7 @@ def test_the_commands():
         "replies list",
         "replies retry",
         "replies show",
+        "stripe",
         "users end-sessions",
         "users find",
         "users grant-pro",
