@@ -10,7 +10,7 @@ SAID = pytest.StashKey[list[str]]()
 def leave_out(
     config: pytest.Config, items: list[pytest.Item], unfit: list[pytest.Item], *, what: str, in_ci: bool = False
 ) -> None:
-    """Take ``unfit`` out of ``items``. ``what``: they are, and want. ``in_ci``: there as well, since it cannot be mended."""
+    """Take ``unfit`` out of ``items``. ``what``: they are, and want. ``in_ci``: in CI too, which cannot mend it."""
     if not unfit or (os.environ.get("CI") and not in_ci):
         return
     items[:] = [item for item in items if item not in unfit]

@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ class Installation:
         until(f"{host} answers", lambda: answers(url))
         return url
 
-    def _start(self, host: str, command: Sequence[str], environment: dict[str, str]) -> None:
+    def _start(self, host: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         with (self.directory / f"{host}.log").open("ab") as output:
             self._processes[host] = subprocess.Popen(
                 launch.command_line([*self.where.at(host), *command], death_signal=signal.SIGTERM),
@@ -154,7 +155,7 @@ def test_a_worker_is_cut_off_in_the_middle_of_its_replies(installed: Installatio
     installed.run("worker", "first")
     replies = [person.sent(question, room) for question, room in zip(questions, rooms, strict=True)]
     for question in questions:
-        until("the first worker has begun", lambda question=question: gemini.asked(question))
+        until("the first worker has begun", partial(gemini.asked, question))
 
     where.unplug("first")
     installed.run("worker", "second")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from adapters.sql.usage import SqlUsage
 from domain.accounts import UserId
 from domain.billing import SubscriptionStatus
 from domain.errors import QuotaExhausted
@@ -162,6 +163,7 @@ class TestSqlUsage(UsageContract):
             " SELECT n::text, (now() AT TIME ZONE 'utc')::date - 2, 1 FROM generate_series(1, 10) AS n"
         )
         with real_world.unit_of_work() as work:
+            assert isinstance(work.usage, SqlUsage)
             for plan in ("hashjoin", "mergejoin", "material", "hashagg", "sort"):
                 work.usage._cursor.execute(f"SET LOCAL enable_{plan} = off")
             assert [work.usage.purge_erased(limit=4) for _ in range(4)] == [4, 4, 2, 0]

@@ -79,7 +79,7 @@ up.EXTERNAL_ANSWERS_WITHIN = up.PORT_FREE_WITHIN = given["patience"]
 settings = SimpleNamespace(
     host="127.0.0.1", port=given["port"], data_dir=Path(given["data_dir"]),
     database_url=given["database_url"], redis_url=None, llm_provider="offline",
-    worker_grace=timedelta(seconds=5),
+    worker_grace=timedelta(seconds=5), chat_page=True,
 )
 commands = {role: (sys.executable, "-c", *words) for role, words in given["programs"].items()}
 sys.exit(up.up(settings, up.Commands(**commands)))

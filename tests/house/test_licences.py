@@ -24,10 +24,11 @@ SPDX = {
 def licences(package: str) -> set[str]:
     """Every licence that its metadata names, be all of them meant or one of them."""
     told = metadata.metadata(package)
-    if expression := told.get("License-Expression"):
+    if "License-Expression" in told:
+        expression = told["License-Expression"]
         return set(re.split(r" AND | OR ", re.sub("[()]", "", expression)))
     classifiers = [row.rpartition(" :: ")[2] for row in told.get_all("Classifier") or [] if row.startswith("License")]
-    return {SPDX.get(name, name) for name in classifiers or [told.get("License", "")]}
+    return {SPDX.get(name, name) for name in classifiers or [told["License"]]}
 
 
 def test_no_runtime_dependency_has_a_licence_that_asks_for_ours() -> None:
