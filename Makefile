@@ -32,8 +32,9 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 	@exec $(PY) -m entrypoints.cli up
 
 .PHONY: test
-test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI document
+test: lint ## everything: lint, types, import contracts, all tests, migrations, the OpenAPI document
 	$(PY) -m pytest
+	@tools/migrations/lint $(PY)
 	@tools/openapi/lint
 
 .PHONY: test-cluster
@@ -64,6 +65,14 @@ openapi: $(VENV)/.embedded ## write the OpenAPI snapshot that the tests compare 
 .PHONY: lint-openapi
 lint-openapi: ## Redocly and Spectral on the OpenAPI snapshot: no warning; needs node 20 or newer
 	@tools/openapi/lint
+
+.PHONY: lint-migrations
+lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no warning; needs npm on Linux, x86-64
+	@tools/migrations/lint $(PY)
+
+.PHONY: image-check
+image-check: ## build the image where no engine runs, and start it hardened; needs root, buildah, debootstrap and runc
+	@tools/image-check
 
 .PHONY: vendor-docs
 vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
@@ -114,7 +123,8 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock build dist *.egg-info \
-		tools/openapi/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+		tools/migrations/node_modules tools/openapi/node_modules \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment with a stamp per set: `make run` installs no test tools, and since dev contains

@@ -98,9 +98,12 @@ def build_worker(settings: Settings) -> "WorkerParts":
     from adapters.redis.rq_worker_notifier import listen
     from entrypoints.container.background_use_cases import billing_maintenance, replying
     from entrypoints.container.worker_adapters import WorkerAdapters
+    from entrypoints.health import sign_of_life
     from entrypoints.worker.run import WorkerParts
+    from entrypoints.worker.sign_of_life import SignOfLife
 
     adapters = WorkerAdapters(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
+    heartbeat = SignOfLife(adapters.worker_heartbeat(), sign_of_life(settings.data_dir))
     redis_url = settings.redis_url or ""
     metrics, observer = None, None
     if settings.metrics_port is not None:
@@ -115,6 +118,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
     reporter = _reporter_of(settings)
 
     def close() -> None:
+        heartbeat.end()
         adapters.database().close()
         if metrics is not None:
             metrics.close()
@@ -129,7 +133,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
     return WorkerParts(
         replying=replying(adapters),
         billing=billing_maintenance(adapters),
-        heartbeat=adapters.worker_heartbeat(),
+        heartbeat=heartbeat,
         worker_notifier=adapters.worker_notifier(),
         listen=listen_for_notifications,
         close=close,
