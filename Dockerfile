@@ -1,3 +1,4 @@
+# Works with Docker, podman and buildah. Arguments that a release gives: VERSION and REVISION (the commit).
 FROM python:3.13-slim AS dependencies
 
 COPY requirements/runtime.txt /tmp/runtime.txt
@@ -10,13 +11,7 @@ RUN python -m venv --without-pip /venv \
     && python -m pip --python /venv/bin/python check --disable-pip-version-check
 
 
-FROM python:3.13-slim
-
-# The directory is made here so that a new named volume takes over its owner.
-RUN useradd --system --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin app \
-    && install --directory --owner app --mode 0700 /data
-
-COPY --from=dependencies /venv /venv
+FROM python:3.13-slim AS sources
 
 WORKDIR /app
 COPY domain domain
@@ -25,8 +20,34 @@ COPY adapters adapters
 COPY entrypoints entrypoints
 COPY migrations migrations
 COPY wsgi.py rq_worker.py ./
+# COPY keeps modes: those of a checkout made under umask 077 would let nobody but root read them.
+RUN chmod -R u=rwX,go=rX /app \
+    && printf '#!/bin/sh\nexec python -m entrypoints.cli "$@"\n' >/gemini-chat \
+    && chmod 0755 /gemini-chat
 
+
+FROM python:3.13-slim
+
+ARG VERSION=unreleased
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="gemini-chat-backend" \
+    org.opencontainers.image.description="A chat backend: rooms, queued model replies, one-time-password login, subscriptions" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
+
+# The directory is made here so that a new named volume takes over its owner. Its group is root's, so that a user with any
+# number may write there, as on OpenShift.
+RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/sbin/nologin app \
+    && install --directory --owner 10001 --group 0 --mode 0770 /data
+
+COPY --from=dependencies /venv /venv
+COPY --from=sources /gemini-chat /usr/local/bin/gemini-chat
+COPY --from=sources /app /app
+
+WORKDIR /app
 ENV PATH=/venv/bin:$PATH \
+    PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
@@ -34,14 +55,13 @@ ENV PATH=/venv/bin:$PATH \
     DATA_DIR=/data
 
 # By number, so that an orchestrator can see that it is not root.
-USER 10001
+USER 10001:0
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 
-# Of the web server; docker-compose.yml turns it off for the other roles. The empty ProxyHandler
-# keeps a proxy that Docker passes in from being asked for 127.0.0.1.
+# Of the web server and of a worker alike; docker-compose.yml turns it off for migrations.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['PORT'] + '/health/live', timeout=4)"]
+    CMD python -m entrypoints.health "$DATA_DIR" "$PORT"
 
 CMD ["python", "-m", "entrypoints.cli", "web"]

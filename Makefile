@@ -37,8 +37,9 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 	@exec $(PY) -m entrypoints.cli up
 
 .PHONY: test
-test: lint ## everything: lint, types, import contracts, all tests, the OpenAPI document
+test: lint ## everything: lint, types, import contracts, all tests, migrations, the OpenAPI document
 	$(PY) -m pytest
+	@tools/migrations/lint $(PY)
 	@$(LINT_OPENAPI)
 	@$(TEST_POSTMAN)
 	@$(TEST_TYPESCRIPT)
@@ -85,6 +86,14 @@ clients: $(VENV)/.dev .venv-models/.installed ## write what clients/ has from th
 	$(PY) -m tools.postman.generate
 	PATH="$(CURDIR)/.venv-models/bin:$$PATH" PYTHONWARNINGS=ignore tools/models/generate
 	tools/with-node clients/typescript 'the generator of the TypeScript types' npm run --silent generate
+
+.PHONY: lint-migrations
+lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no warning; needs npm on Linux, x86-64
+	@tools/migrations/lint $(PY)
+
+.PHONY: image-check
+image-check: ## build the image where no engine runs, and start it hardened; needs root, buildah, debootstrap and runc
+	@tools/image-check
 
 .PHONY: vendor-docs
 vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
@@ -136,7 +145,9 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
 	rm -rf $(VENV) .venv-bench .venv-lock .venv-models build dist *.egg-info \
-		tools/openapi/node_modules tools/postman/node_modules clients/typescript/node_modules clients/typescript/dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+		tools/migrations/node_modules tools/openapi/node_modules tools/postman/node_modules \
+		clients/typescript/node_modules clients/typescript/dist \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment with a stamp per set: `make run` installs no test tools, and since dev contains

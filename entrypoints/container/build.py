@@ -81,9 +81,12 @@ def build_worker(settings: Settings) -> "WorkerParts":
     from adapters.redis.rq_worker_notifier import listen
     from entrypoints.container.background_use_cases import billing_maintenance, replying
     from entrypoints.container.worker_adapters import WorkerAdapters
+    from entrypoints.health import sign_of_life
     from entrypoints.worker.run import WorkerParts
+    from entrypoints.worker.sign_of_life import SignOfLife
 
     adapters = WorkerAdapters(settings=settings, connections=WORKER_CONNECTIONS, application_name="worker")
+    heartbeat = SignOfLife(adapters.worker_heartbeat(), sign_of_life(settings.data_dir))
     redis_url = settings.redis_url or ""
     metrics, observer = None, None
     if settings.metrics_port is not None:
@@ -92,6 +95,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
         metrics, observer = measure_worker(adapters, settings)
 
     def close() -> None:
+        heartbeat.end()
         adapters.database().close()
         if metrics is not None:
             metrics.close()
@@ -102,7 +106,7 @@ def build_worker(settings: Settings) -> "WorkerParts":
     return WorkerParts(
         replying=replying(adapters),
         billing=billing_maintenance(adapters),
-        heartbeat=adapters.worker_heartbeat(),
+        heartbeat=heartbeat,
         worker_notifier=adapters.worker_notifier(),
         listen=listen_for_notifications,
         close=close,

@@ -87,7 +87,7 @@ def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
     rules = yaml.safe_load((OBSERVABILITY / "alerts.yml").read_text(encoding="utf-8"))
     for rule in (rule for group in rules["groups"] for rule in group["rules"]):
         assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
-        assert set(rule["annotations"]) == {"summary", "description"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook"}
         assert rule["labels"]["severity"] in {"page", "ticket"}
 
 
