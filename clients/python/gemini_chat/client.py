@@ -184,10 +184,11 @@ class Client:
                         if event["event"] in ENDS:
                             return
             except httpx.TransportError:
-                failures += 1
-                if failures > self._repeats:
+                if failures == self._repeats:
                     raise
-                time.sleep(_pause(failures))
+            # Also where the stream ended before the reply did: the server is being restarted.
+            failures = min(failures + 1, self._repeats)
+            time.sleep(_pause(failures))
 
     def cancel_reply(self, entry_id: str) -> models.Cancelled:
         return self._post(models.Cancelled, f"/message/{entry_id}/cancel")

@@ -123,9 +123,11 @@ export class GeminiChat {
           if (ENDS.has(event.event)) return;
         }
       } catch (error) {
-        if (error instanceof ProblemError || options.signal?.aborted || ++failures > this.#options.repeats) throw error;
-        await sleep(pause(failures), options.signal);
+        if (error instanceof ProblemError || options.signal?.aborted || failures === this.#options.repeats) throw error;
       }
+      // Also where the stream ended before the reply did: the server is being restarted.
+      failures = Math.min(failures + 1, this.#options.repeats);
+      await sleep(pause(failures), options.signal);
     }
   }
 
