@@ -137,7 +137,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	rm -rf *.egg-info
 
 .PHONY: audit
-audit: .venv-audit/.installed ## known vulnerabilities of what is locked; asks the package index, and fails where it has no advisories
+audit: .venv-audit/.installed ## known vulnerabilities of what is locked; needs the network, and fails where it cannot look
 # --strict: without it a package that could not be looked up counts as one without a vulnerability.
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		-r requirements/dev.txt 2>.venv-audit/said \
