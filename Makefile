@@ -131,7 +131,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	cp requirements/dev.txt requirements/runtime.txt
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
-	$(subst setup.cfg,tools/models/requirements.in,$(UV_COMPILE)) --output-file tools/models/requirements.txt >/dev/null
+	$(subst setup.cfg,requirements/models.in,$(UV_COMPILE)) --output-file requirements/models.txt >/dev/null
 # Tools that look at the dependencies and are none of them.
 	$(subst setup.cfg,requirements/audit.in,$(UV_COMPILE)) --output-file requirements/audit.txt >/dev/null
 	rm -rf *.egg-info
@@ -210,9 +210,9 @@ $(VENV)/.created:
 	@touch $@
 
 # The generator of the Python client's types; nothing else needs it.
-.venv-models/.installed: tools/models/requirements.txt $(VENV)/.created
+.venv-models/.installed: requirements/models.txt $(VENV)/.created
 	@$(PY) -m venv --clear .venv-models
-	@.venv-models/bin/python -m pip install $(PIP_FLAGS) -r tools/models/requirements.txt
+	@$(call install,.venv-models/bin/python,models)
 	@touch $@
 
 .venv-lock/.uv-$(UV_VERSION): $(VENV)/.created
