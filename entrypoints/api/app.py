@@ -86,7 +86,7 @@ def create_app(
     register_problems(app)
     install_waiting(app)
     places = WaitingPlaces(options.waiting_requests, options.waiting_requests_per_user)
-    api = _register_blueprints(app, use_cases, places)
+    api = _register_blueprints(app, use_cases, places, chat_page=options.chat_page)
     app.extensions[DOCUMENT] = completed(api.spec.to_dict(), public_url=options.public_url, is_limited=is_limited)
     serve_styles(app)
     serve_problem_pages(app)
@@ -103,7 +103,7 @@ def create_app(
     return app
 
 
-def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces) -> ProblemApi:
+def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces, *, chat_page: bool) -> ProblemApi:
     api = ProblemApi(app, spec_kwargs={"info": {"description": DESCRIPTION}})
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     authenticated = Authenticated(use_cases.auth.authenticate, use_cases.auth.limit_requests)
@@ -116,7 +116,7 @@ def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces)
         account_blueprint(use_cases.auth, use_cases.billing, authenticated),
         subscription_blueprint(use_cases.billing, authenticated),
         webhooks_blueprint(use_cases.billing),
-        health_blueprint(use_cases.check_readiness),
+        health_blueprint(use_cases.check_readiness, chat_page=chat_page),
     ):
         api.register_blueprint(blueprint)
     return api

@@ -26,7 +26,8 @@ LINK_TEXTS = {
     "ready": "Whether the service can work, and if not, why",
 }
 HOME_TEXT = "This is a service for programs: one-time passwords, chatrooms, replies of a language model, a paid plan."
-HOME_LINKS = "".join(f'<p><a href="{LINKS[name]}">{text}</a></p>' for name, text in LINK_TEXTS.items())
+API_LINKS = "".join(f'<p><a href="{LINKS[name]}">{text}</a></p>' for name, text in LINK_TEXTS.items())
+CHAT_PAGE_LINK = '<p><a href="/app/">Chat here</a></p>'
 VARY = {"Vary": header("`Accept`: browsers get a page")}
 
 
@@ -54,7 +55,8 @@ class ReadySchema(Schema):
     )
 
 
-def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
+def health_blueprint(check_readiness: CheckReadiness, *, chat_page: bool) -> JsonBlueprint:
+    home_links = (CHAT_PAGE_LINK if chat_page else "") + API_LINKS
     blp = JsonBlueprint("Health", __name__, description="Links, and probes of the service")
 
     @blp.route("/", methods=["GET"])
@@ -68,7 +70,7 @@ def health_blueprint(check_readiness: CheckReadiness) -> JsonBlueprint:
         A browser gets a page with the same links.
         """
         if wants_html():
-            return varied(html_page("Gemini-style chat backend", (HOME_TEXT,), html=HOME_LINKS))
+            return varied(html_page("Gemini-style chat backend", (HOME_TEXT,), html=home_links))
         return varied(json_response({"message": "Home Route", "links": LINKS}))
 
     @blp.route("/health/live", methods=["GET"])

@@ -7,6 +7,7 @@ import pytest
 from entrypoints.api.app import create_app, openapi_document
 from entrypoints.api.http_options import HttpOptions
 from tests.api.client import Api, Client
+from tests.api.pages import BROWSER
 from tests.builders import House
 
 
@@ -60,6 +61,7 @@ def test_there_is_nothing_else(browser: Client, path: str):
 def test_the_page_can_be_switched_off():
     app = create_app(House().use_cases, HttpOptions(chat_page=False))
     assert app.test_client().get("/app/").status_code == 404
+    assert "/app/" not in app.test_client().get("/", headers=BROWSER).text
 
 
 def test_the_page_is_no_part_of_the_api():

@@ -22,7 +22,7 @@ def test_home_is_a_page_for_browsers(guest: Client):
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
     page = Page(answer.text)
-    assert {"/docs/", "/health/ready", "/problems"} <= page.links
+    assert {"/app/", "/docs/", "/health/ready", "/problems"} <= page.links
     for link in page.links:
         with guest.get(link, headers=BROWSER) as led_to:
             assert led_to.status_code == 200, link
