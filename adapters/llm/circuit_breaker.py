@@ -54,8 +54,8 @@ class LanguageModelBreaker(LanguageModel):
     with ``asked`` False) for ``open_for``, or for the longer time that a busy provider has asked for, at most
     ``open_at_most``. Then one call at a time goes through as a probe, first of callers who have not failed; its failure
     opens it again. The first chunk of any call, or any answer of the provider, closes it. Callers whose failures were
-    contradicted by an answer to a later call of somebody else have no vote until they get an answer themselves, or for
-    ``DISTRUST``; a busy provider is believed from everybody.
+    followed by the answer to another caller's later call have no vote until they get an answer themselves, or for
+    ``DISTRUST``. That the provider is busy counts from every caller.
 
     Calls that began before it last opened or closed neither open nor close it.
     """

@@ -17,8 +17,8 @@ import certifi
 class Connections:
     """Keeps connections that were used, and repeats a request at once for which a kept one was dead.
 
-    Providers, balancers and NATs drop connections that nobody uses, and a client learns that only when it sends the
-    next request. It had no answer then, and the provider is well.
+    Providers, balancers and NATs drop idle connections, and a client learns that only when it sends the next request.
+    The provider is well then, and has not seen that request.
     """
 
     def __init__(self) -> None:

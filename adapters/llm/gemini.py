@@ -86,7 +86,7 @@ class GeminiReading(Reading):
         if (value.get("promptFeedback") or {}).get("blockReason") not in NOT_BLOCKED:
             self.refuse()
         for candidate in value.get("candidates") or ():
-            if not candidate.get("index"):  # nobody asked for more than the first
+            if not candidate.get("index"):  # the request asks for one
                 self._take(candidate)
 
     def _take(self, candidate: Any) -> None:

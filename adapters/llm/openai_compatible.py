@@ -82,7 +82,7 @@ class _Reading(Reading):
                 total=usage.get("total_tokens"),
             )
         for choice in value.get("choices") or ():
-            if not choice.get("index"):  # nobody asked for more than the first
+            if not choice.get("index"):  # the request asks for one
                 self._take(choice)
 
     def _take(self, choice: Any) -> None:

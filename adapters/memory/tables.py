@@ -44,7 +44,7 @@ class ReplyRow:
         return self.state in {ReplyState.QUEUED, ReplyState.RUNNING}
 
     def overdue(self, now: datetime) -> bool:
-        """Whether its time is up, and nobody writes it."""
+        """Whether its deadline has passed, and no worker holds it."""
         return self.unfinished and self.deadline <= now and (self.lease_until is None or self.lease_until <= now)
 
     def may_have_stream(self, now: datetime) -> bool:

@@ -43,7 +43,7 @@ IN_DUE_ORDER = "ORDER BY priority, COALESCE(lease_until, available_at)"
 
 
 def overdue(row: str) -> str:
-    """That the time of a reply is up, and nobody writes it. A queued one has no lease."""
+    """That the deadline of a reply has passed, and no worker holds it. A queued one has no lease."""
     return f"({row}.finished_at IS NULL AND {row}.deadline <= now() AND COALESCE({row}.lease_until <= now(), true))"
 
 

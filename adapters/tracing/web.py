@@ -14,7 +14,7 @@ from application.ports.observation import TraceRequest
 
 # Key of the WSGI environ: the context of the first span of a request that is answered in two goes.
 BEGUN = "gemini_chat.trace"
-# Clients may send any method: the specification has this word for those that nobody knows.
+# Clients may send any method: the semantic conventions have this name for unknown ones.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "_OTHER"
 

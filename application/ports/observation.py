@@ -40,7 +40,7 @@ class TraceReply(Protocol):
 
 class ReportError(Protocol):
     def __call__(self, error: BaseException, *, event: str, facts: Mapping[str, str]) -> None:
-        """Tells an error that nobody foresaw: its type, where it was raised, the log line's ``event`` and these facts.
+        """Reports an unexpected error: its type, where it was raised, the log line's ``event`` and these facts.
 
         Never its message, nor the values of variables.
         """

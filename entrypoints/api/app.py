@@ -108,7 +108,7 @@ def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces,
     api.spec.components.security_scheme(SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     authenticated = Authenticated(use_cases.auth.authenticate, use_cases.auth.limit_requests)
     for blueprint in (
-        # In the order in which somebody meets them who integrates the API.
+        # In the order of a first integration.
         auth_blueprint(use_cases.auth, authenticated),
         chatrooms_blueprint(use_cases.chat, authenticated),
         messages_blueprint(use_cases.chat, authenticated, places),

@@ -285,7 +285,7 @@ _ALL = (
         "internal_error",
         500,
         "Something went wrong on our side",
-        "The service has met an error that nobody foresaw. The log has it, under the `requestId`.",
+        "The service has met an unexpected error. The log has it, under the `requestId`.",
         "Try again later, and tell the operator the `requestId` if it happens again.",
     ),
     _http(

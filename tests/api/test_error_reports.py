@@ -1,4 +1,4 @@
-"""What Sentry is told of an error that nobody foresaw."""
+"""What Sentry is told of an unexpected error."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from entrypoints.api.app import create_app
 from entrypoints.logs import report_errors_to
 from tests.builders import ASHA, House
 
-PROMPT = "What nobody but the model may read"
+PROMPT = "What only the model may read"
 ROUTE = "/chatroom/<uuid:chatroom_id>/message"
 
 

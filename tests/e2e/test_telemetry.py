@@ -16,9 +16,9 @@ def test_web_and_worker_tell_of_their_work_and_their_errors_and_of_nobodys_words
     ):
         asha = Person(service).log_in()
         asha.http.headers["Prefer"] = "wait=20"
-        answer = asha.send("What nobody but the model may read")
+        answer = asha.send("What only the model may read")
         assert answer.status_code == 201
-        # What nobody foresaw: PostgreSQL refuses a message, and then a claim.
+        # Unexpected errors: PostgreSQL refuses a message, and then a claim.
         execute(service, "ALTER TABLE messages ADD CONSTRAINT no CHECK (content <> 'And this neither') NOT VALID")
         execute(service, "ALTER TABLE replies ADD CONSTRAINT no CHECK (state <> 'running') NOT VALID")
         assert asha.send("And this neither").status_code == 500

@@ -20,7 +20,7 @@ from tests.concurrency import eventually
 from tests.integration.conftest import settings_of
 
 PHONE = "+919876543210"
-PROMPT = "What nobody but the model may read"
+PROMPT = "What only the model may read"
 CLIENTS_TRACE, CLIENTS_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
