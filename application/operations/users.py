@@ -1,6 +1,6 @@
 """Operators look after accounts. What they change is recorded in the audit trail, with the reason that they give."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from application.ports.ledger import Ledger
 from application.ports.phone_numbers import ReadPhoneNumber
 from application.ports.reader import PlanStatus, Reader, SessionSummary
 from application.ports.runtime import Clock
-from application.ports.unit_of_work import UnitOfWorkFactory
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import User, UserId
 from domain.errors import InvalidValue
 from domain.plans import Allowances
@@ -66,58 +66,69 @@ class ShowUser:
 
 
 @dataclass(frozen=True, slots=True)
-class LockUser:
-    """Locks an account: its sessions end, and none begins until it is unlocked. What it has stays."""
+class ChangeAccount:
+    """Changes an account and records why, in one transaction."""
 
     unit_of_work: UnitOfWorkFactory
     recorder: Recorder
-    clock: Clock
 
-    def __call__(self, user_id: UserId, *, reason: str) -> bool:
+    def __call__(
+        self, user_id: UserId, change: Callable[[UnitOfWork], None], *, what: AuditEventType, note: str
+    ) -> bool:
         """Returns False when there is no such account."""
         with self.unit_of_work() as work:
-            # Held until the commit: a login under way has either begun its session before, or finds the lock.
+            # Held until the commit: a login under way has either begun its session before, or finds the change.
             if work.users.get(user_id) is None:
                 return False
-            work.users.set_locked(user_id, at=self.clock())
-            work.sessions.end_all(user_id)
-            self.recorder.record(work, AuditEventType.ACCOUNT_LOCKED, user_id=user_id, note=reason)
+            change(work)
+            self.recorder.record(work, what, user_id=user_id, note=note)
             work.commit()
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class UnlockUser:
-    unit_of_work: UnitOfWorkFactory
-    recorder: Recorder
+class LockUser:
+    """Locks an account: its sessions end, and none begins until it is unlocked. What it has stays."""
+
+    change_account: ChangeAccount
+    clock: Clock
 
     def __call__(self, user_id: UserId, *, reason: str) -> bool:
         """Returns False when there is no such account."""
-        with self.unit_of_work() as work:
-            if work.users.get(user_id) is None:
-                return False
+
+        def lock(work: UnitOfWork) -> None:
+            work.users.set_locked(user_id, at=self.clock())
+            work.sessions.end_all(user_id)
+
+        return self.change_account(user_id, lock, what=AuditEventType.ACCOUNT_LOCKED, note=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockUser:
+    change_account: ChangeAccount
+
+    def __call__(self, user_id: UserId, *, reason: str) -> bool:
+        """Returns False when there is no such account."""
+
+        def unlock(work: UnitOfWork) -> None:
             work.users.set_locked(user_id, at=None)
-            self.recorder.record(work, AuditEventType.ACCOUNT_UNLOCKED, user_id=user_id, note=reason)
-            work.commit()
-        return True
+
+        return self.change_account(user_id, unlock, what=AuditEventType.ACCOUNT_UNLOCKED, note=reason)
 
 
 @dataclass(frozen=True, slots=True)
 class EndSessions:
     """Ends every session of an account: its user logs in again everywhere."""
 
-    unit_of_work: UnitOfWorkFactory
-    recorder: Recorder
+    change_account: ChangeAccount
 
     def __call__(self, user_id: UserId, *, reason: str) -> bool:
         """Returns False when there is no such account."""
-        with self.unit_of_work() as work:
-            if work.users.get(user_id) is None:
-                return False
+
+        def end_sessions(work: UnitOfWork) -> None:
             work.sessions.end_all(user_id)
-            self.recorder.record(work, AuditEventType.SESSIONS_ENDED, user_id=user_id, note=reason)
-            work.commit()
-        return True
+
+        return self.change_account(user_id, end_sessions, what=AuditEventType.SESSIONS_ENDED, note=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,37 +138,31 @@ class GrantPro:
     A subscription is neither needed nor touched: a user who has both is Pro as long as either holds.
     """
 
-    unit_of_work: UnitOfWorkFactory
-    recorder: Recorder
+    change_account: ChangeAccount
     clock: Clock
 
     def __call__(self, user_id: UserId, *, until: datetime, reason: str) -> bool:
         """Returns False when there is no such account. Raises InvalidValue unless ``until`` is in the future."""
         if until <= self.clock():
             raise InvalidValue("until", "must be in the future")
-        with self.unit_of_work() as work:
-            if work.users.get(user_id) is None:
-                return False
+
+        def grant(work: UnitOfWork) -> None:
             work.users.grant_pro(user_id, until=until)
-            note = f"until {until.isoformat(timespec='seconds')}: {reason}"
-            self.recorder.record(work, AuditEventType.PRO_GRANTED, user_id=user_id, note=note)
-            work.commit()
-        return True
+
+        note = f"until {until.isoformat(timespec='seconds')}: {reason}"
+        return self.change_account(user_id, grant, what=AuditEventType.PRO_GRANTED, note=note)
 
 
 @dataclass(frozen=True, slots=True)
 class WithdrawPro:
     """Ends a grant of Pro before its time. A subscription goes on."""
 
-    unit_of_work: UnitOfWorkFactory
-    recorder: Recorder
+    change_account: ChangeAccount
 
     def __call__(self, user_id: UserId, *, reason: str) -> bool:
         """Returns False when there is no such account."""
-        with self.unit_of_work() as work:
-            if work.users.get(user_id) is None:
-                return False
+
+        def withdraw(work: UnitOfWork) -> None:
             work.users.grant_pro(user_id, until=None)
-            self.recorder.record(work, AuditEventType.PRO_WITHDRAWN, user_id=user_id, note=reason)
-            work.commit()
-        return True
+
+        return self.change_account(user_id, withdraw, what=AuditEventType.PRO_WITHDRAWN, note=reason)
