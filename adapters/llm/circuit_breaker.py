@@ -1,6 +1,6 @@
 """A circuit breaker (M. Nygard, "Release It!"; martinfowler.com/bliki/CircuitBreaker.html) around a language model.
 
-It is peculiar in one thing: prompts can make a healthy provider fail, so it matters whose calls fail
+It differs from the pattern in one thing: prompts can make a healthy provider fail, so it matters whose calls fail
 (docs/decisions/0023).
 """
 

@@ -36,7 +36,7 @@ class GeminiLanguageModel(LanguageModel):
     ) -> None:
         self._options = options
         self._calls = CallLoop("gemini", idle=idle)
-        self._models_url = f"{(base_url or GOOGLE).rstrip('/').removesuffix(VERSION)}{VERSION}"
+        self._models_url = api_of(base_url)
         self._headers = {"x-goog-api-key": api_key}
         self._use(model)
 
@@ -48,7 +48,7 @@ class GeminiLanguageModel(LanguageModel):
 
     def _use(self, model: str) -> None:
         self.model = model
-        url = f"{self._models_url}/{_path_of(model)}:streamGenerateContent?alt=sse"
+        url = f"{self._models_url}/{path_of(model)}:streamGenerateContent?alt=sse"
         self._endpoint = Endpoint(self._calls, url, self._headers)
 
     def write(self, prompt: Prompt, *, within: timedelta, stop: Stop, on_chunk: Callable[[str], None]) -> Answer:
@@ -96,16 +96,25 @@ class GeminiReading(Reading):
         self.finish(candidate.get("finishReason"))
 
 
-def _path_of(model: str) -> str:
+def api_of(base_url: str | None) -> str:
+    """The address of the API, with its version. None: Google's own."""
+    return f"{(base_url or GOOGLE).rstrip('/').removesuffix(VERSION)}{VERSION}"
+
+
+def path_of(model: str) -> str:
     return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
 
 
-def _request_for(prompt: Prompt, dialect: Dialect, options: ModelOptions) -> dict[str, object]:
-    contents = []
+def contents_of(prompt: Prompt) -> list[dict[str, Any]]:
+    """The conversation, as Gemini takes it."""
+    contents: list[dict[str, Any]] = []
     for exchange in prompt.history:
-        contents.append(_content("user", exchange.prompt))
-        contents.append(_content("model", exchange.answer))
-    contents.append(_content("user", prompt.text))
+        contents += (_content("user", exchange.prompt), _content("model", exchange.answer))
+    return [*contents, _content("user", prompt.text)]
+
+
+def _request_for(prompt: Prompt, dialect: Dialect, options: ModelOptions) -> dict[str, object]:
+    contents = contents_of(prompt)
     request: dict[str, object] = {"contents": contents}
     if prompt.system and dialect.system_role:
         request["systemInstruction"] = {"parts": [{"text": prompt.system}]}

@@ -12,7 +12,7 @@ import orjson
 
 from adapters.llm.answer_text import Chunks
 from adapters.llm.call_loop import IDLE, Delivery, write_in_thread
-from adapters.llm.gemini import GeminiReading
+from adapters.llm.gemini import GeminiReading, contents_of
 from adapters.llm.options import DEFAULTS, ModelOptions
 from adapters.llm.provider_errors import ProviderError, failures_name
 from application.ports.language_model import AnswerStopped, LanguageModel, Prompt, Stop
@@ -41,6 +41,7 @@ class GeminiLegacyLanguageModel(LanguageModel):
     Uses the SDK's client directly: its ``GenerativeModel`` holds each chunk back until it has the next.
 
     The SDK has one global key and ``base_url``: those given to the adapter built last hold for all.
+    Of ``options`` it does not send the thinking budget.
     """
 
     def __init__(
@@ -135,19 +136,10 @@ def _failure_by(error: Any) -> AnswerFailed:
 
 
 def _request_for(model: str, prompt: Prompt, options: ModelOptions) -> Any:
-    contents = []
-    for exchange in prompt.history:
-        contents.append(_content("user", exchange.prompt))
-        contents.append(_content("model", exchange.answer))
-    contents.append(_content("user", prompt.text))
     return genai.protos.GenerateContentRequest(
         model=model if "/" in model else f"models/{model}",
-        contents=contents,
+        contents=contents_of(prompt),
         system_instruction={"parts": [{"text": prompt.system}]} if prompt.system else None,
         safety_settings=options.safety_settings(),
         generation_config={"max_output_tokens": options.max_output_tokens},
     )
-
-
-def _content(role: str, text: str) -> dict[str, Any]:
-    return {"role": role, "parts": [{"text": text}]}

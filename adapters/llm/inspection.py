@@ -5,17 +5,25 @@ from urllib.parse import quote
 
 import httpx
 
+from adapters.llm.connections import authorities, proxy_of
+from adapters.llm.gemini import api_of, path_of
 from application.ports.inspection import InspectModel, ModelFacts, NotInspected
 
-GEMINI = "https://generativelanguage.googleapis.com"
 SECONDS = 5.0
 FOUND, NOT_FOUND = 200, 404
 KEY_REFUSED = frozenset({401, 403})
 
 
 class _Provider:
-    def __init__(self, headers: dict[str, str], transport: httpx.BaseTransport | None) -> None:
-        self._client = httpx.Client(timeout=SECONDS, headers=headers, transport=transport, trust_env=False)
+    """Is reached as the worker reaches it: by the same proxy, trusting the same authorities."""
+
+    def __init__(self, url: str, headers: dict[str, str], transport: httpx.BaseTransport | None) -> None:
+        self._client = httpx.Client(
+            timeout=SECONDS,
+            headers=headers,
+            transport=transport or httpx.HTTPTransport(verify=authorities(), proxy=proxy_of(url)),
+            trust_env=False,
+        )
 
     def status_of(self, url: str) -> tuple[int, bytes]:
         """Raises NotInspected when there is no answer, or one that says nothing of models."""
@@ -30,7 +38,7 @@ class _Provider:
 
 
 class GeminiInspection(InspectModel):
-    """``base_url``: another server that speaks the v1beta API. ``transport``: in place of the network."""
+    """``base_url``: as of GeminiLanguageModel. ``transport``: in place of the network."""
 
     def __init__(
         self,
@@ -41,15 +49,14 @@ class GeminiInspection(InspectModel):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._models = models
-        self._base_url = (base_url or GEMINI).rstrip("/")
-        self._provider = _Provider({"x-goog-api-key": api_key}, transport)
+        self._api = api_of(base_url)
+        self._provider = _Provider(self._api, {"x-goog-api-key": api_key}, transport)
 
     def __call__(self) -> ModelFacts:
         return ModelFacts(self._models, [name for name in self._models if not self._is_there(name)])
 
     def _is_there(self, name: str) -> bool:
-        path = name if "/" in name else f"models/{name}"
-        status, _ = self._provider.status_of(f"{self._base_url}/v1beta/{quote(path)}")
+        status, _ = self._provider.status_of(f"{self._api}/{quote(path_of(name))}")
         if status not in {FOUND, NOT_FOUND}:
             raise NotInspected(f"status {status}")
         return status == FOUND
@@ -63,7 +70,7 @@ class OpenAiInspection(InspectModel):
     ) -> None:
         self._url = f"{base_url.rstrip('/')}/models"
         self._model = model
-        self._provider = _Provider({"Authorization": f"Bearer {api_key}"} if api_key else {}, transport)
+        self._provider = _Provider(self._url, {"Authorization": f"Bearer {api_key}"} if api_key else {}, transport)
 
     def __call__(self) -> ModelFacts:
         status, body = self._provider.status_of(self._url)

@@ -147,7 +147,6 @@ class MemoryReplies(Repository, Replies):
         return [row.queued.id for row in found if row.overdue(self._now)]
 
     @writes
-    @writes
     def give_up(self, reply_id: ReplyId, reason: FailureReason) -> EndedReply | None:
         row = self._tables.replies.get(reply_id)
         if row is None or not row.unfinished:

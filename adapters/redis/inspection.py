@@ -7,9 +7,8 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from adapters.redis.probe import KEY, SECONDS
-from application.ports.inspection import InspectRedis, NotInspected, RedisFacts
+from application.ports.inspection import LOOPBACK, InspectRedis, NotInspected, RedisFacts
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 CONNECT_SECONDS = 3.0
 
 

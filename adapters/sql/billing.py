@@ -229,10 +229,10 @@ ON CONFLICT (event_id) DO NOTHING
 """
 HAS_IGNORED = "SELECT 1 FROM payment_events WHERE customer_id = %(customer_id)s AND state = 'ignored' LIMIT 1"
 PURGE_EVENTS = """
-DELETE FROM payment_events WHERE event_id IN (
+DELETE FROM payment_events WHERE event_id = ANY (ARRAY(
     SELECT event_id FROM payment_events WHERE received_at < %(moment)s AND state <> 'pending' LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
-)
+))
 """
 
 NOTE_OWED = """

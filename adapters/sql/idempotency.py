@@ -42,9 +42,9 @@ ON CONFLICT (user_id, key) DO UPDATE
 SET fingerprint = EXCLUDED.fingerprint, reference = EXCLUDED.reference, created_at = EXCLUDED.created_at
 """
 PURGE_EXPIRED = """
-DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-    SELECT user_id, key FROM idempotency_keys WHERE created_at <= now() - %(kept_for)s
-    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM idempotency_keys WHERE created_at <= now() - %(kept_for)s
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 
 

@@ -14,9 +14,8 @@ from adapters.sql.startup import (
     revision_of,
 )
 from application.operations.startup import CannotStart
-from application.ports.inspection import DatabaseFacts, InspectDatabase, NotInspected
+from application.ports.inspection import LOOPBACK, DatabaseFacts, InspectDatabase, NotInspected
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 STATE = """
 SELECT current_setting('server_version'), current_setting('server_encoding'),
        current_setting('default_transaction_isolation'),

@@ -25,9 +25,9 @@ INSERT INTO refresh_tokens (digest, session_id, issued_at) SELECT %(successor)s,
 """
 IS_UNUSED = "SELECT 1 FROM refresh_tokens WHERE digest = %(digest)s AND used_at IS NULL"
 PURGE_USED = """
-DELETE FROM refresh_tokens WHERE digest IN (
+DELETE FROM refresh_tokens WHERE digest = ANY (ARRAY(
     SELECT digest FROM refresh_tokens WHERE used_at < %(moment)s
-    ORDER BY used_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    ORDER BY used_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 
 

@@ -14,10 +14,8 @@ from application.operations.startup import CannotStart
 log = structlog.get_logger(__name__)
 
 ENCODING = "UTF8"
-QUOTES_STATEMENTS = """
-SELECT NOT has_parameter_privilege('log_min_error_statement', 'SET')
-   AND current_setting('log_min_error_statement') NOT IN ('panic', 'fatal')
-"""
+# Of a connection that has set it, if it may.
+QUOTES_STATEMENTS = "SELECT current_setting('log_min_error_statement') NOT IN ('panic', 'fatal')"
 # What PgBouncer says to a client that sets parameters of its session, unless it was told to drop or to track them.
 PARAMETERS_REFUSED = "unsupported startup parameter"
 
@@ -83,7 +81,8 @@ def _warn_of_quoted_statements(connection: Any) -> None:
         log.warning(
             "postgresql_logs_values",
             reason="PostgreSQL's own log quotes statements that fail, prompts and phone numbers among their values",
-            remedy="GRANT SET ON PARAMETER log_min_error_statement, log_error_verbosity TO the role of DATABASE_URL",
+            remedy="GRANT SET ON PARAMETER log_min_error_statement, log_error_verbosity TO the role of DATABASE_URL; "
+            "where sessions are shared, ALTER ROLE … SET log_min_error_statement = 'panic'",
         )
 
 
@@ -101,10 +100,11 @@ def check_prepared_statements(connection: Any, another: Any) -> None:
             transaction.execute("ROLLBACK")
 
 
-def schema_of(database_url: str) -> str | None:
+def schema_of(database_url: str, *, sessions_are_shared: bool = False) -> str | None:
     """The version of the schema; None where there is none, or no database."""
     try:
-        with closing(connector(database_url, application_name="version")()) as connection:
+        connect = connector(database_url, application_name="version", sessions_are_shared=sessions_are_shared)
+        with closing(connect()) as connection:
             return revision_of(connection)
     except psycopg2.OperationalError:
         return None

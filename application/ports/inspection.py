@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+# Hosts to which a connection does not leave the machine.
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 
 class NotInspected(Exception):
     """It could not be asked. The text says why, in a clause."""

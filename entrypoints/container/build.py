@@ -236,7 +236,7 @@ def schema_of(settings: Settings) -> str | None:
     """The version of the database's schema; None where there is none, or no database."""
     from adapters.sql import startup
 
-    return startup.schema_of(settings.database_url or "")
+    return startup.schema_of(settings.database_url or "", sessions_are_shared=settings.sessions_are_shared)
 
 
 def schema_needed() -> str:

@@ -16,9 +16,8 @@ from entrypoints.settings import Settings
 
 
 class WatchedModel(NamedTuple):
-    """The model that writes the replies, and what is known of its provider."""
+    """The model that writes the replies, which is ``watch``, and what is known of its provider."""
 
-    model: LanguageModel
     breaker: LanguageModelBreaker
     watch: MisconfigurationWatch
 
@@ -33,7 +32,7 @@ def language_model_of(settings: Settings) -> WatchedModel:
     models = [ShrinkingHistory(model, clock=system_clock) for model in _models(settings)]
     breaker = LanguageModelBreaker(LanguageModelFallback(models, clock=system_clock), clock=system_clock)
     watch = MisconfigurationWatch(breaker, clock=system_clock)
-    return WatchedModel(watch, breaker, watch)
+    return WatchedModel(breaker, watch)
 
 
 def _models(settings: Settings) -> Sequence[LanguageModel]:

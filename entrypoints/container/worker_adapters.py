@@ -17,7 +17,7 @@ class WorkerAdapters(SharedAdapters):
     settings, redis = SharedAdapters.settings, SharedAdapters.redis
 
     watched_model = singleton(language_model_of, settings)
-    language_model: Provider[LanguageModel] = singleton(lambda watched: watched.model, watched_model)
+    language_model: Provider[LanguageModel] = singleton(lambda watched: watched.watch, watched_model)
     worker_heartbeat: Provider[WorkerHeartbeat] = singleton(
         lambda redis, watched: RedisWorkerHeartbeat(redis, model_fault=watched.fault), redis, watched_model
     )

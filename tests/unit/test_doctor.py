@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.llm.gemini import GOOGLE
 from adapters.llm.inspection import GeminiInspection, OpenAiInspection
 from adapters.stripe.inspection import EVENTS, StripeInspection
 from adapters.stripe.payments import API_VERSION
@@ -246,7 +247,8 @@ class TestInspectingModels:
             api_key="hunter2", models=["one", "two"], transport=httpx.MockTransport(lambda _request: left.pop(0))
         )
 
-    def test_each_model_is_asked_for_by_name(self):
+    @pytest.mark.parametrize("base_url", [None, f"{GOOGLE}/", f"{GOOGLE}/v1beta"])
+    def test_each_model_is_asked_for_by_name(self, base_url: str | None):
         asked = []
 
         def answer(request: httpx.Request) -> httpx.Response:
@@ -254,7 +256,9 @@ class TestInspectingModels:
             assert request.headers["x-goog-api-key"] == "hunter2"
             return httpx.Response(200, json={"name": "models/one"})
 
-        inspect = GeminiInspection(api_key="hunter2", models=["one"], transport=httpx.MockTransport(answer))
+        inspect = GeminiInspection(
+            api_key="hunter2", models=["one"], base_url=base_url, transport=httpx.MockTransport(answer)
+        )
         assert inspect() == ModelFacts(["one"], [])
         assert asked == ["https://generativelanguage.googleapis.com/v1beta/models/one"]
 

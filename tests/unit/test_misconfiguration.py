@@ -78,7 +78,7 @@ def test_each_kind_is_logged_once_a_minute(at: Setting):
 
 def test_readiness_hears_of_the_fault_that_an_operator_can_mend_first(at: Setting):
     breaker = LanguageModelBreaker(at.watch, clock=at.clock, threshold=1, callers=1)
-    model = WatchedModel(breaker, breaker, at.watch)
+    model = WatchedModel(breaker, at.watch)
     assert model.fault() is None
     at.fail(BAD_KEY)
     assert model.fault() is Fault.MISCONFIGURED
