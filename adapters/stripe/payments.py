@@ -98,7 +98,7 @@ class StripePayments(Payments):
     """``base_url``: another server with Stripe's API. ``transport``: a function in place of HTTP.
 
     ``mode`` None: the key says it. ``remember_account``: stores the first account and returns the stored one; under the
-    key of another account no call is made, since its customers are not ours. ``asks_for_address``: every checkout asks
+    key of another account only the account is asked for, since its customers are not ours. ``asks_for_address``: every checkout asks
     for a billing address, which Stripe needs in some countries. Nothing connects before the first call.
     """
 
@@ -445,12 +445,12 @@ class StripePayments(Payments):
 
     def _check_account(self, remember: Callable[[str], str], client: stripe.StripeClient) -> None:
         account = self._account_by(client)
-        kept = remember(account) if account is not None else account
-        if kept == account:
+        ours = remember(account) if account is not None else None  # a restricted key may not say its account
+        if ours == account:
             self._remember_account = None
             return
         if not self._is_of_another_account:
-            log.error("stripe_key_of_another_account", account=account, ours=kept, fix="see gemini-chat stripe")
+            log.error("stripe_key_of_another_account", account=account, ours=ours, fix="see gemini-chat stripe")
         self._is_of_another_account = True
         raise DependencyDown(PROVIDER, retry_after=LONG)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from application.ports.audit import AuditEventType
-from entrypoints.cli.invocation import Misuse, exit_status, on_a_database, with_settings
+from entrypoints.cli.invocation import Misuse, exit_status, on_a_database, refused, with_settings
 from entrypoints.cli.replies import replies
 from entrypoints.cli.users import users
 from entrypoints.logs import configure_logs
@@ -297,6 +297,6 @@ def _billing(settings: Settings) -> "Iterator[BillingMaintenance]":
     try:
         yield operator.billing
     except DependencyDown as down:
-        raise Misuse(f"Not available: {down.dependency}.") from down
+        raise refused(down) from down
     finally:
         operator.close()

@@ -1,4 +1,4 @@
-"""The page has words for the errors that the API gives, and knows none that it does not give."""
+"""The page has words for every reason to fail, and knows no error code that the API does not give."""
 
 import re
 from pathlib import Path

@@ -204,8 +204,8 @@ class Client:
     def get_profile(self) -> models.Profile:
         return self._get(models.Profile, "/user/me")
 
-    def update_profile(self, **body: Unpack[models.ChangedProfile]) -> models.Account:
-        return cast(models.Account, self._request("PATCH", "/user/me", body=body).json())
+    def update_profile(self, **body: Unpack[models.ChangedProfile]) -> models.Profile:
+        return cast(models.Profile, self._request("PATCH", "/user/me", body=body).json())
 
     def erase_account(self) -> models.Erased:
         erased = cast(models.Erased, self._request("DELETE", "/user/me").json())

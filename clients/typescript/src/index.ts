@@ -151,7 +151,7 @@ export class GeminiChat {
   async #send(request: Request): Promise<Response> {
     const path = new URL(request.url).pathname;
     // Sent again soon, a refresh token counts once.
-    const isSafe = request.method !== "POST" || request.headers.has("Idempotency-Key") || path === "/auth/refresh";
+    const isSafe = request.method !== "POST" || request.headers.has("Idempotency-Key") || path.endsWith("/auth/refresh");
     for (let repeat = 1; ; repeat++) {
       let response: Response;
       try {
