@@ -98,8 +98,8 @@ class StripePayments(Payments):
     """``base_url``: another server with Stripe's API. ``transport``: a function in place of HTTP.
 
     ``mode`` None: the key says it. ``remember_account``: stores the first account and returns the stored one; under the
-    key of another account only the account is asked for, since its customers are not ours. ``asks_for_address``: every checkout asks
-    for a billing address, which Stripe needs in some countries. Nothing connects before the first call.
+    key of another account only the account is asked for, since its customers are not ours. ``asks_for_address``: every
+    checkout asks for a billing address, which Stripe needs in some countries. Nothing connects before the first call.
     """
 
     name = PROVIDER
