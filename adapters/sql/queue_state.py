@@ -49,6 +49,11 @@ class QueueCursor(BoundedCursor):
     seconds = 2.5
 
 
+def first_id_of(moment: datetime) -> UUID:
+    """The smallest UUIDv7 that could be made at that moment."""
+    return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
+
+
 class SqlQueueState(ReadQueue):
     """One caller at a time. ``lifetime``: among the ended replies those accepted earlier are not looked for."""
 
@@ -74,7 +79,7 @@ class SqlQueueState(ReadQueue):
 
     def ended(self, within: timedelta) -> list[Ended]:
         oldest = datetime.now(UTC) - self._lifetime - within
-        values = {"oldest": UUID(int=int(oldest.timestamp() * 1000) << 80), "within": within}
+        values = {"oldest": first_id_of(oldest), "within": within}
         return [
             Ended(ReplyState(state), FailureReason(failure) if failure else None, count)
             for state, failure, count in self._rows(ENDED, values)

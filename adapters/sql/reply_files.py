@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from adapters.sql.database import Database
+from adapters.sql.queue_state import first_id_of
 from application.ports.reply_files import ReplyFile, ReplyFiles, ReplyLine
 from domain.accounts import UserId
 from domain.replies import FailureReason, ReplyId, ReplyState
@@ -36,9 +36,8 @@ class SqlReplyFiles(ReplyFiles):
     def failed(
         self, *, since: datetime, reason: FailureReason | None, user_id: UserId | None, limit: int
     ) -> Sequence[ReplyLine]:
-        accepted = max((since - LONGEST_LIFE).timestamp(), 0)
         values = {
-            "oldest": UUID(int=int(accepted * 1000) << 80),
+            "oldest": first_id_of(since - LONGEST_LIFE),
             "since": since,
             "failure": reason.value if reason else None,
             "user_id": user_id,

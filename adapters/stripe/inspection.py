@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from adapters.stripe.payments import API_VERSION, Transport, in_process
+from adapters.stripe.payments import Transport, new_client
 from application.ports.inspection import InspectPayments, NotInspected, PaymentFacts, WebhookEndpoint
 
 # What an endpoint must be sent. Without one of them a change shows when the customer is next compared.
@@ -36,13 +36,7 @@ class StripeInspection(InspectPayments):
         self, *, api_key: str, price: str, base_url: str | None = None, transport: Transport | None = None
     ) -> None:
         self._price = price
-        self._client = stripe.StripeClient(
-            api_key,
-            stripe_version=API_VERSION,
-            base_addresses={"api": base_url.rstrip("/")} if base_url else None,
-            max_network_retries=0,
-            http_client=in_process(transport) if transport else stripe.RequestsClient(timeout=SECONDS),
-        )
+        self._client = new_client(api_key, timeout=SECONDS, base_url=base_url, transport=transport)
 
     def __call__(self) -> PaymentFacts:
         return PaymentFacts(_permitted(self._sells), _permitted(self._endpoints))

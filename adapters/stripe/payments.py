@@ -89,9 +89,17 @@ class _InProcess(stripe.HTTPClient):
         pass
 
 
-def in_process(transport: Transport) -> stripe.HTTPClient:
-    """A client for the library that calls ``transport``."""
-    return _InProcess(transport)
+def new_client(
+    api_key: str, *, timeout: tuple[float, float], retries: int = 0, base_url: str | None, transport: Transport | None
+) -> stripe.StripeClient:
+    """``timeout``: in seconds, to connect and to read. ``transport``: a function in place of HTTP."""
+    return stripe.StripeClient(
+        api_key,
+        stripe_version=API_VERSION,
+        base_addresses={"api": base_url.rstrip("/")} if base_url else None,
+        max_network_retries=0 if transport else retries,
+        http_client=_InProcess(transport) if transport else stripe.RequestsClient(timeout=timeout),
+    )
 
 
 class StripePayments(Payments):
@@ -118,21 +126,10 @@ class StripePayments(Payments):
         self._is_of_another_account = False
         self._mode = mode or mode_of_key(api_key) or Mode.LIVE
         self._asks_for_address = asks_for_address
-
-        def client(timeout: tuple[float, float], retries: int) -> stripe.StripeClient:
-            http = in_process(transport) if transport else stripe.RequestsClient(timeout=timeout)
-            return stripe.StripeClient(
-                api_key,
-                stripe_version=API_VERSION,
-                base_addresses={"api": base_url.rstrip("/")} if base_url else None,
-                max_network_retries=0 if transport else retries,
-                http_client=http,
-            )
-
         # A function in this process answers at once, and may call back.
         self._shared: SharedReads[Sequence[ProvidedSubscription]] | None = None if transport else SharedReads()
-        self._patient = client(PATIENT, RETRIES)
-        self._hurried = client(HURRIED, 0)
+        self._patient = new_client(api_key, timeout=PATIENT, retries=RETRIES, base_url=base_url, transport=transport)
+        self._hurried = new_client(api_key, timeout=HURRIED, base_url=base_url, transport=transport)
 
     @property
     def mode(self) -> Mode:

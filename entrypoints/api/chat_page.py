@@ -34,6 +34,7 @@ def serve_chat_page(app: Flask) -> None:
     }
     version = _version_of(files)
     index = (FILES / INDEX).read_bytes().replace(ASSETS, version.encode())
+    etag = hashlib.blake2b(index, digest_size=12).hexdigest()
 
     @app.get("/app/")
     def chat_page() -> Response | WerkzeugResponse:
@@ -42,7 +43,7 @@ def serve_chat_page(app: Flask) -> None:
             query = request.query_string.decode("ascii", "replace")
             return redirect("app/" + (query and f"?{query}"), 308)
         response = Response(index, headers=HEADERS, content_type="text/html; charset=utf-8")
-        response.set_etag(hashlib.blake2b(index, digest_size=12).hexdigest())
+        response.set_etag(etag)
         return response.make_conditional(request)
 
     @app.get("/app/<asked_version>/<path:name>")

@@ -1,6 +1,7 @@
 """/docs: a page to read and try the API on. It shows RapiDoc (MIT), from npm: `make vendor-docs`."""
 
 import gzip
+from functools import cache
 from pathlib import Path
 
 from flask import Flask, Response, request
@@ -19,6 +20,11 @@ def serve_docs_page(app: Flask) -> None:
     script = (FOLDER / "page.js").read_bytes()
     styles = (FOLDER / "page.css").read_bytes()
     rapidoc = (FOLDER / "rapidoc-min.js.gz").read_bytes()
+
+    @cache
+    def unpacked() -> bytes:
+        """For the few clients that take no gzip: 0.9 MB, which take 4 ms to unpack."""
+        return gzip.decompress(rapidoc)
 
     @app.get("/docs/")
     def docs() -> Response:
@@ -39,4 +45,4 @@ def serve_docs_page(app: Flask) -> None:
             return Response(
                 rapidoc, content_type="text/javascript; charset=utf-8", headers={**headers, "Content-Encoding": "gzip"}
             )
-        return Response(gzip.decompress(rapidoc), content_type="text/javascript; charset=utf-8", headers=headers)
+        return Response(unpacked(), content_type="text/javascript; charset=utf-8", headers=headers)

@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ CHECKOUT = Path(__file__).parents[2]
 
 def print_version(settings: Settings, *, as_json: bool) -> int:
     """Print what is known; the exit status."""
+    from entrypoints.container.build import release, schema_needed
+
     members = {
-        "version": _release(),
+        "version": release(),
         "commit": _commit(),
         "schema": _schema(settings),
-        "schemaNeeded": _schema_needed(),
+        "schemaNeeded": schema_needed(),
         "python": platform.python_version(),
     }
     if as_json:
@@ -30,13 +32,6 @@ def print_version(settings: Settings, *, as_json: bool) -> int:
         width = max(map(len, members))
         click.echo("\n".join(f"{name:<{width}}  {value or 'unknown'}" for name, value in members.items()))
     return 0
-
-
-def _release() -> str | None:
-    try:
-        return version("gemini-chat-backend")
-    except PackageNotFoundError:  # a checkout
-        return None
 
 
 def _commit() -> str | None:
@@ -75,9 +70,3 @@ def _schema(settings: Settings) -> str | None:
         return schema_of(on_a_database(settings))
     except Misuse:
         return None
-
-
-def _schema_needed() -> str:
-    from entrypoints.container.build import schema_needed
-
-    return schema_needed()

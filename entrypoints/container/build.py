@@ -155,10 +155,11 @@ def _reporter_of(settings: Settings) -> "SentryErrors | None":
         return None
     from adapters.sentry import SentryErrors
 
-    return SentryErrors(settings.sentry_dsn.reveal(), environment=settings.app_env, release=_release())
+    return SentryErrors(settings.sentry_dsn.reveal(), environment=settings.app_env, release=release())
 
 
-def _release() -> str | None:
+def release() -> str | None:
+    """The version of the installed distribution; None in a checkout."""
     try:
         return version("gemini-chat-backend")
     except PackageNotFoundError:  # a checkout; Sentry's SDK looks for its commit

@@ -3,11 +3,10 @@
 import { json, send } from './api.js';
 import { tellTabs } from './login_store.js';
 import { announce, ask, byId, copyOf, show } from './dom.js';
-import { words } from './words.js';
 
 const PAGE = 30;
 const LARGEST_PAGE = 100;
-export const NAME_LENGTH = 60;
+const NAME_LENGTH = 60;
 
 export const addressOf = (roomId) => `#/chat/${roomId}`;
 
@@ -143,7 +142,7 @@ export class RoomList {
       this.changed(`Renamed to ${room.name}.`);
       this.onRenamed(room);
     } catch (error) {
-      this.onFault(error, words(error));
+      this.onFault(error);
     }
   }
 
