@@ -102,6 +102,11 @@ vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its h
 		&& tar xzf "$$tar" -C entrypoints/api/rapidoc --strip-components=1 package/LICENSE.txt && rm "$$tar"
 	gunzip -c entrypoints/api/rapidoc/rapidoc-min.js.gz | sha256sum
 
+.PHONY: verify
+verify: $(VENV)/.created ## check a deployment from outside: URL=https://… (ARGS=--verbose); see docs/verify.md
+	@test -n "$(URL)" || { echo 'Say where it is: make verify URL=https://chat.example.com' >&2; exit 2; }
+	@$(PY) -m verify "$(URL)" $(ARGS)
+
 .PHONY: storm
 storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
 	$(PY) -m tests.e2e.storm --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
