@@ -174,6 +174,7 @@ class Http:
             exchange.status, exchange.headers = response.status, response.getheaders()
             yield response
         except (OSError, HTTPException) as error:
+            self.left()
             exchange.note = f"no whole answer within {left:.1f} s: {type(error).__name__}: {error}"
             raise Failed(f"{exchange.line}: {exchange.note}") from error
         finally:

@@ -24,7 +24,12 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def output(page: Path, language: str, base: str) -> str:
     """What the page's program in a language prints; it has to end well."""
-    program = "\n".join(blocks(page, language)).replace(BASE, base).replace(NUMBER, f"+91987630{next(_numbers):04d}")
+    return run("\n".join(blocks(page, language)), language, base)
+
+
+def run(program: str, language: str, base: str, *, cwd: Path = TYPESCRIPT_CLIENT) -> str:
+    """What a program prints; it has to end well."""
+    program = program.replace(BASE, base).replace(NUMBER, f"+91987630{next(_numbers):04d}")
     command = {
         "sh": ["sh", "-e", "-c", program],
         "python": [sys.executable, "-W", "error", "-c", program],
@@ -33,7 +38,7 @@ def output(page: Path, language: str, base: str) -> str:
     }[language]
     done = subprocess.run(
         command,
-        cwd=TYPESCRIPT_CLIENT,
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(PYTHON_CLIENT)},
         capture_output=True,
         text=True,
