@@ -175,7 +175,7 @@ class Http:
             yield response
         except (OSError, HTTPException) as error:
             self.left()
-            exchange.note = f"no whole answer within {left:.1f} s: {type(error).__name__}: {error}"
+            exchange.note = f"no whole answer in at most {left:.1f} s: {type(error).__name__}: {error}"
             raise Failed(f"{exchange.line}: {exchange.note}") from error
         finally:
             timer.cancel()

@@ -193,7 +193,7 @@ def test_a_service_that_says_nothing_is_given_up(capsys):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert main([url, "--timeout", "0.2"], {}) == 2
-    assert "no whole answer within" in capsys.readouterr().err
+    assert "no whole answer in at most 0.2 s" in capsys.readouterr().err
 
 
 def test_a_run_has_an_end(service, verify):
