@@ -1,4 +1,4 @@
-"""A line chart as SVG."""
+"""Charts as SVG."""
 
 from pathlib import Path
 
@@ -31,5 +31,35 @@ def draw(path: Path, title: str, x_label: str, lines: dict[str, Line]) -> None:
         points = " ".join(place(x, y) for x, y in line)
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{points}"/>')
         parts.append(f'<text x="{LEFT + 12}" y="{TOP + 16 + 16 * number}" fill="{colour}">{name}</text>')
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([*parts, "</svg>\n"]), encoding="utf-8")
+
+
+def bars(path: Path, title: str, groups: dict[str, dict[str, float]]) -> None:
+    """Writes a group of bars for each name, with the same members in each; the axis begins at 0."""
+    names = list(next(iter(groups.values())))
+    top = max(value for group in groups.values() for value in group.values()) or 1.0
+    plot_width, plot_height = WIDTH - LEFT - 20, HEIGHT - TOP - BOTTOM - 16 * len(names)
+    bottom = TOP + 16 * len(names) + plot_height
+    width = plot_width / len(groups) / (len(names) + 1)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
+        ' font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<text x="{LEFT}" y="20" font-size="14">{title}</text>',
+    ]
+    for number, name in enumerate(names):
+        parts.append(f'<text x="{LEFT}" y="{TOP + 16 * number}" fill="{COLOURS[number % len(COLOURS)]}">{name}</text>')
+    for place, (group, values) in enumerate(groups.items()):
+        left = LEFT + place * width * (len(names) + 1)
+        parts.append(f'<text x="{left:.1f}" y="{bottom + 18}">{group}</text>')
+        for number, value in enumerate(values.values()):
+            x, height = left + number * width, value / top * plot_height
+            colour = COLOURS[number % len(COLOURS)]
+            box = f'x="{x:.1f}" y="{bottom - height:.1f}" width="{width - 2:.1f}" height="{height:.1f}"'
+            parts.append(f'<rect {box} fill="{colour}"/>')
+            parts.append(
+                f'<text x="{x + width / 2:.1f}" y="{bottom - height - 4:.1f}" text-anchor="middle">{value:.1f}</text>'
+            )
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join([*parts, "</svg>\n"]), encoding="utf-8")
