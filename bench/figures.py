@@ -1,6 +1,7 @@
 """What the benches compute and write, without measuring anything: percentiles, medians, tables."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median
@@ -101,3 +102,38 @@ def ratios_table(rounds: Rounds, names: Mapping[str, str], ours: str, peers: Seq
         for case, of in rounds.items()
     ]
     return table(head, rows)
+
+
+# By stack, the outermost frame first, the number of samples. A frame is "function (file:line)", as py-spy writes it.
+Stacks = Mapping[tuple[str, ...], int]
+# A stack with one of these is of the start of the process.
+STARTING = ("_find_and_load", "build_web")
+PACKAGES_OF_OURS = ("adapters", "application", "domain", "entrypoints")
+
+
+def read_stacks(raw: str) -> Stacks:
+    """What py-spy writes as ``raw``, without what the process did before it served."""
+    stacks: Counter[tuple[str, ...]] = Counter()
+    for line in raw.splitlines():
+        frames, _, samples = line.rpartition(" ")
+        if frames and not any(mark in frames for mark in STARTING):
+            stacks[tuple(frames.split(";"))] += int(samples)
+    return stacks
+
+
+def own_time(stacks: Stacks) -> Counter[str]:
+    """By innermost frame, its samples: what a function did itself, or in C."""
+    found: Counter[str] = Counter()
+    for stack, samples in stacks.items():
+        found[stack[-1]] += samples
+    return found
+
+
+def packages(stacks: Stacks) -> Counter[str]:
+    """The same, by package; of ours by its part, such as adapters/sql."""
+    found: Counter[str] = Counter()
+    for frame, samples in own_time(stacks).items():
+        path = frame.partition("(")[2].partition(":")[0].split("/")
+        name = "/".join(path[:2]) if path[0] in PACKAGES_OF_OURS else path[0]
+        found[name if len(path) > 1 else "Python's own library"] += samples
+    return found

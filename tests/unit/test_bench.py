@@ -3,11 +3,24 @@
 import ast
 import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench.figures import Cell, contenders_table, middle, percentile, ratio, ratios_table, shape, without_omission
-from bench.plot import bars
+from bench.figures import (
+    Cell,
+    contenders_table,
+    middle,
+    own_time,
+    packages,
+    percentile,
+    ratio,
+    ratios_table,
+    read_stacks,
+    shape,
+    without_omission,
+)
+from bench.plot import bars, flame
 
 PEERS = Path(__file__).resolve().parents[2] / "bench/peers"
 
@@ -62,6 +75,30 @@ def test_without_the_unit_the_table_says_seconds() -> None:
 def test_the_plot_is_xml_with_a_bar_for_each(tmp_path: Path) -> None:
     bars(tmp_path / "x.svg", "CPU", {"GET /x": {"ours": 3.0, "peer": 2.0}, "POST /x": {"ours": 6.0, "peer": 2.0}})
     assert (tmp_path / "x.svg").read_text(encoding="utf-8").count("<rect") == 1 + 4
+
+
+RAW = """\
+run (threading.py:1);call (entrypoints/server/wsgi.py:77);read (adapters/sql/reader.py:10) 3
+run (threading.py:1);call (entrypoints/server/wsgi.py:77);dispatch (flask/app.py:5) 1
+<module> (wsgi.py:1);_find_and_load (<frozen importlib._bootstrap>:1) 50
+"""
+
+
+def test_a_profile_is_counted_by_what_did_it_and_leaves_out_the_start() -> None:
+    stacks = read_stacks(RAW)
+    assert own_time(stacks) == {"read (adapters/sql/reader.py:10)": 3, "dispatch (flask/app.py:5)": 1}
+    assert packages(stacks) == {"adapters/sql": 3, "flask": 1}
+
+
+def test_a_flame_graph_is_xml_with_each_frame_once(tmp_path: Path) -> None:
+    flame(tmp_path / "x.svg", "me", read_stacks(RAW))
+    titles = [one.text for one in ET.parse(tmp_path / "x.svg").iter("{http://www.w3.org/2000/svg}title")]
+    assert sorted(filter(None, titles)) == [
+        "call (entrypoints/server/wsgi.py:77): 100.0%",
+        "dispatch (flask/app.py:5): 25.0%",
+        "read (adapters/sql/reader.py:10): 75.0%",
+        "run (threading.py:1): 100.0%",
+    ]
 
 
 def test_the_peers_can_be_read() -> None:
