@@ -16,7 +16,7 @@ from verify.world import User, World
 TOO_MANY = 5  # messages beyond the quota
 AT_ONCE = 5
 SETTLING_SECONDS = 0.5  # in which a second reply would come
-MOST_PROMPTS = 20  # of a user who was given, to use up
+MOST_PROMPTS = 20  # that are used up
 LONGEST_DAY = 86_400
 
 
@@ -129,7 +129,7 @@ def quota_race(world: World) -> None:
     user = world.user(prompts=1)
     allowed = world.options.quota if user.is_ours else world.prompts_left(user)
     if allowed > MOST_PROMPTS:
-        raise LeftOut(f"the user who was given has {allowed} prompts left; it would use them up")
+        raise LeftOut(f"{allowed} prompts would have to be used up, and it uses up {MOST_PROMPTS} at most")
     room = user.open_room("Verify: quota-race")
     answers = world.at_once(
         allowed + TOO_MANY, lambda number: user.say(room, f"Number {number}", key=secrets.token_hex(8))
