@@ -103,6 +103,13 @@ def test_another_implementation_is_held_to_what_the_documents_say(service, verif
     assert run["notRemoved"], "it has no way to erase users"
 
 
+def test_prompts_that_came_back_may_be_used_again(service, verify):
+    with FaultyProxy(service.base, [FAULTS["quota-race"](), verify_faults.replies_fail]) as proxy:
+        status, run = verify(proxy.base, "--only", "quota-race")
+    assert (status, names(run, "left out")) == (0, {"quota-race"})
+    assert "gave their prompts back" in run["checks"][0]["reason"]
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [(verify_faults.codes_are_sent, "codes are not in the answers"),
