@@ -43,11 +43,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--unmasked", action="store_true", help="print tokens, codes and numbers as well")
     made.add_argument("--test-payments", action="store_true", help="payments are tests: a checkout may be opened")
     made.add_argument("--origin", default="", help="an origin whose pages may call (CORS)")
-    made.add_argument("--quota", type=int, default=5, help="prompts a day of a free user (%(default)s)")
-    made.add_argument("--number-prefix", default="+91123", help="of numbers of new users (%(default)s)")
-    made.add_argument("--number-digits", type=int, default=12, help="digits of these numbers (%(default)s)")
+    made.add_argument("--quota", type=int, default=Options.quota, help="prompts a day of a free user (%(default)s)")
+    made.add_argument("--number-prefix", default=Options.number_prefix, help="of numbers of new users (%(default)s)")
+    made.add_argument(
+        "--number-digits", type=int, default=Options.number_digits, help="digits of these numbers (%(default)s)"
+    )
     made.add_argument("--timeout", type=float, default=15, help="seconds for one request (%(default)s)")
-    made.add_argument("--reply-within", type=float, default=60, help="seconds for a reply (%(default)s)")
+    made.add_argument(
+        "--reply-within", type=float, default=Options.reply_within, help="seconds for a reply (%(default)s)"
+    )
     made.add_argument("--deadline", type=float, default=300, help="seconds for all checks (%(default)s)")
     return made
 

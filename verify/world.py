@@ -27,7 +27,8 @@ class Options:
     """What the command line says. ``reply_within``: seconds a reply may take. ``tokens``: of users who exist."""
 
     tokens: tuple[str, ...] = ()
-    number_prefix: str = "+91123"
+    # Of Delhi, where no subscriber's number begins with 0.
+    number_prefix: str = "+91110"
     number_digits: int = 12
     quota: int = 5
     origin: str = ""

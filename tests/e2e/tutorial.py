@@ -15,6 +15,9 @@ TYPESCRIPT_CLIENT = ROOT / "clients" / "typescript"
 
 BASE, NUMBER = "http://127.0.0.1:8000", "+919876543210"
 
+# Where make runs the tests, a make in a program is its child.
+OF_MAKE = frozenset({"MAKEFLAGS", "MAKELEVEL", "MFLAGS"})
+
 _numbers = itertools.count(1)
 
 
@@ -39,7 +42,8 @@ def run(program: str, language: str, base: str, *, cwd: Path = TYPESCRIPT_CLIENT
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(PYTHON_CLIENT)},
+        env={name: value for name, value in os.environ.items() if name not in OF_MAKE}
+        | {"PYTHONPATH": str(PYTHON_CLIENT)},
         capture_output=True,
         text=True,
         timeout=120,

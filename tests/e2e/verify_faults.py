@@ -426,6 +426,18 @@ def nested(asked: Asked, answered: Answered) -> Any:
     return body
 
 
+def replies_fail(asked: Asked, pass_on: PassOn) -> Answered:
+    """A service whose model does not answer."""
+    answered = pass_on(asked)
+    if asked.method != "GET" or not ROOM.fullmatch(asked.path) or answered.status != 200:
+        return answered
+    body = answered.json()
+    failed = {"status": "failed", "error": {"code": "model_unavailable"}}
+    return answered.having(
+        body=body | {"messages": [one | failed if one["role"] == "bot" else one for one in body["messages"]]}
+    )
+
+
 def codes_are_sent(asked: Asked, pass_on: PassOn) -> Answered:
     """A service that sends codes as text messages."""
     answered = pass_on(asked)

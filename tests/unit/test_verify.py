@@ -5,13 +5,15 @@ import json
 import sys
 from pathlib import Path
 
+import phonenumbers
 import pytest
 
 from verify import bodies
-from verify.http import Exchange
+from verify.http import Exchange, Http, Log
 from verify.masking import Masker
 from verify.outcomes import Failed
 from verify.server_sent_events import Event, events_of, text_of
+from verify.world import Options, World
 
 KIT = Path(__file__).resolve().parents[2] / "verify"
 
@@ -25,6 +27,15 @@ def test_it_needs_nothing_but_the_standard_library():
             elif isinstance(node, ast.ImportFrom):
                 imported.add(str(node.module).partition(".")[0])
     assert imported - sys.stdlib_module_names == {"verify"}
+
+
+def test_numbers_of_new_users_cannot_be_assigned():
+    http = Http("http://chat.example", timeout=1, deadline=0, log=Log())
+    world = World(http, Options(), Masker())
+    numbers = [phonenumbers.parse(world.new_number()) for _ in range(1000)]
+    assert not any(map(phonenumbers.is_valid_number, numbers))
+    # Else a service in development would not take them either.
+    assert all(map(phonenumbers.is_possible_number, numbers))
 
 
 class TestMasking:
