@@ -128,8 +128,10 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	$(UV_COMPILE) --extra embedded --extra legacy-gemini --extra tracing --extra sentry --extra dev --output-file requirements/dev.txt >/dev/null
 # The smaller sets start from the pins of the whole, so that no set contradicts another.
 	cp requirements/dev.txt requirements/embedded.txt
+	cp requirements/dev.txt requirements/telemetry.txt
 	cp requirements/dev.txt requirements/runtime.txt
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
+	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra tracing --extra sentry --output-file requirements/telemetry.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
 	$(subst setup.cfg,requirements/models.in,$(UV_COMPILE)) --output-file requirements/models.txt >/dev/null
 # Tools that look at the dependencies and are none of them.

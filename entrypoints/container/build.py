@@ -160,7 +160,7 @@ def _reporter_of(settings: Settings) -> "SentryErrors | None":
 
 
 def release() -> str | None:
-    """The version of the installed distribution; None in a checkout."""
+    """The version of the installed distribution, which the image says it is; None in a checkout."""
     try:
         return version("gemini-chat-backend")
     except PackageNotFoundError:  # a checkout; Sentry's SDK looks for its commit
