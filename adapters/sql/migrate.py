@@ -1,4 +1,4 @@
-"""Migrates a database, one process at a time, while others write to it."""
+"""Migrates a database, one process at a time, while others write to it (docs/decisions/0038)."""
 
 import time
 from collections.abc import Iterator

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from adapters.sql import migrate
 from adapters.sql.database import SESSION_SETTINGS, sqlalchemy_url
 from adapters.sql.tables import metadata
+from entrypoints.cli.commands import cli
 from tests.servers import new_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,3 +180,8 @@ def test_no_migration_has_a_time_limit_for_locks_of_its_own() -> None:
     texts = {path.name: path.read_text(encoding="utf-8") for path in (migrate.SCRIPTS / "versions").glob("0*.py")}
     assert len(texts) == len(REVISIONS)
     assert [name for name, text in texts.items() if "lock_timeout" in text] == []
+
+
+def test_the_command_has_the_patience_that_the_rest_has() -> None:
+    (patience,) = (one for one in cli.commands["migrate"].params if one.name == "patience")
+    assert patience.default == migrate.PATIENCE.total_seconds()
