@@ -127,9 +127,9 @@ class CountingRefreshTokens(RefreshTokens):
     def first_of(self, session_id: SessionId) -> str:
         return f"refresh-of-{session_id}.0"
 
-    def after(self, token: str) -> str:
+    def successors(self, token: str) -> Sequence[str]:
         family, _, number = token.rpartition(".")
-        return f"{family}.{int(number) + 1 if number.isdecimal() and number.isascii() else 1}"
+        return [f"{family}.{int(number) + 1 if number.isdecimal() and number.isascii() else 1}"]
 
     def digest(self, token: str) -> bytes:
         return token.encode("utf-8", "surrogatepass")

@@ -12,13 +12,12 @@ from typing import Any
 
 from entrypoints.api.body import ALIASES, PROBLEMS_OF_VIEW
 from entrypoints.api.openapi_examples import EXAMPLES, PARAMETER_TEXTS, PARAMETERS
-from entrypoints.api.problem_registry import PROBLEMS, ProblemType, example_of
+from entrypoints.api.problem_registry import PROBLEM_JSON, PROBLEMS, ProblemType, example_of
 from entrypoints.api.reply_events import EVENT_SCHEMAS
 from entrypoints.api.schemas import camel_case, header
 
 Json = dict[str, Any]
 
-PROBLEM_JSON = "application/problem+json"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 ALIASES_TEXT = "Second paths of some operations, for clients that know them. New clients use the first ones."
 

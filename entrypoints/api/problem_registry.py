@@ -10,6 +10,8 @@ from typing import Any
 from domain import errors
 from domain.errors import DomainError
 
+PROBLEM_JSON = "application/problem+json"
+
 STATUS_OF_KIND: Mapping[type[DomainError], int] = {
     errors.Invalid: 422,
     errors.Unauthenticated: 401,

@@ -13,13 +13,11 @@ from werkzeug.exceptions import HTTPException
 from domain import errors
 from domain.errors import DomainError, InvalidValue
 from entrypoints.api.idempotency import IdempotencyKeyNotSupported
-from entrypoints.api.problem_registry import CODE_OF_STATUS, PROBLEMS
+from entrypoints.api.problem_registry import CODE_OF_STATUS, PROBLEM_JSON, PROBLEMS
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
 from entrypoints.api.schemas import Schema, camel_case, described
 from entrypoints.api.waiting import TooManyWaiting
-
-PROBLEM_JSON = "application/problem+json"
 
 # Exceptions of werkzeug with a code of their own.
 OWN_PROBLEMS = (IdempotencyKeyNotSupported, TooManyWaiting)

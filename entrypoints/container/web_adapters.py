@@ -129,7 +129,7 @@ class WebAdapters(SharedAdapters):
     access_token_lifetime = singleton(lambda settings: settings.access_token, settings)
     longest_session = singleton(lambda settings: settings.session_max, settings)
     refresh_tokens: Provider[RefreshTokens] = singleton(
-        lambda settings: HmacRefreshTokens(key_for("refresh", settings)), settings
+        lambda settings: HmacRefreshTokens(*(derived(secret, "refresh") for secret in settings.jwt_secrets)), settings
     )
     password_hasher: Provider[PasswordHasher] = singleton(_password_hasher, settings)
     is_common_password: Provider[IsCommonPassword] = singleton(lambda: ListedCommonPasswords())

@@ -18,7 +18,7 @@ from entrypoints.api.app import create_app, openapi_document
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.idempotency import HOLDS
 from entrypoints.api.openapi_examples import EXAMPLES
-from entrypoints.api.problem_registry import PROBLEMS
+from entrypoints.api.problem_registry import PROBLEM_JSON, PROBLEMS
 from entrypoints.api.schemas import camel_case
 from tests.api.client import Client, application
 from tests.api.documented import assert_valid, strict_document_of
@@ -38,7 +38,6 @@ NOT_OPERATIONS = {
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
-PROBLEM_JSON = "application/problem+json"
 
 # The operations that must exist. An endpoint is built or absent, never a stub.
 OWED = {
@@ -195,7 +194,7 @@ def test_tags_come_in_the_order_of_an_integration(document: Json):
 def problems_of(operation: Json) -> Iterator[tuple[str, Json]]:
     """Status and response of the problems that an operation documents."""
     for status, response in operation["responses"].items():
-        if "application/problem+json" in response.get("content", {}):
+        if PROBLEM_JSON in response.get("content", {}):
             yield status, response
 
 
@@ -203,7 +202,7 @@ def test_every_refusal_is_documented_as_a_problem(document: Json):
     for name, operation in operations(document):
         assert operation["responses"]["default"] == {"$ref": "#/components/responses/OtherProblem"}
         for status, response in problems_of(operation):
-            content = response["content"]["application/problem+json"]
+            content = response["content"][PROBLEM_JSON]
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
             for code in content["examples"]:
                 assert str(PROBLEMS[code].status) == status, name
@@ -212,9 +211,7 @@ def test_every_refusal_is_documented_as_a_problem(document: Json):
 
 def test_an_operation_that_needs_a_token_documents_its_refusal(document: Json):
     for name, operation in operations(document):
-        codes = {
-            code for _, one in problems_of(operation) for code in one["content"]["application/problem+json"]["examples"]
-        }
+        codes = {code for _, one in problems_of(operation) for code in one["content"][PROBLEM_JSON]["examples"]}
         assert ("token_expired" in codes) == bool(operation["security"]), name
         assert ("unsupported_media_type" in codes) == ("requestBody" in operation and name not in OF_STRANGERS), name
 
