@@ -5,10 +5,12 @@ from string import Formatter
 
 import pytest
 
+from domain.errors import DomainError
 from domain.languages import DEFAULT_LANGUAGE, Language
 from entrypoints.api.languages import CATALOGUES
 from entrypoints.api.problem_bodies import example_of
-from entrypoints.api.problem_registry import PROBLEMS
+from entrypoints.api.problem_registry import PROBLEMS, leaves
+from entrypoints.api.schemas import camel_case
 from entrypoints.api.texts.catalogue import Catalogue, PageText
 
 TRANSLATED = [language for language in Language if language is not DEFAULT_LANGUAGE]
@@ -62,6 +64,13 @@ def test_the_detail_of_every_problem_can_be_filled_with_its_members(language: La
     example = example_of(PROBLEMS[code], CATALOGUES[language])
     assert "{" not in example.get("detail", "")
     assert ("detail" in example) == (PROBLEMS[code].occurrence is not None or code == "bad_request")
+
+
+@pytest.mark.parametrize("error", leaves(DomainError), ids=lambda error: error.code)
+def test_every_error_brings_what_its_detail_says(error: type[DomainError]):
+    facts = {camel_case(name) for name in error.__annotations__}
+    waits = {"wait"} if facts & {"retryAfter", "resetsAt"} else set()
+    assert placeholders(PROBLEMS[error.code].occurrence) <= facts | waits
 
 
 @pytest.mark.parametrize(

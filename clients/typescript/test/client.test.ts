@@ -101,6 +101,15 @@ test("the quota is not waited for", async () => {
   await assert.rejects(chat.sendMessage(room.id, "One more"), { code: "daily_quota_exceeded" });
 });
 
+test("problems are told in the language of the client", async () => {
+  const chat = new GeminiChat(BASE_URL, { language: "hi-IN" });
+  await assert.rejects(chat.api.GET("/user/me"), (error) => {
+    assert.ok(error instanceof ProblemError);
+    assert.equal(error.problem.title, "एक्सेस टोकन नहीं है, या मान्य नहीं है");
+    return true;
+  });
+});
+
 test("who gives up while a request is under way does not wait, and it is not sent again", async () => {
   const givingUp = new AbortController();
   let sent = 0;
