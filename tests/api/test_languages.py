@@ -3,10 +3,13 @@
 from typing import NamedTuple
 
 import pytest
+from werkzeug.exceptions import NotAcceptable
 
 from domain.languages import Language
 from entrypoints.api.languages import CATALOGUES
-from tests.api.client import Client, body_of, problem_of
+from entrypoints.api.problems import http_problem
+from entrypoints.api.request_id import REQUEST_ID
+from tests.api.client import Client, application, body_of, problem_of
 from tests.api.pages import BROWSER, Page
 from tests.builders import ASHA, House
 
@@ -110,3 +113,13 @@ def test_an_answer_without_such_texts_knows_no_language(asha: Client, path: str)
         assert "Content-Language" not in answer.headers
         assert "Accept-Language" not in answer.headers.get("Vary", "")
     assert english.data == hindi.data
+
+
+@pytest.mark.parametrize(
+    ("accepted", "title"), [("en", "Not Acceptable"), ("hi", PROBLEMS_IN_HINDI["bad_request"].title)]
+)
+def test_a_status_without_a_problem_of_its_own_is_named_in_the_language(accepted: str, title: str):
+    environ = {REQUEST_ID: "request-1", "HTTP_ACCEPT_LANGUAGE": accepted}
+    with application().test_request_context(environ_overrides=environ):
+        answer = http_problem(NotAcceptable())
+    assert (answer.status_code, answer.get_json()["title"]) == (406, title)
