@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Request, expect
 from tests.e2e.service import Service, running
 from tests.fakes.gemini_server import FakeGemini, Outcome
 from tests.page.test_looks import DESKTOP, PHONE, TABLET, fits, serious
-from tests.page.texts import catalogue, words
+from tests.page.texts import catalogue, languages, words
 from tests.page.visitor import Visitor
 
 pytestmark = pytest.mark.real
@@ -167,6 +167,15 @@ def test_a_prompt_that_is_one_too_many_says_when_others_come(
         expect(one.notice).to_contain_text("आज के 1 प्रॉम्प्ट समाप्त हो गए हैं।")
         expect(one.notice.get_by_role("button", name=HINDI["upgrade"])).to_be_visible()
         assert english(one.page) == []
+
+
+def test_texts_with_a_number_have_the_forms_of_their_language(visit: Visit) -> None:
+    one = visit()
+    for language in languages():
+        categories = "(tag) => new Intl.PluralRules(tag).resolvedOptions().pluralCategories"
+        wanted = set(one.page.evaluate(categories, language))
+        for key, text in catalogue(language)["TEXTS"].items():
+            assert set(text.forms) in ({"other"}, wanted), f"texts/{language}.js, {key}"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_each_text_fills_in_the_same(language: str):
     for name, section in ENGLISH.items():
         for key, text in section.items():
             assert theirs[name][key].placeholders == text.placeholders, f"texts/{language}.js, {name}.{key}"
-            assert ("one" in theirs[name][key].forms) == ("one" in text.forms), f"texts/{language}.js, {name}.{key}"
+            assert (len(theirs[name][key].forms) > 1) == (len(text.forms) > 1), f"texts/{language}.js, {name}.{key}"
 
 
 @other_languages
