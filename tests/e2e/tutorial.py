@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.e2e.service import ROOT
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+STREAMING = ROOT / "docs" / "streaming.md"
 PYTHON_CLIENT = ROOT / "clients" / "python"
 TYPESCRIPT_CLIENT = ROOT / "clients" / "typescript"
 
@@ -67,6 +68,14 @@ def check_quick_start(client: Path, language: str, base: str) -> None:
     assert "“Why are there two tides a day?”" in output(client / "README.md", language, base)
 
 
+def check_streaming(base: str) -> None:
+    said = output(STREAMING, "js", base)
+    # Piece by piece, and as a whole.
+    assert said.count("“Why are there two tides a day?”") == 2, said
+    assert "All of it: " in said, said
+
+
 if __name__ == "__main__":
     check_tutorial("js", os.environ["BASE_URL"])
     check_quick_start(TYPESCRIPT_CLIENT, "js", os.environ["BASE_URL"])
+    check_streaming(os.environ["BASE_URL"])
