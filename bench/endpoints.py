@@ -21,7 +21,7 @@ from figures import Cell, Rounds, busy_note, contenders_table, middle, ratio, ra
 from load import CONNECTIONS, Answers, generator, load
 from people import CASES, USERS, Endpoint, Requests, people
 from plot import bars
-from stage import Stage, keep_all_to, split_cores, stage, usage_of
+from stage import Stage, busy_share, keep_all_to, split_cores, stage, usage_of
 
 # By kind of request and contender, the bytes of an answer.
 Bytes = dict[str, dict[str, int]]
@@ -149,7 +149,7 @@ def report(
     text = (
         f"# Requests, side by side\n\n`make bench-requests`: {os.cpu_count()} cores, {_versions()}; {CONNECTIONS}"
         f" connections, load by {generator().partition(':')[0]}; {amount}."
-        f" Load average {busy[0]:.1f} before, {busy[1]:.1f} after.\n\n"
+        f" Other work took {busy[0]:.0%} of the cores before and {busy[1]:.0%} after.\n\n"
         f"{busy_note(busy[0])}"
         "CPU of the web processes per request (a multiple of bare Express in the same round and case; seconds per 1000"
         " where bare Express did not take part), in brackets requests/s; p50 / p99 in ms; CPU seconds of PostgreSQL and"
@@ -211,10 +211,10 @@ def main() -> None:
                 f"NOT MEASURED: {NAMES[name]}; make bench-requests installs it, with node 20 or newer", file=sys.stderr
             )
     print(f"Load by {generator()}", file=sys.stderr)
-    before = os.getloadavg()[0]
+    before = busy_share()
     with stage(options.python) as here:
         found, sizes = compare(here, options, wanted)
-    text = report(found, sizes, options, wanted, (before, os.getloadavg()[0]))
+    text = report(found, sizes, options, wanted, (before, busy_share()))
     print(text)
     if not options.dry:
         keep(found, text, wanted, busy=bool(busy_note(before)))

@@ -139,13 +139,13 @@ def packages(stacks: Stacks) -> Counter[str]:
     return found
 
 
-# A load average before a run that is beside what is measured.
-MOST_BUSY = 0.5
+# The share of the cores that others may take before a run.
+MOST_BUSY = 0.1
 
 
-def busy_note(load_average: float) -> str:
+def busy_note(busy: float) -> str:
     """What a reader has to know of a run that was not alone, as a paragraph; nothing otherwise."""
-    if load_average <= MOST_BUSY:
+    if busy <= MOST_BUSY:
         return ""
     return (
         "**The machine was busy with something else: the figures show that the bench works, and compare nothing.**\n\n"

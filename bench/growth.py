@@ -4,7 +4,6 @@ make bench-growth
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from endpoints import measured
 from figures import MOST_GROWTH, Cell, Growth, busy_note, growth_table
 from load import generator
 from people import Person, Requests
-from stage import Stage, answers, free_port, keep_all_to, split_cores, stage, until
+from stage import Stage, answers, busy_share, free_port, keep_all_to, split_cores, stage, until
 
 from adapters.sql.migrate import upgrade
 
@@ -164,7 +163,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="only print: bench/results stays as it is")
     options = parser.parse_args()
     print(f"Load by {generator()}", file=sys.stderr)
-    before = os.getloadavg()[0]
+    before = busy_share()
     with stage(options.python) as small:
         small.run_alone("CREATE DATABASE big")
         url = urlunsplit(urlsplit(small.database_url)._replace(path="/big"))
@@ -173,7 +172,8 @@ def main() -> None:
         growth = grow(small, big, options)
     text = (
         f"# Growth\n\n`make bench-growth`: {options.rounds} × {options.seconds} s of each, load by"
-        f" {generator().partition(':')[0]}. Load average {before:.1f} before, {os.getloadavg()[0]:.1f} after.\n\n"
+        f" {generator().partition(':')[0]}. Other work took {before:.0%} of the cores before."
+        "\n\n"
         f"{busy_note(before)}"
         "CPU of the web process / of PostgreSQL and Valkey for a request, as a multiple of what it is where there is"
         " little: 20 chatrooms of a user, 50 entries in the chatroom, no reply waiting, 1,000 messages and replies"

@@ -4,7 +4,6 @@ make bench-startup
 """
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from statistics import median
 import psutil
 from figures import busy_note, import_costs, table
 from people import Requests
-from stage import ROOT, Stage, answers, free_port, stage
+from stage import ROOT, Stage, answers, busy_share, free_port, stage
 
 from entrypoints.local_stack.children import inherited_environment
 
@@ -98,7 +97,7 @@ def main() -> None:
     parser.add_argument("--embedded", default=sys.executable, help="the one that runs everything")
     parser.add_argument("--starts", type=int, default=5)
     options = parser.parse_args()
-    print(busy_note(os.getloadavg()[0]), end="")
+    print(busy_note(busy_share()), end="")
     with stage(options.python) as here:
         web = [web_start(here) for _ in range(options.starts)]
         imports = import_costs(imports_of_web(here))

@@ -9,6 +9,7 @@ import pytest
 
 from bench.figures import (
     Cell,
+    busy_note,
     contenders_table,
     growth_table,
     import_costs,
@@ -72,6 +73,11 @@ def test_the_tables_have_a_row_for_each_kind_of_request() -> None:
 def test_what_grows_too_much_is_marked() -> None:
     text = growth_table({"GET /x": {"many": ([cell(cpu=1.2)], [cell()]), "long": ([cell(cpu=2.0)], [cell()])}})
     assert "| GET /x | 1.000 / 0.100 s | 1.20 / 1.00 | **2.00** / 1.00 |\n" in text
+
+
+def test_a_run_beside_other_work_says_so() -> None:
+    assert busy_note(0.02) == ""
+    assert "compare nothing" in busy_note(0.5)
 
 
 def test_without_the_unit_the_table_says_seconds() -> None:
