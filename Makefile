@@ -117,6 +117,14 @@ bench-requests: $(VENV)/.dev .venv-bench/.runtime bench-peers ## what a request 
 bench-peers: .venv-peers/.installed # the peers' dependencies; where there is no node, the bench leaves out those that need it
 	@tools/with-node bench/peers/express 'the peer that is written with Express' true
 
+.PHONY: bench-growth
+bench-growth: $(VENV)/.dev .venv-bench/.runtime ## whether a request costs more where there is much (OPTIONS=--help); see bench/README.md
+	PYTHONPATH=. $(PY) bench/growth.py --python .venv-bench/bin/python $(OPTIONS)
+
+.PHONY: bench-startup
+bench-startup: $(VENV)/.dev .venv-bench/.runtime ## how long a web process and `make run` take to start, and what imports cost
+	PYTHONPATH=. $(PY) bench/startup.py --python .venv-bench/bin/python --embedded $(PY)
+
 .PHONY: profile
 profile: $(VENV)/.dev .venv-bench/.runtime .venv-profile/.installed ## a flame graph of the web process: CASE=me, list, room, create or message
 	PYTHONPATH=. $(PY) bench/profiling.py --python .venv-bench/bin/python --py-spy .venv-profile/bin/py-spy $(or $(CASE),me)

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import psutil
 from contenders import NAMES, PEERS, PEERS_PYTHON, Running, answer, contenders, fill
-from figures import Cell, Rounds, contenders_table, middle, ratio, ratios_table, shape, table
+from figures import Cell, Rounds, busy_note, contenders_table, middle, ratio, ratios_table, shape, table
 from load import CONNECTIONS, Answers, generator, load
 from people import CASES, USERS, Endpoint, Requests, people
 from plot import bars
-from stage import Stage, keep_all_to, split_cores, stage, usage_of
+from stage import Stage, busy_share, keep_all_to, split_cores, stage, usage_of
 
 # By kind of request and contender, the bytes of an answer.
 Bytes = dict[str, dict[str, int]]
@@ -30,9 +30,6 @@ UNIT = "bare"
 BARE_REQUESTS = ["GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n\r\n"]
 # Node compiles what it runs often; a second is not enough for it.
 WARM_UP_SECONDS = 3
-# A load average before the run that is beside what is measured.
-MOST_BUSY = 0.5
-BUSY = "**The machine was busy with something else: these figures show that the bench works, and compare nothing.**\n\n"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -152,8 +149,8 @@ def report(
     text = (
         f"# Requests, side by side\n\n`make bench-requests`: {os.cpu_count()} cores, {_versions()}; {CONNECTIONS}"
         f" connections, load by {generator().partition(':')[0]}; {amount}."
-        f" Load average {busy[0]:.1f} before, {busy[1]:.1f} after.\n\n"
-        f"{BUSY if busy[0] > MOST_BUSY else ''}"
+        f" Other work took {busy[0]:.0%} of the cores before and {busy[1]:.0%} after.\n\n"
+        f"{busy_note(busy[0])}"
         "CPU of the web processes per request (a multiple of bare Express in the same round and case; seconds per 1000"
         " where bare Express did not take part), in brackets requests/s; p50 / p99 in ms; CPU seconds of PostgreSQL and"
         " Valkey per 1000 requests. Medians of the rounds. What each contender does: [README](../README.md#requests).\n"
@@ -214,13 +211,13 @@ def main() -> None:
                 f"NOT MEASURED: {NAMES[name]}; make bench-requests installs it, with node 20 or newer", file=sys.stderr
             )
     print(f"Load by {generator()}", file=sys.stderr)
-    before = os.getloadavg()[0]
+    before = busy_share()
     with stage(options.python) as here:
         found, sizes = compare(here, options, wanted)
-    text = report(found, sizes, options, wanted, (before, os.getloadavg()[0]))
+    text = report(found, sizes, options, wanted, (before, busy_share()))
     print(text)
     if not options.dry:
-        keep(found, text, wanted, busy=before > MOST_BUSY)
+        keep(found, text, wanted, busy=bool(busy_note(before)))
 
 
 if __name__ == "__main__":

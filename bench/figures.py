@@ -137,3 +137,51 @@ def packages(stacks: Stacks) -> Counter[str]:
         name = "/".join(path[:2]) if path[0] in PACKAGES_OF_OURS else path[0]
         found[name if len(path) > 1 else "Python's own library"] += samples
     return found
+
+
+# The share of the cores that others may take before a run.
+MOST_BUSY = 0.1
+
+
+def busy_note(busy: float) -> str:
+    """What a reader has to know of a run that was not alone, as a paragraph; nothing otherwise."""
+    if busy <= MOST_BUSY:
+        return ""
+    return (
+        "**The machine was busy with something else: the figures show that the bench works, and compare nothing.**\n\n"
+    )
+
+
+# A request may cost so many times as much where there is much.
+MOST_GROWTH = 1.3
+# By kind of request and what there is much of: what each round was there, and where there is little.
+Growth = Mapping[str, Mapping[str, tuple[Sequence[Cell], Sequence[Cell]]]]
+
+
+def growth_table(growth: Growth) -> str:
+    """A row a kind of request: CPU of the web process and of the servers, as a multiple of what it is with little."""
+
+    def multiple(big: Sequence[Cell], small: Sequence[Cell]) -> str:
+        values = [ratio(big, small, figure) for figure in ("cpu", "servers_cpu")]
+        return " / ".join(f"**{value:.2f}**" if value > MOST_GROWTH else f"{value:.2f}" for value in values)
+
+    rows = []
+    for case, of in growth.items():
+        little = middle(next(iter(of.values()))[1])
+        rows.append(
+            [case, f"{little.cpu:.3f} / {little.servers_cpu:.3f} s", *(multiple(*pair) for pair in of.values())]
+        )
+    failed = sum(cell.failed for of in growth.values() for pair in of.values() for cells in pair for cell in cells)
+    return (
+        table(["web / servers", "little, per 1000", *next(iter(growth.values()))], rows) + f"\n{failed:.0f} failed.\n"
+    )
+
+
+def import_costs(report: str) -> Counter[str]:
+    """By package, the microseconds that its modules took themselves, of what ``python -X importtime`` writes."""
+    found: Counter[str] = Counter()
+    for line in report.splitlines():
+        own, _, rest = line.removeprefix("import time:").partition("|")
+        if line.startswith("import time:") and own.strip().isdecimal():
+            found[rest.partition("|")[2].strip().partition(".")[0]] += int(own)
+    return found

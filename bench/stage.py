@@ -24,6 +24,7 @@ from entrypoints.local_stack.embedded import embedded_servers
 
 ROOT = Path(__file__).parents[1]
 MODEL_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,11 @@ def keep_all_to(cores: Iterable[int]) -> None:
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)] if cores else []:
         with suppress(psutil.NoSuchProcess):
             process.cpu_affinity(cores)
+
+
+def busy_share() -> float:
+    """The share of all cores that is taken at the moment."""
+    return float(psutil.cpu_percent(interval=LOOK_SECONDS)) / 100
 
 
 def usage_of(process: psutil.Process) -> tuple[float, float]:

@@ -9,7 +9,10 @@ import pytest
 
 from bench.figures import (
     Cell,
+    busy_note,
     contenders_table,
+    growth_table,
+    import_costs,
     middle,
     own_time,
     packages,
@@ -67,6 +70,16 @@ def test_the_tables_have_a_row_for_each_kind_of_request() -> None:
     assert "| POST /x | 3.00 | 1.00 | 1.00 |\n" in ratios_table(rounds, names, "ours", ["peer"])
 
 
+def test_what_grows_too_much_is_marked() -> None:
+    text = growth_table({"GET /x": {"many": ([cell(cpu=1.2)], [cell()]), "long": ([cell(cpu=2.0)], [cell()])}})
+    assert "| GET /x | 1.000 / 0.100 s | 1.20 / 1.00 | **2.00** / 1.00 |\n" in text
+
+
+def test_a_run_beside_other_work_says_so() -> None:
+    assert busy_note(0.02) == ""
+    assert "compare nothing" in busy_note(0.5)
+
+
 def test_without_the_unit_the_table_says_seconds() -> None:
     rounds = {"GET /x": {"ours": [cell(cpu=3.0)]}}
     assert "3.000 s (" in contenders_table(rounds, {"bare": "Bare", "ours": "Ours"}, "bare")
@@ -82,6 +95,17 @@ run (threading.py:1);call (entrypoints/server/wsgi.py:77);read (adapters/sql/rea
 run (threading.py:1);call (entrypoints/server/wsgi.py:77);dispatch (flask/app.py:5) 1
 <module> (wsgi.py:1);_find_and_load (<frozen importlib._bootstrap>:1) 50
 """
+
+
+def test_the_cost_of_imports_is_that_of_packages() -> None:
+    report = """\
+import time: self [us] | cumulative | imported package
+import time:       100 |        100 |     flask.app
+import time:        50 |        150 |   flask
+import time:         7 |        157 | click
+a line of something else
+"""
+    assert import_costs(report) == {"flask": 150, "click": 7}
 
 
 def test_a_profile_is_counted_by_what_did_it_and_leaves_out_the_start() -> None:
