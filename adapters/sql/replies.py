@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from adapters.sql.database import PreparedStatement
 from application.ports.replies import Finished, Replies
 from domain.accounts import UserId
 from domain.chat import ChatroomId
@@ -96,9 +97,9 @@ RETURNING id AS reply_id, lease_token, message_id, chatroom_id, user_id, attempt
           EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left,
           EXTRACT(EPOCH FROM now() - available_at)::float8 AS seconds_queued
 """  # noqa: S608 - parts of statements, no values
-# One message, which PostgreSQL takes as one transaction: no claim waits for this process while it holds the lock. The
-# second statement has a snapshot of its own, from after the lock was acquired.
-LOCK_AND_CLAIM_DUE = f"{LOCK_CLAIMS};{CLAIM_DUE}"
+# In one message with the lock, so that no claim waits for what this process does while it holds it. The claim has a
+# snapshot of its own, from after the lock was acquired. Planning it takes longer than an ordinary claim.
+CLAIM_DUE_PREPARED = PreparedStatement("claim_due", CLAIM_DUE, first=LOCK_CLAIMS)
 RENEW_LEASE = """
 UPDATE replies SET lease_until = now() + %(lease)s
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
@@ -215,8 +216,8 @@ class SqlReplies(Replies):
             raise BacklogFull
 
     def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
-        self._cursor.execute(
-            LOCK_AND_CLAIM_DUE,
+        CLAIM_DUE_PREPARED.execute(
+            self._cursor,
             {
                 "limit": limit,
                 "basic_first": basic_first,
