@@ -34,9 +34,8 @@ from adapters.outage import Outage
 from domain.errors import DependencyDown
 
 UUID_OID = 2950
-# A connection that rested longer than this is asked whether it still lives before it is used. An idle worker's rest for
-# a second.
-PING_AFTER_SECONDS = 2.0
+# A connection that rested longer than this is asked whether it still lives before it is used.
+PING_AFTER_SECONDS = 1.0
 # The server ends a statement after five seconds. One that has said nothing for seven is not there any more.
 STATEMENT_DEADLINE_SECONDS = 7.0
 # To SELECT 1, before a connection that rested is used.
