@@ -23,6 +23,8 @@ from domain.errors import DependencyDown
 from domain.replies import Answer, AnswerFailed, Claim, ClaimedReply, FailureReason, Slots
 
 SWEEP_SECONDS = 1.0
+# How soon a worker that found nothing old looks for it again. While it finds some, it deletes a batch with each sweep.
+FORGET_SECONDS = 10.0
 # How soon a user's wish to stop a reply that is being written is seen.
 STOPS_SECONDS = 0.4
 # While replies are written, claims are not made more often than this: under load each takes several.
@@ -277,6 +279,7 @@ class ReplyLoop:
 
     def _sweep_until_stopped(self) -> None:
         swept_at = 0.0
+        forget_at = 0.0
         wait = 0.0
         while not self._stopping.wait(wait):
             try:
@@ -285,8 +288,9 @@ class ReplyLoop:
                     self._sweep()
                 self._propagate_cancellation()
                 self._sweeping.available()
-                if sweeps:
-                    self._forget_old()
+                if sweeps and time.monotonic() >= forget_at:
+                    more = self._forget_old()
+                    forget_at = 0.0 if more else time.monotonic() + FORGET_SECONDS
                 wait = STOPS_SECONDS
             except DependencyDown:
                 self._sweeping.unavailable()
@@ -305,26 +309,31 @@ class ReplyLoop:
                 log.info("reply_expired", reply_id=str(ended.reply_id), reason=reason)
             self._look.set()
 
-    def _forget_old(self) -> None:
+    def _forget_old(self) -> bool:
+        """Delete a batch; whether there may be more."""
         # On its own: housekeeping that fails or waits keeps no reply from being stopped.
         try:
-            self._replying.purge_expired()
-            self._purge_removed()
+            expired = self._replying.purge_expired()
+            removed = self._purge_removed()
             self._purging.available()
+            return bool(expired or removed)
         except DependencyDown:
             self._purging.unavailable()
         except Exception:
             log.exception("nothing_forgotten")
+        return False
 
-    def _purge_removed(self) -> None:
+    def _purge_removed(self) -> bool:
         purged = self._replying.purge_removed_chatrooms()
-        if purged.chatrooms or purged.messages or purged.replies:
+        found = bool(purged.chatrooms or purged.messages or purged.replies)
+        if found:
             log.info(
                 "removed_chatrooms_purged",
                 chatrooms=purged.chatrooms,
                 messages=purged.messages,
                 replies=purged.replies,
             )
+        return found
 
     def _propagate_cancellation(self) -> None:
         with self._changed:

@@ -216,14 +216,15 @@ def test_what_came_while_a_reply_was_written_is_claimed_when_that_ends(monkeypat
         here.wait_for(here.model.asked, 1)
         store = here.loop._replying.store_outcome
 
-        def store_first(reply: ClaimedReply, outcome: Outcome) -> Stored | None:
-            stored = store(reply, outcome)
+        def store_meanwhile(reply: ClaimedReply, outcome: Outcome) -> Stored | None:
             if reply.prompt == "a":
-                here.house.say(here.asha, room, "b")  # after the database has said that nothing waits
+                here.house.say(here.asha, room, "b")
                 here.look()
-            return stored
+            # As if it had been stored by a statement that began before.
+            stored: Stored | None = store(reply, outcome)
+            return stored._replace(others_wait=False) if stored else None
 
-        here.loop._replying = replace(here.loop._replying, store_outcome=cast("StoreOutcome", store_first))
+        here.loop._replying = replace(here.loop._replying, store_outcome=cast("StoreOutcome", store_meanwhile))
         here.model.answers.release(2)
         here.wait_for(here.written, 2)
         assert here.model.prompts == ["a", "b"]
@@ -282,6 +283,27 @@ def test_the_sweeper_forgets_what_was_kept_long_enough():
         here.house.clock.advance(2 * AUDIT_RETENTION)
         here.loop._forget_old()
         assert not here.house.database.tables.audit_events
+
+
+def test_it_looks_for_more_with_each_sweep_until_there_is_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_loop, "FORGET_SECONDS", PATIENCE)
+    deleted = [3, 2, 1, 0]
+    looked, swept = Semaphore(0), Semaphore(0)
+
+    def purge() -> int:
+        looked.release()
+        return deleted.pop(0)
+
+    with running() as here:
+        another = here.make_loop(concurrency=1)
+        another._replying = replace(another._replying, purge_expired=cast("PurgeExpired", purge))
+        another._sweep = Telling(another._sweep, done=swept, failed=swept)  # type: ignore[method-assign]
+        another.start()
+        here.wait_for(looked, 4)
+        here.wait_for(swept, 4 + 3)
+        another.stop(grace_seconds=PATIENCE)
+    assert deleted == []
+    assert not looked.acquire(blocking=False)
 
 
 @pytest.mark.parametrize("trouble", [DependencyDown("database"), ZeroDivisionError()])
