@@ -110,7 +110,8 @@ SET state = 'done', content = %(content)s, model = %(model)s, truncated = %(trun
     input_tokens = %(input_tokens)s, output_tokens = %(output_tokens)s,
     finished_at = now(), lease_token = NULL, lease_until = NULL
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
-RETURNING EXISTS (SELECT 1 FROM replies o WHERE o.user_id = replies.user_id AND {BY_USER} AND o.id <> replies.id)
+RETURNING EXISTS (
+    SELECT 1 FROM replies o WHERE o.user_id = replies.user_id AND {BY_USER} AND o.id <> replies.id) AS others_wait
 """  # noqa: S608 - a condition, no values
 POSTPONE = """
 UPDATE replies
@@ -242,7 +243,10 @@ class SqlReplies(Replies):
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
         )
-        return Finished._make(self._cursor.fetchone() or ()) if finished else None
+        if not finished:
+            return None
+        [row] = self._cursor.fetchall()
+        return Finished._make(row)
 
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:
         return self._guarded(POSTPONE, claim, delay=delay, uncounted=0 if counted else 1)
