@@ -42,6 +42,8 @@ def connect(redis_url: str, *, prefix: str = "") -> Redis:
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        # redis-py would tell its name and version with two commands on each new connection.
+        driver_info=None,
         **_packing(prefix),
     )
     pool.outage = Outage("redis", enough=ENOUGH_TIMEOUTS)

@@ -153,14 +153,19 @@ class PreparedStatement:
     Planning takes PostgreSQL longer than doing what the statement says.
     """
 
-    def __init__(self, name: str, sql: str) -> None:
-        """``sql`` with psycopg2's named placeholders; a percent sign in it is written once."""
+    def __init__(self, name: str, sql: str, *, first: str = "") -> None:
+        """``sql`` with psycopg2's named placeholders; a percent sign in it is written once.
+
+        ``first``: a statement without values that goes before it in one message, which PostgreSQL takes as one
+        transaction.
+        """
         self.name = name
+        first = f"{first};" if first else ""
         names = list(dict.fromkeys(PLACEHOLDER.findall(sql)))
         numbered = PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
         self._prepare = f"PREPARE {name} AS {numbered}"
-        self._execute = f"EXECUTE {name} ({', '.join(f'%({one})s' for one in names)})"
-        self._unprepared = LONE_PERCENT.sub("%%", sql)
+        self._execute = f"{first}EXECUTE {name} ({', '.join(f'%({one})s' for one in names)})"
+        self._unprepared = LONE_PERCENT.sub("%%", first + sql)
 
     def execute(self, cursor: Cursor, values: Mapping[str, Any]) -> None:
         """Run it on a cursor of a ``Connection``."""
@@ -206,7 +211,7 @@ class AutocommitCursor(BoundedCursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:
         """Run a statement. RuntimeError for a second one that writes: they would not be all or nothing."""
-        if not query.lstrip().startswith(("SELECT", "PREPARE")):
+        if ";" in query or not query.lstrip().startswith(("SELECT", "PREPARE")):
             if self.written:
                 raise RuntimeError("a second statement that writes in one step")
             self.written = True

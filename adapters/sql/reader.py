@@ -173,6 +173,7 @@ ASK_PROFILE = PreparedStatement("profile", PROFILE)
 ASK_PRINCIPAL_WITH_PROFILE = PreparedStatement("principal_with_profile", PRINCIPAL_WITH_PROFILE)
 ASK_ROOMS = PreparedStatement("rooms", ROOMS)
 ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
+ASK_HISTORY = PreparedStatement("history", HISTORY)
 
 
 class SqlReader(Reader):
@@ -269,7 +270,7 @@ class SqlReader(Reader):
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         with self._database.read() as cursor:
-            cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
+            ASK_HISTORY.execute(cursor, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
             return [Exchange._make(row) for row in cursor.fetchall()]
 
     def _one(self, statement: PreparedStatement | str, values: dict[str, Any]) -> tuple[Any, ...] | None:
