@@ -91,12 +91,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one round was."""
+    """What one round was; ``p50`` and ``p99`` in milliseconds."""
 
     rate: float
     web_cpu: float
     servers_cpu: float
     failed: int
+    p50: float
+    p99: float
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ def measured(port: int, requests: Sequence[str], seconds: float, web: psutil.Pro
         web_cpu=web_cpu / good * 1000,
         servers_cpu=servers_cpu / good * 1000,
         failed=sum(found["statuses"].values()) - good,
+        p50=found["p50"],
+        p99=found["p99"],
     )
 
 

@@ -25,12 +25,14 @@ class Connection:
         """Go round through ``requests``."""
         self._requests = cycle(requests)
         self._received = b""
+        self.asked_at = 0.0
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self) -> None:
         """Send a request; it is short enough to go out at once."""
         self._received = b""
+        self.asked_at = time.monotonic()
         self.socket.sendall(next(self._requests))
 
     def status(self) -> str | None:
@@ -49,8 +51,9 @@ def _length(head: bytes) -> int:
 
 
 def load(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
-    """How many answers of each status there were, and in how many seconds."""
+    """How many answers of each status there were, in how many seconds, and how long one took (milliseconds)."""
     statuses: Counter[str] = Counter()
+    took: list[float] = []
     waiting = selectors.DefaultSelector()
     began = time.monotonic()
     for n in range(connections):
@@ -68,12 +71,16 @@ def load(port: int, connections: int, seconds: float, requests: list[bytes]) -> 
             if status is None:
                 continue
             statuses[status] += 1
+            took.append(time.monotonic() - connection.asked_at)
             if status != "lost" and time.monotonic() < began + seconds:
                 connection.ask()
             else:
                 waiting.unregister(connection.socket)
                 connection.socket.close()
-    return {"statuses": statuses, "seconds": time.monotonic() - began}
+    seconds = time.monotonic() - began
+    took.sort()
+    p50, p99 = (took[int(len(took) * share)] * 1000 if took else 0.0 for share in (0.5, 0.99))
+    return {"statuses": statuses, "seconds": seconds, "p50": p50, "p99": p99}
 
 
 if __name__ == "__main__":
