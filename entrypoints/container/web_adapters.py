@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from dependency_injector.providers import Object, Provider
 
+from adapters.background_notifier import BackgroundNotifier
 from adapters.concurrent_probes import ConcurrentProbes
 from adapters.crypto.bcrypt_password_hasher import BcryptPasswordHasher
 from adapters.crypto.common_passwords import ListedCommonPasswords
@@ -19,6 +20,7 @@ from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
+from adapters.redis.rq_worker_notifier import RqWorkerNotifier
 from adapters.sql.audit import SqlAuditReader
 from adapters.sql.export import SqlExport
 from adapters.sql.probe import DatabaseProbe
@@ -44,6 +46,7 @@ from application.ports.reply_stream import ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import NewCode, NewId
 from application.ports.served_countries import IsServed
+from application.ports.worker_notifier import WorkerNotifier
 from domain.one_time_password import Purpose
 from entrypoints.container.adapters import SharedAdapters, singleton
 from entrypoints.container.keys import derived, key_for
@@ -120,6 +123,9 @@ class WebAdapters(SharedAdapters):
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings
+    )
+    worker_notifier: Provider[WorkerNotifier] = singleton(
+        lambda redis: BackgroundNotifier(RqWorkerNotifier(redis)), redis
     )
     reply_subscriber: Provider[ReplySubscriber] = singleton(lambda redis: RedisReplySubscriber(redis), redis)
 
