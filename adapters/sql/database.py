@@ -17,7 +17,6 @@ from threading import Lock, Thread
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
-from uuid import UUID, SafeUUID
 from weakref import WeakSet
 
 import psycopg2
@@ -30,7 +29,6 @@ from adapters.outage import Outage
 from adapters.sql.pool import Pool, PoolIsFull
 from domain.errors import DependencyDown
 
-UUID_OID = 2950
 # The server ends a statement after five seconds. One that has said nothing for seven is not there any more.
 STATEMENT_DEADLINE_SECONDS = 7.0
 # To SELECT 1, before a connection that rested is used.
@@ -39,19 +37,7 @@ PING_DEADLINE_SECONDS = 1.0
 WATCH_EVERY_SECONDS = 0.25
 
 
-def _uuid(text: Any, _cursor: Cursor) -> UUID | None:
-    """A UUID as PostgreSQL writes it: in half the time of UUID's own constructor, which looks for mistakes."""
-    if text is None:
-        return None
-    made = object.__new__(UUID)
-    object.__setattr__(made, "int", int(text.replace("-", ""), 16))
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
-    return made
-
-
-# Both ways first, then our own way back.
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
-psycopg2.extensions.register_type(psycopg2.extensions.new_type((UUID_OID,), "UUID", _uuid))
 
 # A statement was planned for tables that have changed since, or what was planned is gone: a new connection plans anew.
 PLAN_IS_STALE = (FeatureNotSupported, InvalidSqlStatementName, DuplicatePreparedStatement)
