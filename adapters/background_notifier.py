@@ -40,6 +40,6 @@ class BackgroundNotifier(WorkerNotifier):
             try:
                 self._notifier.notify()
             except Exception:
-                # The thread has to outlive whatever goes wrong: those who wait for workers would never hear of it.
+                # An error must not end the thread: no later message would be notified.
                 log.exception("notification_failed")
             time.sleep(PAUSE_SECONDS)

@@ -37,13 +37,10 @@ class Side:
         return cls(name, Path(directory).resolve(), dict(one.split("=", 1) for one in settings))
 
 
-@contextmanager
-def serving(here: Stage, side: Side, secret: str, options: argparse.Namespace) -> Iterator[tuple[int, psutil.Process]]:
-    """A web process of a side: its port and the process."""
-    port = free_port()
-    environment = {
+def environment_of(here: Stage, side: Side, secret: str) -> dict[str, str]:
+    """What a web process of a side is told."""
+    return {
         **here.environment,
-        "PORT": str(port),
         "JWT_SECRET": secret,
         "OTP_DELIVERY": "console",
         "TRUSTED_PROXIES": "127.0.0.1",
@@ -52,6 +49,13 @@ def serving(here: Stage, side: Side, secret: str, options: argparse.Namespace) -
         "USER_BACKLOG_REPLIES": "100000",
         **side.settings,
     }
+
+
+@contextmanager
+def serving(here: Stage, side: Side, secret: str, options: argparse.Namespace) -> Iterator[tuple[int, psutil.Process]]:
+    """A web process of a side: its port and the process."""
+    port = free_port()
+    environment = environment_of(here, side, secret) | {"PORT": str(port)}
     python = side.settings.get("PYTHON", options.python)
     command = [python, "-m", "entrypoints.cli", "web"]
     if "CORE" in side.settings:

@@ -117,8 +117,13 @@ def _observed(connection_class: type[Any], pool: _Pool) -> type[Any]:
             try:
                 super().connect()
             except (RedisConnectionError, RedisTimeoutError) as error:
-                _note(pool, error)
+                _note(outage, error)
                 raise
+
+        def disconnect(self, *args: Any, **options: Any) -> None:
+            # Done after whatever goes wrong with a connection; the others may have lost the server as well.
+            pool.failed_at = time.monotonic()
+            super().disconnect(*args, **options)
 
         def read_response(self, *args: Any, **options: Any) -> Any:
             try:
@@ -126,7 +131,7 @@ def _observed(connection_class: type[Any], pool: _Pool) -> type[Any]:
             except (RedisConnectionError, RedisTimeoutError) as error:
                 # With a time-out of its own the caller waits for what may never be said: a message on a channel.
                 if "timeout" not in options:
-                    _note(pool, error)
+                    _note(outage, error)
                 raise
             except (ReadOnlyError, OutOfMemoryError) as error:
                 outage.refused(error)
@@ -137,10 +142,9 @@ def _observed(connection_class: type[Any], pool: _Pool) -> type[Any]:
     return Observed
 
 
-def _note(pool: _Pool, error: Exception) -> None:
-    pool.failed_at = time.monotonic()
+def _note(outage: Outage, error: Exception) -> None:
     code = getattr(error.__context__, "errno", None)
-    pool.outage.unreachable(error, code=code, silent=isinstance(error, RedisTimeoutError))
+    outage.unreachable(error, code=code, silent=isinstance(error, RedisTimeoutError))
 
 
 def connect_for_rq(redis_url: str, *, prefix: str = "") -> Redis:

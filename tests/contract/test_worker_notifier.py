@@ -63,7 +63,7 @@ class TestBackgroundNotifier(WorkerNotifierContract):
             worker_notifier.notify()
             assert eventually(lambda: behind.notified > before)  # noqa: B023 - called before the next round
 
-    def test_nobody_waits_for_it(self) -> None:
+    def test_notify_does_not_wait(self) -> None:
         class Stuck(WorkerNotifier):
             def __init__(self) -> None:
                 self.go_on = Event()
