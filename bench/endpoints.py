@@ -88,7 +88,7 @@ def side_by_side(
                 cell = measured(server, requests, seconds if number >= 0 else WARM_UP_SECONDS)
                 if number >= 0:
                     cells[kind.name][server.name].append(cell)
-                if kind.case == "message":
+                if kind.case in ("create", "message"):
                     server.settle(here)
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     return cells
