@@ -19,6 +19,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --univer
 	--custom-compile-command 'make lock' $(UPGRADE)
 
 # What needs node says in its last line when it did not run, and fails in CI.
+LINT_MIGRATIONS := tools/with-node tools/migrations 'the linter of migrations (make lint-migrations)' ./lint $(PY)
 LINT_OPENAPI := tools/with-node tools/openapi 'the linters of the OpenAPI document (make lint-openapi)' ./lint
 TEST_POSTMAN := tools/with-node tools/postman 'the Postman collection (make test-postman)' ./run
 TEST_TYPESCRIPT := tools/with-node clients/typescript 'the TypeScript client (make test-typescript)' ../../tools/typescript/test
@@ -39,7 +40,7 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 .PHONY: test
 test: lint ## everything: lint, types, import contracts, all tests, migrations, the OpenAPI document
 	$(PY) -m pytest
-	@tools/migrations/lint $(PY)
+	@$(LINT_MIGRATIONS)
 	@$(LINT_OPENAPI)
 	@$(TEST_POSTMAN)
 	@$(TEST_TYPESCRIPT)
@@ -49,7 +50,7 @@ test-cluster: $(VENV)/.dev ## of the tests those through PgBouncer and on many h
 	$(PY) -m pytest tests/cluster
 
 .PHONY: check
-check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
+check: lint $(VENV)/.migrations ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
 	$(PY) -m pytest -q tests/unit
 
 .PHONY: lint
@@ -88,12 +89,17 @@ clients: $(VENV)/.dev .venv-models/.installed ## write what clients/ has from th
 	tools/with-node clients/typescript 'the generator of the TypeScript types' npm run --silent generate
 
 .PHONY: lint-migrations
-lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no warning; needs npm on Linux, x86-64
-	@tools/migrations/lint $(PY)
+lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no warning; needs node 20 or newer on Linux, x86-64
+	@$(LINT_MIGRATIONS)
 
 .PHONY: image-check
 image-check: ## build the image where no engine runs, and start it hardened; needs root, buildah, debootstrap and runc
 	@tools/image-check
+
+.PHONY: verify
+verify: $(VENV)/.created ## check a deployment from outside: URL=https://… (ARGS=--verbose); see docs/verify.md
+	@test -n "$(URL)" || { echo 'Say where it is: make verify URL=https://chat.example.com' >&2; exit 2; }
+	@$(PY) -m verify "$(URL)" $(ARGS)
 
 .PHONY: storm
 storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
@@ -137,8 +143,10 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	$(UV_COMPILE) --extra embedded --extra legacy-gemini --extra tracing --extra sentry --extra dev --output-file requirements/dev.txt >/dev/null
 # The smaller sets start from the pins of the whole, so that no set contradicts another.
 	cp requirements/dev.txt requirements/embedded.txt
+	cp requirements/dev.txt requirements/telemetry.txt
 	cp requirements/dev.txt requirements/runtime.txt
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
+	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra tracing --extra sentry --output-file requirements/telemetry.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
 	$(subst setup.cfg,requirements/models.in,$(UV_COMPILE)) --output-file requirements/models.txt >/dev/null
 	$(subst setup.cfg,requirements/profile.in,$(UV_COMPILE)) --output-file requirements/profile.txt >/dev/null
@@ -193,6 +201,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.created
 		'the first time this takes a minute ...'
 	@$(call install,$(PY),dev)
 	@touch $(VENV)/.embedded $@
+
+# For the fast loop: the linter starts a server, so it runs when a migration has changed.
+$(VENV)/.migrations: $(wildcard migrations/versions/*.py) migrations/env.py adapters/sql/migrate.py \
+		$(wildcard tools/migrations/*.*) tools/migrations/lint | $(VENV)/.dev
+	@$(LINT_MIGRATIONS)
+	@touch $@
 
 $(VENV)/.created:
 	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11); \
