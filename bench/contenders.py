@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ PEERS_PYTHON = ROOT / ".venv-peers/bin/python"
 ANSWER_ALL = """
 UPDATE replies SET state = 'done', content = 'Yes.', model = 'bench', finished_at = now() WHERE state = 'queued'
 """
+REMOVE_OPENED = "DELETE FROM chatrooms WHERE name = 'Bench'"
 # By table, the rows of the peers as the service has them.
 COPIED = {
     "users (id, phone, name, created_at)": "SELECT id, phone, name, created_at FROM users",
@@ -46,18 +48,24 @@ NAMES = {
 
 
 class Running(NamedTuple):
-    """A server under its name in ``NAMES``. ``is_bare``: it answers one path, and knows nobody."""
+    """A server under its name in ``NAMES``."""
 
     name: str
     port: int
     process: psutil.Process
-    is_bare: bool = False
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it answers one path, and has no users."""
+        return self.name == "bare"
 
     def settle(self, here: Stage) -> None:
-        """Take away what is queued."""
+        """Take away what a round has opened and queued."""
         if self.name == "ours":
             here.query(ANSWER_ALL)
+            here.query(REMOVE_OPENED)
         elif not self.is_bare:
+            replace(here, database_url=database_of(here, self.name)).query(REMOVE_OPENED)
             redis = Redis.from_url(redis_of(here, self.name))
             for pattern in ("arq:*", "bull:*"):
                 while keys := [key for _, key in zip(range(5_000), redis.scan_iter(pattern, 5_000), strict=False)]:
@@ -79,11 +87,9 @@ def contenders(
             port = free_port()
             command, environment = command_of(here, name, requests, port, processes, plain=plain)
             directory = PEERS / name if name in ("express", "fastapi") else ROOT
-            process = stack.enter_context(
-                here.program(*command, directory=directory, cores=cores, **environment)
-            )  # fmt: skip
+            process = stack.enter_context(here.program(*command, directory=directory, cores=cores, **environment))
             until(lambda port=port: answers(f"http://127.0.0.1:{port}/health/live"))
-            found.append(Running(name, port, process, is_bare=name == "bare"))
+            found.append(Running(name, port, process))
         yield found
 
 

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import psutil
 from contenders import NAMES, PEERS, PEERS_PYTHON, Running, answer, contenders, fill
-from figures import Cell, Rounds, busy_note, contenders_table, middle, ratio, ratios_table, shape, table
+from figures import Cell, Rounds, busy_note, contenders_table, members, middle, ratio, ratios_table, table
 from load import CONNECTIONS, Answers, generator, load
 from people import CASES, USERS, Endpoint, Requests, people
 from plot import bars
 from stage import Stage, busy_share, keep_all_to, split_cores, stage, usage_of
 
-# By kind of request and contender, the bytes of an answer.
-Bytes = dict[str, dict[str, int]]
+# By kind of request and contender, the bytes of an answer, and the members that another answers and it does not.
+Answered = dict[str, dict[str, tuple[int, str]]]
 
 UNIT = "bare"
 BARE_REQUESTS = ["GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n\r\n"]
@@ -88,27 +88,30 @@ def side_by_side(
                 cell = measured(server, requests, seconds if number >= 0 else WARM_UP_SECONDS)
                 if number >= 0:
                     cells[kind.name][server.name].append(cell)
-                if kind.case == "message":
+                if kind.case in ("create", "message"):
                     server.settle(here)
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     return cells
 
 
-def check_alike(kinds: Sequence[Endpoint], servers: Sequence[Running]) -> Bytes:
-    """How many bytes each contender answers. Raises AssertionError where two of them do not answer the same."""
-    sizes: Bytes = {}
+def answers_of(kinds: Sequence[Endpoint], servers: Sequence[Running]) -> Answered:
+    """What each contender answers, before anything is measured. Raises AssertionError where the statuses differ."""
+    answered: Answered = {}
     for kind in kinds:
         found = {one.name: answer(one.port, kind.requests[0]) for one in servers if not one.is_bare}
-        shapes = {name: shape(json.loads(of.partition(b"\r\n\r\n")[2])) for name, of in found.items()}
         statuses = {name: of[9:12] for name, of in found.items()}
-        if any(one != other for of in (shapes, statuses) for one in of.values() for other in of.values()):
-            raise AssertionError(f"{kind.name} is answered differently: {statuses} {shapes}")
-        sizes[kind.name] = {name: len(of) for name, of in found.items()}
-    return sizes
+        if len(set(statuses.values())) > 1:
+            raise AssertionError(f"{kind.name} is answered differently: {statuses}")
+        shown = {name: members(json.loads(of.partition(b"\r\n\r\n")[2])) for name, of in found.items()}
+        everything = set().union(*shown.values())
+        answered[kind.name] = {
+            name: (len(of), ", ".join(sorted(everything - shown[name]))) for name, of in found.items()
+        }
+    return answered
 
 
-def compare(here: Stage, options: argparse.Namespace, wanted: list[str]) -> tuple[dict[str, Rounds], Bytes]:
-    """By the number of processes, every round; and the size of the answers."""
+def compare(here: Stage, options: argparse.Namespace, wanted: list[str]) -> tuple[dict[str, Rounds], Answered]:
+    """By the number of processes, every round; and what was answered."""
     core, others = split_cores()
     keep_all_to(others)
     everybody, requests = people(here), Requests()
@@ -120,10 +123,10 @@ def compare(here: Stage, options: argparse.Namespace, wanted: list[str]) -> tupl
     for name in {"fastapi", "express"} & set(wanted):
         fill(here, name)
     found: dict[str, Rounds] = {}
-    sizes: Bytes = {}
+    answered: Answered = {}
     how = {"processes": 1, "cores": core, "plain": options.plain}
     with contenders(here, wanted, requests, **how) as servers:
-        sizes = check_alike(kinds, servers)
+        answered = answers_of(kinds, servers)
         found["one process on a core of its own"] = side_by_side(
             here, kinds, servers, rounds=options.rounds, seconds=options.seconds
         )
@@ -135,11 +138,11 @@ def compare(here: Stage, options: argparse.Namespace, wanted: list[str]) -> tupl
             found["two processes on two cores, shared with all else"] = side_by_side(
                 here, kinds, servers, rounds=max(options.rounds // 2, 1), seconds=options.seconds
             )
-    return found, sizes
+    return found, answered
 
 
 def report(
-    found: dict[str, Rounds], sizes: Bytes, options: argparse.Namespace, wanted: list[str], busy: Sequence[float]
+    found: dict[str, Rounds], answered: Answered, options: argparse.Namespace, wanted: list[str], busy: Sequence[float]
 ) -> str:
     """The document that is kept, as Markdown."""
     peers = [name for name in ("fastapi", "express") if name in wanted]
@@ -164,8 +167,12 @@ def report(
             text += f"\nBare Express: {unit.rate:,.0f} requests/s, {unit.cpu:.3f} CPU s per 1000, {unit.pss:.0f} MB.\n"
     shown = [name for name in wanted if name != UNIT]
     text += "\n## Bytes of an answer, with its head\n\n"
-    rows = [[case, *(f"{of[name]:,}" for name in shown)] for case, of in sizes.items()]
+    rows = [[case, *(_size(*of[name]) for name in shown)] for case, of in answered.items()]
     return text + table(["", *(names[name] for name in shown)], rows)
+
+
+def _size(size: int, missing: str) -> str:
+    return f"{size:,}, without {missing}" if missing else f"{size:,}"
 
 
 def _versions() -> str:
@@ -213,8 +220,8 @@ def main() -> None:
     print(f"Load by {generator()}", file=sys.stderr)
     before = busy_share()
     with stage(options.python) as here:
-        found, sizes = compare(here, options, wanted)
-    text = report(found, sizes, options, wanted, (before, busy_share()))
+        found, answered = compare(here, options, wanted)
+    text = report(found, answered, options, wanted, (before, busy_share()))
     print(text)
     if not options.dry:
         keep(found, text, wanted, busy=bool(busy_note(before)))

@@ -1,6 +1,5 @@
 """What the benches compute and write, without measuring anything: percentiles, medians, tables."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -56,13 +55,14 @@ def ratio(of: Sequence[Cell], to: Sequence[Cell], figure: str) -> float:
     return float(median(getattr(one, figure) / getattr(beside, figure) for one, beside in zip(of, to, strict=True)))
 
 
-def shape(document: object) -> object:
-    """What there is in a JSON document, whatever the values: the members of objects, the kinds of members in a list."""
+def members(document: object, path: str = "") -> set[str]:
+    """The paths of all members of a JSON document, such as ``messages[].id``."""
     if isinstance(document, dict):
-        return {key: shape(value) for key, value in sorted(document.items())}
+        below = {f"{path}.{key}" if path else key: value for key, value in document.items()}
+        return {*below, *(found for key, value in below.items() for found in members(value, key))}
     if isinstance(document, list):
-        return sorted({json.dumps(shape(member)) for member in document})
-    return None
+        return {found for value in document for found in members(value, f"{path}[]")}
+    return set()
 
 
 # By case and contender, what each round was.

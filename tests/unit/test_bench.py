@@ -13,6 +13,7 @@ from bench.figures import (
     contenders_table,
     growth_table,
     import_costs,
+    members,
     middle,
     own_time,
     packages,
@@ -20,7 +21,6 @@ from bench.figures import (
     ratio,
     ratios_table,
     read_stacks,
-    shape,
     without_omission,
 )
 from bench.plot import bars, flame
@@ -51,10 +51,9 @@ def test_failures_are_summed_where_the_rest_is_the_median() -> None:
     assert middle([cell(rate=1, failed=2), cell(rate=5), cell(rate=3, failed=1)]) == cell(rate=3, failed=3)
 
 
-def test_two_answers_are_alike_when_they_have_the_same_members() -> None:
-    assert shape({"b": [{"x": 1}, {"x": 2}], "a": None}) == shape({"a": "text", "b": [{"x": 3}]})
-    assert shape([1, {"x": 1}, {"y": 1}]) == shape([{"y": 2}, {"x": 2}, "text"])
-    assert shape({"a": [{"x": 1}]}) != shape({"a": [{"y": 1}]})
+def test_the_members_of_an_answer_are_told_by_their_paths() -> None:
+    assert members({"a": None, "b": [{"x": 1}, {"y": {"z": 2}}]}) == {"a", "b", "b[].x", "b[].y", "b[].y.z"}
+    assert members([{"x": 1}, 7]) == {"[].x"}
 
 
 def test_the_tables_have_a_row_for_each_kind_of_request() -> None:
