@@ -96,6 +96,11 @@ lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no 
 image-check: ## build the image where no engine runs, and start it hardened; needs root, buildah, debootstrap and runc
 	@tools/image-check
 
+.PHONY: verify
+verify: $(VENV)/.created ## check a deployment from outside: URL=https://… (ARGS=--verbose); see docs/verify.md
+	@test -n "$(URL)" || { echo 'Say where it is: make verify URL=https://chat.example.com' >&2; exit 2; }
+	@$(PY) -m verify "$(URL)" $(ARGS)
+
 .PHONY: storm
 storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
 	$(PY) -m tests.e2e.storm --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
@@ -105,8 +110,24 @@ bench-replies: $(VENV)/.dev .venv-bench/.runtime ## what one worker process does
 	PYTHONPATH=. $(PY) bench/replies.py --python .venv-bench/bin/python
 
 .PHONY: bench-requests
-bench-requests: $(VENV)/.dev .venv-bench/.runtime ## what one web process does, beside a bare Express app; see bench/README.md
-	PYTHONPATH=. $(PY) bench/endpoints.py --python .venv-bench/bin/python
+bench-requests: $(VENV)/.dev .venv-bench/.runtime bench-peers ## what a request costs, here and in two peers (OPTIONS=--help); see bench/README.md
+	PYTHONPATH=. $(PY) bench/endpoints.py --python .venv-bench/bin/python $(OPTIONS)
+
+.PHONY: bench-peers
+bench-peers: .venv-peers/.installed # the peers' dependencies; where there is no node, the bench leaves out those that need it
+	@tools/with-node bench/peers/express 'the peer that is written with Express' true
+
+.PHONY: bench-growth
+bench-growth: $(VENV)/.dev .venv-bench/.runtime ## whether a request costs more where there is much (OPTIONS=--help); see bench/README.md
+	PYTHONPATH=. $(PY) bench/growth.py --python .venv-bench/bin/python $(OPTIONS)
+
+.PHONY: bench-startup
+bench-startup: $(VENV)/.dev .venv-bench/.runtime ## how long a web process and `make run` take to start, and what imports cost
+	PYTHONPATH=. $(PY) bench/startup.py --python .venv-bench/bin/python --embedded $(PY)
+
+.PHONY: profile
+profile: $(VENV)/.dev .venv-bench/.runtime .venv-profile/.installed ## a flame graph of the web process: CASE=me, list, room, create or message
+	PYTHONPATH=. $(PY) bench/profiling.py --python .venv-bench/bin/python --py-spy .venv-profile/bin/py-spy $(or $(CASE),me)
 
 .PHONY: bench-streams
 bench-streams: $(VENV)/.dev .venv-bench/.runtime ## what 10,000 open streams cost one web process; see bench/README.md
@@ -128,6 +149,8 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra tracing --extra sentry --output-file requirements/telemetry.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
 	$(subst setup.cfg,requirements/models.in,$(UV_COMPILE)) --output-file requirements/models.txt >/dev/null
+	$(subst setup.cfg,requirements/profile.in,$(UV_COMPILE)) --output-file requirements/profile.txt >/dev/null
+	$(subst setup.cfg,bench/peers/fastapi/requirements.in,$(UV_COMPILE)) --output-file bench/peers/fastapi/requirements.txt >/dev/null
 # Tools that look at the dependencies and are none of them.
 	$(subst setup.cfg,requirements/audit.in,$(UV_COMPILE)) --output-file requirements/audit.txt >/dev/null
 	rm -rf *.egg-info
@@ -159,8 +182,8 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
-	rm -rf $(VENV) .venv-audit .venv-bench .venv-lock .venv-models build dist *.egg-info \
-		tools/migrations/node_modules tools/openapi/node_modules tools/postman/node_modules \
+	rm -rf $(VENV) .venv-audit .venv-bench .venv-lock .venv-models .venv-peers .venv-profile build dist *.egg-info \
+		bench/peers/express/node_modules tools/migrations/node_modules tools/openapi/node_modules tools/postman/node_modules \
 		clients/typescript/node_modules clients/typescript/dist \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -209,6 +232,17 @@ $(VENV)/.created:
 .venv-bench/.runtime: requirements/runtime.txt $(VENV)/.created
 	@$(PY) -m venv --clear .venv-bench
 	@$(call install,.venv-bench/bin/python,runtime)
+	@touch $@
+
+# What only the peers of the bench need.
+.venv-peers/.installed: bench/peers/fastapi/requirements.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-peers
+	@.venv-peers/bin/python -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+.venv-profile/.installed: requirements/profile.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-profile
+	@$(call install,.venv-profile/bin/python,profile)
 	@touch $@
 
 # The generator of the Python client's types; nothing else needs it.

@@ -44,6 +44,7 @@ from application.ports.reply_stream import ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import NewCode, NewId
 from application.ports.served_countries import IsServed
+from domain.languages import Language
 from domain.one_time_password import Purpose
 from entrypoints.container.adapters import SharedAdapters, singleton
 from entrypoints.container.keys import derived, key_for
@@ -72,7 +73,10 @@ def _otp_delivery(settings: Settings) -> OtpDelivery:
     # Imported here: the HTTP client takes a tenth of a second, which other processes should not pay.
     from adapters.otp_delivery.sms import TwilioOtpDelivery, WebhookOtpDelivery
 
-    texts = {Purpose.LOGIN: settings.otp_text, Purpose.PASSWORD_RESET: settings.otp_reset_text}
+    texts = {
+        Language.ENGLISH: {Purpose.LOGIN: settings.otp_text, Purpose.PASSWORD_RESET: settings.otp_reset_text},
+        Language.HINDI: {Purpose.LOGIN: settings.otp_text_hi, Purpose.PASSWORD_RESET: settings.otp_reset_text_hi},
+    }
     host = urlsplit(settings.public_url).hostname or ""
     if settings.otp_delivery == "twilio":
         return TwilioOtpDelivery(

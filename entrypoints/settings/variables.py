@@ -39,6 +39,15 @@ T = TypeVar("T")
 
 HTTP = url("http", "https")
 
+# What a text message with a code says. One message holds 160 characters of GSM-7; in Devanagari, which is sent as
+# UCS-2, it holds 70.
+LOGIN_TEXT = "{code} is your code for logging in. Do not tell it to anybody."
+RESET_TEXT = "{code} is your code for setting a new password. Do not tell it to anybody."
+IN_HINDI = {
+    LOGIN_TEXT: "आपका लॉग इन कोड {code} है। इसे किसी को न बताएँ।",
+    RESET_TEXT: "नया पासवर्ड रखने के लिए आपका कोड {code} है। इसे किसी को न बताएँ।",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -132,11 +141,15 @@ class Settings:
         "bcrypt's cost: each step doubles the work; a login renews a hash of another cost")
     otp_delivery: str = variable(choice("response", "console", "twilio", "webhook"), "response",
         "`response` or `console` (both refused in production), `twilio` or `webhook`")
-    otp_text: str = variable(code_text, "{code} is your code for logging in. Do not tell it to anybody.",
+    otp_text: str = variable(code_text, LOGIN_TEXT,
         "text message with a code; `{code}` and `{host}` stand for the code and PUBLIC_URL's host")
-    otp_reset_text: str = variable(code_text,
-        "{code} is your code for setting a new password. Do not tell it to anybody.",
+    otp_reset_text: str = variable(code_text, RESET_TEXT,
         "the same, with a code for setting a new password")
+    otp_text_hi: str = variable(lambda text: text and code_text(text), "",
+        "OTP_TEXT in Hindi, for clients that ask for it; a text of your own in OTP_TEXT is sent in its place",
+        unset=IN_HINDI[LOGIN_TEXT])
+    otp_reset_text_hi: str = variable(lambda text: text and code_text(text), "",
+        "the same for OTP_RESET_TEXT", unset=IN_HINDI[RESET_TEXT])
     otp_countries: tuple[str, ...] = variable(several(str.upper), "",
         "ISO 3166 regions that codes are sent to, with commas; unset: all")
     otp_test_numbers: tuple[FixedCode, ...] = variable(several(fixed_code), "",

@@ -27,7 +27,16 @@ NOT_IN_THE_DOCUMENT = re.compile(
 RATE_LIMIT = {"RateLimit", "RateLimit-Policy"}
 # Headers that are part of what an operation answers.
 TOLD_HEADERS = {
-    *("Content-Disposition", "ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After", "WWW-Authenticate"),
+    *(
+        "Content-Disposition",
+        "Content-Language",
+        "ETag",
+        "Idempotent-Replayed",
+        "Link",
+        "Location",
+        "Retry-After",
+        "WWW-Authenticate",
+    ),
     *("X-Cache", *RATE_LIMIT),
 }
 

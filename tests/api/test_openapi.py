@@ -112,6 +112,12 @@ def document() -> Json:
     return openapi_document(application())
 
 
+def parameters_of(part: Json, document: Json) -> list[Json]:
+    """The parameters of an operation or a path, those that are shared among them."""
+    shared = document["components"]["parameters"]
+    return [shared[one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in part.get("parameters", [])]
+
+
 def operations(document: Json) -> Iterator[Operation]:
     for path, methods in document["paths"].items():
         for method in METHODS & set(methods):
@@ -220,7 +226,7 @@ def test_an_idempotency_key_holds_where_it_is_documented(document: Json):
     documented = {
         operation["operationId"]
         for _, operation in operations(document)
-        if any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+        if any(one["name"] == "Idempotency-Key" for one in parameters_of(operation, document))
     }
     assert documented == {camel_case(endpoint.partition(".")[2]) for endpoint in HOLDS}
 
@@ -251,7 +257,7 @@ def test_every_example_is_of_a_schema_that_there_is():
 def test_every_parameter_says_what_it_is(document: Json):
     for path, methods in document["paths"].items():
         for part in (methods, *(methods[method] for method in METHODS & set(methods))):
-            for parameter in part.get("parameters", []):
+            for parameter in parameters_of(part, document):
                 assert parameter["description"], f"{path} {parameter['name']}"
                 assert parameter["in"] != "path" or re.fullmatch(r"[a-zA-Z]+", parameter["name"])
 
@@ -267,7 +273,7 @@ def test_patterns_are_those_of_javascript(document: Json):
     patterns = [
         parameter["schema"]["pattern"]
         for _, operation in operations(document)
-        for parameter in operation.get("parameters", [])
+        for parameter in parameters_of(operation, document)
         if "pattern" in parameter["schema"]
     ]
     assert patterns

@@ -28,6 +28,7 @@ from application.ports.language_model import LanguageModel, Prompt, Stop
 from application.ports.otp_delivery import NotDelivered
 from domain.accounts import PhoneNumber, UserId
 from domain.errors import DependencyDown
+from domain.languages import Language
 from domain.one_time_password import Purpose
 from domain.replies import AnswerFailed
 from entrypoints.container.build import build_web
@@ -152,7 +153,7 @@ def sends(settings: Settings) -> Works:
 
     def works() -> bool:
         try:
-            delivery.deliver(ASHA, "012345", Purpose.LOGIN)
+            delivery.deliver(ASHA, "012345", Purpose.LOGIN, Language.ENGLISH)
         except NotDelivered:
             return False
         return True

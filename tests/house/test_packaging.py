@@ -216,7 +216,7 @@ def imported(*directories: str) -> dict[str, str]:
 )
 def test_what_is_imported_is_declared(directories: tuple[str, ...], extras: tuple[str, ...]) -> None:
     # Else it is there by another package's grace, or because it was once installed by hand.
-    ours = {*PACKAGES, *MODULES, "tests", "tools", "gemini_chat"}
+    ours = {*PACKAGES, *MODULES, "tests", "tools", "bench", "verify", "gemini_chat"}
     declarations = {canonicalize_name(requirement.name) for requirement in declared(*extras)}
     providers = metadata.packages_distributions()
     strangers = {
