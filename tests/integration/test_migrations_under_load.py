@@ -270,7 +270,7 @@ def test_a_database_that_goes_away_is_said_in_one_sentence(database: str) -> Non
 
 
 def test_time_limits_of_the_role_do_not_end_a_migration(database_server: str) -> None:
-    # As the README has them for roles behind a pooler, only shorter.
+    # As docs/settings.md has them for roles behind a pooler, only shorter.
     with new_database(database_server, migrated=False) as url:
         name = url.rpartition("/")[2].partition("?")[0]
         with closing(psycopg2.connect(libpq_url(url))) as connection, connection, connection.cursor() as cursor:
