@@ -39,8 +39,8 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
 
 LOCKED = (
-    "Other transactions held a lock that a migration needs for {seconds:g} seconds; the schema is whole, at revision "
-    "{revision}. End them (docs/operations.md, Upgrade, says how to find them) and migrate again."
+    "A migration needs a lock that other transactions hold, and did not get it within {seconds:g} s; the schema is "
+    "whole, at revision {revision}. End them (docs/operations.md, Upgrade, says how to find them) and migrate again."
 )
 BROKEN_OFF = (
     "A migration was broken off: {reason}; the schema is whole, at revision {revision}. Migrate again when the cause "

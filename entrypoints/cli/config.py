@@ -1,7 +1,6 @@
 """``config``: the settings that hold, without the secrets among them."""
 
 from collections.abc import Collection
-from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ from domain.one_time_password import FixedCode
 from entrypoints.settings import VARIABLES, Secret, Settings, is_set
 
 # What may hold a password, or is an address that is a secret as a whole.
-HIDDEN = frozenset(one.name for one in fields(Settings) if not one.repr)
+HIDDEN = frozenset(one.field for one in VARIABLES if one.is_secret)
 
 
 def print_config(settings: Settings, *, as_json: bool) -> int:

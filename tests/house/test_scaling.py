@@ -20,6 +20,7 @@ SETTINGS = read_settings({"JWT_SECRET": "x" * 40})
 SECONDS_A_DAY = 86_400
 PROBE = 1  # readiness asks on a connection of its own
 AT_LEAST = 2  # so that one may be lost
+CORES_OF_A_MACHINE = 2
 
 
 def figure(name: str) -> float:
@@ -43,7 +44,7 @@ def test_a_web_process_and_a_worker_open_as_many_connections_as_is_said() -> Non
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_follows_from_what_is_measured_and_assumed(row: list[float]) -> None:
-    users, messages, peak, webs, workers, connections, memory, cores, disk = row
+    users, messages, peak, webs, workers, connections, memory, cores, machines, disk = row
     assert messages == users * figure("messages")
     a_second = messages / SECONDS_A_DAY * figure("peak")
     assert peak == pytest.approx(a_second, abs=0.05)
@@ -55,6 +56,7 @@ def test_a_row_follows_from_what_is_measured_and_assumed(row: list[float]) -> No
                            + under_way * figure("stream_memory") / 1000) / 10) * 10  # fmt: skip
     of_requests = figure("web_cpu") + figure("server_cpu")
     assert cores == max(AT_LEAST, ceil(a_second * (of_requests + figure("reply_cpu")) / 1000 / figure("busy")))
+    assert machines == max(AT_LEAST, ceil(cores / CORES_OF_A_MACHINE)) + 1
     assert disk == ceil(messages * 365 * (figure("turn") + figure("text")) / 1e9)
 
 

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 from sqlalchemy import make_url
 
+from adapters.sql import migrate
 from adapters.sql.database import Database, make_pool
 from application.use_cases import UseCases
 from domain.accounts import UserId
@@ -15,7 +16,7 @@ from domain.errors import CredentialsInvalid, DependencyDown, OtpInvalid, TokenI
 from domain.one_time_password import Purpose
 from tests.integration.conftest import BuildUseCases
 from tests.integration.people import a_mobile_number, log_in
-from tests.servers import libpq_url
+from tests.servers import libpq_url, new_database
 
 OLD, NEW = "an old secret of 32 bytes or more", "a new secret of 32 bytes or more."
 STEPS = (OLD, f"{OLD},{NEW}", f"{NEW},{OLD}", NEW)
@@ -144,3 +145,39 @@ def test_a_role_with_another_password_keeps_its_connections_and_gets_no_new_ones
         cursor.execute("SELECT 1")
     before.close()
     after.close()
+
+
+def test_tables_of_one_role_are_given_to_a_group_while_it_goes_on(database_server: str) -> None:
+    one, two, group = (f"role_{uuid4().hex}" for _ in range(3))
+    with new_database(database_server, migrated=False) as url:
+        name = make_url(url).database
+        for role in (one, two):
+            statement(url, f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
+        statement(url, f'ALTER DATABASE "{name}" OWNER TO {one}')
+        by_one, by_two = (
+            make_url(url).set(username=role, password=role).render_as_string(False) for role in (one, two)
+        )
+        migrate.upgrade(by_one, "0001")
+        before = Database(make_pool(by_one, size=1, application_name="before"))
+        count(before)
+
+        statement(url, f"CREATE ROLE {group} NOLOGIN")
+        statement(url, f'ALTER DATABASE "{name}" OWNER TO {group}')
+        statement(url, f"GRANT {group} TO {one}")
+        statement(url, f"REASSIGN OWNED BY {one} TO {group}")
+        count(before)
+        statement(url, f"GRANT {group} TO {two}")
+        statement(url, f"ALTER ROLE {two} SET role = {group}")
+        before.close()
+        statement(url, f"DROP ROLE {one}")
+        migrate.upgrade(by_two)
+        after = Database(make_pool(by_two, size=1, application_name="after"))
+        count(after)
+        after.close()
+    for role in (two, group):
+        statement(database_server, f"DROP ROLE {role}")
+
+
+def count(database: Database) -> None:
+    with database.read() as cursor:
+        cursor.execute("SELECT count(*) FROM users")
