@@ -70,7 +70,7 @@ class ChatroomsContract:
         assert refusal.value.limit == 2
         with world.unit_of_work() as work:
             work.chatrooms.add(a_room(other), limit=2)
-            work.chatrooms.remove(first.id, of=user.id)
+            work.chatrooms.remove(work.chatrooms.owned(first.id, by=user.id))
             work.chatrooms.add(third := a_room(user), limit=2)
             work.commit()
         rooms = world.reader.rooms(user.id, limit=10, before=None).rooms
