@@ -9,15 +9,15 @@ the machine meets all sides. Process time, lower quartiles: finer than ``side_by
 import argparse
 import json
 import random
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from statistics import median, quantiles
 
-from endpoints import ANSWER_ALL, endpoints, people
-from side_by_side import Side, environment_of
+from contenders import ANSWER_ALL
+from people import Requests
+from side_by_side import Side, asked
 from stage import ROOT, Stage, stage
 
 WARM_UP = 4
@@ -42,9 +42,12 @@ class Caller:
 
 
 @contextmanager
-def calling(here: Stage, side: Side, secret: str, requests: dict[str, Sequence[str]], python: str) -> Iterator[Caller]:
+def calling(
+    here: Stage, side: Side, requests: Requests, kinds: dict[str, Sequence[str]], python: str
+) -> Iterator[Caller]:
     """The caller of a side."""
-    environment = environment_of(here, side, secret) | {"PYTHONPATH": str(side.directory)}
+    environment = here.environment | requests.settings(0) | side.settings | {"PYTHONPATH": str(side.directory)}
+    del environment["PORT"]
     process = subprocess.Popen(
         [side.settings.get("PYTHON", python), str(ROOT / "bench/called.py")],
         cwd=side.directory,
@@ -56,7 +59,7 @@ def calling(here: Stage, side: Side, secret: str, requests: dict[str, Sequence[s
     )
     caller = Caller(process)
     try:
-        caller.tell(json.dumps(requests))
+        caller.tell(json.dumps(kinds))
         yield caller
     finally:
         process.terminate()
@@ -65,10 +68,10 @@ def calling(here: Stage, side: Side, secret: str, requests: dict[str, Sequence[s
 
 def compare(here: Stage, sides: Sequence[Side], options: argparse.Namespace) -> None:
     """All sides and kinds of requests in turn."""
-    secret = secrets.token_hex(32)
-    kinds = {one.name: one.requests for one in endpoints(people(here), secret) if options.only in one.name}
+    requests = Requests()
+    kinds = {kind.name: kind.requests for kind in asked(here, requests, options.only)}
     with ExitStack() as running:
-        callers = [running.enter_context(calling(here, side, secret, kinds, options.python)) for side in sides]
+        callers = [running.enter_context(calling(here, side, requests, kinds, options.python)) for side in sides]
         found: dict[tuple[str, int], list[float]] = {}
         for number in range(-WARM_UP, options.rounds):
             for kind in kinds:

@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 6a07e25c1c44c885f790a232088f9e34406391fdc910268a95622e630a22147c
+# Of openapi.json, sha256 d33d6241f9bf68a33b651256b8097e7ff7469a7a76d3fc19b1c974ae52648e1c
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class Problem(TypedDict):
     """
     title: str
     """
-    What happened, in English
+    What happened, in the language of `Content-Language`
     """
     status: int
     """
@@ -33,7 +33,7 @@ class Problem(TypedDict):
     """
     errors: NotRequired[dict[str, list[str]]]
     """
-    What is wrong, by field
+    What is wrong, by field, in English
     """
     attemptsLeft: NotRequired[int]
     """

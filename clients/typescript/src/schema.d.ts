@@ -36,8 +36,9 @@ export interface paths {
         put?: never;
         /**
          * Send a one-time password for logging in
-         * @description The response is the same for numbers with and without an account. 429 `otp_resend_too_soon` within 30 seconds
-         *     of the last one, 429 `otp_sends_exhausted` after too many in a day. 503 when it could not be sent: try again.
+         * @description The text message is in the language of `Accept-Language`. The response is the same for numbers with and without
+         *     an account. 429 `otp_resend_too_soon` within 30 seconds of the last one, 429 `otp_sends_exhausted` after too
+         *     many in a day. 503 when it could not be sent: try again.
          */
         post: operations["sendOtp"];
         delete?: never;
@@ -57,7 +58,8 @@ export interface paths {
         put?: never;
         /**
          * Send a one-time password for setting a new password
-         * @description Use it with `/auth/reset-password`, or log in with it (`/auth/verify-otp`) and call `/auth/change-password`.
+         * @description The text message is in the language of `Accept-Language`. Use the code with `/auth/reset-password`, or log in
+         *     with it (`/auth/verify-otp`) and call `/auth/change-password`.
          */
         post: operations["forgotPassword"];
         delete?: never;
@@ -806,7 +808,7 @@ export interface components {
         Problem: {
             /** @description Relative URL of a page that explains it; `/problems` lists all */
             type: string;
-            /** @description What happened, in English */
+            /** @description What happened, in the language of `Content-Language` */
             title: string;
             /** @description The HTTP status */
             status: number;
@@ -816,7 +818,7 @@ export interface components {
             code: string;
             /** @description Under it the log of the service has more */
             requestId: string;
-            /** @description What is wrong, by field */
+            /** @description What is wrong, by field, in English */
             errors?: {
                 [key: string]: string[];
             };
@@ -1766,6 +1768,7 @@ export interface components {
          */
         OtherProblem: {
             headers: {
+                "Content-Language": components["headers"]["Content-Language"];
                 [name: string]: unknown;
             };
             content: {
@@ -1773,13 +1776,21 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /**
+         * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+         * @example hi-IN, en;q=0.8
+         */
+        AcceptLanguage: string;
+    };
     requestBodies: never;
     headers: {
         /** @description Seconds to wait */
         "Retry-After": number;
         /** @description `Bearer` (RFC 6750) */
         "WWW-Authenticate": string;
+        /** @description The language of `title` and `detail`, by the `Accept-Language` of the request */
+        "Content-Language": string;
         /** @description What is left of the limit: `r` requests or prompts, for `t` seconds */
         RateLimit: string;
         /** @description The limit that is nearest: `q` requests or prompts in `w` seconds */
@@ -1838,6 +1849,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1847,6 +1859,7 @@ export interface operations {
             /** @description - [`phone_taken`](/problems/phone_taken): The mobile number is already registered */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1856,6 +1869,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1865,6 +1879,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1874,6 +1889,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1883,6 +1899,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -1898,6 +1915,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -1911,7 +1929,13 @@ export interface operations {
     sendOtp: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+                 * @example hi-IN, en;q=0.8
+                 */
+                "Accept-Language"?: components["parameters"]["AcceptLanguage"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1951,6 +1975,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1960,6 +1985,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1969,6 +1995,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1978,6 +2005,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1991,6 +2019,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2006,6 +2035,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2019,7 +2049,13 @@ export interface operations {
     forgotPassword: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+                 * @example hi-IN, en;q=0.8
+                 */
+                "Accept-Language"?: components["parameters"]["AcceptLanguage"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2059,6 +2095,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2068,6 +2105,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2077,6 +2115,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2086,6 +2125,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2099,6 +2139,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2114,6 +2155,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2175,6 +2217,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2184,6 +2227,7 @@ export interface operations {
             /** @description - [`otp_invalid`](/problems/otp_invalid): The one-time password is not valid */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2194,6 +2238,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2203,6 +2248,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2212,6 +2258,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2221,6 +2268,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2233,6 +2281,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2248,6 +2297,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2309,6 +2359,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2318,6 +2369,7 @@ export interface operations {
             /** @description - [`credentials_invalid`](/problems/credentials_invalid): Mobile number or password is wrong */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2328,6 +2380,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2337,6 +2390,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2346,6 +2400,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2355,6 +2410,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2364,6 +2420,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2379,6 +2436,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2431,6 +2489,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2440,6 +2499,7 @@ export interface operations {
             /** @description - [`otp_invalid`](/problems/otp_invalid): The one-time password is not valid */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2450,6 +2510,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2459,6 +2520,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2468,6 +2530,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2477,6 +2540,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2489,6 +2553,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2504,6 +2569,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2554,6 +2620,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2568,6 +2635,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2581,6 +2649,7 @@ export interface operations {
              */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2590,6 +2659,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2599,6 +2669,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2608,6 +2679,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2620,6 +2692,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2635,6 +2708,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2707,6 +2781,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2719,6 +2794,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2729,6 +2805,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2738,6 +2815,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2747,6 +2825,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2762,6 +2841,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2823,6 +2903,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2835,6 +2916,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2845,6 +2927,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2857,6 +2940,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2866,6 +2950,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2875,6 +2960,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2887,6 +2973,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2896,6 +2983,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2911,6 +2999,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3006,6 +3095,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3018,6 +3108,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3028,6 +3119,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3040,6 +3132,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3049,6 +3142,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3058,6 +3152,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3073,6 +3168,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3110,6 +3206,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3122,6 +3219,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3132,6 +3230,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3144,6 +3243,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3153,6 +3253,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3168,6 +3269,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3225,6 +3327,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3237,6 +3340,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3247,6 +3351,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3259,6 +3364,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3268,6 +3374,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3277,6 +3384,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3286,6 +3394,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3295,6 +3404,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3310,6 +3420,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3452,6 +3563,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3464,6 +3576,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3474,6 +3587,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3486,6 +3600,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3498,6 +3613,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3507,6 +3623,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3516,6 +3633,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3528,6 +3646,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3541,6 +3660,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3557,6 +3677,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3635,6 +3756,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3647,6 +3769,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3657,6 +3780,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3669,6 +3793,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3678,6 +3803,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3687,6 +3813,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3703,6 +3830,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3776,6 +3904,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3788,6 +3917,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3798,6 +3928,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3810,6 +3941,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3819,6 +3951,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3834,6 +3967,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3910,6 +4044,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3922,6 +4057,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3932,6 +4068,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3944,6 +4081,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3953,6 +4091,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3969,6 +4108,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4021,6 +4161,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4033,6 +4174,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4043,6 +4185,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4055,6 +4198,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4064,6 +4208,7 @@ export interface operations {
             /** @description - [`reply_finished`](/problems/reply_finished): The reply is finished */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4073,6 +4218,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4088,6 +4234,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4163,6 +4310,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4175,6 +4323,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4185,6 +4334,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4197,6 +4347,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4209,6 +4360,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4221,6 +4373,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4234,6 +4387,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4250,6 +4404,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4325,6 +4480,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4337,6 +4493,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4347,6 +4504,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4359,6 +4517,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4371,6 +4530,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4383,6 +4543,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4396,6 +4557,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4412,6 +4574,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4465,6 +4628,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4474,6 +4638,7 @@ export interface operations {
             /** @description - [`refresh_token_invalid`](/problems/refresh_token_invalid): The refresh token is not valid */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4484,6 +4649,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4493,6 +4659,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4502,6 +4669,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4511,6 +4679,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4526,6 +4695,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4576,6 +4746,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4588,6 +4759,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4598,6 +4770,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4607,6 +4780,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4616,6 +4790,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4625,6 +4800,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4634,6 +4810,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4649,6 +4826,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4695,6 +4873,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4707,6 +4886,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4717,6 +4897,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4726,6 +4907,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4741,6 +4923,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4778,6 +4961,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4790,6 +4974,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4800,6 +4985,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4812,6 +4998,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4821,6 +5008,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4836,6 +5024,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4886,6 +5075,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4898,6 +5088,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4908,6 +5099,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4917,6 +5109,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4932,6 +5125,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4976,6 +5170,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4988,6 +5183,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4998,6 +5194,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5007,6 +5204,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5022,6 +5220,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5081,6 +5280,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5093,6 +5293,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5103,6 +5304,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5112,6 +5314,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5121,6 +5324,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5130,6 +5334,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5139,6 +5344,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5154,6 +5360,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5206,6 +5413,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5218,6 +5426,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5228,6 +5437,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5237,6 +5447,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5246,6 +5457,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5261,6 +5473,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5300,6 +5513,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5312,6 +5526,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5322,6 +5537,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5331,6 +5547,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5346,6 +5563,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5395,6 +5613,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5407,6 +5626,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5417,6 +5637,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5426,6 +5647,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5441,6 +5663,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5494,6 +5717,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5506,6 +5730,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5516,6 +5741,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5528,6 +5754,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5537,6 +5764,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5546,6 +5774,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5558,6 +5787,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5567,6 +5797,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5582,6 +5813,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5635,6 +5867,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5647,6 +5880,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5657,6 +5891,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5669,6 +5904,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5678,6 +5914,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5687,6 +5924,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5699,6 +5937,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5708,6 +5947,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5723,6 +5963,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5769,6 +6010,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5781,6 +6023,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5791,6 +6034,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5800,6 +6044,7 @@ export interface operations {
             /** @description - [`not_subscribed`](/problems/not_subscribed): There is no subscription */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5809,6 +6054,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5818,6 +6064,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5827,6 +6074,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5836,6 +6084,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5851,6 +6100,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5903,6 +6153,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5915,6 +6166,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5925,6 +6177,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5934,6 +6187,7 @@ export interface operations {
             /** @description - [`not_subscribed`](/problems/not_subscribed): There is no subscription */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5943,6 +6197,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5958,6 +6213,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6010,6 +6266,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6022,6 +6279,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -6032,6 +6290,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6041,6 +6300,7 @@ export interface operations {
             /** @description - [`not_subscribed`](/problems/not_subscribed): There is no subscription */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6050,6 +6310,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -6065,6 +6326,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6119,6 +6381,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6128,6 +6391,7 @@ export interface operations {
             /** @description - [`webhook_not_configured`](/problems/webhook_not_configured): Events of the payment provider are not taken here */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6137,6 +6401,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6149,6 +6414,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6203,6 +6469,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6212,6 +6479,7 @@ export interface operations {
             /** @description - [`webhook_not_configured`](/problems/webhook_not_configured): Events of the payment provider are not taken here */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6221,6 +6489,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6233,6 +6502,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6246,7 +6516,13 @@ export interface operations {
     getHome: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+                 * @example hi-IN, en;q=0.8
+                 */
+                "Accept-Language"?: components["parameters"]["AcceptLanguage"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6255,8 +6531,10 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description `Accept`: browsers get a page */
+                    /** @description `Accept`: browsers get a page; and for the page `Accept-Language` */
                     Vary?: string;
+                    /** @description The language of the page */
+                    "Content-Language"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6277,6 +6555,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6286,6 +6565,7 @@ export interface operations {
             /** @description - [`too_busy`](/problems/too_busy): Too many requests of this kind */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6322,6 +6602,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6359,6 +6640,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6372,6 +6654,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };

@@ -3,6 +3,7 @@
 import { json, send } from './api.js';
 import { tellTabs } from './login_store.js';
 import { announce, ask, byId, copyOf, show } from './dom.js';
+import { t } from './language.js';
 
 const PAGE = 30;
 const LARGEST_PAGE = 100;
@@ -71,7 +72,7 @@ export class RoomList {
       if (this.next === before) return;
     }
     const found = this.found().length;
-    if (this.search.value.trim()) announce(found === 1 ? 'One chat found.' : `${found} chats found.`);
+    if (this.search.value.trim()) announce(t('foundChats', { count: found }));
   }
 
   found() {
@@ -102,7 +103,7 @@ export class RoomList {
     }
     const searched = this.search.value.trim();
     byId('more-rooms').hidden = !this.next || Boolean(searched);
-    show(byId('rooms-empty'), rooms.length || !this.loaded ? '' : searched ? 'No chat has that name.' : 'Your chats will be listed here.');
+    show(byId('rooms-empty'), rooms.length || !this.loaded ? '' : searched ? t('noChatFound') : t('noChatsYet'));
   }
 
   /** What has the focus in the list has it afterwards. */
@@ -122,8 +123,8 @@ export class RoomList {
     link.title = room.name;
     if (room.id === this.openId) link.setAttribute('aria-current', 'page');
     item.dataset.id = room.id;
-    item.querySelector('[data-action=rename]').setAttribute('aria-label', `Rename ${room.name}`);
-    item.querySelector('[data-action=delete]').setAttribute('aria-label', `Delete ${room.name}`);
+    item.querySelector('[data-action=rename]').setAttribute('aria-label', t('renameChat', room));
+    item.querySelector('[data-action=delete]').setAttribute('aria-label', t('deleteChat', room));
     return item;
   }
 
@@ -135,11 +136,11 @@ export class RoomList {
   }
 
   async rename(room) {
-    const name = await ask({ title: 'Rename this chat', label: 'Name', value: room.name, confirm: 'Rename', accepts: Boolean });
+    const name = await ask({ title: t('renameHeading'), label: t('name'), value: room.name, confirm: t('rename'), accepts: Boolean });
     if (!name || name === room.name) return;
     try {
       Object.assign(room, await json('PATCH', `chatroom/${room.id}`, { body: { name } }));
-      this.changed(`Renamed to ${room.name}.`);
+      this.changed(t('renamed', room));
       this.onRenamed(room);
     } catch (error) {
       this.onFault(error);
@@ -148,7 +149,7 @@ export class RoomList {
 
   async remove(room) {
     const sure = await ask({
-      title: 'Delete this chat?', text: `“${room.name}” and everything in it will be gone on all your devices.`, confirm: 'Delete', danger: true,
+      title: t('deleteHeading'), text: t('deleteAbout', room), confirm: t('remove'), danger: true,
     });
     if (sure === null) return;
     try {
@@ -160,7 +161,7 @@ export class RoomList {
       }
     }
     this.forget(room.id);
-    this.changed('Deleted.');
+    this.changed(t('deleted'));
     this.onDeleted(room.id);
   }
 
