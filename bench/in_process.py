@@ -17,7 +17,7 @@ from statistics import median, quantiles
 
 from contenders import ANSWER_ALL
 from people import Requests
-from side_by_side import Side, asked_of
+from side_by_side import Side, asked
 from stage import ROOT, Stage, stage
 
 WARM_UP = 4
@@ -42,11 +42,14 @@ class Caller:
 
 
 @contextmanager
-def calling(here: Stage, side: Side, settings: dict[str, str], kinds: dict[str, Sequence[str]]) -> Iterator[Caller]:
+def calling(
+    here: Stage, side: Side, requests: Requests, kinds: dict[str, Sequence[str]], python: str
+) -> Iterator[Caller]:
     """The caller of a side."""
-    environment = {**here.environment, **settings, **side.settings, "PYTHONPATH": str(side.directory)}
+    environment = here.environment | requests.settings(0) | side.settings | {"PYTHONPATH": str(side.directory)}
+    del environment["PORT"]
     process = subprocess.Popen(
-        [side.settings.get("PYTHON", here.python), str(ROOT / "bench/called.py")],
+        [side.settings.get("PYTHON", python), str(ROOT / "bench/called.py")],
         cwd=side.directory,
         env=environment,
         stdin=subprocess.PIPE,
@@ -66,10 +69,9 @@ def calling(here: Stage, side: Side, settings: dict[str, str], kinds: dict[str, 
 def compare(here: Stage, sides: Sequence[Side], options: argparse.Namespace) -> None:
     """All sides and kinds of requests in turn."""
     requests = Requests()
-    kinds = {one.name: one.requests for one in asked_of(here, requests, options.only)}
-    settings = requests.settings(port=0)
+    kinds = {kind.name: kind.requests for kind in asked(here, requests, options.only)}
     with ExitStack() as running:
-        callers = [running.enter_context(calling(here, side, settings, kinds)) for side in sides]
+        callers = [running.enter_context(calling(here, side, requests, kinds, options.python)) for side in sides]
         found: dict[tuple[str, int], list[float]] = {}
         for number in range(-WARM_UP, options.rounds):
             for kind in kinds:

@@ -40,21 +40,22 @@ class Side:
         return cls(name, Path(directory).resolve(), dict(one.split("=", 1) for one in settings))
 
 
-def asked_of(here: Stage, requests: Requests, part: str) -> list[Endpoint]:
-    """The kinds of requests whose name contains ``part``."""
+def asked(here: Stage, requests: Requests, only: str) -> list[Endpoint]:
+    """The requests of everybody, of the kinds whose name has ``only`` in it."""
     everybody = people(here)
     kinds = requests.endpoints(everybody[: USERS // 2], everybody[USERS // 2 :])
-    return [one for one in kinds if part in one.name]
+    return [kind for kind in kinds if only in kind.name]
 
 
 @contextmanager
-def serving(here: Stage, side: Side, requests: Requests, python: str) -> Iterator[Running]:
+def serving(here: Stage, side: Side, requests: Requests, options: argparse.Namespace) -> Iterator[Running]:
     """A web process of a side."""
     port = free_port()
-    command = [side.settings.get("PYTHON", python), "-m", "entrypoints.cli", "web"]
+    environment = here.environment | requests.settings(port) | side.settings
+    python = side.settings.get("PYTHON", options.python)
+    command = [python, "-m", "entrypoints.cli", "web"]
     if "CORE" in side.settings:
         command = ["taskset", "--cpu-list", side.settings["CORE"], *command]
-    environment = {**here.environment, **requests.settings(port), **side.settings}
     process = subprocess.Popen(command, cwd=side.directory, env=environment, stderr=subprocess.DEVNULL)
     try:
         until(lambda: answers(f"http://127.0.0.1:{port}/health/live"))
@@ -65,19 +66,18 @@ def serving(here: Stage, side: Side, requests: Requests, python: str) -> Iterato
 
 
 def compare(here: Stage, sides: Sequence[Side], options: argparse.Namespace) -> None:
-    """Print what each kind of request costs each side."""
     requests = Requests()
-    kinds = asked_of(here, requests, options.only)
+    kinds = asked(here, requests, options.only)
     found: dict[tuple[str, str], list[Cell]] = {}
     with ExitStack() as running:
-        webs = [running.enter_context(serving(here, side, requests, options.python)) for side in sides]
+        webs = {side.name: running.enter_context(serving(here, side, requests, options)) for side in sides}
         for number in range(options.rounds + 1):
             for kind in kinds:
-                for web in webs if number % 2 else reversed(webs):
-                    one = measured(web, kind.requests, options.seconds)
+                for side in sides if number % 2 else reversed(sides):
+                    one = measured(webs[side.name], kind.requests, options.seconds)
                     here.query(ANSWER_ALL)
-                    if number:  # the first round warms up
-                        found.setdefault((kind.name, web.name), []).append(one)
+                    if number:
+                        found.setdefault((kind.name, side.name), []).append(one)
     _report([kind.name for kind in kinds], [side.name for side in sides], found)
 
 
@@ -94,7 +94,8 @@ def _report(kinds: Sequence[str], sides: Sequence[str], found: dict[tuple[str, s
             print(
                 f"{kind:24}{side:22}{median(one.rate for one in of):7,.0f}{median(one.cpu for one in of):12.3f}"
                 f"{median(one.servers_cpu for one in of):9.3f}{median(one.p50 for one in of):8.1f}"
-                f"{median(one.p99 for one in of):8.1f}{of[-1].pss:8.0f}{sum(one.failed for one in of):8}"
+                f"{median(one.p99 for one in of):8.1f}{max(one.pss for one in of):8.0f}"
+                f"{sum(one.failed for one in of):8}"
                 f"{median(ratios):11.3f} ({ratios[0]:.2f}-{ratios[-1]:.2f}){median(tails):11.2f}"
             )
 
@@ -104,9 +105,9 @@ if __name__ == "__main__":
     parser.add_argument("sides", nargs="+", type=Side.named, help="name=directory[,SETTING=value...]")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs what is measured")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", default="", help="part of the name of an endpoint")
     options = parser.parse_args()
-    print(f"{psutil.cpu_count()} cores, {CONNECTIONS} connections, {options.rounds} rounds of {options.seconds:g} s")
+    print(f"{psutil.cpu_count()} cores, {CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s")
     with stage(options.python) as it:
         compare(it, options.sides, options)
