@@ -94,7 +94,8 @@ def _report(kinds: Sequence[str], sides: Sequence[str], found: dict[tuple[str, s
             print(
                 f"{kind:24}{side:22}{median(one.rate for one in of):7,.0f}{median(one.cpu for one in of):12.3f}"
                 f"{median(one.servers_cpu for one in of):9.3f}{median(one.p50 for one in of):8.1f}"
-                f"{median(one.p99 for one in of):8.1f}{max(one.pss for one in of):8.0f}{sum(one.failed for one in of):8}"
+                f"{median(one.p99 for one in of):8.1f}{max(one.pss for one in of):8.0f}"
+                f"{sum(one.failed for one in of):8}"
                 f"{median(ratios):11.3f} ({ratios[0]:.2f}-{ratios[-1]:.2f}){median(tails):11.2f}"
             )
 
