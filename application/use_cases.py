@@ -18,6 +18,7 @@ from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
+from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
@@ -59,6 +60,7 @@ class Chat:
     cancel_reply: CancelReply
     ask_again: AskAgain
     read_entry: ReadEntry
+    list_replies: ListReplies
     poll_messages: PollMessages
     wait_for_reply: WaitForReply
     follow_reply: FollowReply

@@ -17,6 +17,7 @@ from application.ports.reader import (
     Profile,
     Reader,
     ReplyEntry,
+    ReplyPage,
     RoomPage,
     SessionSummary,
     Turn,
@@ -147,6 +148,20 @@ class MemoryReader(Reader):
         replies = self._database.tables.replies_to(message.id)
         shown = next((row for row in replies if row.queued.id == entry_id), replies[-1])
         return Entry(message.chatroom_id, self._turn(message, shown, replies[-1]), [row.queued.id for row in replies])
+
+    def replies(
+        self, user_id: UserId, entry_id: MessageId | ReplyId, *, limit: int, after: ReplyId | None
+    ) -> ReplyPage | None:
+        tables = self._database.tables
+        message = tables.messages.get(self._message_id_of(entry_id))
+        if message is None or message.user_id != user_id:
+            return None
+        now = self._database.clock()
+        replies = [_reply_entry(row, overdue=row.overdue(now)) for row in tables.replies_to(message.id)]
+        ids = [reply.reply_id for reply in replies]
+        begin = ids.index(after) + 1 if after in ids else 0
+        page = replies[begin : begin + limit]
+        return ReplyPage(message.chatroom_id, page, page[-1].reply_id if len(replies) > begin + limit else None)
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         turns_before = [

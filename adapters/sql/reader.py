@@ -20,6 +20,7 @@ from application.ports.reader import (
     Profile,
     Reader,
     ReplyEntry,
+    ReplyPage,
     RoomPage,
     SessionSummary,
     Turn,
@@ -138,6 +139,21 @@ LEFT JOIN LATERAL (
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
 ORDER BY e.sequence
 """  # noqa: S608 - parts of statements, no values
+# The chatroom's id comes with every reply, and a page behind the last reply still has a row.
+REPLIES = f"""
+SELECT t.chatroom_id, t.id AS message_id, r.id AS reply_id, r.state AS reply_state, r.run AS generation,
+       r.content AS reply_content, r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
+       r.input_tokens, r.output_tokens, {overdue("r")} AS overdue
+FROM messages t
+JOIN chatrooms c ON c.id = t.chatroom_id AND c.user_id = %(user_id)s
+LEFT JOIN LATERAL (
+    SELECT * FROM replies WHERE replies.message_id = t.id AND replies.sequence > COALESCE(
+        (SELECT sequence FROM replies WHERE id = %(after)s AND message_id = t.id), 0)
+    ORDER BY replies.sequence LIMIT %(limit)s
+) r ON true
+WHERE t.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
+ORDER BY r.sequence
+"""  # noqa: S608 - a condition, no values
 # With the id of a reply, that reply; with the id of a message, its newest reply.
 ENTRY = f"""
 SELECT t.chatroom_id, ARRAY(SELECT id FROM replies WHERE message_id = t.id ORDER BY sequence) AS replies,
@@ -166,6 +182,7 @@ ORDER BY m.sequence DESC LIMIT %(limit)s
 STATES = {state.value: state for state in ReplyState}
 FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value: reason for reason in FailureReason}}
 REPLY_STATE, FAILURE = Turn._fields.index("reply_state"), Turn._fields.index("failure")
+REPLY_ID = ReplyEntry._fields.index("reply_id")
 LATEST_STATE, LATEST_FAILURE = Turn._fields.index("latest_state"), Turn._fields.index("latest_failure")
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
@@ -267,6 +284,20 @@ class SqlReader(Reader):
         chatroom_id, replies, *columns = row
         return Entry(chatroom_id, _turn(columns), replies)
 
+    def replies(
+        self, user_id: UserId, entry_id: MessageId | ReplyId, *, limit: int, after: ReplyId | None
+    ) -> ReplyPage | None:
+        with self._database.read() as cursor:
+            # One more than asked for shows whether there is a next page.
+            values = {"user_id": user_id, "entry_id": entry_id, "after": after, "limit": limit + 1}
+            cursor.execute(REPLIES, values)
+            rows = cursor.fetchall()
+        if not rows:
+            return None
+        replies = [_reply(columns) for _, *columns in rows if columns[REPLY_ID] is not None]
+        next_after = replies[limit - 1].reply_id if len(replies) > limit else None
+        return ReplyPage(rows[0][0], replies[:limit], next_after)
+
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         with self._database.read() as cursor:
             cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
@@ -298,8 +329,13 @@ def _turn(columns: list[Any]) -> Turn:
 
 
 def _entry(columns: Sequence[Any]) -> MessageEntry | ReplyEntry:
-    message_id, content, sent_at, reply_id, state, *others = columns
+    message_id, content, sent_at, reply_id, *others = columns
     if reply_id is None:
         return MessageEntry(message_id, content, sent_at)
-    entry = ReplyEntry(message_id, reply_id, STATES[state], *others)
-    return entry._replace(failure=FAILURES[entry.failure])
+    return _reply([message_id, reply_id, *others])
+
+
+def _reply(columns: Sequence[Any]) -> ReplyEntry:
+    """The reply of columns that are named after its fields."""
+    entry = ReplyEntry._make(columns)
+    return entry._replace(reply_state=STATES[entry.reply_state], failure=FAILURES[entry.failure])

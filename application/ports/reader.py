@@ -145,6 +145,14 @@ class Entry(NamedTuple):
     replies: Sequence[ReplyId]
 
 
+class ReplyPage(NamedTuple):
+    """Replies to one message, oldest first. ``next_after``: the cursor of the next page; None on the last one."""
+
+    chatroom_id: ChatroomId
+    replies: Sequence[ReplyEntry]
+    next_after: ReplyId | None
+
+
 class Reader(Protocol):
     def principal(self, session_id: SessionId) -> Principal | None:
         """The principal of a session; None when it has ended or does not exist."""
@@ -188,6 +196,15 @@ class Reader(Protocol):
         """A turn by the id of its message or of a reply; None unless it is the user's.
 
         It shows the reply with that id; by a message's id, the newest reply.
+        """
+
+    def replies(
+        self, user_id: UserId, entry_id: MessageId | ReplyId, *, limit: int, after: ReplyId | None
+    ) -> ReplyPage | None:
+        """All replies to a message, by its id or by that of one of them; None unless it is the user's.
+
+        At most ``limit``, oldest first; with ``after``, only newer ones. An id that is no reply to the message is taken
+        as none.
         """
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:

@@ -114,6 +114,7 @@ EXAMPLES: dict[str, Any] = {
     "AnsweredMessage": {**SENT, "reply": REPLY},
     "Messages": {"messages": [MESSAGE, REPLY], "nextCursor": None},
     "OneEntry": REPLY,
+    "Replies": {"replies": [REPLY], "nextCursor": None},
     "ReplyEvent": {"id": "1-15", "event": "delta", "data": {"text": "Because the Moon"}},
     "Cancelled": {"reply": {"id": REPLY_ID, "status": "cancelled"}},
     "Subscribe": {},

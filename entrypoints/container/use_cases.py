@@ -18,6 +18,7 @@ from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.expiry import FailExpiredReplies, SettleOverdue
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
+from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
@@ -235,6 +236,7 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
             settle=settle,
         ),
         read_entry=read_entry,
+        list_replies=ListReplies(reader=reader, settle=settle),
         poll_messages=PollMessages(reader=reader, settle=settle, wait_for_reply=wait_for_reply, clock=clock),
         wait_for_reply=wait_for_reply,
         follow_reply=FollowReply(read_entry=read_entry, subscriber=subscriber),

@@ -71,6 +71,7 @@ OWED = {
     "GET /chatroom/{chatroomId}/messages",
     "POST /chatroom/{chatroomId}/message",
     "GET /message/{entryId}",
+    "GET /message/{entryId}/replies",
     "GET /message/{entryId}/stream",
     "POST /message/{entryId}/cancel",
     "POST /message/{entryId}/retry",

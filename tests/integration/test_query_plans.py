@@ -106,10 +106,11 @@ def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
 
 
 @pytest.mark.parametrize("entry", ["message_id", "reply_id"])
-@pytest.mark.parametrize("statement", [reader.ENTRY, reader.ENTRIES_AFTER, chat.LOCK_MESSAGE_OF])
+@pytest.mark.parametrize("statement", [reader.ENTRY, reader.ENTRIES_AFTER, reader.REPLIES, chat.LOCK_MESSAGE_OF])
 def test_one_entry_reads_only_its_own(plan: Plan, cursor: Cursor, statement: str, entry: str) -> None:
     found = new_user(cursor)
-    assert whole_tables_read(plan(statement, {**found, "entry_id": found[entry], "limit": 26})) == set()
+    values = {**found, "entry_id": found[entry], "after": found["reply_id"], "limit": 26}
+    assert whole_tables_read(plan(statement, values)) == set()
 
 
 def test_a_history_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:

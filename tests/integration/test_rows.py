@@ -80,6 +80,7 @@ STATEMENTS = [
     (reader.ROOMS, names(ChatroomSummary)),
     (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *names(Turn))),
     (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id"))),
+    (reader.REPLIES, ("chatroom_id", *names(ReplyEntry))),
     (reader.ENTRY, (*names(Entry, without="turn"), *names(Turn))),
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),

@@ -122,6 +122,7 @@ def test_a_reply_is_stopped_asked_for_again_and_leafed_through(visit: Visit, gem
     expect(one.replies.last).to_contain_text("The model declined to answer this.")
     one.expect_reply("Makalu")
 
+    one.requests.clear()
     one.page.reload()
     one.expect_reply("Makalu")
     one.button("Older answer").click()
@@ -129,6 +130,9 @@ def test_a_reply_is_stopped_asked_for_again_and_leafed_through(visit: Visit, gem
     one.button("Older answer").click()
     one.expect_reply(re.compile("Half an"))
     expect(one.button("Older answer")).to_be_disabled()
+    # All of them came in one page of the API.
+    assert len(one.asked("GET", "/message/[^/]+/replies")) == 1
+    assert one.asked("GET", "/message/[^/]+") == []
 
 
 def test_a_reply_that_fails_says_why_and_can_be_retried(visit: Visit, gemini: FakeGemini) -> None:

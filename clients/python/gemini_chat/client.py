@@ -42,7 +42,7 @@ class ProblemError(Exception):
 
 
 class Page(TypedDict, total=False):
-    """Which chatrooms."""
+    """Which chatrooms or replies."""
 
     limit: int
     cursor: str
@@ -166,6 +166,9 @@ class Client:
 
     def get_message(self, entry_id: str) -> models.OneEntry:
         return self._get(models.OneEntry, f"/message/{entry_id}")
+
+    def list_replies(self, entry_id: str, **query: Unpack[Page]) -> models.Replies:
+        return self._get(models.Replies, f"/message/{entry_id}/replies", query)
 
     def stream_reply(self, entry_id: str, *, last_event_id: str | None = None) -> Iterator[models.ReplyEvent]:
         """The events of a reply to its end. Where the connection breaks, it goes on after the last one that came."""

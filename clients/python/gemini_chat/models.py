@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 6a07e25c1c44c885f790a232088f9e34406391fdc910268a95622e630a22147c
+# Of openapi.json, sha256 23ca7cd3841233ae112e047e32867d2f28b3d38c761ded89d71fc4bad607cde1
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -413,6 +413,17 @@ class OneEntry(TypedDict):
     replies: NotRequired[list[str]]
     """
     Messages only: all replies to it, oldest first
+    """
+
+
+class Replies(TypedDict):
+    replies: list[Entry]
+    """
+    Oldest first
+    """
+    nextCursor: str | None
+    """
+    Send as `cursor` to read the newer ones; null when there are none
     """
 
 

@@ -297,6 +297,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/message/{entryId}/replies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * List every reply to a message, oldest first, also those that failed or are being written
+         * @description The older answers, which `retry` and `regenerate` have left behind. By the id of the message, or by that of any
+         *     reply to it.
+         */
+        get: operations["listReplies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/message/{entryId}/stream": {
         parameters: {
             query?: never;
@@ -1390,6 +1417,38 @@ export interface components {
             latestAttempt?: components["schemas"]["Attempt"];
             /** @description Messages only: all replies to it, oldest first */
             replies?: string[];
+        };
+        /**
+         * @example {
+         *       "replies": [
+         *         {
+         *           "id": "019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60",
+         *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+         *           "role": "bot",
+         *           "content": "Because the Moon pulls the near side of the Earth more than its centre, and the far side less.",
+         *           "createdAt": "2026-03-02T09:32:00Z",
+         *           "replyTo": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+         *           "status": "done",
+         *           "model": "gemini-flash-latest",
+         *           "truncated": false,
+         *           "usage": {
+         *             "inputTokens": 9,
+         *             "outputTokens": 24
+         *           },
+         *           "finishedAt": "2026-03-02T09:32:05Z"
+         *         }
+         *       ],
+         *       "nextCursor": null
+         *     }
+         */
+        Replies: {
+            /** @description Oldest first */
+            replies: components["schemas"]["Entry"][];
+            /**
+             * Format: uuid
+             * @description Send as `cursor` to read the newer ones; null when there are none
+             */
+            nextCursor: string | null;
         };
         /**
          * @example {
@@ -3809,6 +3868,156 @@ export interface operations {
              *     - [`not_found`](/problems/not_found): There is nothing here
              */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listReplies: {
+        parameters: {
+            query?: {
+                /** @description The most entries of a page */
+                limit?: number;
+                /** @description The `nextCursor` of the last page */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `ETag` that you have */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description Send it as `If-None-Match` to get 304 while nothing has changed */
+                    ETag?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "replies": [
+                     *         {
+                     *           "id": "019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60",
+                     *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+                     *           "role": "bot",
+                     *           "content": "Because the Moon pulls the near side of the Earth more than its centre, and the far side less.",
+                     *           "createdAt": "2026-03-02T09:32:00Z",
+                     *           "replyTo": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+                     *           "status": "done",
+                     *           "model": "gemini-flash-latest",
+                     *           "truncated": false,
+                     *           "usage": {
+                     *             "inputTokens": 9,
+                     *             "outputTokens": 24
+                     *           },
+                     *           "finishedAt": "2026-03-02T09:32:05Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Replies"];
+                };
+            };
+            /** @description Not modified: you have this page */
+            304: {
+                headers: {
+                    /** @description Send it as `If-None-Match` to get 304 while nothing has changed */
+                    ETag?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`message_not_found`](/problems/message_not_found): There is no such message
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

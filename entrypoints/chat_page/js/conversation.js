@@ -8,6 +8,7 @@ import { Turn } from './turn.js';
 import { failure, words } from './words.js';
 
 const NEAR_THE_END = 120;
+const LARGEST_PAGE = 50;
 
 export class Conversation {
   /**
@@ -207,7 +208,7 @@ export class Conversation {
     if (known) return known;
     const stay = this.staysAtEnd;
     const turn = new Turn(message, {
-      read: (id) => json('GET', `message/${id}`),
+      readReplies: (id, cursor) => json('GET', `message/${id}/replies?limit=${LARGEST_PAGE}${cursor && `&cursor=${cursor}`}`),
       again: (what, id) => this.askAgain(turn, what, id),
       onGrown: () => this.keepAtEnd(),
       onFault: (error) => this.fail(error),

@@ -5,7 +5,7 @@ import { render } from './markdown.js';
 import { failure } from './words.js';
 
 export class Turn {
-  /** `read(id)`: an entry; `again(what, id)`: retry or regenerate; `onGrown()`; `onFault(error)`. */
+  /** `readReplies(id, cursor)`: a page of all replies; `again(what, id)`: retry or regenerate; `onGrown()`; `onFault(error)`. */
   constructor(message, handlers) {
     Object.assign(this, handlers);
     this.message = message;
@@ -64,16 +64,20 @@ export class Turn {
     this.redraw();
   }
 
-  /** Reads the other replies to this message, once. */
+  /** Reads all replies to this message, once. */
   async readVersions() {
     if (this.versionsRead || !this.message.id) return;
     this.versionsRead = true;
     try {
-      const { replies } = await this.read(this.message.id);
-      const missing = replies.filter((id) => !this.replies.has(id) && id !== this.live?.id);
-      const entries = await Promise.all(missing.map(this.read));
+      const entries = [];
+      for (let cursor = ''; cursor !== null;) {
+        const page = await this.readReplies(this.message.id, cursor);
+        entries.push(...page.replies);
+        cursor = page.nextCursor;
+      }
+      const ids = entries.map(({ id }) => id);
       for (const entry of entries) if (entry.status !== 'queued' && entry.status !== 'running') this.replies.set(entry.id, entry);
-      this.versions = [...replies, ...this.versions.filter((id) => !replies.includes(id))];
+      this.versions = [...ids, ...this.versions.filter((id) => !ids.includes(id))];
       this.redraw();
     } catch {
       this.versionsRead = false; // at the next opportunity
