@@ -17,6 +17,7 @@ from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
+from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
@@ -61,6 +62,8 @@ class Chat:
     ask_again: AskAgain
     read_entry: ReadEntry
     list_replies: ListReplies
+    give_feedback: GiveFeedback
+    withdraw_feedback: WithdrawFeedback
     poll_messages: PollMessages
     wait_for_reply: WaitForReply
     follow_reply: FollowReply

@@ -115,6 +115,7 @@ class MemoryExport(Export):
 
 
 def _exported_reply(row: ReplyRow) -> dict[str, Any]:
+    feedback = row.feedback
     return {
         "type": "reply",
         "id": row.queued.id,
@@ -125,4 +126,8 @@ def _exported_reply(row: ReplyRow) -> dict[str, Any]:
         "failure": row.failure.value if row.failure else None,
         "createdAt": row.queued.created_at,
         "finishedAt": row.finished_at,
+        "rating": feedback.rating.value if feedback else None,
+        "ratingReasons": [reason.value for reason in feedback.reasons] if feedback else None,
+        "ratingComment": feedback.comment if feedback else None,
+        "ratedAt": feedback.given_at if feedback else None,
     }

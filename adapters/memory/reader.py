@@ -218,6 +218,7 @@ def _reply_entry(reply: ReplyRow, *, overdue: bool) -> ReplyEntry:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
         overdue=overdue,
+        feedback=reply.feedback,
     )
 
 
@@ -242,4 +243,5 @@ def _turn(message: Message, reply: ReplyRow, latest: ReplyRow, *, overdue: bool)
         latest_state=newer.state if newer else None,
         latest_failure=newer.failure if newer else None,
         overdue=overdue,
+        feedback=reply.feedback,
     )

@@ -101,12 +101,16 @@ PARTS = (
     Part(
         "reply",
         """
-        SELECT r.id, r.message_id, r.state, r.content, r.model, r.failure, r.created_at, r.finished_at
+        SELECT r.id, r.message_id, r.state, r.content, r.model, r.failure, r.created_at, r.finished_at,
+               r.rating, r.rating_reasons, r.rating_comment, r.rated_at
         FROM replies r JOIN messages m ON m.id = r.message_id JOIN chatrooms c ON c.id = m.chatroom_id
         WHERE c.user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR r.id > %(after)s)
         ORDER BY r.id LIMIT %(limit)s
         """,
-        ("id", "replyTo", "status", "content", "model", "failure", "createdAt", "finishedAt"),
+        (
+            *("id", "replyTo", "status", "content", "model", "failure", "createdAt", "finishedAt"),
+            *("rating", "ratingReasons", "ratingComment", "ratedAt"),
+        ),
     ),
 )
 

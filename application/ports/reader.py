@@ -11,6 +11,7 @@ from application.ports.language_model import Exchange
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.billing import Subscription
 from domain.chat import ChatroomId, MessageId
+from domain.feedback import Feedback
 from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import FailureReason, ReplyId, ReplyState
 
@@ -90,6 +91,7 @@ class ReplyEntry(NamedTuple):
     input_tokens: int | None
     output_tokens: int | None
     overdue: bool
+    feedback: Feedback | None
 
 
 class Turn(NamedTuple):
@@ -118,6 +120,7 @@ class Turn(NamedTuple):
     latest_state: ReplyState | None
     latest_failure: FailureReason | None
     overdue: bool
+    feedback: Feedback | None
 
     @property
     def replies(self) -> Sequence[ReplyId]:

@@ -16,6 +16,7 @@ from entrypoints.api.chat_page import serve_chat_page
 from entrypoints.api.chatrooms import chatrooms_blueprint
 from entrypoints.api.cors import install_cors
 from entrypoints.api.docs_page import serve_docs_page
+from entrypoints.api.feedback import feedback_blueprint
 from entrypoints.api.health import health_blueprint
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.idempotency import refuse_other_idempotency_keys
@@ -112,6 +113,7 @@ def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces,
         auth_blueprint(use_cases.auth, authenticated),
         chatrooms_blueprint(use_cases.chat, authenticated),
         messages_blueprint(use_cases.chat, authenticated, places),
+        feedback_blueprint(use_cases.chat, authenticated),
         sessions_blueprint(use_cases.auth, authenticated),
         account_blueprint(use_cases.auth, use_cases.billing, authenticated),
         subscription_blueprint(use_cases.billing, authenticated),

@@ -27,6 +27,7 @@ from domain.plans import DailyQuota
 from domain.replies import FailureReason, ReplyId, ReplyState
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.feedback import FeedbackSchema, feedback_json
 from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.reply_events import LAST_EVENT_ID, REPLY_EVENT, STREAM_DESCRIPTION
 from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
@@ -123,6 +124,7 @@ class EntrySchema(Schema):
     finished_at = ma.fields.AwareDateTime()
     error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
     usage = ma.fields.Nested(TokenUsageSchema)
+    feedback = ma.fields.Nested(FeedbackSchema, metadata=described("Replies only: what you think of it, if you said"))
     latest_attempt = ma.fields.Nested(
         AttemptSchema,
         metadata=described("Replies only: the newest reply to the same message, where that is another one than this"),
@@ -515,6 +517,8 @@ def reply_json(chatroom_id: UUID, turn: Turn | ReplyEntry) -> Body:
         entry["usage"] = {"inputTokens": turn.input_tokens, "outputTokens": turn.output_tokens}
     if turn.failure is not None:
         entry["error"] = _failure_json(turn.failure)
+    if turn.feedback is not None:
+        entry["feedback"] = feedback_json(turn.feedback)
     if isinstance(turn, Turn) and turn.latest_state is not None:
         entry["latestAttempt"] = {"id": turn.latest_id, "status": turn.latest_state.value}
         if turn.latest_failure is not None:

@@ -17,6 +17,7 @@ from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.expiry import FailExpiredReplies, SettleOverdue
+from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
@@ -237,6 +238,8 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
         ),
         read_entry=read_entry,
         list_replies=ListReplies(reader=reader, settle=settle),
+        give_feedback=GiveFeedback(store=adapters.feedback_store(), clock=clock),
+        withdraw_feedback=WithdrawFeedback(store=adapters.feedback_store()),
         poll_messages=PollMessages(reader=reader, settle=settle, wait_for_reply=wait_for_reply, clock=clock),
         wait_for_reply=wait_for_reply,
         follow_reply=FollowReply(read_entry=read_entry, subscriber=subscriber),

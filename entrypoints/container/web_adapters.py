@@ -21,6 +21,7 @@ from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
 from adapters.sql.audit import SqlAuditReader
 from adapters.sql.export import SqlExport
+from adapters.sql.feedback import SqlFeedbackStore
 from adapters.sql.probe import DatabaseProbe
 from adapters.sql.reply_files import SqlReplyFiles
 from adapters.stripe.webhook_events import StripeEventReader
@@ -30,6 +31,7 @@ from application.ports.access_tokens import AccessTokens
 from application.ports.audit import AuditReader, PhoneDigest
 from application.ports.common_passwords import IsCommonPassword
 from application.ports.export import Export
+from application.ports.feedback import FeedbackStore
 from application.ports.health import Part, Probe
 from application.ports.otp_budget import OtpBudget
 from application.ports.otp_delivery import OtpDelivery
@@ -117,6 +119,7 @@ class WebAdapters(SharedAdapters):
     max_chatrooms = singleton(lambda settings: settings.max_chatrooms_per_user, settings)
     audit_reader: Provider[AuditReader] = singleton(lambda database: SqlAuditReader(database), database)
     reply_files: Provider[ReplyFiles] = singleton(lambda database: SqlReplyFiles(database), database)
+    feedback_store: Provider[FeedbackStore] = singleton(lambda database: SqlFeedbackStore(database), database)
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings

@@ -72,6 +72,8 @@ OWED = {
     "POST /chatroom/{chatroomId}/message",
     "GET /message/{entryId}",
     "GET /message/{entryId}/replies",
+    "PUT /message/{entryId}/feedback",
+    "DELETE /message/{entryId}/feedback",
     "GET /message/{entryId}/stream",
     "POST /message/{entryId}/cancel",
     "POST /message/{entryId}/retry",
@@ -319,7 +321,7 @@ def test_headers_that_are_asked_for_are_documented(document: Json):
 
 def test_every_body_has_a_shape(document: Json):
     for name, operation in operations(document):
-        takes_one = name.startswith(("POST", "PATCH")) and not name.startswith("POST /message/")
+        takes_one = name.startswith(("POST", "PUT", "PATCH")) and not name.startswith("POST /message/")
         assert ("requestBody" in operation) == (takes_one and name not in WITHOUT_A_BODY), name
         if "requestBody" in operation:
             assert operation["requestBody"]["required"] == (name not in WITH_A_BODY_IF_YOU_LIKE), name

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import chat, idempotency, reader, replies
+from adapters.sql import chat, feedback, idempotency, reader, replies, reply_files
 from tests.servers import new_database
 
 FINISHED, UNFINISHED = 50_000, 200
@@ -111,6 +111,21 @@ def test_one_entry_reads_only_its_own(plan: Plan, cursor: Cursor, statement: str
     found = new_user(cursor)
     values = {**found, "entry_id": found[entry], "after": found["reply_id"], "limit": 26}
     assert whole_tables_read(plan(statement, values)) == set()
+
+
+@pytest.mark.parametrize("entry", ["message_id", "reply_id"])
+@pytest.mark.parametrize("statement", [feedback.PUT, feedback.REMOVE])
+def test_feedback_reads_only_its_reply(plan: Plan, cursor: Cursor, statement: str, entry: str) -> None:
+    found = new_user(cursor)
+    given = {"rating": "up", "reasons": ["other"], "comment": None, "given_at": datetime.now(UTC)}
+    assert whole_tables_read(plan(statement, {**found, "entry_id": found[entry], **given})) == set()
+
+
+def test_what_was_rated_is_found_by_its_index(plan: Plan) -> None:
+    values = {"rating": "down", "since": datetime.now(UTC), "user_id": None, "limit": 100}
+    nodes = plan(reply_files.RATED, values)
+    assert whole_tables_read(nodes) == set()
+    assert "ix_replies_rated" in indexes_read(nodes)
 
 
 def test_a_history_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:

@@ -135,6 +135,49 @@ def test_a_reply_is_stopped_asked_for_again_and_leafed_through(visit: Visit, gem
     assert one.asked("GET", "/message/[^/]+") == []
 
 
+def test_an_answer_is_rated_by_mouse_and_by_keyboard(visit: Visit) -> None:
+    one = visit().sign_up()
+    one.send("Why?")
+    one.expect_reply("echo: Why?")
+    good, bad = one.button("Good answer"), one.button("Bad answer")
+    good.click()
+    expect(good).to_have_attribute("aria-pressed", "true")
+    # The other one takes its place, and asks why.
+    bad.focus()
+    one.page.keyboard.press("Enter")
+    expect(one.page.get_by_role("heading", name="What was wrong with it?")).to_be_visible()
+    one.page.get_by_role("checkbox", name="It is too long").focus()
+    one.page.keyboard.press("Space")
+    one.field("In your own words (optional)").fill("One word would do.")
+    one.page.keyboard.press("Tab")
+    one.page.keyboard.press("Tab")
+    one.page.keyboard.press("Enter")
+    expect(one.page.get_by_role("heading", name="What was wrong with it?")).to_be_hidden()
+    expect(one.page.locator("#announcer")).to_have_text("Thank you for telling.")
+    expect(bad).to_be_focused()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    expect(good).to_have_attribute("aria-pressed", "false")
+    given = [request.post_data_json for request in one.asked("PUT", "/message/[^/]+/feedback")]
+    assert given == [
+        {"rating": "up"},
+        {"rating": "down"},
+        {"rating": "down", "reasons": ["too_long"], "comment": "One word would do."},
+    ]
+
+    # It is the service that keeps it; the same again takes it back.
+    one.page.reload()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    bad.click()
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    one.page.reload()
+    one.expect_reply("echo: Why?")
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    # Who says no more has rated it all the same.
+    bad.click()
+    one.page.keyboard.press("Escape")
+    expect(bad).to_have_attribute("aria-pressed", "true")
+
+
 def test_a_reply_that_fails_says_why_and_can_be_retried(visit: Visit, gemini: FakeGemini) -> None:
     one = visit().sign_up()
     gemini.will(Outcome("safety"))

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from domain.errors import DomainError
+from domain.feedback import FeedbackReason
 from domain.replies import FailureReason
 from entrypoints.api.problem_registry import leaves
 
@@ -11,7 +12,7 @@ WORDS = (Path(__file__).resolve().parents[2] / "entrypoints" / "chat_page" / "js
 
 
 def codes(name: str) -> set[str]:
-    body = re.search(rf"^const {name} = \{{\n(.+?)^\}};", WORDS, re.MULTILINE | re.DOTALL)
+    body = re.search(rf"^(?:export )?const {name} = \{{\n(.+?)^\}};", WORDS, re.MULTILINE | re.DOTALL)
     assert body
     return set(re.findall(r"^  (\w+):", body[1], re.MULTILINE))
 
@@ -19,6 +20,10 @@ def codes(name: str) -> set[str]:
 def test_each_code_is_one_that_the_api_gives():
     given = {leaf.code for leaf in leaves(DomainError)} | {"payload_too_large", "too_many_waiting"}
     assert codes("PROBLEMS") <= given
+
+
+def test_there_are_words_for_every_reason_of_feedback():
+    assert codes("REASONS") == {reason.value for reason in FeedbackReason}
 
 
 def test_there_are_words_for_every_reason_to_fail():

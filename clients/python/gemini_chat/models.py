@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 23ca7cd3841233ae112e047e32867d2f28b3d38c761ded89d71fc4bad607cde1
+# Of openapi.json, sha256 edc3ec1422e62ef2b3781bc9bbebc1c15b306d0aa82480277b5aff0e932dfe5a
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -250,6 +250,13 @@ class TokenUsage(TypedDict):
     outputTokens: int | None
 
 
+class Feedback(TypedDict):
+    rating: Literal['up', 'down']
+    reasons: list[Literal['incorrect', 'unsafe', 'not_helpful', 'too_long', 'other']]
+    comment: str | None
+    givenAt: str
+
+
 class Attempt(TypedDict):
     id: str
     status: Literal['queued', 'running', 'done', 'failed', 'cancelled']
@@ -290,6 +297,10 @@ class Entry(TypedDict):
     Failed replies only
     """
     usage: NotRequired[TokenUsage]
+    feedback: NotRequired[Feedback]
+    """
+    Replies only: what you think of it, if you said
+    """
     latestAttempt: NotRequired[Attempt]
     """
     Replies only: the newest reply to the same message, where that is another one than this
@@ -406,6 +417,10 @@ class OneEntry(TypedDict):
     Failed replies only
     """
     usage: NotRequired[TokenUsage]
+    feedback: NotRequired[Feedback]
+    """
+    Replies only: what you think of it, if you said
+    """
     latestAttempt: NotRequired[Attempt]
     """
     Replies only: the newest reply to the same message, where that is another one than this
@@ -429,6 +444,20 @@ class Replies(TypedDict):
 
 class Cancelled(TypedDict):
     reply: ReplyStatus
+
+
+class NewFeedback(TypedDict):
+    rating: Literal['up', 'down']
+    reasons: NotRequired[
+        list[Literal['incorrect', 'unsafe', 'not_helpful', 'too_long', 'other']]
+    ]
+    """
+    Why; each counts once
+    """
+    comment: NotRequired[str | None]
+    """
+    In your own words. The operator of the service can read it
+    """
 
 
 class Refresh(TypedDict):

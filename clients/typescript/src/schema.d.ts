@@ -435,6 +435,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/message/{entryId}/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say what you think of a reply, in place of what you said before
+         * @description A reply that is finished and has text can be rated: one that is `done`, or that was stopped and kept what there
+         *     was; 409 `reply_not_ratable` otherwise. There is one feedback for each reply, and it counts against no limit. It
+         *     stands with the reply wherever that is read, and goes with it.
+         */
+        put: operations["giveFeedback"];
+        post?: never;
+        /**
+         * Take back what you said of a reply
+         * @description Also 204 where there is nothing to take back.
+         */
+        delete: operations["withdrawFeedback"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/refresh": {
         parameters: {
             query?: never;
@@ -1099,6 +1131,24 @@ export interface components {
             inputTokens: number | null;
             outputTokens: number | null;
         };
+        /**
+         * @example {
+         *       "rating": "down",
+         *       "reasons": [
+         *         "too_long"
+         *       ],
+         *       "comment": "One sentence would have done.",
+         *       "givenAt": "2026-03-02T09:33:00Z"
+         *     }
+         */
+        Feedback: {
+            /** @enum {string} */
+            rating: "up" | "down";
+            reasons: ("incorrect" | "unsafe" | "not_helpful" | "too_long" | "other")[];
+            comment: string | null;
+            /** Format: date-time */
+            givenAt: string;
+        };
         Attempt: {
             /** Format: uuid */
             id: string;
@@ -1137,6 +1187,8 @@ export interface components {
             /** @description Failed replies only */
             error?: components["schemas"]["Failure"];
             usage?: components["schemas"]["TokenUsage"];
+            /** @description Replies only: what you think of it, if you said */
+            feedback?: components["schemas"]["Feedback"];
             /** @description Replies only: the newest reply to the same message, where that is another one than this */
             latestAttempt?: components["schemas"]["Attempt"];
         };
@@ -1413,6 +1465,8 @@ export interface components {
             /** @description Failed replies only */
             error?: components["schemas"]["Failure"];
             usage?: components["schemas"]["TokenUsage"];
+            /** @description Replies only: what you think of it, if you said */
+            feedback?: components["schemas"]["Feedback"];
             /** @description Replies only: the newest reply to the same message, where that is another one than this */
             latestAttempt?: components["schemas"]["Attempt"];
             /** @description Messages only: all replies to it, oldest first */
@@ -1460,6 +1514,26 @@ export interface components {
          */
         Cancelled: {
             reply: components["schemas"]["ReplyStatus"];
+        };
+        /**
+         * @example {
+         *       "rating": "down",
+         *       "reasons": [
+         *         "too_long"
+         *       ],
+         *       "comment": "One sentence would have done."
+         *     }
+         */
+        NewFeedback: {
+            /** @enum {string} */
+            rating: "up" | "down";
+            /** @description Why; each counts once */
+            reasons?: ("incorrect" | "unsafe" | "not_helpful" | "too_long" | "other")[];
+            /**
+             * @description In your own words. The operator of the service can read it
+             * @default null
+             */
+            comment: string | null;
         };
         /**
          * @example {
@@ -4617,6 +4691,257 @@ export interface operations {
             /**
              * @description - [`backlog_full`](/problems/backlog_full): Too many messages wait for a reply
              *     - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    giveFeedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "rating": "down",
+                 *       "reasons": [
+                 *         "too_long"
+                 *       ],
+                 *       "comment": "One sentence would have done."
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewFeedback"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "rating": "down",
+                     *       "reasons": [
+                     *         "too_long"
+                     *       ],
+                     *       "comment": "One sentence would have done.",
+                     *       "givenAt": "2026-03-02T09:33:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Feedback"];
+                };
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`message_not_found`](/problems/message_not_found): There is no such message
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`reply_not_ratable`](/problems/reply_not_ratable): There is no answer to rate */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    withdrawFeedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`message_not_found`](/problems/message_not_found): There is no such message
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
              *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
              */
             503: {

@@ -210,6 +210,7 @@ export class Conversation {
     const turn = new Turn(message, {
       readReplies: (id, cursor) => json('GET', `message/${id}/replies?limit=${LARGEST_PAGE}${cursor && `&cursor=${cursor}`}`),
       again: (what, id) => this.askAgain(turn, what, id),
+      rate: (entry, feedback) => this.rate(entry, feedback),
       onGrown: () => this.keepAtEnd(),
       onFault: (error) => this.fail(error),
     });
@@ -265,6 +266,18 @@ export class Conversation {
     } catch (error) {
       if (!(error instanceof Offline)) turn.key = null;
       this.fail(error);
+    }
+  }
+
+  async rate(entry, feedback) {
+    const path = `message/${entry.id}/feedback`;
+    try {
+      entry.feedback = feedback ? await json('PUT', path, { body: feedback }) : await json('DELETE', path);
+      announce(feedback ? 'Thank you for telling.' : 'Your rating is taken back.');
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
     }
   }
 

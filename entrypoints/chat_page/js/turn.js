@@ -1,11 +1,15 @@
 /** A message with its replies: one is shown, and one may be being written. */
 
 import { busy, copyOf, copyText, show } from './dom.js';
+import { whatWasWrong } from './feedback.js';
 import { render } from './markdown.js';
 import { failure } from './words.js';
 
 export class Turn {
-  /** `readReplies(id, cursor)`: a page of all replies; `again(what, id)`: retry or regenerate; `onGrown()`; `onFault(error)`. */
+  /**
+   * `readReplies(id, cursor)`: a page of all replies; `again(what, id)`: retry or regenerate; `rate(entry, feedback)`: keeps
+   * what the user thinks of it, null takes it back; whether that was done; `onGrown()`; `onFault(error)`.
+   */
   constructor(message, handlers) {
     Object.assign(this, handlers);
     this.message = message;
@@ -109,7 +113,20 @@ export class Turn {
       copyText(this.replies.get(this.shown).content, button);
     } else if (action === 'regenerate' || action === 'retry') {
       busy(button, () => this.again(action, this.message.id));
+    } else if (action === 'up' || action === 'down') {
+      busy(button, () => this.think(action));
     }
+  }
+
+  /** The user rates the answer that is shown; the same rating again takes it back. */
+  async think(rating) {
+    const entry = this.replies.get(this.shown);
+    const isTakenBack = entry.feedback?.rating === rating;
+    const isDone = await this.rate(entry, isTakenBack ? null : { rating });
+    this.redraw();
+    if (!isDone || isTakenBack || rating !== 'down') return;
+    const why = await whatWasWrong();
+    if (why?.reasons.length || why?.comment) await this.rate(entry, { rating, ...why });
   }
 
   // --- Drawing, at most once in a frame ---
@@ -170,6 +187,10 @@ export class Turn {
     button('older').disabled = at <= 0;
     button('newer').disabled = at >= leaves.length - 1;
     button('copy').hidden = !entry?.content;
+    for (const rating of ['up', 'down']) {
+      button(rating).hidden = Boolean(live) || !entry?.content;
+      button(rating).setAttribute('aria-pressed', String(entry?.feedback?.rating === rating));
+    }
     button('regenerate').hidden = Boolean(this.live) || entry?.status !== 'done';
     button('retry').hidden = Boolean(this.live) || !(entry?.status === 'failed' || entry?.status === 'cancelled');
   }

@@ -25,6 +25,7 @@ const PROBLEMS = {
   reply_not_done: 'There is another answer on its way already.',
   reply_not_failed: 'There is an answer to this already.',
   reply_finished: 'The reply was finished already.',
+  reply_not_ratable: 'There is no answer here to rate.',
   already_subscribed: 'You have Pro already.',
   not_subscribed: 'There is no subscription.',
 };
@@ -68,6 +69,15 @@ const FAILURES = {
   attempts_exhausted: 'The answer failed several times.',
   given_up: 'The operator of the service ended this answer.',
   not_storable: 'The answer could not be kept. It may help to put the message differently.',
+};
+
+/** What may be wrong with an answer, by the API's reasons of feedback. */
+export const REASONS = {
+  incorrect: 'It is not correct',
+  unsafe: 'It is harmful or unsafe',
+  not_helpful: 'It does not help',
+  too_long: 'It is too long',
+  other: 'Something else',
 };
 
 /** Why a reply failed, and that it cost nothing. */
