@@ -17,6 +17,7 @@ from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
+from application.chat.export_chatroom import ExportChatroom
 from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.list_replies import ListReplies
@@ -58,6 +59,7 @@ class Chat:
     send_message: SendMessage
     change_chatroom: ChangeChatroom
     remove_chatroom: RemoveChatroom
+    export_chatroom: ExportChatroom
     cancel_reply: CancelReply
     ask_again: AskAgain
     read_entry: ReadEntry

@@ -165,14 +165,14 @@ class MemoryReader(Reader):
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         turns_before = [
-            (m, _shown(self._database.tables.replies_to(m.id))) for m in self._messages(chatroom_id, before)
+            (m, shown_of(self._database.tables.replies_to(m.id))) for m in self._messages(chatroom_id, before)
         ]
         answered = [Exchange(m.content, row.content or "") for m, row in turns_before if row.answers]
         return answered[::-1][:turns]
 
     def _shown(self, message: Message) -> Turn:
         replies = self._database.tables.replies_to(message.id)
-        return self._turn(message, _shown(replies), replies[-1])
+        return self._turn(message, shown_of(replies), replies[-1])
 
     def _turn(self, message: Message, reply: ReplyRow, latest: ReplyRow) -> Turn:
         now = self._database.clock()
@@ -196,7 +196,7 @@ class MemoryReader(Reader):
         return messages
 
 
-def _shown(replies: Sequence[ReplyRow]) -> ReplyRow:
+def shown_of(replies: Sequence[ReplyRow]) -> ReplyRow:
     """The one of a message's replies that stands in the conversation."""
     done = [row for row in replies if row.state is ReplyState.DONE]
     answers = [row for row in replies if row.answers]

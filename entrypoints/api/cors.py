@@ -11,7 +11,8 @@ REQUEST_HEADERS = (
     "Accept, Cache-Control, Pragma, X-Requested-With, traceparent, tracestate, baggage, sentry-trace"
 )
 RESPONSE_HEADERS = (
-    "ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Cache, X-Request-Id"
+    "Content-Disposition, ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    "X-Cache, X-Request-Id"
 )
 MAX_AGE_SECONDS = 600
 

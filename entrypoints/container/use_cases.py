@@ -17,6 +17,7 @@ from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.expiry import FailExpiredReplies, SettleOverdue
+from application.chat.export_chatroom import ExportChatroom
 from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.list_replies import ListReplies
@@ -226,6 +227,9 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
         ),
         change_chatroom=ChangeChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, clock=clock),
         remove_chatroom=RemoveChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, publisher=publisher),
+        export_chatroom=ExportChatroom(
+            export=adapters.room_export(), rate_limiter=adapters.rate_limiter(), clock=clock
+        ),
         cancel_reply=CancelReply(unit_of_work=unit_of_work, publisher=publisher),
         ask_again=AskAgain(
             unit_of_work=unit_of_work,

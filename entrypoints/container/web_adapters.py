@@ -20,7 +20,7 @@ from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
 from adapters.sql.audit import SqlAuditReader
-from adapters.sql.export import SqlExport
+from adapters.sql.export import SqlExport, SqlRoomExport
 from adapters.sql.feedback import SqlFeedbackStore
 from adapters.sql.probe import DatabaseProbe
 from adapters.sql.reply_files import SqlReplyFiles
@@ -30,7 +30,7 @@ from application.billing.subscribe import ReturnUrls
 from application.ports.access_tokens import AccessTokens
 from application.ports.audit import AuditReader, PhoneDigest
 from application.ports.common_passwords import IsCommonPassword
-from application.ports.export import Export
+from application.ports.export import Export, RoomExport
 from application.ports.feedback import FeedbackStore
 from application.ports.health import Part, Probe
 from application.ports.otp_budget import OtpBudget
@@ -121,6 +121,7 @@ class WebAdapters(SharedAdapters):
     reply_files: Provider[ReplyFiles] = singleton(lambda database: SqlReplyFiles(database), database)
     feedback_store: Provider[FeedbackStore] = singleton(lambda database: SqlFeedbackStore(database), database)
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
+    room_export: Provider[RoomExport] = singleton(lambda database: SqlRoomExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings
     )

@@ -53,6 +53,7 @@ OWED = {
     "GET /user/export",
     "PATCH /chatroom/{chatroomId}",
     "DELETE /chatroom/{chatroomId}",
+    "GET /chatroom/{chatroomId}/export",
     "GET /",
     "GET /health/live",
     "GET /health/ready",
@@ -105,7 +106,10 @@ OPEN_TO_ALL = {
 } - {"POST /auth/change-password", "POST /auth/logout"} | OF_STRANGERS
 
 # Their answer is no JSON: what it is instead.
-MEDIA_TYPES = {"GET /user/export": "application/x-ndjson"}
+MEDIA_TYPES = {
+    "GET /user/export": "application/x-ndjson",
+    "GET /chatroom/{chatroomId}/export": "text/markdown",
+}
 
 
 class Operation(NamedTuple):

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import chat, feedback, idempotency, reader, replies, reply_files
+from adapters.sql import chat, export, feedback, idempotency, reader, replies, reply_files
 from tests.servers import new_database
 
 FINISHED, UNFINISHED = 50_000, 200
@@ -126,6 +126,13 @@ def test_what_was_rated_is_found_by_its_index(plan: Plan) -> None:
     nodes = plan(reply_files.RATED, values)
     assert whole_tables_read(nodes) == set()
     assert "ix_replies_rated" in indexes_read(nodes)
+
+
+def test_a_page_of_an_export_starts_in_the_index(plan: Plan, cursor: Cursor) -> None:
+    found = new_user(cursor)
+    nodes = plan(export.TURNS, {**found, "after": 0, "newest": 1_000, "limit": 50})
+    assert whole_tables_read(nodes) == set()
+    assert "ix_messages_chatroom_id_sequence" in indexes_read(nodes)
 
 
 def test_a_history_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:

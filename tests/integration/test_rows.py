@@ -10,8 +10,10 @@ import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
+from adapters.sql.export import ROOM, TURNS
 from adapters.sql.reply_files import FAILED, FIND, RATED
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
+from application.ports.export import ExportedRoom, ExportedTurn
 from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
 from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLine
@@ -75,6 +77,8 @@ STATEMENTS = [
     (FAILED, names(ReplyLine)),
     (RATED, names(ReplyLine)),
     (FIND, (*names(ReplyFile, without="line"), *names(ReplyLine))),
+    (ROOM, (*names(ExportedRoom, without="turns"), "newest")),
+    (TURNS, ("sequence", *names(ExportedTurn))),
     (reader.PRINCIPAL, names(Principal)),
     (reader.SESSIONS, names(SessionSummary)),
     (reader.PROFILE, PROFILE),

@@ -135,6 +135,25 @@ def test_a_reply_is_stopped_asked_for_again_and_leafed_through(visit: Visit, gem
     assert one.asked("GET", "/message/[^/]+") == []
 
 
+def test_a_chat_is_exported_as_a_document(visit: Visit) -> None:
+    one = visit().sign_up()
+    one.send("Why ☾?")
+    one.expect_reply("echo: Why ☾?")
+    with one.page.expect_download() as download:
+        one.button("Export Why ☾?").click()
+    assert download.value.suggested_filename == "Why ☾_.md"
+    document = download.value.path().read_text(encoding="utf-8")
+    assert "## You" in document
+    assert "> Why ☾?\n\n## Gemini" in document
+    assert document.endswith("*End of the export: 1 message with its reply.*\n")
+    expect(one.page.locator("#announcer")).to_have_text("The export is saved.")
+
+    # A document that has lost its end is not saved.
+    one.page.route("**/export", lambda route: route.fulfill(status=200, body=document[:-60]), times=1)
+    one.button("Export Why ☾?").click()
+    expect(one.notice).to_contain_text("The service cannot be reached.")
+
+
 def test_an_answer_is_rated_by_mouse_and_by_keyboard(visit: Visit) -> None:
     one = visit().sign_up()
     one.send("Why?")

@@ -151,6 +151,12 @@ class Client:
     def delete_chatroom(self, chatroom_id: str) -> None:
         self._request("DELETE", f"/chatroom/{chatroom_id}")
 
+    def export_chatroom(self, chatroom_id: str) -> Iterator[str]:
+        """The Markdown document, part by part."""
+        response = self._request("GET", f"/chatroom/{chatroom_id}/export", stream=True)
+        with closing(response):
+            yield from response.iter_text()
+
     # Messages.
 
     def send_message(

@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 edc3ec1422e62ef2b3781bc9bbebc1c15b306d0aa82480277b5aff0e932dfe5a
+# Of openapi.json, sha256 318a9d93d835fda3cec3c18645dfb0971f83a5d03a46d147aa9f408f434a5087
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations

@@ -467,6 +467,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/chatroom/{chatroomId}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The chatroom
+                 * @example 019cad20-11f8-7d60-a1c5-90b37e4f2d18
+                 */
+                chatroomId: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * Export a chatroom as a Markdown document, at most thirty times an hour
+         * @description Below `## You` stands a message, as a block quote; below `## Gemini` the reply that the chatroom shows, as
+         *     Markdown with its headings two levels lower, so that nothing in it can pass for a heading of the document. A
+         *     reply with HTML blocks, or with a list that leaves a code block open, is a block quote, too. Replies that
+         *     failed, were stopped or are not finished say so. What is added while the export runs is not part of it.
+         *
+         *     The last line begins with `*End of the export`. When it is missing, the export is incomplete: try again.
+         *     Documents may hold HTML that somebody wrote: show them as you show what strangers write.
+         */
+        get: operations["exportChatroom"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/refresh": {
         parameters: {
             query?: never;
@@ -4918,6 +4950,126 @@ export interface operations {
             };
             /**
              * @description - [`message_not_found`](/problems/message_not_found): There is no such message
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    exportChatroom: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The chatroom
+                 * @example 019cad20-11f8-7d60-a1c5-90b37e4f2d18
+                 */
+                chatroomId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document, in UTF-8 */
+            200: {
+                headers: {
+                    /** @description The name of the file, after the chatroom (RFC 6266) */
+                    "Content-Disposition"?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example # Tides
+                     *
+                     *     *Opened 2026-03-02 09:31:00 UTC, exported 2026-03-02 10:00:00 UTC.*
+                     *
+                     *     ## You
+                     *
+                     *     *2026-03-02 09:32:00 UTC*
+                     *
+                     *     > Why are there two tides a day?
+                     *
+                     *     ## Gemini
+                     *
+                     *     *2026-03-02 09:32:05 UTC, gemini-flash-latest*
+                     *
+                     *     Because the Moon pulls the near side of the Earth more than its centre, and the far side less.
+                     *
+                     *     ---
+                     *
+                     *     *End of the export: 1 message with its reply.*
+                     */
+                    "text/markdown": string;
+                };
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`chatroom_not_found`](/problems/chatroom_not_found): There is no such chatroom
              *     - [`not_found`](/problems/not_found): There is nothing here
              */
             404: {
