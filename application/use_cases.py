@@ -17,7 +17,10 @@ from application.billing.payment_events import ReceivePaymentEvent
 from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
+from application.chat.export_chatroom import ExportChatroom
+from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
+from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
@@ -56,9 +59,13 @@ class Chat:
     send_message: SendMessage
     change_chatroom: ChangeChatroom
     remove_chatroom: RemoveChatroom
+    export_chatroom: ExportChatroom
     cancel_reply: CancelReply
     ask_again: AskAgain
     read_entry: ReadEntry
+    list_replies: ListReplies
+    give_feedback: GiveFeedback
+    withdraw_feedback: WithdrawFeedback
     poll_messages: PollMessages
     wait_for_reply: WaitForReply
     follow_reply: FollowReply

@@ -24,6 +24,7 @@ DomainError
 │   ├── ReplyFinished
 │   ├── ReplyNotFailed
 │   ├── ReplyNotDone
+│   ├── ReplyNotRatable
 │   ├── AlreadySubscribed
 │   ├── NotSubscribed
 │   ├── TooManyChatrooms
@@ -236,6 +237,14 @@ class ReplyNotDone(Conflict):
 
     code: ClassVar[str] = "reply_not_done"
     title: ClassVar[str] = "The reply is not done"
+
+
+@dataclass(eq=False)
+class ReplyNotRatable(Conflict):
+    """The reply is not finished, or has no text."""
+
+    code: ClassVar[str] = "reply_not_ratable"
+    title: ClassVar[str] = "There is no answer to rate"
 
 
 @dataclass(eq=False)

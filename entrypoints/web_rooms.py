@@ -24,23 +24,30 @@ MAX_AUTHORIZATION = 2_000
 
 
 CHAT = ("/chatroom", "/message")
+EXPORT = re.compile("/chatroom/[^/]+/export")
 
 
 class Rooms(NamedTuple):
-    """The rooms of a process: by method and path, else ``chat`` for chatrooms and messages, else ``work``."""
+    """The rooms of a process: by method and path, else ``chat`` for chatrooms and messages, else ``work``.
+
+    ``exports``: of one chatroom each, whose path has its id in it.
+    """
 
     work: Room
     chat: Room
+    exports: Room
     by_route: Mapping[tuple[str, str], Room | None]
 
     @property
     def all(self) -> tuple[Room, ...]:
         others = {id(room): room for room in self.by_route.values() if room is not None}
-        return (self.work, self.chat, *others.values())
+        return (self.work, self.chat, self.exports, *others.values())
 
     def room_of(self, environ: Environ) -> Room | None:
         """None: answered on the event loop."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")
+        if method == "GET" and EXPORT.fullmatch(path):
+            return self.exports
         ordinary = self.chat if path.startswith(CHAT) else self.work
         return self.by_route.get((method, path), ordinary)
 
@@ -60,10 +67,13 @@ def rooms(threads: int) -> Rooms:
     passwords = Room("passwords", threads=4, per_client=3, waiting=32, per_client_waiting=16)
     text_messages = Room("text_messages", threads=4, per_client=3, waiting=32, per_client_waiting=16)
     accounts = Room("accounts", threads=2, per_client=1, waiting=64, per_client_waiting=16)
+    # A client that reads slowly holds a thread.
+    exports = Room("exports", threads=2, per_client=1, waiting=64, per_client_waiting=16)
     probes = Room("probes", threads=2, per_client=2, waiting=16)
     return Rooms(
         work,
         chat,
+        exports,
         {
             ("GET", "/health/live"): None,
             ("HEAD", "/health/live"): None,

@@ -32,7 +32,8 @@ from adapters.memory.doubles import (
     ScriptedLanguageModel,
     SettableClock,
 )
-from adapters.memory.export import MemoryExport
+from adapters.memory.export import MemoryExport, MemoryRoomExport
+from adapters.memory.feedback import MemoryFeedbackStore
 from adapters.memory.ledger import MemoryLedger
 from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryReader
@@ -280,6 +281,8 @@ class MemoryAdapters(containers.DeclarativeContainer):
     is_served = providers.Dependency(instance_of=ServedCountries)
     is_common_password = providers.Singleton(ListedCommonPasswords)
     export = providers.Singleton(MemoryExport, database)
+    room_export = providers.Singleton(MemoryRoomExport, database)
+    feedback_store = providers.Singleton(MemoryFeedbackStore, database)
     audit_reader = providers.Singleton(MemoryAuditReader, database)
     reply_files = providers.Singleton(MemoryReplyFiles, database)
     password_hasher = providers.Singleton(PlainPasswordHasher)

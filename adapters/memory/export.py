@@ -1,11 +1,14 @@
-"""The export of an account."""
+"""The exports of an account, and of one chatroom."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from adapters.memory.reader import shown_of
 from adapters.memory.tables import MemoryDatabase, ReplyRow
-from application.ports.export import Export, Record
+from application.ports.export import Export, ExportedRoom, ExportedTurn, Record, RoomExport
 from domain.accounts import UserId
+from domain.chat import ChatroomId, Message
+from domain.errors import ChatroomNotFound
 
 
 class MemoryExport(Export):
@@ -115,6 +118,7 @@ class MemoryExport(Export):
 
 
 def _exported_reply(row: ReplyRow) -> dict[str, Any]:
+    feedback = row.feedback
     return {
         "type": "reply",
         "id": row.queued.id,
@@ -125,4 +129,42 @@ def _exported_reply(row: ReplyRow) -> dict[str, Any]:
         "failure": row.failure.value if row.failure else None,
         "createdAt": row.queued.created_at,
         "finishedAt": row.finished_at,
+        "rating": feedback.rating.value if feedback else None,
+        "ratingReasons": [reason.value for reason in feedback.reasons] if feedback else None,
+        "ratingComment": feedback.comment if feedback else None,
+        "ratedAt": feedback.given_at if feedback else None,
     }
+
+
+class MemoryRoomExport(RoomExport):
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    def __call__(self, user_id: UserId, chatroom_id: ChatroomId) -> ExportedRoom | None:
+        tables = self._database.tables
+        room = tables.chatrooms.get(chatroom_id)
+        if room is None or room.user_id != user_id:
+            return None
+        messages = [message for message in tables.messages.values() if message.chatroom_id == chatroom_id]
+        messages.sort(key=lambda message: tables.sequences[message.id])
+        turns = [_exported_turn(message, shown_of(tables.replies_to(message.id))) for message in messages]
+        return ExportedRoom(room.name, room.system_prompt, room.created_at, self._turns(chatroom_id, turns))
+
+    def _turns(self, chatroom_id: ChatroomId, turns: Iterable[ExportedTurn]) -> Iterator[ExportedTurn]:
+        for turn in turns:
+            if chatroom_id not in self._database.tables.chatrooms:
+                raise ChatroomNotFound
+            yield turn
+
+
+def _exported_turn(message: Message, reply: ReplyRow) -> ExportedTurn:
+    return ExportedTurn(
+        content=message.content,
+        sent_at=message.created_at,
+        reply_state=reply.state,
+        reply_content=reply.content,
+        finished_at=reply.finished_at,
+        model=reply.model,
+        failure=reply.failure,
+        truncated=reply.truncated,
+    )

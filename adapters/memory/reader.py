@@ -17,6 +17,7 @@ from application.ports.reader import (
     Profile,
     Reader,
     ReplyEntry,
+    ReplyPage,
     RoomPage,
     SessionSummary,
     Turn,
@@ -148,16 +149,30 @@ class MemoryReader(Reader):
         shown = next((row for row in replies if row.queued.id == entry_id), replies[-1])
         return Entry(message.chatroom_id, self._turn(message, shown, replies[-1]), [row.queued.id for row in replies])
 
+    def replies(
+        self, user_id: UserId, entry_id: MessageId | ReplyId, *, limit: int, after: ReplyId | None
+    ) -> ReplyPage | None:
+        tables = self._database.tables
+        message = tables.messages.get(self._message_id_of(entry_id))
+        if message is None or message.user_id != user_id:
+            return None
+        now = self._database.clock()
+        replies = [_reply_entry(row, overdue=row.overdue(now)) for row in tables.replies_to(message.id)]
+        ids = [reply.reply_id for reply in replies]
+        begin = ids.index(after) + 1 if after in ids else 0
+        page = replies[begin : begin + limit]
+        return ReplyPage(message.chatroom_id, page, page[-1].reply_id if len(replies) > begin + limit else None)
+
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         turns_before = [
-            (m, _shown(self._database.tables.replies_to(m.id))) for m in self._messages(chatroom_id, before)
+            (m, shown_of(self._database.tables.replies_to(m.id))) for m in self._messages(chatroom_id, before)
         ]
         answered = [Exchange(m.content, row.content or "") for m, row in turns_before if row.answers]
         return answered[::-1][:turns]
 
     def _shown(self, message: Message) -> Turn:
         replies = self._database.tables.replies_to(message.id)
-        return self._turn(message, _shown(replies), replies[-1])
+        return self._turn(message, shown_of(replies), replies[-1])
 
     def _turn(self, message: Message, reply: ReplyRow, latest: ReplyRow) -> Turn:
         now = self._database.clock()
@@ -181,7 +196,7 @@ class MemoryReader(Reader):
         return messages
 
 
-def _shown(replies: Sequence[ReplyRow]) -> ReplyRow:
+def shown_of(replies: Sequence[ReplyRow]) -> ReplyRow:
     """The one of a message's replies that stands in the conversation."""
     done = [row for row in replies if row.state is ReplyState.DONE]
     answers = [row for row in replies if row.answers]
@@ -203,6 +218,7 @@ def _reply_entry(reply: ReplyRow, *, overdue: bool) -> ReplyEntry:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
         overdue=overdue,
+        feedback=reply.feedback,
     )
 
 
@@ -227,4 +243,5 @@ def _turn(message: Message, reply: ReplyRow, latest: ReplyRow, *, overdue: bool)
         latest_state=newer.state if newer else None,
         latest_failure=newer.failure if newer else None,
         overdue=overdue,
+        feedback=reply.feedback,
     )

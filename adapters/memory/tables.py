@@ -15,6 +15,7 @@ from application.ports.runtime import Clock
 from domain.accounts import Session, SessionId, User, UserId
 from domain.billing import CustomerId, Mode, OwedState, PaymentEvent, Subscription
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
+from domain.feedback import Feedback
 from domain.replies import FailureReason, QueuedReply, ReplyId, ReplyState
 
 
@@ -37,6 +38,7 @@ class ReplyRow:
     finished_at: datetime | None = None
     refunded_at: datetime | None = None
     stop_requested: bool = False
+    feedback: Feedback | None = None
 
     @property
     def unfinished(self) -> bool:

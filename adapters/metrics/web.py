@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from adapters.metrics.process import ProcessMetrics
+from application.ports.feedback import FeedbackStore
 from application.ports.observation import RequestObserver
 from application.ports.otp_budget import OtpBudget
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
@@ -14,7 +15,9 @@ from application.ports.reply_stream import Chunk, ReplyPublisher
 from application.ports.room_list_cache import Lookup, RoomListCache
 from domain.accounts import PhoneNumber, UserId
 from domain.billing import PaymentEvent
+from domain.chat import MessageId
 from domain.errors import OtpSendsExhausted
+from domain.feedback import Feedback, Rating
 from domain.languages import Language
 from domain.one_time_password import Purpose, SendCaps
 from domain.replies import ReplyId, ReplyState
@@ -76,6 +79,22 @@ class MeasuredRoomListCache(RoomListCache):
 
     def drop(self, user_id: UserId) -> None:
         self._cache.drop(user_id)
+
+
+class MeasuredFeedbackStore(FeedbackStore):
+    """Feedback that is changed counts again; what is withdrawn stays counted."""
+
+    def __init__(self, store: FeedbackStore, registry: CollectorRegistry) -> None:
+        self._store = store
+        given = Counter("gemini_chat_reply_feedback", "Ratings that users gave replies.", ["rating"], registry=registry)
+        self._given = {rating: given.labels(rating.value) for rating in Rating}
+
+    def put(self, user_id: UserId, entry_id: MessageId | ReplyId, feedback: Feedback) -> None:
+        self._store.put(user_id, entry_id, feedback)
+        self._given[feedback.rating].inc()
+
+    def remove(self, user_id: UserId, entry_id: MessageId | ReplyId) -> None:
+        self._store.remove(user_id, entry_id)
 
 
 class MeasuredRateLimiter(RateLimiter):

@@ -1,13 +1,18 @@
-"""Exports a user's data from PostgreSQL, page by page."""
+"""Exports a user's data, or one chatroom, from PostgreSQL, page by page."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from adapters.sql.database import Database
-from application.ports.export import Export, Record
+from adapters.sql.reader import FAILURES, STATES, STOPPED_WITH_TEXT
+from application.ports.export import Export, ExportedRoom, ExportedTurn, Record, RoomExport
 from domain.accounts import UserId
+from domain.chat import ChatroomId
+from domain.errors import ChatroomNotFound
 
 ROWS_PER_PAGE = 500
+# As many answers at once as the largest page of a conversation has.
+TURNS_PER_PAGE = 50
 
 
 class Part(NamedTuple):
@@ -101,12 +106,16 @@ PARTS = (
     Part(
         "reply",
         """
-        SELECT r.id, r.message_id, r.state, r.content, r.model, r.failure, r.created_at, r.finished_at
+        SELECT r.id, r.message_id, r.state, r.content, r.model, r.failure, r.created_at, r.finished_at,
+               r.rating, r.rating_reasons, r.rating_comment, r.rated_at
         FROM replies r JOIN messages m ON m.id = r.message_id JOIN chatrooms c ON c.id = m.chatroom_id
         WHERE c.user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR r.id > %(after)s)
         ORDER BY r.id LIMIT %(limit)s
         """,
-        ("id", "replyTo", "status", "content", "model", "failure", "createdAt", "finishedAt"),
+        (
+            *("id", "replyTo", "status", "content", "model", "failure", "createdAt", "finishedAt"),
+            *("rating", "ratingReasons", "ratingComment", "ratedAt"),
+        ),
     ),
 )
 
@@ -135,3 +144,59 @@ class SqlExport(Export):
             if len(page) < self._rows_per_page:
                 return
             after = page[-1][0]
+
+
+ROOM = """
+SELECT name, system_prompt, created_at, last_sequence AS newest FROM chatrooms
+WHERE id = %(chatroom_id)s AND user_id = %(user_id)s
+"""
+# Of a chatroom that is there, at least one row.
+TURNS = f"""
+SELECT t.sequence, t.content, t.created_at AS sent_at, r.state AS reply_state, r.content AS reply_content,
+       r.finished_at, r.model, r.failure, r.truncated
+FROM chatrooms c
+LEFT JOIN LATERAL (
+    SELECT m.id, m.content, m.created_at, m.sequence FROM messages m
+    WHERE m.chatroom_id = c.id AND m.sequence > %(after)s AND m.sequence <= %(newest)s
+    ORDER BY m.sequence LIMIT %(limit)s
+) t ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM replies WHERE replies.message_id = t.id AND replies.sequence <= %(newest)s
+    ORDER BY (state = 'done') DESC, {STOPPED_WITH_TEXT} DESC, sequence DESC LIMIT 1
+) r ON true
+WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
+ORDER BY t.sequence
+"""  # noqa: S608 - a condition, no values
+
+
+class SqlRoomExport(RoomExport):
+    def __init__(self, database: Database, *, turns_per_page: int = TURNS_PER_PAGE) -> None:
+        self._database = database
+        self._turns_per_page = turns_per_page
+
+    def __call__(self, user_id: UserId, chatroom_id: ChatroomId) -> ExportedRoom | None:
+        values = {"user_id": user_id, "chatroom_id": chatroom_id}
+        with self._database.read() as cursor:
+            cursor.execute(ROOM, values)
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        name, system_prompt, created_at, newest = row
+        return ExportedRoom(name, system_prompt, created_at, self._turns({**values, "newest": newest}))
+
+    def _turns(self, values: dict[str, Any]) -> Iterator[ExportedTurn]:
+        after = 0
+        while True:
+            with self._database.read() as cursor:
+                cursor.execute(TURNS, {**values, "after": after, "limit": self._turns_per_page})
+                page = cursor.fetchall()
+            if not page:
+                raise ChatroomNotFound
+            for sequence, *columns in page:
+                if sequence is None:
+                    return
+                turn = ExportedTurn._make(columns)
+                yield turn._replace(reply_state=STATES[turn.reply_state], failure=FAILURES[turn.failure])
+                after = sequence
+            if len(page) < self._turns_per_page:
+                return

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.sql.database import Database, PreparedStatement
+from adapters.sql.feedback import FEEDBACK_COLUMNS, feedback_of
 from adapters.sql.replies import overdue
 from adapters.sql.subscriptions import GRANTED_UNTIL, SUBSCRIPTION_COLUMNS, subscription_from
 from adapters.sql.usage import TODAY
@@ -20,6 +21,7 @@ from application.ports.reader import (
     Profile,
     Reader,
     ReplyEntry,
+    ReplyPage,
     RoomPage,
     SessionSummary,
     Turn,
@@ -77,7 +79,8 @@ TURN_COLUMNS = f"""t.id AS message_id, t.content, t.created_at AS sent_at,
        r.id AS reply_id, r.state AS reply_state, r.run AS generation, r.content AS reply_content,
        r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
        r.input_tokens, r.output_tokens, latest.id AS latest_id, latest.state AS latest_state,
-       latest.failure AS latest_failure, {overdue("r")} OR COALESCE(latest.overdue, false) AS overdue"""
+       latest.failure AS latest_failure, {overdue("r")} OR COALESCE(latest.overdue, false) AS overdue,
+       {FEEDBACK_COLUMNS}"""
 STOPPED_WITH_TEXT = "(state = 'cancelled' AND content IS NOT NULL)"
 SHOWN_REPLY = f"""(
     SELECT * FROM replies WHERE replies.message_id = t.id
@@ -118,19 +121,20 @@ ORDER BY t.sequence DESC
 ENTRIES_AFTER = f"""
 SELECT e.message_id, e.content, e.sent_at, e.reply_id, e.reply_state, e.generation, e.reply_content,
        e.reply_created_at, e.finished_at, e.model, e.failure, e.truncated, e.input_tokens, e.output_tokens,
-       e.overdue
+       e.overdue, e.rating, e.reasons, e.comment, e.given_at
 FROM chatrooms c
 LEFT JOIN LATERAL (
     (SELECT m.sequence, m.id AS message_id, m.content, m.created_at AS sent_at, NULL::uuid AS reply_id,
             NULL AS reply_state, NULL::integer AS generation, NULL AS reply_content,
             NULL::timestamptz AS reply_created_at, NULL::timestamptz AS finished_at, NULL AS model, NULL AS failure,
             NULL::boolean AS truncated, NULL::bigint AS input_tokens, NULL::bigint AS output_tokens,
-            NULL::boolean AS overdue
+            NULL::boolean AS overdue, NULL AS rating, NULL::text[] AS reasons, NULL AS comment,
+            NULL::timestamptz AS given_at
      FROM messages m WHERE m.chatroom_id = c.id AND m.sequence > {AFTER}
      ORDER BY m.sequence LIMIT %(limit)s)
     UNION ALL
     (SELECT r.sequence, r.message_id, NULL, NULL, r.id, r.state, r.run, r.content, r.created_at, r.finished_at, r.model,
-            r.failure, r.truncated, r.input_tokens, r.output_tokens, {overdue("r")}
+            r.failure, r.truncated, r.input_tokens, r.output_tokens, {overdue("r")}, {FEEDBACK_COLUMNS}
      FROM replies r WHERE r.chatroom_id = c.id AND r.sequence > {AFTER}
      ORDER BY r.sequence LIMIT %(limit)s)
     ORDER BY sequence LIMIT %(limit)s
@@ -138,6 +142,21 @@ LEFT JOIN LATERAL (
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
 ORDER BY e.sequence
 """  # noqa: S608 - parts of statements, no values
+# The chatroom's id comes with every reply, and a page behind the last reply still has a row.
+REPLIES = f"""
+SELECT t.chatroom_id, t.id AS message_id, r.id AS reply_id, r.state AS reply_state, r.run AS generation,
+       r.content AS reply_content, r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
+       r.input_tokens, r.output_tokens, {overdue("r")} AS overdue, {FEEDBACK_COLUMNS}
+FROM messages t
+JOIN chatrooms c ON c.id = t.chatroom_id AND c.user_id = %(user_id)s
+LEFT JOIN LATERAL (
+    SELECT * FROM replies WHERE replies.message_id = t.id AND replies.sequence > COALESCE(
+        (SELECT sequence FROM replies WHERE id = %(after)s AND message_id = t.id), 0)
+    ORDER BY replies.sequence LIMIT %(limit)s
+) r ON true
+WHERE t.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
+ORDER BY r.sequence
+"""  # noqa: S608 - a condition, no values
 # With the id of a reply, that reply; with the id of a message, its newest reply.
 ENTRY = f"""
 SELECT t.chatroom_id, ARRAY(SELECT id FROM replies WHERE message_id = t.id ORDER BY sequence) AS replies,
@@ -166,7 +185,9 @@ ORDER BY m.sequence DESC LIMIT %(limit)s
 STATES = {state.value: state for state in ReplyState}
 FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value: reason for reason in FailureReason}}
 REPLY_STATE, FAILURE = Turn._fields.index("reply_state"), Turn._fields.index("failure")
+REPLY_ID = ReplyEntry._fields.index("reply_id")
 LATEST_STATE, LATEST_FAILURE = Turn._fields.index("latest_state"), Turn._fields.index("latest_failure")
+FEEDBACK = Turn._fields.index("feedback")
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
@@ -254,6 +275,20 @@ class SqlReader(Reader):
         chatroom_id, replies, *columns = row
         return Entry(chatroom_id, _turn(columns), replies)
 
+    def replies(
+        self, user_id: UserId, entry_id: MessageId | ReplyId, *, limit: int, after: ReplyId | None
+    ) -> ReplyPage | None:
+        with self._database.read() as cursor:
+            # One more than asked for shows whether there is a next page.
+            values = {"user_id": user_id, "entry_id": entry_id, "after": after, "limit": limit + 1}
+            cursor.execute(REPLIES, values)
+            rows = cursor.fetchall()
+        if not rows:
+            return None
+        replies = [_reply(columns) for _, *columns in rows if columns[REPLY_ID] is not None]
+        next_after = replies[limit - 1].reply_id if len(replies) > limit else None
+        return ReplyPage(rows[0][0], replies[:limit], next_after)
+
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         rows = self._database.rows(ASK_HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
         return [Exchange._make(row) for row in rows]
@@ -276,12 +311,19 @@ def _turn(columns: list[Any]) -> Turn:
     columns[FAILURE] = FAILURES[columns[FAILURE]]
     columns[LATEST_STATE] = STATES.get(columns[LATEST_STATE])
     columns[LATEST_FAILURE] = FAILURES[columns[LATEST_FAILURE]]
+    columns[FEEDBACK:] = [feedback_of(*columns[FEEDBACK:])]
     return Turn._make(columns)
 
 
 def _entry(columns: Sequence[Any]) -> MessageEntry | ReplyEntry:
-    message_id, content, sent_at, reply_id, state, *others = columns
+    message_id, content, sent_at, reply_id, *others = columns
     if reply_id is None:
         return MessageEntry(message_id, content, sent_at)
-    entry = ReplyEntry(message_id, reply_id, STATES[state], *others)
-    return entry._replace(failure=FAILURES[entry.failure])
+    return _reply([message_id, reply_id, *others])
+
+
+def _reply(columns: Sequence[Any]) -> ReplyEntry:
+    """The reply of columns that are named after its fields."""
+    *others, rating, reasons, comment, given_at = columns
+    entry = ReplyEntry._make([*others, feedback_of(rating, reasons, comment, given_at)])
+    return entry._replace(reply_state=STATES[entry.reply_state], failure=FAILURES[entry.failure])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -197,6 +198,11 @@ replies = Table(
     _moment("created_at"),
     _moment("started_at", nullable=True),
     _moment("finished_at", nullable=True),
+    # The user's feedback.
+    Column("rating", Text),
+    Column("rating_reasons", ARRAY(Text)),
+    Column("rating_comment", Text),
+    _moment("rated_at", nullable=True),
     _sequence(),
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state_known"),
     CheckConstraint(
@@ -208,6 +214,10 @@ replies = Table(
     Index(None, "message_id", "id"),
     Index(None, "chatroom_id", "sequence", unique=True),
     CheckConstraint("(finished_at IS NULL) = (state IN ('queued', 'running'))", name="final_has_end"),
+    CheckConstraint("rating IN ('up', 'down')", name="rating_known"),
+    CheckConstraint("(rating IS NULL) = (rated_at IS NULL)", name="rating_has_time"),
+    # For operators: what was rated last. Feedback is rare, so most replies are not in it.
+    Index("ix_replies_rated", "rating", "rated_at", postgresql_where=text("rating IS NOT NULL")),
     # Three indexes of unfinished replies. Their conditions mean the same and imply none of the others, so that each
     # statement can use one of them only (adapters/sql/replies.py).
     # Due replies, oldest first. A running reply is due when its lease expires, a queued one when it is available.

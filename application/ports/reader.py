@@ -11,6 +11,7 @@ from application.ports.language_model import Exchange
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.billing import Subscription
 from domain.chat import ChatroomId, MessageId
+from domain.feedback import Feedback
 from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import FailureReason, ReplyId, ReplyState
 
@@ -90,6 +91,7 @@ class ReplyEntry(NamedTuple):
     input_tokens: int | None
     output_tokens: int | None
     overdue: bool
+    feedback: Feedback | None
 
 
 class Turn(NamedTuple):
@@ -118,6 +120,7 @@ class Turn(NamedTuple):
     latest_state: ReplyState | None
     latest_failure: FailureReason | None
     overdue: bool
+    feedback: Feedback | None
 
     @property
     def replies(self) -> Sequence[ReplyId]:
@@ -143,6 +146,14 @@ class Entry(NamedTuple):
     chatroom_id: ChatroomId
     turn: Turn
     replies: Sequence[ReplyId]
+
+
+class ReplyPage(NamedTuple):
+    """Replies to one message, oldest first. ``next_after``: the cursor of the next page; None on the last one."""
+
+    chatroom_id: ChatroomId
+    replies: Sequence[ReplyEntry]
+    next_after: ReplyId | None
 
 
 class Reader(Protocol):
@@ -188,6 +199,15 @@ class Reader(Protocol):
         """A turn by the id of its message or of a reply; None unless it is the user's.
 
         It shows the reply with that id; by a message's id, the newest reply.
+        """
+
+    def replies(
+        self, user_id: UserId, entry_id: MessageId | ReplyId, *, limit: int, after: ReplyId | None
+    ) -> ReplyPage | None:
+        """All replies to a message, by its id or by that of one of them; None unless it is the user's.
+
+        At most ``limit``, oldest first; with ``after``, only newer ones. An id that is no reply to the message is taken
+        as none.
         """
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:

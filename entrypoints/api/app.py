@@ -17,6 +17,7 @@ from entrypoints.api.chat_page import serve_chat_page
 from entrypoints.api.chatrooms import chatrooms_blueprint
 from entrypoints.api.cors import install_cors
 from entrypoints.api.docs_page import serve_docs_page
+from entrypoints.api.feedback import feedback_blueprint
 from entrypoints.api.health import health_blueprint
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.idempotency import refuse_other_idempotency_keys
@@ -30,6 +31,7 @@ from entrypoints.api.problem_pages import serve_problem_pages
 from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.rate_limiting import install_rate_limiting, is_limited
 from entrypoints.api.responses import to_json
+from entrypoints.api.room_export import room_export_blueprint
 from entrypoints.api.sessions import sessions_blueprint
 from entrypoints.api.subscription import subscription_blueprint
 from entrypoints.api.waiting import WaitingPlaces, install_waiting
@@ -124,6 +126,8 @@ def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces,
         auth_blueprint(use_cases.auth, authenticated),
         chatrooms_blueprint(use_cases.chat, authenticated),
         messages_blueprint(use_cases.chat, authenticated, places),
+        feedback_blueprint(use_cases.chat, authenticated),
+        room_export_blueprint(use_cases.chat, authenticated),
         sessions_blueprint(use_cases.auth, authenticated),
         account_blueprint(use_cases.auth, use_cases.billing, authenticated),
         subscription_blueprint(use_cases.billing, authenticated),

@@ -4,14 +4,15 @@ from collections.abc import Collection
 
 from flask import Flask, Response, request
 
-METHODS = "GET, POST, PATCH, DELETE"
+METHODS = "GET, POST, PUT, PATCH, DELETE"
 # Those that we read; those that libraries of fetch and of tracing add by themselves, which would else fail there.
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id, "
     "Accept, Accept-Language, Cache-Control, Pragma, X-Requested-With, traceparent, tracestate, baggage, sentry-trace"
 )
 RESPONSE_HEADERS = (
-    "ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Cache, X-Request-Id"
+    "Content-Disposition, ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    "X-Cache, X-Request-Id"
 )
 MAX_AGE_SECONDS = 600
 

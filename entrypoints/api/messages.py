@@ -15,6 +15,7 @@ from flask import Response, request
 
 from application.chat.chatrooms import DEFAULT_TURNS_PER_PAGE
 from application.chat.follow_reply import Delta, Ended, Heartbeat, Removed, Reset, Stream, Wait, Waiting
+from application.chat.list_replies import DEFAULT_REPLIES_PER_PAGE
 from application.chat.send_message import SentMessage
 from application.ports.reader import Entry, MessageEntry, ReplyEntry, Turn
 from application.ports.reply_stream import START, Chunk, Position
@@ -23,9 +24,10 @@ from domain.accounts import Principal, UserId
 from domain.chat import MESSAGE_MAX_LENGTH, ChatroomId, MessageId
 from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.plans import DailyQuota
-from domain.replies import FailureReason, ReplyState
+from domain.replies import FailureReason, ReplyId, ReplyState
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.feedback import FeedbackSchema, feedback_json
 from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.reply_events import LAST_EVENT_ID, REPLY_EVENT, STREAM_DESCRIPTION
 from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
@@ -33,6 +35,8 @@ from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, QuotaSchema, 
 from entrypoints.api.waiting import MAX_WAIT, TooManyWaiting, WaitingPlaces, preferred_wait, stream, wait_for
 
 MAX_PER_PAGE = 100
+# As many answers as the largest page of a conversation has.
+MAX_REPLIES_PER_PAGE = 50
 
 # Key of the WSGI environ: the message that a request has sent, while it waits for the reply.
 SENT = "gemini_chat.sent"
@@ -120,6 +124,7 @@ class EntrySchema(Schema):
     finished_at = ma.fields.AwareDateTime()
     error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
     usage = ma.fields.Nested(TokenUsageSchema)
+    feedback = ma.fields.Nested(FeedbackSchema, metadata=described("Replies only: what you think of it, if you said"))
     latest_attempt = ma.fields.Nested(
         AttemptSchema,
         metadata=described("Replies only: the newest reply to the same message, where that is another one than this"),
@@ -156,6 +161,20 @@ class MessagesSchema(Schema):
     messages = ma.fields.List(ma.fields.Nested(EntrySchema), required=True, metadata=described("Oldest first"))
     next_cursor = ma.fields.UUID(
         required=True, allow_none=True, metadata=described("Send as `before` to read the older messages")
+    )
+
+
+class RepliesQuerySchema(Schema):
+    limit = QueryInteger(load_default=DEFAULT_REPLIES_PER_PAGE, validate=ma.validate.Range(1, MAX_REPLIES_PER_PAGE))
+    cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
+
+
+class RepliesSchema(Schema):
+    replies = ma.fields.List(ma.fields.Nested(EntrySchema), required=True, metadata=described("Oldest first"))
+    next_cursor = ma.fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata=described("Send as `cursor` to read the newer ones; null when there are none"),
     )
 
 
@@ -249,6 +268,28 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         """
         entry = chat.read_entry(user_id=principal.user_id, entry_id=MessageId(entry_id))
         body = to_json(_entry_json(entry_id, entry))
+        return tagged_response(body, entity_tag(body))
+
+    @blp.route("/message/<uuid:entry_id>/replies", methods=["GET"])
+    @blp.may_give("message_not_found")
+    @authenticated
+    @blp.arguments(RepliesQuerySchema(), location="query")
+    @blp.response(200, RepliesSchema, headers=ETAG)
+    @blp.alt_response(304, description="Not modified: you have this page", success=True)
+    def list_replies(principal: Principal, query: Body, entry_id: UUID) -> Response:
+        """List every reply to a message, oldest first, also those that failed or are being written.
+
+        The older answers, which `retry` and `regenerate` have left behind. By the id of the message, or by that of any
+        reply to it.
+        """
+        page = chat.list_replies(
+            user_id=principal.user_id,
+            entry_id=MessageId(entry_id),
+            limit=query["limit"],
+            after=ReplyId(query["cursor"]) if "cursor" in query else None,
+        )
+        replies = [reply_json(page.chatroom_id, reply) for reply in page.replies]
+        body = to_json({"replies": replies, "nextCursor": page.next_after})
         return tagged_response(body, entity_tag(body))
 
     @blp.route("/message/<uuid:entry_id>/stream", methods=["GET"])
@@ -476,6 +517,8 @@ def reply_json(chatroom_id: UUID, turn: Turn | ReplyEntry) -> Body:
         entry["usage"] = {"inputTokens": turn.input_tokens, "outputTokens": turn.output_tokens}
     if turn.failure is not None:
         entry["error"] = _failure_json(turn.failure)
+    if turn.feedback is not None:
+        entry["feedback"] = feedback_json(turn.feedback)
     if isinstance(turn, Turn) and turn.latest_state is not None:
         entry["latestAttempt"] = {"id": turn.latest_id, "status": turn.latest_state.value}
         if turn.latest_failure is not None:

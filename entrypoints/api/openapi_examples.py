@@ -61,6 +61,7 @@ SENT = {
         "stream": f"/message/{REPLY_ID}/stream",
     },
 }
+NEW_FEEDBACK = {"rating": "down", "reasons": ["too_long"], "comment": "One sentence would have done."}
 NUMBER = {"mobileNumber": "+919876543210"}
 
 EXAMPLES: dict[str, Any] = {
@@ -114,6 +115,9 @@ EXAMPLES: dict[str, Any] = {
     "AnsweredMessage": {**SENT, "reply": REPLY},
     "Messages": {"messages": [MESSAGE, REPLY], "nextCursor": None},
     "OneEntry": REPLY,
+    "NewFeedback": NEW_FEEDBACK,
+    "Feedback": {**NEW_FEEDBACK, "givenAt": "2026-03-02T09:33:00Z"},
+    "Replies": {"replies": [REPLY], "nextCursor": None},
     "ReplyEvent": {"id": "1-15", "event": "delta", "data": {"text": "Because the Moon"}},
     "Cancelled": {"reply": {"id": REPLY_ID, "status": "cancelled"}},
     "Subscribe": {},

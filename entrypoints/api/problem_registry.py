@@ -226,6 +226,11 @@ _ALL = (
         "Wait for the reply; after a failure, use `retry`.",
     ),
     _domain(
+        errors.ReplyNotRatable,
+        "The reply is still being written, or it failed or was stopped before it had any text.",
+        "Rate a reply that is finished and has text: one that is `done`, or that was stopped and kept what there was.",
+    ),
+    _domain(
         errors.AlreadySubscribed,
         "There is a subscription that has not ended.",
         "Send the user to `portalUrl` to manage it; it is null while the payment provider cannot be reached.",

@@ -9,6 +9,7 @@ import click
 import orjson
 
 from application.ports.reply_files import ReplyLine
+from domain.feedback import Rating
 from domain.replies import FailureReason, ReplyId
 from entrypoints.cli.invocation import exit_status, with_settings
 from entrypoints.cli.moments import DATE_OR_MOMENT, shown_in_utc
@@ -23,7 +24,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 @click.group(epilog=exit_status("done", "there is no such reply", OR_DOWN))
 def replies() -> None:
-    """List replies that failed, show one, retry it, or give it up."""
+    """List replies that failed or were rated, show one, retry it, or give it up."""
 
 
 @replies.command("list", epilog=exit_status("listed, even if none", "there is no such user", OR_DOWN))
@@ -34,10 +35,15 @@ def replies() -> None:
     help=f"Only those that failed for this reason: {', '.join(FailureReason)}.",
 )
 @click.option(
+    "--feedback",
+    type=click.Choice([one.value for one in Rating]),
+    help="In place of those that failed: those that their users rated so, the last rated first.",
+)
+@click.option(
     "--since",
     type=DATE_OR_MOMENT,
     metavar="DATE",
-    help="Only those that failed since then, in UTC. By default: since 24 hours ago.",
+    help="Only those that failed, or were rated, since then, in UTC. By default: since 24 hours ago.",
 )
 @click.option("--user", metavar="USER", help="Only those of this user: a mobile number or an id.")
 @click.option(
@@ -46,17 +52,30 @@ def replies() -> None:
 @json_option
 @with_settings
 def list_failed(
-    settings: Settings, *, reason: str | None, since: datetime | None, user: str | None, limit: int, as_json: bool
+    settings: Settings,
+    *,
+    reason: str | None,
+    feedback: str | None,
+    since: datetime | None,
+    user: str | None,
+    limit: int,
+    as_json: bool,
 ) -> int:
-    """List replies that failed, newest first."""
+    """List replies that failed, newest first; or those that were rated."""
+    if reason is not None and feedback is not None:
+        raise click.UsageError("--reason is of replies that failed, and --feedback of others: give one of them.")
     moment = since.replace(tzinfo=UTC) if since else datetime.now(UTC) - timedelta(days=1)
     with administering(settings) as administration:
         user_id = administration.find_user(user) if user is not None else None
         if user is not None and user_id is None:
             raise click.ClickException(NO_SUCH_USER)
-        failure = FailureReason(reason) if reason else None
-        found = administration.reply_files.failed(since=moment, reason=failure, user_id=user_id, limit=limit)
-    _print_lines(found, as_json=as_json)
+        files, failure = administration.reply_files, FailureReason(reason) if reason else None
+        found = (
+            files.rated(Rating(feedback), since=moment, user_id=user_id, limit=limit)
+            if feedback
+            else files.failed(since=moment, reason=failure, user_id=user_id, limit=limit)
+        )
+    _print_lines(found, SHOWN_OF_RATED if feedback else SHOWN_OF_FAILED, as_json=as_json)
     return 0
 
 
@@ -71,8 +90,9 @@ def show(settings: Settings, reply_id: UUID, *, reveal: bool, as_json: bool) -> 
         file = administration.show_reply(ReplyId(reply_id))
     members = _members(file.line)
     members |= {"promptCharacters": len(file.prompt), "answerCharacters": len(file.answer or "")}
+    members |= {"commentCharacters": len(file.comment or "")}
     if reveal:
-        members |= {"prompt": file.prompt, "answer": file.answer}
+        members |= {"prompt": file.prompt, "answer": file.answer, "comment": file.comment}
     width = max(map(len, members))
     text = "\n".join(f"{name:<{width}}  {'-' if value is None else value}" for name, value in members.items())
     click.echo(_json(members) if as_json else text)
@@ -107,15 +127,16 @@ def give_up(settings: Settings, reply_id: UUID, *, as_json: bool) -> int:
     return 0
 
 
-def _print_lines(lines: Sequence[ReplyLine], *, as_json: bool) -> None:
+def _print_lines(lines: Sequence[ReplyLine], shown: Sequence[str], *, as_json: bool) -> None:
     for line in lines:
         members = _members(line)
-        click.echo(_json(members) if as_json else "  ".join(str(members[name]) for name in SHOWN_IN_A_LINE))
+        click.echo(_json(members) if as_json else "  ".join(str(members[name]) for name in shown))
     if not lines and not as_json:
         click.echo("None.")
 
 
-SHOWN_IN_A_LINE = ("replyId", "finishedAt", "reason", "attempts", "userId")
+SHOWN_OF_FAILED = ("replyId", "finishedAt", "reason", "attempts", "userId")
+SHOWN_OF_RATED = ("replyId", "ratedAt", "rating", "ratingReasons", "userId")
 
 
 def _members(line: ReplyLine) -> dict[str, Any]:
@@ -131,6 +152,9 @@ def _members(line: ReplyLine) -> dict[str, Any]:
         "finishedAt": _moment(line.finished_at),
         "refundedAt": _moment(line.refunded_at),
         "model": line.model,
+        "rating": line.rating.value if line.rating else None,
+        "ratingReasons": ", ".join(line.reasons) if line.reasons else None,
+        "ratedAt": _moment(line.rated_at),
     }
 
 

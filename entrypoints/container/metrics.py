@@ -26,6 +26,7 @@ def measure_web(adapters: "WebAdapters", settings: Settings) -> Metrics:
     """Call it before use cases are assembled: they get the adapters that count."""
     from adapters.metrics.web import (
         MeasuredEventReader,
+        MeasuredFeedbackStore,
         MeasuredOtpBudget,
         MeasuredOtpDelivery,
         MeasuredPublisher,
@@ -39,6 +40,7 @@ def measure_web(adapters: "WebAdapters", settings: Settings) -> Metrics:
     metrics = _of_process(adapters, queue)
     registry, otp = metrics.registry, OtpMetrics(metrics.registry)
     wrap(adapters.room_list_cache, lambda cache: MeasuredRoomListCache(cache, registry))
+    wrap(adapters.feedback_store, lambda store: MeasuredFeedbackStore(store, registry))
     wrap(adapters.rate_limiter, lambda limiter: MeasuredRateLimiter(limiter, registry))
     wrap(adapters.otp_delivery, lambda delivery: MeasuredOtpDelivery(delivery, otp))
     wrap(adapters.otp_budget, lambda budget: MeasuredOtpBudget(budget, otp))

@@ -17,7 +17,10 @@ from application.billing.plan_status import ShowPlanStatus
 from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.expiry import FailExpiredReplies, SettleOverdue
+from application.chat.export_chatroom import ExportChatroom
+from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
+from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
@@ -224,6 +227,9 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
         ),
         change_chatroom=ChangeChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, clock=clock),
         remove_chatroom=RemoveChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, publisher=publisher),
+        export_chatroom=ExportChatroom(
+            export=adapters.room_export(), rate_limiter=adapters.rate_limiter(), clock=clock
+        ),
         cancel_reply=CancelReply(unit_of_work=unit_of_work, publisher=publisher),
         ask_again=AskAgain(
             unit_of_work=unit_of_work,
@@ -235,6 +241,9 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
             settle=settle,
         ),
         read_entry=read_entry,
+        list_replies=ListReplies(reader=reader, settle=settle),
+        give_feedback=GiveFeedback(store=adapters.feedback_store(), clock=clock),
+        withdraw_feedback=WithdrawFeedback(store=adapters.feedback_store()),
         poll_messages=PollMessages(reader=reader, settle=settle, wait_for_reply=wait_for_reply, clock=clock),
         wait_for_reply=wait_for_reply,
         follow_reply=FollowReply(read_entry=read_entry, subscriber=subscriber),

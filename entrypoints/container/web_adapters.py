@@ -22,7 +22,8 @@ from adapters.redis.reply_stream import RedisReplySubscriber
 from adapters.redis.room_list_cache import RedisRoomListCache
 from adapters.redis.rq_worker_notifier import RqWorkerNotifier
 from adapters.sql.audit import SqlAuditReader
-from adapters.sql.export import SqlExport
+from adapters.sql.export import SqlExport, SqlRoomExport
+from adapters.sql.feedback import SqlFeedbackStore
 from adapters.sql.probe import DatabaseProbe
 from adapters.sql.reply_files import SqlReplyFiles
 from adapters.stripe.lazy_payments import LazyPayments
@@ -32,7 +33,8 @@ from application.billing.subscribe import ReturnUrls
 from application.ports.access_tokens import AccessTokens
 from application.ports.audit import AuditReader, PhoneDigest
 from application.ports.common_passwords import IsCommonPassword
-from application.ports.export import Export
+from application.ports.export import Export, RoomExport
+from application.ports.feedback import FeedbackStore
 from application.ports.health import Part, Probe
 from application.ports.otp_budget import OtpBudget
 from application.ports.otp_delivery import OtpDelivery
@@ -126,7 +128,9 @@ class WebAdapters(SharedAdapters):
     max_chatrooms = singleton(lambda settings: settings.max_chatrooms_per_user, settings)
     audit_reader: Provider[AuditReader] = singleton(lambda database: SqlAuditReader(database), database)
     reply_files: Provider[ReplyFiles] = singleton(lambda database: SqlReplyFiles(database), database)
+    feedback_store: Provider[FeedbackStore] = singleton(lambda database: SqlFeedbackStore(database), database)
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
+    room_export: Provider[RoomExport] = singleton(lambda database: SqlRoomExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings
     )

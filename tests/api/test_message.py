@@ -8,7 +8,7 @@ import pytest
 
 from application.ports.language_model import Stop
 from domain.replies import AnswerFailed, FailureReason, ReplyPolicy
-from tests.api.client import Api, Client, body_of, problem_of
+from tests.api.client import Api, Client, body_of, faulty_fields, problem_of
 from tests.builders import ASHA, House
 
 NOWHERE = f"/message/{UUID(int=1 << 100)}"
@@ -84,6 +84,65 @@ class TestReading:
         assert asha.get(path, headers={"If-None-Match": tag}).status_code == 304
         house.work()
         assert body_of(asha.get(path, headers={"If-None-Match": tag}))["status"] == "done"
+
+
+class TestAllReplies:
+    """GET /message/{id}/replies."""
+
+    @pytest.mark.parametrize("by", ["message", "reply"])
+    def test_every_attempt_oldest_first(self, asha: Client, house: House, by: str):
+        sent = failed(asha, house)
+        again = body_of(asha.post(f"{sent['links']['reply']}/retry"), 202)["links"]["reply"]
+        house.work()
+        third = body_of(asha.post(f"{again}/regenerate"), 202)["links"]["reply"]
+        body = body_of(asha.get(f"/message/{sent[by]['id']}/replies"))
+        assert [f"/message/{one['id']}" for one in body["replies"]] == [sent["links"]["reply"], again, third]
+        assert body["replies"][2] == body_of(asha.get(third))
+        assert body["nextCursor"] is None
+        assert [one["status"] for one in body["replies"]] == ["failed", "done", "queued"]
+        assert [one["content"] for one in body["replies"]] == [None, "echo: hi", None]
+        assert body["replies"][0]["error"]["code"] == "refused"
+
+    def test_a_page_at_a_time(self, asha: Client, house: House):
+        sent = done(asha, house)
+        path = sent["links"]["reply"]
+        for _ in range(4):
+            asha.post(f"{path}/regenerate")
+            house.work()
+        whole = body_of(asha.get(f"{path}/replies"))["replies"]
+        assert len(whole) == 5
+        found: list[Any] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            body = body_of(asha.get(f"{path}/replies?limit=2" + (f"&cursor={cursor}" if cursor else "")))
+            assert len(body["replies"]) <= 2
+            found += body["replies"]
+            cursor = body["nextCursor"]
+        assert found == whole
+
+    @pytest.mark.parametrize("query", ["limit=0", "limit=51", "limit=x", "cursor=x"])
+    def test_a_faulty_page_is_named(self, asha: Client, house: House, query: str):
+        path = done(asha, house)["links"]["reply"]
+        assert faulty_fields(asha.get(f"{path}/replies?{query}")) == {query.partition("=")[0]}
+
+    def test_what_is_known_is_not_sent_again(self, asha: Client, house: House):
+        path = f"{done(asha, house)['links']['reply']}/replies"
+        tag = asha.get(path).headers["ETag"]
+        assert asha.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+    def test_an_overdue_one_is_ended_by_who_looks(self, asha: Client, house: House):
+        path = said(asha)["links"]["reply"]
+        house.clock.advance(ReplyPolicy().deadline)
+        [reply] = body_of(asha.get(f"{path}/replies"))["replies"]
+        assert (reply["status"], reply["error"]["code"]) == ("failed", "deadline_exceeded")
+
+    def test_those_of_others_and_of_nobody_are_not_found(self, asha: Client, ravi: Client, house: House):
+        sent = done(asha, house)
+        for path in (sent["links"]["reply"], f"/message/{sent['message']['id']}"):
+            problem_of(ravi.get(f"{path}/replies"), 404, "message_not_found")
+        problem_of(asha.get(f"{NOWHERE}/replies"), 404, "message_not_found")
+        asha.send("DELETE", sent["links"]["chatroom"])
+        problem_of(asha.get(f"{sent['links']['reply']}/replies"), 404, "message_not_found")
 
 
 class TestCancelling:

@@ -50,6 +50,7 @@ OWED = {
     "GET /user/export",
     "PATCH /chatroom/{chatroomId}",
     "DELETE /chatroom/{chatroomId}",
+    "GET /chatroom/{chatroomId}/export",
     "GET /",
     "GET /health/live",
     "GET /health/ready",
@@ -68,6 +69,9 @@ OWED = {
     "GET /chatroom/{chatroomId}/messages",
     "POST /chatroom/{chatroomId}/message",
     "GET /message/{entryId}",
+    "GET /message/{entryId}/replies",
+    "PUT /message/{entryId}/feedback",
+    "DELETE /message/{entryId}/feedback",
     "GET /message/{entryId}/stream",
     "POST /message/{entryId}/cancel",
     "POST /message/{entryId}/retry",
@@ -99,7 +103,10 @@ OPEN_TO_ALL = {
 } - {"POST /auth/change-password", "POST /auth/logout"} | OF_STRANGERS
 
 # Their answer is no JSON: what it is instead.
-MEDIA_TYPES = {"GET /user/export": "application/x-ndjson"}
+MEDIA_TYPES = {
+    "GET /user/export": "application/x-ndjson",
+    "GET /chatroom/{chatroomId}/export": "text/markdown",
+}
 
 
 class Operation(NamedTuple):
@@ -319,7 +326,7 @@ def test_headers_that_are_asked_for_are_documented(document: Json):
 
 def test_every_body_has_a_shape(document: Json):
     for name, operation in operations(document):
-        takes_one = name.startswith(("POST", "PATCH")) and not name.startswith("POST /message/")
+        takes_one = name.startswith(("POST", "PUT", "PATCH")) and not name.startswith("POST /message/")
         assert ("requestBody" in operation) == (takes_one and name not in WITHOUT_A_BODY), name
         if "requestBody" in operation:
             assert operation["requestBody"]["required"] == (name not in WITH_A_BODY_IF_YOU_LIKE), name

@@ -20,6 +20,7 @@ from application.ports.export import Export
 from application.ports.reply_stream import STREAM_GONE_AFTER, STREAM_KEPT_FOR
 from domain.accounts import Origin, SessionId, User, UserId
 from domain.errors import TokenInvalid
+from domain.feedback import Feedback, FeedbackReason, Rating
 from tests.contract.world import (
     ACTIVE,
     ALLOWANCES,
@@ -330,6 +331,17 @@ class LeavingContract:
         message = next(record for record in records if record["type"] == "message")
         assert (message["content"], message["createdAt"]) == ("Why?", MOMENT)
         assert "password" not in repr(records).lower()
+
+    def test_the_export_holds_what_the_user_thinks_of_replies(self, world: World, export: Export) -> None:
+        room = world.room()
+        rated, other = world.ask(room), world.ask(room)
+        world.answer_all()
+        world.feedback.put(room.user_id, rated.id, Feedback(Rating.DOWN, (FeedbackReason.OTHER,), "Hm 🌤", MOMENT))
+        names = ("rating", "ratingReasons", "ratingComment", "ratedAt")
+        found = {
+            one["id"]: tuple(one[name] for name in names) for one in export(room.user_id) if one["type"] == "reply"
+        }
+        assert found == {rated.id: ("down", ["other"], "Hm 🌤", MOMENT), other.id: (None, None, None, None)}
 
     def test_of_an_unknown_user_it_is_empty(self, world: World, export: Export) -> None:
         assert list(export(UserId(new_id()))) == []

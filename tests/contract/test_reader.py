@@ -462,6 +462,57 @@ class ReaderContract:
             third.id: (third.id, None),
         }
 
+    # All replies to a message
+
+    def test_the_replies_to_a_message_are_only_its_owners(self, world: World) -> None:
+        reply = world.ask(world.room())
+        stranger = world.user()
+        world.ask(world.room(stranger))
+        for entry_id in (reply.id, reply.message_id, MessageId(new_id())):
+            assert world.reader.replies(stranger.id, entry_id, limit=10, after=None) is None
+        assert world.reader.replies(reply.user_id, ReplyId(new_id()), limit=10, after=None) is None
+
+    def test_all_replies_to_a_message_oldest_first_a_page_at_a_time(self, world: World) -> None:
+        room = world.room()
+        first = world.ask(room)
+        assert world.finish(world.claim_one().claim, Answer("The first answer", "scripted"))
+        second = world.ask_again(first)
+        assert world.fail(world.claim_one().claim)
+        third = world.ask_again(first)
+        world.ask(room, "Another message")
+        asked: tuple[MessageId | ReplyId, ...] = (first.message_id, first.id, second.id, third.id)
+        for entry_id in asked:
+            page = world.reader.replies(room.user_id, entry_id, limit=2, after=None)
+            assert page is not None
+            assert page.chatroom_id == room.id
+            assert [(one.reply_id, one.reply_state, one.reply_content, one.failure) for one in page.replies] == [
+                (first.id, ReplyState.DONE, "The first answer", None),
+                (second.id, ReplyState.FAILED, None, FailureReason.REFUSED),
+            ]
+            assert {one.message_id for one in page.replies} == {first.message_id}
+            assert page.next_after == second.id
+            rest = world.reader.replies(room.user_id, entry_id, limit=2, after=page.next_after)
+            assert rest is not None
+            assert [one.reply_id for one in rest.replies] == [third.id]
+            assert rest.next_after is None
+
+    def test_a_last_page_of_replies_that_is_full_is_the_last(self, world: World) -> None:
+        first = world.ask(world.room())
+        second = world.ask_again(first)
+        page = world.reader.replies(first.user_id, first.id, limit=2, after=None)
+        assert page is not None
+        assert ([one.reply_id for one in page.replies], page.next_after) == ([first.id, second.id], None)
+        behind = world.reader.replies(first.user_id, first.id, limit=2, after=second.id)
+        assert behind is not None
+        assert (list(behind.replies), behind.next_after) == ([], None)
+
+    def test_replies_after_one_to_another_message_begin_with_the_first(self, world: World) -> None:
+        room = world.room()
+        reply, other = world.ask(room), world.ask(room)
+        page = world.reader.replies(room.user_id, reply.id, limit=2, after=other.id)
+        assert page is not None
+        assert [one.reply_id for one in page.replies] == [reply.id]
+
     # History
 
     def test_history_is_what_was_answered_newest_first(self, world: World) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from domain.accounts import UserId
+from domain.feedback import Feedback, FeedbackReason, Rating
 from domain.replies import FailureReason, ReplyId, ReplyState
 from tests.contract.world import ANSWER, MemoryWorld, SqlWorld, World, new_id
 
@@ -47,6 +48,47 @@ class ReplyFilesContract:
         world.pass_time(AN_HOUR)
         assert self.failed(world, since=AN_HOUR / 2) == []
         assert self.failed(world, since=2 * AN_HOUR) == [reply_id]
+
+    def test_rated_ones_are_listed_the_last_rated_first(self, world: World) -> None:
+        room, other = world.room(), world.room()
+        first, second, third = (world.ask(room) for _ in range(3))
+        theirs = world.ask(other)
+        world.answer_all()
+        moment = world.now()
+        ratings = ((second, Rating.DOWN, 3), (first, Rating.DOWN, 2), (third, Rating.UP, 1), (theirs, Rating.DOWN, 0))
+        for reply, rating, minutes in ratings:
+            given = Feedback(rating, (FeedbackReason.TOO_LONG,), "never listed", moment - timedelta(minutes=minutes))
+            world.feedback.put(reply.user_id, reply.id, given)
+
+        def rated(
+            rating: Rating, *, since: float = 60, user_id: UserId | None = None, limit: int = 10
+        ) -> list[ReplyId]:
+            moment_before = moment - timedelta(minutes=since)
+            found = world.reply_files.rated(rating, since=moment_before, user_id=user_id, limit=limit)
+            assert {(line.rating, tuple(line.reasons or ())) for line in found} <= {
+                (rating, (FeedbackReason.TOO_LONG,))
+            }
+            assert "never listed" not in repr(found)
+            return [line.reply_id for line in found]
+
+        assert rated(Rating.DOWN) == [theirs.id, first.id, second.id]
+        assert rated(Rating.UP) == [third.id]
+        assert rated(Rating.DOWN, limit=1) == [theirs.id]
+        assert rated(Rating.DOWN, user_id=room.user_id) == [first.id, second.id]
+        assert rated(Rating.DOWN, since=2.5) == [theirs.id, first.id]
+
+    def test_one_is_found_with_what_its_user_said_of_it(self, world: World) -> None:
+        reply = world.ask(world.room())
+        world.answer_all()
+        found = world.reply_files.find(reply.id)
+        assert found is not None
+        assert (found.comment, found.line.rating, found.line.reasons, found.line.rated_at) == (None, None, None, None)
+        moment = world.now()
+        world.feedback.put(reply.user_id, reply.id, Feedback(Rating.UP, (), "'; thanks 🌤", moment))
+        found = world.reply_files.find(reply.id)
+        assert found is not None
+        assert (found.comment, found.line.rating, found.line.reasons) == ("'; thanks 🌤", Rating.UP, [])
+        assert found.line.rated_at == moment
 
     def test_one_is_found_with_its_texts(self, world: World) -> None:
         room = world.room()

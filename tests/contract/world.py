@@ -9,16 +9,19 @@ from itertools import count
 from typing import Any
 
 from adapters.memory.doubles import SettableClock
+from adapters.memory.feedback import MemoryFeedbackStore
 from adapters.memory.reader import MemoryReader
 from adapters.memory.reply_files import MemoryReplyFiles
 from adapters.memory.tables import MemoryDatabase, Tables
 from adapters.memory.unit_of_work import MemoryUnitOfWork, MemoryUnitOfWorkFactory
 from adapters.sql.database import Database, make_pool
+from adapters.sql.feedback import SqlFeedbackStore
 from adapters.sql.reader import SqlReader
 from adapters.sql.reply_files import SqlReplyFiles
 from adapters.sql.unit_of_work import SqlUnitOfWork, SqlUnitOfWorkFactory
 from adapters.system_runtime import Uuid7Ids
 from application.ports.chatrooms import Purged
+from application.ports.feedback import FeedbackStore
 from application.ports.reader import Reader, ReplyEntry
 from application.ports.reply_files import ReplyFiles
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -80,6 +83,7 @@ class World(ABC):
     unit_of_work: UnitOfWorkFactory
     reader: Reader
     reply_files: ReplyFiles
+    feedback: FeedbackStore
 
     @abstractmethod
     def today(self) -> date:
@@ -325,6 +329,7 @@ class MemoryWorld(World):
         self.unit_of_work = MemoryUnitOfWorkFactory(self._database)
         self.reader = MemoryReader(self._database)
         self.reply_files = MemoryReplyFiles(self._database)
+        self.feedback = MemoryFeedbackStore(self._database)
 
     def today(self) -> date:
         return self._clock().date()
@@ -367,6 +372,7 @@ class SqlWorld(World):
         self.unit_of_work = SqlUnitOfWorkFactory(database)
         self.reader = SqlReader(database)
         self.reply_files = SqlReplyFiles(database)
+        self.feedback = SqlFeedbackStore(database)
 
     def today(self) -> date:
         day: date = self._rows("SELECT (now() AT TIME ZONE 'utc')::date")[0][0]

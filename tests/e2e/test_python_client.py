@@ -69,7 +69,12 @@ def test_from_the_code_to_the_answer(client: Client, gemini: FakeGemini) -> None
     entries = client.list_messages(room["id"])["messages"]
     assert [entry["content"] for entry in entries] == ["Why are there two tides a day?", "Because of the Moon."]
     assert client.get_message(sent["reply"]["id"])["content"] == "Because of the Moon."
+    feedback = client.give_feedback(sent["reply"]["id"], rating="up", comment="Clear.")
+    assert [one.get("feedback") for one in client.list_replies(sent["message"]["id"])["replies"]] == [feedback]
+    client.withdraw_feedback(sent["reply"]["id"])
+    assert "feedback" not in client.get_message(sent["reply"]["id"])
     assert [one["id"] for one in client.list_chatrooms()] == [room["id"]]
+    assert "Because of the Moon.\n\n---\n\n*End of the export: 1 " in "".join(client.export_chatroom(room["id"]))
     assert len(list(client.export_account())) > 3
     client.delete_chatroom(room["id"])
     with pytest.raises(ProblemError, match="chatroom_not_found") as refused:

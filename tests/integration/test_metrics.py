@@ -18,7 +18,8 @@ from adapters.sql.queue_state import SqlQueueState
 from application.ports.language_model import Stop
 from application.ports.observation import RoomState
 from application.ports.queue_state import Ended
-from domain.errors import DependencyDown
+from domain.errors import DependencyDown, ReplyNotRatable
+from domain.feedback import Rating
 from domain.one_time_password import Purpose
 from domain.replies import FailureReason, ReplyState, Slots
 from entrypoints.container.build import Web, build_web, build_worker
@@ -126,6 +127,22 @@ def test_requests_codes_and_the_cache_are_counted(processes: Processes) -> None:
     assert told['gemini_chat_room_list_cache_total{result="hit"}'] == 1
     assert told['gemini_chat_room_list_cache_total{result="miss"}'] == 1
     assert "9876543210" not in exposition(web.metrics)
+
+
+def test_feedback_that_was_taken_is_counted_by_rating(processes: Processes, clean_database: str) -> None:
+    chat = processes.web.use_cases.chat
+    with sql_world(clean_database) as world:
+        reply = world.ask(world.room())
+        with pytest.raises(ReplyNotRatable):
+            chat.give_feedback(user_id=reply.user_id, entry_id=reply.id, rating=Rating.UP)
+        world.answer_all()
+    for rating in (Rating.DOWN, Rating.DOWN, Rating.UP):
+        chat.give_feedback(user_id=reply.user_id, entry_id=reply.id, rating=rating, comment="never told")
+    chat.withdraw_feedback(user_id=reply.user_id, entry_id=reply.id)
+    told = exposition(processes.web.metrics)
+    assert samples(told)['gemini_chat_reply_feedback_total{rating="down"}'] == 2
+    assert samples(told)['gemini_chat_reply_feedback_total{rating="up"}'] == 1
+    assert "never told" not in told
 
 
 def test_replies_are_counted_from_the_acceptance_of_the_message(processes: Processes, clean_database: str) -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from adapters.sql.schema import REVISION
 from domain.accounts import PhoneNumber
+from domain.feedback import Feedback, FeedbackReason, Rating
 from domain.replies import FailureReason, ReplyState
 from entrypoints.cli.commands import cli
 from entrypoints.settings import VARIABLES
@@ -105,6 +106,25 @@ class TestReplies:
         assert run("replies", "list", "--reason", "model_busy").stdout == "None.\n"
         assert run("replies", "list", "--since", "2999-01-01").stdout == "None.\n"
         run("replies", "list", "--user", str(new_id()), status=1)
+
+    def test_what_was_rated_is_listed(self, world: SqlWorld) -> None:
+        room = world.room()
+        reply = world.ask(room)
+        world.answer_all()
+        assert run("replies", "list", "--feedback", "down").stdout == "None.\n"
+        feedback = Feedback(Rating.DOWN, (FeedbackReason.TOO_LONG,), "a secret comment", datetime.now(UTC))
+        world.feedback.put(room.user_id, reply.id, feedback)
+        listed = run("replies", "list", "--feedback", "down", "--user", str(room.user_id)).stdout
+        assert f"{reply.id}" in listed
+        assert "down  too_long" in listed
+        [line] = run("replies", "list", "--feedback", "down", "--json").stdout.splitlines()
+        assert (json.loads(line)["rating"], json.loads(line)["ratingReasons"]) == ("down", "too_long")
+        assert run("replies", "list", "--feedback", "up").stdout == "None.\n"
+        assert run("replies", "list").stdout == "None.\n"
+        run("replies", "list", "--feedback", "down", "--reason", "refused", status=2)
+        shown = run("replies", "show", str(reply.id)).stdout
+        assert "a secret comment" not in shown + listed + line
+        assert "a secret comment" in run("replies", "show", str(reply.id), "--reveal").stdout
 
     def test_the_texts_show_when_they_are_to_be_revealed(self, world: SqlWorld) -> None:
         reply = world.ask(world.room(), "a secret question")

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import chat, idempotency, reader, replies
+from adapters.sql import chat, export, feedback, idempotency, reader, replies, reply_files
 from tests.servers import new_database
 
 FINISHED, UNFINISHED = 50_000, 200
@@ -106,10 +106,33 @@ def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
 
 
 @pytest.mark.parametrize("entry", ["message_id", "reply_id"])
-@pytest.mark.parametrize("statement", [reader.ENTRY, reader.ENTRIES_AFTER, chat.LOCK_MESSAGE_OF])
+@pytest.mark.parametrize("statement", [reader.ENTRY, reader.ENTRIES_AFTER, reader.REPLIES, chat.LOCK_MESSAGE_OF])
 def test_one_entry_reads_only_its_own(plan: Plan, cursor: Cursor, statement: str, entry: str) -> None:
     found = new_user(cursor)
-    assert whole_tables_read(plan(statement, {**found, "entry_id": found[entry], "limit": 26})) == set()
+    values = {**found, "entry_id": found[entry], "after": found["reply_id"], "limit": 26}
+    assert whole_tables_read(plan(statement, values)) == set()
+
+
+@pytest.mark.parametrize("entry", ["message_id", "reply_id"])
+@pytest.mark.parametrize("statement", [feedback.PUT, feedback.REMOVE])
+def test_feedback_reads_only_its_reply(plan: Plan, cursor: Cursor, statement: str, entry: str) -> None:
+    found = new_user(cursor)
+    given = {"rating": "up", "reasons": ["other"], "comment": None, "given_at": datetime.now(UTC)}
+    assert whole_tables_read(plan(statement, {**found, "entry_id": found[entry], **given})) == set()
+
+
+def test_what_was_rated_is_found_by_its_index(plan: Plan) -> None:
+    values = {"rating": "down", "since": datetime.now(UTC), "user_id": None, "limit": 100}
+    nodes = plan(reply_files.RATED, values)
+    assert whole_tables_read(nodes) == set()
+    assert "ix_replies_rated" in indexes_read(nodes)
+
+
+def test_a_page_of_an_export_starts_in_the_index(plan: Plan, cursor: Cursor) -> None:
+    found = new_user(cursor)
+    nodes = plan(export.TURNS, {**found, "after": 0, "newest": 1_000, "limit": 50})
+    assert whole_tables_read(nodes) == set()
+    assert "ix_messages_chatroom_id_sequence" in indexes_read(nodes)
 
 
 def test_a_history_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:

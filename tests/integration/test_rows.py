@@ -10,8 +10,10 @@ import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
-from adapters.sql.reply_files import FAILED, FIND
+from adapters.sql.export import ROOM, TURNS
+from adapters.sql.reply_files import FAILED, FIND, RATED
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
+from application.ports.export import ExportedRoom, ExportedTurn
 from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
 from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLine
@@ -22,6 +24,7 @@ from application.ports.reply_files import ReplyFile, ReplyLine
 from domain.accounts import Principal, Session, User
 from domain.billing import PaymentEvent, Subscription, SubscriptionRecord
 from domain.chat import Chatroom, Message
+from domain.feedback import Feedback
 from domain.plans import DailyQuota
 from domain.replies import Charge, Claim, ClaimedReply, EndedReply
 from tests.servers import new_database
@@ -59,6 +62,7 @@ def names(row_type: type, *, without: str = "") -> tuple[str, ...]:
 CHARGE = names(Charge)
 ENDED = (*names(EndedReply, without="charge"), *CHARGE)
 DAY = names(DailyQuota, without="limit plan")
+TURN = (*names(Turn, without="feedback"), *names(Feedback))
 SUBSCRIPTION, RECORD = names(Subscription), names(SubscriptionRecord)
 PROFILE = ("id", "phone", "name", "email", "created_at", *DAY, "granted_until", *SUBSCRIPTION)
 EVENT = ("event_id", *names(PaymentEvent, without="id money"), "money_kind", "amount", "currency", "object_id")
@@ -73,16 +77,20 @@ STATEMENTS = [
     (replies.FAIL_EXPIRED, ENDED),
     (replies.FAIL_EXPIRED_AMONG, ENDED),
     (FAILED, names(ReplyLine)),
+    (RATED, names(ReplyLine)),
     (FIND, (*names(ReplyFile, without="line"), *names(ReplyLine))),
+    (ROOM, (*names(ExportedRoom, without="turns"), "newest")),
+    (TURNS, ("sequence", *names(ExportedTurn))),
     (reader.PRINCIPAL, names(Principal)),
     (reader.SESSIONS, names(SessionSummary)),
     (reader.PROFILE, PROFILE),
     (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
     (reader.PLAN_STATUS, (*DAY, "granted_until", *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
-    (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *names(Turn))),
-    (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id"))),
-    (reader.ENTRY, (*names(Entry, without="turn"), *names(Turn))),
+    (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *TURN)),
+    (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id feedback"), *names(Feedback))),
+    (reader.REPLIES, ("chatroom_id", *names(ReplyEntry, without="feedback"), *names(Feedback))),
+    (reader.ENTRY, (*names(Entry, without="turn"), *TURN)),
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),
     (chat.LOCK_MESSAGE_OF, names(Message, without="user_id")),

@@ -12,6 +12,7 @@ from adapters.sql.database import StatementFailed
 from domain.accounts import PhoneNumber
 from domain.chat import ChatroomId
 from domain.errors import ChatroomNotFound, DependencyDown, TokenInvalid
+from domain.feedback import Feedback, Rating
 from domain.replies import Answer
 from tests.contract.world import MAX_CHATROOMS, POLICY, SqlWorld, a_message, a_room, a_user, new_id, sql_world
 
@@ -60,6 +61,13 @@ def answer_with_too_many_tokens(world: SqlWorld) -> None:
         work.replies.finish(claimed.claim, Answer(SECRET, "m", input_tokens=2**70))
 
 
+def rate_without_a_date(world: SqlWorld) -> None:
+    reply = world.ask(world.room())
+    world.answer_all()
+    feedback = Feedback(Rating.DOWN, (), SECRET, BAD)
+    world.feedback.put(reply.user_id, reply.id, feedback)
+
+
 def write_after_an_error(world: SqlWorld) -> None:
     with world.unit_of_work() as work:
         cursor = cast("Any", work).users._cursor
@@ -83,6 +91,7 @@ def test_a_room_of_an_unknown_user_is_refused_without_its_name(world: SqlWorld) 
         add_message_twice,
         finish_without_an_answer,
         answer_with_too_many_tokens,
+        rate_without_a_date,
         write_after_an_error,
     ],
 )

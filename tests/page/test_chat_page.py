@@ -122,6 +122,7 @@ def test_a_reply_is_stopped_asked_for_again_and_leafed_through(visit: Visit, gem
     expect(one.replies.last).to_contain_text("The model declined to answer this.")
     one.expect_reply("Makalu")
 
+    one.requests.clear()
     one.page.reload()
     one.expect_reply("Makalu")
     one.button("Older answer").click()
@@ -129,6 +130,71 @@ def test_a_reply_is_stopped_asked_for_again_and_leafed_through(visit: Visit, gem
     one.button("Older answer").click()
     one.expect_reply(re.compile("Half an"))
     expect(one.button("Older answer")).to_be_disabled()
+    # All of them came in one page of the API.
+    assert len(one.asked("GET", "/message/[^/]+/replies")) == 1
+    assert one.asked("GET", "/message/[^/]+") == []
+
+
+def test_a_chat_is_exported_as_a_document(visit: Visit) -> None:
+    one = visit().sign_up()
+    one.send("Why ☾?")
+    one.expect_reply("echo: Why ☾?")
+    with one.page.expect_download() as download:
+        one.button("Export Why ☾?").click()
+    assert download.value.suggested_filename == "Why ☾_.md"
+    document = download.value.path().read_text(encoding="utf-8")
+    assert "## You" in document
+    assert "> Why ☾?\n\n## Gemini" in document
+    assert document.endswith("*End of the export: 1 message with its reply.*\n")
+    expect(one.page.locator("#announcer")).to_have_text("The export is saved.")
+
+    # A document that has lost its end is not saved.
+    one.page.route("**/export", lambda route: route.fulfill(status=200, body=document[:-60]), times=1)
+    one.button("Export Why ☾?").click()
+    expect(one.notice).to_contain_text("The service cannot be reached.")
+
+
+def test_an_answer_is_rated_by_mouse_and_by_keyboard(visit: Visit) -> None:
+    one = visit().sign_up()
+    one.send("Why?")
+    one.expect_reply("echo: Why?")
+    good, bad = one.button("Good answer"), one.button("Bad answer")
+    good.click()
+    expect(good).to_have_attribute("aria-pressed", "true")
+    # The other one takes its place, and asks why.
+    bad.focus()
+    one.page.keyboard.press("Enter")
+    expect(one.page.get_by_role("heading", name="What was wrong with it?")).to_be_visible()
+    one.page.get_by_role("checkbox", name="It is too long").focus()
+    one.page.keyboard.press("Space")
+    one.field("In your own words (optional)").fill("One word would do.")
+    one.page.keyboard.press("Tab")
+    one.page.keyboard.press("Tab")
+    one.page.keyboard.press("Enter")
+    expect(one.page.get_by_role("heading", name="What was wrong with it?")).to_be_hidden()
+    expect(one.page.locator("#announcer")).to_have_text("Thank you for telling.")
+    expect(bad).to_be_focused()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    expect(good).to_have_attribute("aria-pressed", "false")
+    given = [request.post_data_json for request in one.asked("PUT", "/message/[^/]+/feedback")]
+    assert given == [
+        {"rating": "up"},
+        {"rating": "down"},
+        {"rating": "down", "reasons": ["too_long"], "comment": "One word would do."},
+    ]
+
+    # It is the service that keeps it; the same again takes it back.
+    one.page.reload()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    bad.click()
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    one.page.reload()
+    one.expect_reply("echo: Why?")
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    # Who says no more has rated it all the same.
+    bad.click()
+    one.page.keyboard.press("Escape")
+    expect(bad).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_reply_that_fails_says_why_and_can_be_retried(visit: Visit, gemini: FakeGemini) -> None:

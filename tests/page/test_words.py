@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import DomainError
+from domain.feedback import FeedbackReason
 from domain.languages import Language
 from domain.replies import FailureReason
 from entrypoints.api.problem_registry import leaves
@@ -33,6 +34,10 @@ def test_the_page_has_the_languages_of_the_service():
 def test_each_code_is_one_that_the_api_gives():
     given = {leaf.code for leaf in leaves(DomainError)} | {"payload_too_large", "too_many_waiting"}
     assert set(ENGLISH["PROBLEMS"]) <= given
+
+
+def test_there_are_words_for_every_reason_of_feedback():
+    assert set(ENGLISH["REASONS"]) == {reason.value for reason in FeedbackReason}
 
 
 def test_there_are_words_for_every_reason_to_fail():
@@ -88,9 +93,10 @@ STRING = re.compile(r"'((?:[^'\\\n]|\\.)*)'|`((?:[^`\\]|\\.)*)`")
 COMMENT = re.compile(r"/\*.*?\*/|(?<![:'\"])//[^\n]*", re.DOTALL)
 # Begins as a sentence does, or ends as one.
 SAYS_SOMETHING = re.compile(r"^[“\s]*[A-Z][a-z]+|[a-z][.!?…]\s*$|[a-z]{2,} [a-z]{2,} [a-z]{2,}")
-# Names: of headers, keys, events, products, categories; lists of classes.
+# Names: of headers, keys, events, products, categories; lists of classes; how the last line of an export begins.
 NAMES = {
     *("Accept-Language", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Retry-After", "Link"),
+    *("Content-Disposition", "*End of the export"),
     *("Enter", "Escape", "AbortError", "Edge", "Opera", "Firefox", "Chrome", "Safari", "Android", "Windows", "Mac"),
     *("Mac OS", "Linux", "Edg/", "Firefox/", "Chrome/", "Safari/", "Bearer", "noopener noreferrer nofollow"),
 }

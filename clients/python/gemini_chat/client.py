@@ -17,7 +17,7 @@ from gemini_chat import models
 T = TypeVar("T")
 
 ENDS = frozenset({"done", "failed", "cancelled", "removed"})
-IDEMPOTENT = frozenset({"GET", "PATCH", "DELETE"})
+IDEMPOTENT = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """PATCH as well: its members are values to set."""
 
 
@@ -42,7 +42,7 @@ class ProblemError(Exception):
 
 
 class Page(TypedDict, total=False):
-    """Which chatrooms."""
+    """Which chatrooms or replies."""
 
     limit: int
     cursor: str
@@ -154,6 +154,12 @@ class Client:
     def delete_chatroom(self, chatroom_id: str) -> None:
         self._request("DELETE", f"/chatroom/{chatroom_id}")
 
+    def export_chatroom(self, chatroom_id: str) -> Iterator[str]:
+        """The Markdown document, part by part."""
+        response = self._request("GET", f"/chatroom/{chatroom_id}/export", stream=True)
+        with closing(response):
+            yield from response.iter_text()
+
     # Messages.
 
     def send_message(
@@ -169,6 +175,15 @@ class Client:
 
     def get_message(self, entry_id: str) -> models.OneEntry:
         return self._get(models.OneEntry, f"/message/{entry_id}")
+
+    def list_replies(self, entry_id: str, **query: Unpack[Page]) -> models.Replies:
+        return self._get(models.Replies, f"/message/{entry_id}/replies", query)
+
+    def give_feedback(self, entry_id: str, **body: Unpack[models.NewFeedback]) -> models.Feedback:
+        return cast(models.Feedback, self._request("PUT", f"/message/{entry_id}/feedback", body=body).json())
+
+    def withdraw_feedback(self, entry_id: str) -> None:
+        self._request("DELETE", f"/message/{entry_id}/feedback")
 
     def stream_reply(self, entry_id: str, *, last_event_id: str | None = None) -> Iterator[models.ReplyEvent]:
         """The events of a reply to its end. Where the connection breaks, it goes on after the last one that came."""

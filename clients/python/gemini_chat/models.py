@@ -250,6 +250,13 @@ class TokenUsage(TypedDict):
     outputTokens: int | None
 
 
+class Feedback(TypedDict):
+    rating: Literal['up', 'down']
+    reasons: list[Literal['incorrect', 'unsafe', 'not_helpful', 'too_long', 'other']]
+    comment: str | None
+    givenAt: str
+
+
 class Attempt(TypedDict):
     id: str
     status: Literal['queued', 'running', 'done', 'failed', 'cancelled']
@@ -290,6 +297,10 @@ class Entry(TypedDict):
     Failed replies only
     """
     usage: NotRequired[TokenUsage]
+    feedback: NotRequired[Feedback]
+    """
+    Replies only: what you think of it, if you said
+    """
     latestAttempt: NotRequired[Attempt]
     """
     Replies only: the newest reply to the same message, where that is another one than this
@@ -406,6 +417,10 @@ class OneEntry(TypedDict):
     Failed replies only
     """
     usage: NotRequired[TokenUsage]
+    feedback: NotRequired[Feedback]
+    """
+    Replies only: what you think of it, if you said
+    """
     latestAttempt: NotRequired[Attempt]
     """
     Replies only: the newest reply to the same message, where that is another one than this
@@ -416,8 +431,33 @@ class OneEntry(TypedDict):
     """
 
 
+class Replies(TypedDict):
+    replies: list[Entry]
+    """
+    Oldest first
+    """
+    nextCursor: str | None
+    """
+    Send as `cursor` to read the newer ones; null when there are none
+    """
+
+
 class Cancelled(TypedDict):
     reply: ReplyStatus
+
+
+class NewFeedback(TypedDict):
+    rating: Literal['up', 'down']
+    reasons: NotRequired[
+        list[Literal['incorrect', 'unsafe', 'not_helpful', 'too_long', 'other']]
+    ]
+    """
+    Why; each counts once
+    """
+    comment: NotRequired[str | None]
+    """
+    In your own words. The operator of the service can read it
+    """
 
 
 class Refresh(TypedDict):

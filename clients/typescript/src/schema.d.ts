@@ -299,6 +299,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/message/{entryId}/replies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * List every reply to a message, oldest first, also those that failed or are being written
+         * @description The older answers, which `retry` and `regenerate` have left behind. By the id of the message, or by that of any
+         *     reply to it.
+         */
+        get: operations["listReplies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/message/{entryId}/stream": {
         parameters: {
             query?: never;
@@ -404,6 +431,70 @@ export interface paths {
          *     under way.
          */
         post: operations["regenerateReply"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/message/{entryId}/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say what you think of a reply, in place of what you said before
+         * @description A reply that is finished and has text can be rated: one that is `done`, or that was stopped and kept what there
+         *     was; 409 `reply_not_ratable` otherwise. There is one feedback for each reply, and it counts against no limit. It
+         *     stands with the reply wherever that is read, and goes with it.
+         */
+        put: operations["giveFeedback"];
+        post?: never;
+        /**
+         * Take back what you said of a reply
+         * @description Also 204 where there is nothing to take back.
+         */
+        delete: operations["withdrawFeedback"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chatroom/{chatroomId}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The chatroom
+                 * @example 019cad20-11f8-7d60-a1c5-90b37e4f2d18
+                 */
+                chatroomId: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * Export a chatroom as a Markdown document, at most thirty times an hour
+         * @description Below `## You` stands a message, as a block quote; below `## Gemini` the reply that the chatroom shows, as
+         *     Markdown with its headings two levels lower, so that nothing in it can pass for a heading of the document. A
+         *     reply with HTML blocks, or with a list that leaves a code block open, is a block quote, too. Replies that
+         *     failed, were stopped or are not finished say so. What is added while the export runs is not part of it.
+         *
+         *     The last line begins with `*End of the export`. When it is missing, the export is incomplete: try again.
+         *     Documents may hold HTML that somebody wrote: show them as you show what strangers write.
+         */
+        get: operations["exportChatroom"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1074,6 +1165,24 @@ export interface components {
             inputTokens: number | null;
             outputTokens: number | null;
         };
+        /**
+         * @example {
+         *       "rating": "down",
+         *       "reasons": [
+         *         "too_long"
+         *       ],
+         *       "comment": "One sentence would have done.",
+         *       "givenAt": "2026-03-02T09:33:00Z"
+         *     }
+         */
+        Feedback: {
+            /** @enum {string} */
+            rating: "up" | "down";
+            reasons: ("incorrect" | "unsafe" | "not_helpful" | "too_long" | "other")[];
+            comment: string | null;
+            /** Format: date-time */
+            givenAt: string;
+        };
         Attempt: {
             /** Format: uuid */
             id: string;
@@ -1112,6 +1221,8 @@ export interface components {
             /** @description Failed replies only */
             error?: components["schemas"]["Failure"];
             usage?: components["schemas"]["TokenUsage"];
+            /** @description Replies only: what you think of it, if you said */
+            feedback?: components["schemas"]["Feedback"];
             /** @description Replies only: the newest reply to the same message, where that is another one than this */
             latestAttempt?: components["schemas"]["Attempt"];
         };
@@ -1388,10 +1499,44 @@ export interface components {
             /** @description Failed replies only */
             error?: components["schemas"]["Failure"];
             usage?: components["schemas"]["TokenUsage"];
+            /** @description Replies only: what you think of it, if you said */
+            feedback?: components["schemas"]["Feedback"];
             /** @description Replies only: the newest reply to the same message, where that is another one than this */
             latestAttempt?: components["schemas"]["Attempt"];
             /** @description Messages only: all replies to it, oldest first */
             replies?: string[];
+        };
+        /**
+         * @example {
+         *       "replies": [
+         *         {
+         *           "id": "019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60",
+         *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+         *           "role": "bot",
+         *           "content": "Because the Moon pulls the near side of the Earth more than its centre, and the far side less.",
+         *           "createdAt": "2026-03-02T09:32:00Z",
+         *           "replyTo": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+         *           "status": "done",
+         *           "model": "gemini-flash-latest",
+         *           "truncated": false,
+         *           "usage": {
+         *             "inputTokens": 9,
+         *             "outputTokens": 24
+         *           },
+         *           "finishedAt": "2026-03-02T09:32:05Z"
+         *         }
+         *       ],
+         *       "nextCursor": null
+         *     }
+         */
+        Replies: {
+            /** @description Oldest first */
+            replies: components["schemas"]["Entry"][];
+            /**
+             * Format: uuid
+             * @description Send as `cursor` to read the newer ones; null when there are none
+             */
+            nextCursor: string | null;
         };
         /**
          * @example {
@@ -1403,6 +1548,26 @@ export interface components {
          */
         Cancelled: {
             reply: components["schemas"]["ReplyStatus"];
+        };
+        /**
+         * @example {
+         *       "rating": "down",
+         *       "reasons": [
+         *         "too_long"
+         *       ],
+         *       "comment": "One sentence would have done."
+         *     }
+         */
+        NewFeedback: {
+            /** @enum {string} */
+            rating: "up" | "down";
+            /** @description Why; each counts once */
+            reasons?: ("incorrect" | "unsafe" | "not_helpful" | "too_long" | "other")[];
+            /**
+             * @description In your own words. The operator of the service can read it
+             * @default null
+             */
+            comment: string | null;
         };
         /**
          * @example {
@@ -3978,6 +4143,156 @@ export interface operations {
             default: components["responses"]["OtherProblem"];
         };
     };
+    listReplies: {
+        parameters: {
+            query?: {
+                /** @description The most entries of a page */
+                limit?: number;
+                /** @description The `nextCursor` of the last page */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `ETag` that you have */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description Send it as `If-None-Match` to get 304 while nothing has changed */
+                    ETag?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "replies": [
+                     *         {
+                     *           "id": "019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60",
+                     *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+                     *           "role": "bot",
+                     *           "content": "Because the Moon pulls the near side of the Earth more than its centre, and the far side less.",
+                     *           "createdAt": "2026-03-02T09:32:00Z",
+                     *           "replyTo": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+                     *           "status": "done",
+                     *           "model": "gemini-flash-latest",
+                     *           "truncated": false,
+                     *           "usage": {
+                     *             "inputTokens": 9,
+                     *             "outputTokens": 24
+                     *           },
+                     *           "finishedAt": "2026-03-02T09:32:05Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Replies"];
+                };
+            };
+            /** @description Not modified: you have this page */
+            304: {
+                headers: {
+                    /** @description Send it as `If-None-Match` to get 304 while nothing has changed */
+                    ETag?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`message_not_found`](/problems/message_not_found): There is no such message
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
     streamReply: {
         parameters: {
             query?: never;
@@ -4575,6 +4890,377 @@ export interface operations {
             503: {
                 headers: {
                     "Content-Language": components["headers"]["Content-Language"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    giveFeedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "rating": "down",
+                 *       "reasons": [
+                 *         "too_long"
+                 *       ],
+                 *       "comment": "One sentence would have done."
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewFeedback"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "rating": "down",
+                     *       "reasons": [
+                     *         "too_long"
+                     *       ],
+                     *       "comment": "One sentence would have done.",
+                     *       "givenAt": "2026-03-02T09:33:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Feedback"];
+                };
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`message_not_found`](/problems/message_not_found): There is no such message
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`reply_not_ratable`](/problems/reply_not_ratable): There is no answer to rate */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    withdrawFeedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A message or a reply; the id of a message stands for its newest reply where a reply is meant
+                 * @example 019cad20-5ea1-7f92-b6d8-1a2e3c4d5f60
+                 */
+                entryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`message_not_found`](/problems/message_not_found): There is no such message
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    exportChatroom: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The chatroom
+                 * @example 019cad20-11f8-7d60-a1c5-90b37e4f2d18
+                 */
+                chatroomId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document, in UTF-8 */
+            200: {
+                headers: {
+                    /** @description The name of the file, after the chatroom (RFC 6266) */
+                    "Content-Disposition"?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example # Tides
+                     *
+                     *     *Opened 2026-03-02 09:31:00 UTC, exported 2026-03-02 10:00:00 UTC.*
+                     *
+                     *     ## You
+                     *
+                     *     *2026-03-02 09:32:00 UTC*
+                     *
+                     *     > Why are there two tides a day?
+                     *
+                     *     ## Gemini
+                     *
+                     *     *2026-03-02 09:32:05 UTC, gemini-flash-latest*
+                     *
+                     *     Because the Moon pulls the near side of the Earth more than its centre, and the far side less.
+                     *
+                     *     ---
+                     *
+                     *     *End of the export: 1 message with its reply.*
+                     */
+                    "text/markdown": string;
+                };
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`chatroom_not_found`](/problems/chatroom_not_found): There is no such chatroom
+             *     - [`not_found`](/problems/not_found): There is nothing here
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };

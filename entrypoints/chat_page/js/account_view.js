@@ -1,7 +1,7 @@
 /** One's own account: profile, plan, sessions, export, erasure. */
 
 import { json, Offline, pause, Problem, send } from './api.js';
-import { announce, ask, busy, byId, make } from './dom.js';
+import { announce, ask, busy, byId, make, save } from './dom.js';
 import { at, day, fromNow, t } from './language.js';
 import { device, quotaWords, words } from './words.js';
 
@@ -197,10 +197,6 @@ async function exportAccount() {
   // The last line says that it is whole.
   const last = JSON.parse(text.trimEnd().split('\n').at(-1) || '{}');
   if (last.type !== 'end') throw new Offline();
-  const url = URL.createObjectURL(new Blob([text], { type: 'application/x-ndjson' }));
-  const link = make('a', { href: url, download: `chat-export-${new Date().toISOString().slice(0, 10)}.ndjson` });
-  link.click();
-  URL.revokeObjectURL(url);
-  announce(t('exported'));
+  save(text, 'application/x-ndjson', `chat-export-${new Date().toISOString().slice(0, 10)}.ndjson`);
 }
 

@@ -9,6 +9,7 @@ import { Turn } from './turn.js';
 import { failure, words } from './words.js';
 
 const NEAR_THE_END = 120;
+const LARGEST_PAGE = 50;
 
 export class Conversation {
   /**
@@ -209,8 +210,9 @@ export class Conversation {
     if (known) return known;
     const stay = this.staysAtEnd;
     const turn = new Turn(message, {
-      read: (id) => json('GET', `message/${id}`),
+      readReplies: (id, cursor) => json('GET', `message/${id}/replies?limit=${LARGEST_PAGE}${cursor && `&cursor=${cursor}`}`),
       again: (what, id) => this.askAgain(turn, what, id),
+      rate: (entry, feedback) => this.rate(entry, feedback),
       onGrown: () => this.keepAtEnd(),
       onFault: (error) => this.fail(error),
     });
@@ -266,6 +268,18 @@ export class Conversation {
     } catch (error) {
       if (!(error instanceof Offline)) turn.key = null;
       this.fail(error);
+    }
+  }
+
+  async rate(entry, feedback) {
+    const path = `message/${entry.id}/feedback`;
+    try {
+      entry.feedback = feedback ? await json('PUT', path, { body: feedback }) : await json('DELETE', path);
+      announce(t(feedback ? 'rated' : 'ratingTakenBack'));
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
     }
   }
 

@@ -85,6 +85,14 @@ export async function busy(button, task) {
   }
 }
 
+/** Has the browser save a text as a file. */
+export function save(text, type, name) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  make('a', { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
+  announce(t('exported'));
+}
+
 export async function copyText(text, button) {
   try {
     await navigator.clipboard.writeText(text);

@@ -63,6 +63,9 @@ export function textFor(kind, code, values = () => ({})) {
   return Object.hasOwn(texts, code ?? '') ? fill(texts[code], values()) : undefined;
 }
 
+/** All texts of a kind, by the codes of the API, in their order. */
+export const textsOf = (kind) => current.catalogue[kind];
+
 function fill(text, values = {}) {
   const form = typeof text === 'string' ? text : text[current.plural.select(values.count)] ?? text.other;
   return form.replace(/\{(\w+)\}/g, (_, name) => {

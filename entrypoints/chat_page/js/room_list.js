@@ -1,8 +1,8 @@
-/** The chatrooms in the side bar: listed page by page, found by name, renamed, deleted. */
+/** The chatrooms in the side bar: listed page by page, found by name, renamed, exported, deleted. */
 
-import { json, send } from './api.js';
+import { json, Offline, send } from './api.js';
 import { tellTabs } from './login_store.js';
-import { announce, ask, byId, copyOf, show } from './dom.js';
+import { announce, ask, busy, byId, copyOf, save, show } from './dom.js';
 import { t } from './language.js';
 
 const PAGE = 30;
@@ -124,6 +124,7 @@ export class RoomList {
     if (room.id === this.openId) link.setAttribute('aria-current', 'page');
     item.dataset.id = room.id;
     item.querySelector('[data-action=rename]').setAttribute('aria-label', t('renameChat', room));
+    item.querySelector('[data-action=export]').setAttribute('aria-label', t('exportChat', room));
     item.querySelector('[data-action=delete]').setAttribute('aria-label', t('deleteChat', room));
     return item;
   }
@@ -132,6 +133,7 @@ export class RoomList {
     const action = event.target.closest('[data-action]')?.dataset.action;
     const room = this.rooms.find(({ id }) => id === event.target.closest('.room-item')?.dataset.id);
     if (room && action === 'rename') this.rename(room);
+    if (room && action === 'export') busy(event.target.closest('button'), () => this.export(room));
     if (room && action === 'delete') this.remove(room);
   }
 
@@ -142,6 +144,19 @@ export class RoomList {
       Object.assign(room, await json('PATCH', `chatroom/${room.id}`, { body: { name } }));
       this.changed(t('renamed', room));
       this.onRenamed(room);
+    } catch (error) {
+      this.onFault(error);
+    }
+  }
+
+  async export(room) {
+    try {
+      const response = await send('GET', `chatroom/${room.id}/export`, { streams: true });
+      const text = await response.text();
+      // The last line says that it is whole.
+      if (!text.trimEnd().split('\n').at(-1).startsWith('*End of the export')) throw new Offline();
+      const name = response.headers.get('Content-Disposition')?.match(/filename\*=UTF-8''([^;]+)/)?.[1];
+      save(text, 'text/markdown', name ? decodeURIComponent(name) : 'chat.md');
     } catch (error) {
       this.onFault(error);
     }

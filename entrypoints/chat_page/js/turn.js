@@ -1,12 +1,16 @@
 /** A message with its replies: one is shown, and one may be being written. */
 
 import { busy, copyOf, copyText, show } from './dom.js';
+import { whatWasWrong } from './feedback.js';
 import { t } from './language.js';
 import { render } from './markdown.js';
 import { failure } from './words.js';
 
 export class Turn {
-  /** `read(id)`: an entry; `again(what, id)`: retry or regenerate; `onGrown()`; `onFault(error)`. */
+  /**
+   * `readReplies(id, cursor)`: a page of all replies; `again(what, id)`: retry or regenerate; `rate(entry, feedback)`: keeps
+   * what the user thinks of it, null takes it back; whether that was done; `onGrown()`; `onFault(error)`.
+   */
   constructor(message, handlers) {
     Object.assign(this, handlers);
     this.message = message;
@@ -65,16 +69,20 @@ export class Turn {
     this.redraw();
   }
 
-  /** Reads the other replies to this message, once. */
+  /** Reads all replies to this message, once. */
   async readVersions() {
     if (this.versionsRead || !this.message.id) return;
     this.versionsRead = true;
     try {
-      const { replies } = await this.read(this.message.id);
-      const missing = replies.filter((id) => !this.replies.has(id) && id !== this.live?.id);
-      const entries = await Promise.all(missing.map(this.read));
+      const entries = [];
+      for (let cursor = ''; cursor !== null;) {
+        const page = await this.readReplies(this.message.id, cursor);
+        entries.push(...page.replies);
+        cursor = page.nextCursor;
+      }
+      const ids = entries.map(({ id }) => id);
       for (const entry of entries) if (entry.status !== 'queued' && entry.status !== 'running') this.replies.set(entry.id, entry);
-      this.versions = [...replies, ...this.versions.filter((id) => !replies.includes(id))];
+      this.versions = [...ids, ...this.versions.filter((id) => !ids.includes(id))];
       this.redraw();
     } catch {
       this.versionsRead = false; // at the next opportunity
@@ -106,7 +114,20 @@ export class Turn {
       copyText(this.replies.get(this.shown).content, button);
     } else if (action === 'regenerate' || action === 'retry') {
       busy(button, () => this.again(action, this.message.id));
+    } else if (action === 'up' || action === 'down') {
+      busy(button, () => this.think(action));
     }
+  }
+
+  /** The user rates the answer that is shown; the same rating again takes it back. */
+  async think(rating) {
+    const entry = this.replies.get(this.shown);
+    const isTakenBack = entry.feedback?.rating === rating;
+    const isDone = await this.rate(entry, isTakenBack ? null : { rating });
+    this.redraw();
+    if (!isDone || isTakenBack || rating !== 'down') return;
+    const why = await whatWasWrong();
+    if (why?.reasons.length || why?.comment) await this.rate(entry, { rating, ...why });
   }
 
   // --- Drawing, at most once in a frame ---
@@ -166,6 +187,10 @@ export class Turn {
     button('older').disabled = at <= 0;
     button('newer').disabled = at >= leaves.length - 1;
     button('copy').hidden = !entry?.content;
+    for (const rating of ['up', 'down']) {
+      button(rating).hidden = Boolean(live) || !entry?.content;
+      button(rating).setAttribute('aria-pressed', String(entry?.feedback?.rating === rating));
+    }
     button('regenerate').hidden = Boolean(this.live) || entry?.status !== 'done';
     button('retry').hidden = Boolean(this.live) || !(entry?.status === 'failed' || entry?.status === 'cancelled');
   }

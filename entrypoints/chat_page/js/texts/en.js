@@ -62,6 +62,7 @@ export const TEXTS = {
   renameHeading: 'Rename this chat',
   rename: 'Rename',
   renamed: 'Renamed to {name}.',
+  exportChat: 'Export {name}',
   deleteChat: 'Delete {name}',
   deleteHeading: 'Delete this chat?',
   deleteAbout: '“{name}” and everything in it will be gone on all your devices.',
@@ -105,6 +106,15 @@ export const TEXTS = {
   copyReply: 'Copy the reply',
   askAnother: 'Ask for another answer',
   another: 'Another answer',
+  goodAnswer: 'Good answer',
+  badAnswer: 'Bad answer',
+  whatWasWrong: 'What was wrong with it?',
+  reasons: 'Reasons',
+  ownWords: 'In your own words (optional)',
+  ownWordsHint: 'The operator of the service can read this, and the answer.',
+  sayNoMore: 'Say no more',
+  rated: 'Thank you for telling.',
+  ratingTakenBack: 'Your rating is taken back.',
   tryAgain: 'Try again',
   saidReply: 'Reply: {text}',
   saidStopped: 'The reply was stopped.',
@@ -211,6 +221,7 @@ export const PROBLEMS = {
   reply_not_done: 'There is another answer on its way already.',
   reply_not_failed: 'There is an answer to this already.',
   reply_finished: 'The reply was finished already.',
+  reply_not_ratable: 'There is no answer here to rate.',
   already_subscribed: 'You have Pro already.',
   not_subscribed: 'There is no subscription.',
 };
@@ -247,4 +258,13 @@ export const FAILURES = {
   attempts_exhausted: 'The answer failed several times.',
   given_up: 'The operator of the service ended this answer.',
   not_storable: 'The answer could not be kept. It may help to put the message differently.',
+};
+
+/** What may be wrong with an answer, by the API's reasons of feedback. */
+export const REASONS = {
+  incorrect: 'It is not correct',
+  unsafe: 'It is harmful or unsafe',
+  not_helpful: 'It does not help',
+  too_long: 'It is too long',
+  other: 'Something else',
 };

@@ -62,6 +62,7 @@ export const TEXTS = {
   renameHeading: 'इस चैट का नाम बदलें',
   rename: 'नाम बदलें',
   renamed: 'नया नाम: {name}।',
+  exportChat: '{name} को निर्यात करें',
   deleteChat: '{name} को हटाएँ',
   deleteHeading: 'यह चैट हटाएँ?',
   deleteAbout: '“{name}” और उसमें जो कुछ है, वह आपके सभी डिवाइस से हट जाएगा।',
@@ -105,6 +106,15 @@ export const TEXTS = {
   copyReply: 'जवाब कॉपी करें',
   askAnother: 'दूसरा जवाब माँगें',
   another: 'दूसरा जवाब',
+  goodAnswer: 'अच्छा जवाब',
+  badAnswer: 'ख़राब जवाब',
+  whatWasWrong: 'इसमें क्या ठीक नहीं था?',
+  reasons: 'कारण',
+  ownWords: 'अपने शब्दों में (ज़रूरी नहीं)',
+  ownWordsHint: 'सेवा के संचालक इसे और जवाब को पढ़ सकते हैं।',
+  sayNoMore: 'और कुछ नहीं',
+  rated: 'बताने के लिए धन्यवाद।',
+  ratingTakenBack: 'आपकी राय वापस ले ली गई।',
   tryAgain: 'फिर से प्रयास करें',
   saidReply: 'जवाब: {text}',
   saidStopped: 'जवाब रोक दिया गया।',
@@ -211,6 +221,7 @@ export const PROBLEMS = {
   reply_not_done: 'एक और जवाब पहले से लिखा जा रहा है।',
   reply_not_failed: 'इसका जवाब पहले से है।',
   reply_finished: 'यह जवाब पहले ही पूरा हो चुका था।',
+  reply_not_ratable: 'यहाँ राय देने के लिए कोई जवाब नहीं है।',
   already_subscribed: 'आपके पास Pro पहले से है।',
   not_subscribed: 'कोई सदस्यता नहीं है।',
 };
@@ -247,4 +258,13 @@ export const FAILURES = {
   attempts_exhausted: 'जवाब कई बार विफल रहा।',
   given_up: 'सेवा के संचालक ने यह जवाब समाप्त कर दिया।',
   not_storable: 'जवाब सहेजा नहीं जा सका। संदेश को दूसरी तरह लिखने से मदद मिल सकती है।',
+};
+
+/** What may be wrong with an answer, by the API's reasons of feedback. */
+export const REASONS = {
+  incorrect: 'यह सही नहीं है',
+  unsafe: 'यह हानिकारक या असुरक्षित है',
+  not_helpful: 'इससे मदद नहीं मिलती',
+  too_long: 'यह बहुत लंबा है',
+  other: 'कुछ और',
 };

@@ -1,0 +1,26 @@
+/** What was wrong with an answer: asked in a dialog. */
+
+import { byId, make } from './dom.js';
+import { textsOf } from './language.js';
+
+/** Resolves to `{reasons, comment}`, or to null where the user says no more. */
+export function whatWasWrong() {
+  const dialog = byId('feedback');
+  const comment = byId('feedback-comment');
+  const reasons = byId('feedback-reasons');
+  const choices = Object.entries(textsOf('REASONS')).map(([reason, text]) => {
+    const box = make('input', { type: 'checkbox', value: reason });
+    return { box, label: make('label', {}, box, text) };
+  });
+  reasons.replaceChildren(reasons.querySelector('legend'), ...choices.map(({ label }) => label));
+  comment.value = '';
+  byId('feedback-no').onclick = () => dialog.close('');
+  dialog.returnValue = '';
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => {
+      const chosen = choices.filter(({ box }) => box.checked).map(({ box }) => box.value);
+      resolve(dialog.returnValue === 'yes' ? { reasons: chosen, comment: comment.value.trim() || null } : null);
+    };
+  });
+}

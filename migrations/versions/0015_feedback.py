@@ -1,0 +1,54 @@
+"""users rate replies.
+
+The columns are empty at first, so adding them writes no row. Writers are not stopped: the index is built concurrently,
+and the constraints are validated while others write. A run that was interrupted goes on from where it was when it is
+repeated. The release before neither reads nor writes the columns.
+"""
+
+from alembic import op
+
+revision = "0015"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+COLUMNS = {
+    "rating": "text",
+    "rating_reasons": "text[]",
+    "rating_comment": "text",
+    "rated_at": "timestamptz",
+}
+CONSTRAINTS = {
+    "ck_replies_rating_known": "rating IN ('up', 'down')",
+    "ck_replies_rating_has_time": "(rating IS NULL) = (rated_at IS NULL)",
+}
+
+
+def upgrade() -> None:
+    """One step up."""
+    added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in COLUMNS.items())
+    op.execute(f"ALTER TABLE replies {added}")
+    with op.get_context().autocommit_block():
+        for name, condition in CONSTRAINTS.items():
+            op.execute(f"ALTER TABLE replies DROP CONSTRAINT IF EXISTS {name}")
+            op.execute(f"ALTER TABLE replies ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID")
+            # Reads the table, and lets others write meanwhile.
+            op.execute(f"ALTER TABLE replies VALIDATE CONSTRAINT {name}")
+        # Building an index concurrently waits for other transactions, and blocks no writer meanwhile.
+        op.execute("SET lock_timeout = 0")
+        # One that an interrupted run left is not valid.
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_replies_rated")
+        op.execute(
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_replies_rated"
+            " ON replies (rating, rated_at) WHERE rating IS NOT NULL"
+        )
+        op.execute("SET lock_timeout = 5000")
+
+
+def downgrade() -> None:
+    """One step down."""
+    op.drop_index("ix_replies_rated", table_name="replies")
+    for name in CONSTRAINTS:
+        op.execute(f"ALTER TABLE replies DROP CONSTRAINT {name}")
+    for name in COLUMNS:
+        op.drop_column("replies", name)
