@@ -407,7 +407,7 @@ class House:
 
     # --- Rooms and messages ---
 
-    def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
+    def room(self, principal: Principal, name: str | None = "Room", *, system_prompt: str | None = None) -> ChatroomId:
         opened = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
         return opened.chatroom.id
 

@@ -1,6 +1,8 @@
 """Chatrooms and messages."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import cast
 
 from adapters.memory.removal import Contents, delete_newest, delete_unfinished, detach
@@ -35,6 +37,14 @@ class MemoryChatrooms(Repository, Chatrooms):
     @writes
     def change(self, chatroom: Chatroom) -> None:
         self._tables.chatrooms[chatroom.id] = chatroom
+
+    @writes
+    def name_unnamed(self, chatroom_id: ChatroomId, name: str, *, at: datetime) -> bool:
+        room = self._tables.chatrooms.get(chatroom_id)
+        if room is None or room.name or not name:
+            return False
+        self._tables.chatrooms[chatroom_id] = replace(room, name=name, updated_at=at)
+        return True
 
     @writes
     def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:

@@ -14,7 +14,7 @@ from adapters.sql.chat import MESSAGES_OF_USER
 from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
 from adapters.sql.subscriptions import IS_PRO
-from application.ports.acceptance import Acceptance
+from application.ports.acceptance import Acceptance, AcceptedMessage
 from domain.accounts import UserId
 from domain.chat import Message
 from domain.errors import BacklogFull, ChatroomNotFound, TooManyMessages, TooManyUnfinishedReplies
@@ -22,10 +22,12 @@ from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy
 
 # Each part depends on the ones before it, so nothing is written once one of them refuses. FOR KEY SHARE keeps the
-# chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns.
+# chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns. A chatroom is named
+# before the message is added, since the trigger that numbers the message changes the chatroom's row again. A name that
+# another transaction is giving wins: ``chatrooms.name`` is looked at again under the lock.
 ACCEPT = f"""
 WITH room AS MATERIALIZED (
-    SELECT id, user_id FROM chatrooms WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
+    SELECT id, user_id, name FROM chatrooms WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
 ), backlogs (mine, everybodys, kept) AS MATERIALIZED (
     SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END,
            COALESCE(%(kept)s::bigint, ({MESSAGES_OF_USER}))
@@ -42,9 +44,14 @@ WITH room AS MATERIALIZED (
     ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
     WHERE (SELECT prompts IS NULL OR daily_usage.used < prompts FROM allowed)
     RETURNING user_id, day, used
+), named AS (
+    UPDATE chatrooms SET name = %(title)s, updated_at = %(created_at)s::timestamptz FROM room, spent
+    WHERE chatrooms.id = room.id AND room.name = '' AND chatrooms.name = '' AND %(title)s <> ''
+    RETURNING chatrooms.name
 ), message AS (
     INSERT INTO messages (id, chatroom_id, content, created_at)
-    SELECT %(message_id)s::uuid, room.id, %(content)s, %(created_at)s::timestamptz FROM room, spent
+    SELECT %(message_id)s::uuid, room.id, %(content)s, %(created_at)s::timestamptz
+    FROM room CROSS JOIN spent LEFT JOIN named ON true
     RETURNING id, chatroom_id, created_at
 ), reply AS (
     INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, available_at, deadline, charged_on,
@@ -53,7 +60,8 @@ WITH room AS MATERIALIZED (
            CASE WHEN is_pro THEN 0 ELSE 1 END, now(), now() + %(answer_within)s::interval, spent.day, message.created_at
     FROM message, spent, plan
 )
-SELECT EXISTS (SELECT 1 FROM room), kept, mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used
+SELECT EXISTS (SELECT 1 FROM room), kept, mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used,
+       (SELECT name FROM named)
 FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true
 """  # noqa: S608 - parts of statements, no values
 USED_ON = "SELECT COALESCE((SELECT used FROM daily_usage WHERE user_id = %(user_id)s AND day = %(day)s), 0)"
@@ -136,7 +144,9 @@ class SqlAcceptance(Acceptance):
         self._everybodys = everybodys
         self._kept_messages = kept_messages
 
-    def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
+    def accept(
+        self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
+    ) -> AcceptedMessage:
         limits = {plan: allowances[plan].daily_prompts for plan in Plan}
         count_all = self._everybodys.must_be_counted(limit=policy.backlog)
         estimate = self._kept_messages.estimate(message.user_id, limit=policy.user_messages)
@@ -148,6 +158,7 @@ class SqlAcceptance(Acceptance):
                 "message_id": message.id,
                 "reply_id": reply_id,
                 "content": message.content,
+                "title": message.title,
                 "created_at": message.created_at,
                 "answer_within": policy.deadline,
                 "user_backlog": policy.user_backlog,
@@ -161,7 +172,7 @@ class SqlAcceptance(Acceptance):
         )
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - the backlogs are always a row
-        owned, kept, mine, everybodys, is_pro, today, used = row
+        owned, kept, mine, everybodys, is_pro, today, used, title = row
         if count_all:
             self._everybodys.was_counted(everybodys)
         if estimate is None:
@@ -182,7 +193,7 @@ class SqlAcceptance(Acceptance):
         if refused:
             raise quota.exhausted()
         self._kept_messages.one_more(message.user_id)
-        return quota
+        return AcceptedMessage(quota, title)
 
     def _used_on(self, day: date, user_id: UserId) -> int:
         # A new statement: the refused one has a snapshot from before the charges that it lost to.

@@ -1,6 +1,7 @@
 """Chatrooms and messages in PostgreSQL."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -32,6 +33,10 @@ FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR UPDATE
 CHANGE_CHATROOM = """
 UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s
 WHERE id = %(id)s AND user_id = %(user_id)s
+"""
+# Of a name that is given at the same moment, the lock of the row decides.
+NAME_UNNAMED = """
+UPDATE chatrooms SET name = %(name)s, updated_at = %(at)s WHERE id = %(id)s AND name = '' AND user_id IS NOT NULL
 """
 # Counts up to the limit only. LIMIT inside of LATERAL: chatroom by chatroom through the index, whatever the statistics
 # say.
@@ -104,6 +109,12 @@ class SqlChatrooms(Chatrooms):
                 "updated_at": chatroom.updated_at,
             },
         )
+
+    def name_unnamed(self, chatroom_id: ChatroomId, name: str, *, at: datetime) -> bool:
+        if not name:
+            return False
+        self._cursor.execute(NAME_UNNAMED, {"id": chatroom_id, "name": name, "at": at})
+        return self._cursor.rowcount == 1
 
     def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         self.owned(chatroom_id, by=of)

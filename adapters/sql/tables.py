@@ -266,6 +266,8 @@ idempotency_keys = Table(
     Column("quota_used", Integer),
     Column("quota_limit", Integer),
     Column("reference", Text),
+    # Which the chatroom got from the message.
+    Column("title", Text),
     _moment("created_at"),
     CheckConstraint("(message_id IS NULL) <> (reference IS NULL)", name="one_answer"),
     Index(None, "created_at"),

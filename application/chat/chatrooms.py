@@ -38,12 +38,17 @@ class OpenChatroom:
     limit: int
 
     def __call__(
-        self, *, user_id: UserId, name: str, system_prompt: str | None = None, idempotency_key: str | None = None
+        self,
+        *,
+        user_id: UserId,
+        name: str | None = None,
+        system_prompt: str | None = None,
+        idempotency_key: str | None = None,
     ) -> OpenedChatroom:
         """Returns what was opened, now or by an earlier request with the same key.
 
-        Raises InvalidValue when the name is blank or a text is too long, TooManyChatrooms at ``limit`` chatrooms,
-        IdempotencyKeyReused or IdempotencyKeyInUse.
+        Without a name its first message gives it one. Raises InvalidValue when a text is blank or too long,
+        TooManyChatrooms at ``limit`` chatrooms, IdempotencyKeyReused or IdempotencyKeyInUse.
         """
         chatroom = Chatroom.opened(
             id=ChatroomId(self.new_id()),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from application.chat.expiry import SettleOverdue
 from application.ports.idempotency import Accepted
+from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import WorkerNotifier
@@ -19,6 +20,7 @@ from domain.replies import ReplyId, ReplyPolicy
 class SentMessage:
     """An accepted message, the id of its reply, and the quota after it.
 
+    ``title``: the name that the chatroom got from the message; None where it has one already.
     ``repeated``: an earlier request with the same Idempotency-Key was accepted, and this is its answer.
     """
 
@@ -26,6 +28,7 @@ class SentMessage:
     reply_id: ReplyId
     quota: DailyQuota
     repeated: bool = False
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class SendMessage:
     """
 
     unit_of_work: UnitOfWorkFactory
+    room_list_cache: RoomListCache
     worker_notifier: WorkerNotifier
     clock: Clock
     new_id: NewId
@@ -57,6 +61,8 @@ class SendMessage:
         sent = self.settle.making_room(lambda: self._send(message, idempotency_key), of=sender)
         if not sent.repeated:
             self.worker_notifier.notify()
+            if sent.title is not None:
+                self.room_list_cache.drop(sender)
         return sent
 
     def _send(self, message: Message, key: str | None) -> SentMessage:
@@ -76,19 +82,19 @@ class SendMessage:
             if earlier is not None:
                 return _repeated(work, sender, earlier)
             sent = self._accept_in(work, message)
-            accepted = Accepted(message.id, sent.reply_id, sent.quota)
+            accepted = Accepted(message.id, sent.reply_id, sent.quota, sent.title)
             work.idempotency_keys.remember(sender, key, fingerprint=fingerprint, accepted=accepted)
             work.commit()
         return sent
 
     def _accept_in(self, work: UnitOfWork, message: Message) -> SentMessage:
         reply_id = ReplyId(self.new_id())
-        quota = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
-        return SentMessage(message, reply_id, quota)
+        quota, title = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
+        return SentMessage(message, reply_id, quota, title=title)
 
 
 def _repeated(work: UnitOfWork, sender: UserId, earlier: Accepted) -> SentMessage:
     found = work.messages.of(sender, earlier.message_id)
     if found is None:  # the chatroom was deleted since the key was recalled, and message and key with it
         raise ChatroomNotFound
-    return SentMessage(found.message, earlier.reply_id, earlier.quota, repeated=True)
+    return SentMessage(found.message, earlier.reply_id, earlier.quota, repeated=True, title=earlier.title)

@@ -1,6 +1,7 @@
 """Chatrooms, as a unit of work writes them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from domain.accounts import UserId
@@ -36,6 +37,9 @@ class Chatrooms(Protocol):
 
     def change(self, chatroom: Chatroom) -> None:
         """Replaces the name, the system prompt and ``updated_at`` of a stored chatroom."""
+
+    def name_unnamed(self, chatroom_id: ChatroomId, name: str, *, at: datetime) -> bool:
+        """Names a chatroom that has no name, unless ``name`` is empty; whether it did. A name is never replaced."""
 
     def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         """Removes a chatroom: no call and no query of its user finds it, or anything in it, any more.

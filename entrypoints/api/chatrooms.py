@@ -22,7 +22,10 @@ from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, Schema, descr
 
 
 class NewChatroomSchema(Schema):
-    name = ma.fields.String(required=True, validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH))
+    name = ma.fields.String(
+        validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH),
+        metadata=described("Without a name, the first message gives it one"),
+    )
     system_prompt = ma.fields.String(
         allow_none=True,
         validate=ma.validate.Length(1, SYSTEM_PROMPT_MAX_LENGTH),
@@ -43,7 +46,9 @@ class ChangedChatroomSchema(Schema):
 
 class ChatroomSummarySchema(Schema):
     id = ma.fields.UUID(required=True)
-    name = ma.fields.String(required=True)
+    name = ma.fields.String(
+        required=True, metadata=described("Empty until the first message, where the chatroom was opened without a name")
+    )
     created_at = ma.fields.AwareDateTime(required=True)
     updated_at = ma.fields.AwareDateTime(required=True)
 
@@ -88,12 +93,14 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         """Open a chatroom.
 
         A chatroom is a conversation: its messages and replies are sent to the model together. `Location` is its path.
+        Without a `name` it is called after its first message, as soon as there is one.
+
         With an `Idempotency-Key` the request can be repeated: for 24 hours, and while the chatroom is there, the same
         key gets the same response.
         """
         opened = chat.open_chatroom(
             user_id=principal.user_id,
-            name=body["name"],
+            name=body.get("name"),
             system_prompt=body.get("system_prompt"),
             idempotency_key=headers.get("idempotency_key"),
         )

@@ -215,6 +215,7 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
         read_chatroom=ReadChatroom(reader=reader, settle=settle),
         send_message=SendMessage(
             unit_of_work=unit_of_work,
+            room_list_cache=room_list_cache,
             worker_notifier=adapters.worker_notifier(),
             clock=clock,
             new_id=new_id,

@@ -48,10 +48,22 @@ class TestOpening:
         answer = asha.post("/chatroom", {"name": "Pirates", "systemPrompt": "Talk like a pirate. ☠"})
         assert body_of(asha.get(answer.headers["Location"]))["systemPrompt"] == "Talk like a pirate. ☠"
 
+    def test_without_a_name_the_first_message_gives_it_one(self, asha: Client):
+        opened = asha.post("/chatroom", {})
+        assert body_of(opened, 201)["name"] == ""
+        room = opened.headers["Location"]
+        tag = asha.get("/chatroom").headers["ETag"]
+        first = body_of(asha.say(room, "Why is **the sky** blue? Be brief.", Idempotency_Key="k"), 202)
+        assert first["chatroomName"] == "Why is the sky blue?"
+        assert body_of(asha.say(room, "Why is **the sky** blue? Be brief.", Idempotency_Key="k"), 202) == first
+        assert "chatroomName" not in body_of(asha.say(room, "And the sea?"), 202)
+        listed = asha.get("/chatroom", headers={"If-None-Match": tag})
+        assert [line["name"] for line in body_of(listed)] == ["Why is the sky blue?"]
+        assert body_of(asha.get(room))["name"] == "Why is the sky blue?"
+
     @pytest.mark.parametrize(
         ("body", "faulty"),
         [
-            ({}, {"name"}),
             ({"name": ""}, {"name"}),
             ({"name": " \n"}, {"name"}),
             ({"name": None}, {"name"}),
@@ -60,7 +72,7 @@ class TestOpening:
             ({"name": "Room", "systemPrompt": ""}, {"systemPrompt"}),
             ({"name": "Room", "systemPrompt": "\t"}, {"systemPrompt"}),
             ({"name": "Room", "systemPrompt": "s" * 4001}, {"systemPrompt"}),
-            ({"systemPrompt": 1}, {"name", "systemPrompt"}),
+            ({"name": 5, "systemPrompt": 1}, {"name", "systemPrompt"}),
         ],
     )
     def test_each_faulty_field_is_named(self, asha: Client, house: House, body: object, faulty: set[str]):

@@ -50,6 +50,20 @@ class ChatroomsContract:
         assert found is not None
         assert found.system_prompt is None
 
+    def test_a_name_is_given_once_and_never_replaced(self, world: World) -> None:
+        room, named = world.room(name=""), world.room(name="Physics")
+        later = MOMENT + timedelta(minutes=1)
+        with world.unit_of_work() as work:
+            given = [
+                work.chatrooms.name_unnamed(one.id, name, at=later)
+                for one, name in ((room, ""), (room, "Why?"), (room, "How?"), (named, "Why?"))
+            ]
+            work.commit()
+        assert given == [False, True, False, False]
+        with world.unit_of_work() as work:
+            found = [work.chatrooms.owned(one.id, by=one.user_id) for one in (room, named)]
+        assert [(one.name, one.updated_at) for one in found] == [("Why?", later), ("Physics", MOMENT)]
+
     def test_ones_own_is_ones_own(self, world: World) -> None:
         room = world.room()
         with world.unit_of_work() as work:

@@ -156,6 +156,42 @@ def test_a_text_that_breaks_a_rule_opens_nothing(field: str, given: dict[str, st
     assert not house.database.tables.chatrooms
 
 
+def test_a_room_without_a_name_is_called_after_its_first_message():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, name=None)
+    other = house.room(asha, "Tea")
+    assert listed(house, asha) == (["Tea", ""], False)
+    first, second = house.say(asha, room, "Why is the sky blue? Be brief."), house.say(asha, room, "And the sea?")
+    assert (first.title, second.title) == ("Why is the sky blue?", None)
+    assert house.say(asha, other, "Which is best?").title is None
+    assert listed(house, asha) == (["Tea", "Why is the sky blue?"], False)
+    house.say(asha, room, "And the sun?")
+    assert listed(house, asha) == (["Tea", "Why is the sky blue?"], True)
+
+
+def test_a_name_that_was_given_before_the_first_message_stays():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, name=None)
+    change = house.use_cases.chat.change_chatroom
+    unnamed = change(user_id=asha.user_id, chatroom_id=room, system_prompt="Be brief.")
+    assert (unnamed.name, unnamed.system_prompt) == ("", "Be brief.")
+    change(user_id=asha.user_id, chatroom_id=room, name="Mine")
+    assert house.say(asha, room, "Why?").title is None
+    assert listed(house, asha) == (["Mine"], False)
+
+
+def test_a_repeated_first_message_is_answered_with_the_same_title():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, name=None)
+    titles = [house.say(asha, room, "Why?", key="k").title for _ in range(2)]
+    house.use_cases.chat.change_chatroom(user_id=asha.user_id, chatroom_id=room, name="Mine")
+    assert [*titles, house.say(asha, room, "Why?", key="k").title] == ["Why?"] * 3
+    assert listed(house, asha) == (["Mine"], False)
+
+
 # --- Reading ---
 
 

@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 6a07e25c1c44c885f790a232088f9e34406391fdc910268a95622e630a22147c
+# Of openapi.json, sha256 f9829f91b71c855a439e6025ff86e94281c4e87b419a431ed66ab21ce3a89164
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -197,7 +197,10 @@ class ChangePassword(TypedDict):
 
 
 class NewChatroom(TypedDict):
-    name: str
+    name: NotRequired[str]
+    """
+    Without a name, the first message gives it one
+    """
     systemPrompt: NotRequired[str | None]
     """
     Sent to the model with every message of the chatroom
@@ -207,6 +210,9 @@ class NewChatroom(TypedDict):
 class ChatroomSummary(TypedDict):
     id: str
     name: str
+    """
+    Empty until the first message, where the chatroom was opened without a name
+    """
     createdAt: str
     updatedAt: str
 
@@ -299,6 +305,9 @@ class Entry(TypedDict):
 class Conversation(TypedDict):
     id: str
     name: str
+    """
+    Empty until the first message, where the chatroom was opened without a name
+    """
     createdAt: str
     updatedAt: str
     systemPrompt: str | None
@@ -323,6 +332,9 @@ class ChangedChatroom(TypedDict):
 class Chatroom(TypedDict):
     id: str
     name: str
+    """
+    Empty until the first message, where the chatroom was opened without a name
+    """
     createdAt: str
     updatedAt: str
     systemPrompt: str | None
@@ -349,6 +361,10 @@ class AnsweredMessage(TypedDict):
     message: Entry
     reply: Entry
     quota: Quota
+    chatroomName: NotRequired[str]
+    """
+    The name that the chatroom got from this message; absent where it has a name already
+    """
     links: dict[str, str]
 
 
@@ -361,6 +377,10 @@ class SentMessage(TypedDict):
     message: Entry
     reply: ReplyStatus
     quota: Quota
+    chatroomName: NotRequired[str]
+    """
+    The name that the chatroom got from this message; absent where it has a name already
+    """
     links: dict[str, str]
 
 

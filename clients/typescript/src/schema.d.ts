@@ -164,6 +164,8 @@ export interface paths {
         /**
          * Open a chatroom
          * @description A chatroom is a conversation: its messages and replies are sent to the model together. `Location` is its path.
+         *     Without a `name` it is called after its first message, as soon as there is one.
+         *
          *     With an `Idempotency-Key` the request can be repeated: for 24 hours, and while the chatroom is there, the same
          *     key gets the same response.
          */
@@ -231,6 +233,9 @@ export interface paths {
          *     `idempotency_key_in_use` and 422 `idempotency_key_reused`; 409 `too_many_messages` when you keep as many as one
          *     user may; 503 `backlog_full`. With `Prefer: wait`, 404 `chatroom_not_found` when the chatroom is removed before
          *     there is a reply; a prompt for which the model was not asked is given back.
+         *
+         *     A chatroom that was opened without a name gets one from its first message: `chatroomName`, its first sentence in
+         *     at most 60 characters.
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -1027,7 +1032,8 @@ export interface components {
          *     }
          */
         NewChatroom: {
-            name: string;
+            /** @description Without a name, the first message gives it one */
+            name?: string;
             /** @description Sent to the model with every message of the chatroom */
             systemPrompt?: string | null;
         };
@@ -1042,6 +1048,7 @@ export interface components {
         ChatroomSummary: {
             /** Format: uuid */
             id: string;
+            /** @description Empty until the first message, where the chatroom was opened without a name */
             name: string;
             /** Format: date-time */
             createdAt: string;
@@ -1151,6 +1158,7 @@ export interface components {
         Conversation: {
             /** Format: uuid */
             id: string;
+            /** @description Empty until the first message, where the chatroom was opened without a name */
             name: string;
             /** Format: date-time */
             createdAt: string;
@@ -1187,6 +1195,7 @@ export interface components {
         Chatroom: {
             /** Format: uuid */
             id: string;
+            /** @description Empty until the first message, where the chatroom was opened without a name */
             name: string;
             /** Format: date-time */
             createdAt: string;
@@ -1255,6 +1264,8 @@ export interface components {
             message: components["schemas"]["Entry"];
             reply: components["schemas"]["Entry"];
             quota: components["schemas"]["Quota"];
+            /** @description The name that the chatroom got from this message; absent where it has a name already */
+            chatroomName?: string;
             links: {
                 [key: string]: string;
             };
@@ -1295,6 +1306,8 @@ export interface components {
             message: components["schemas"]["Entry"];
             reply: components["schemas"]["ReplyStatus"];
             quota: components["schemas"]["Quota"];
+            /** @description The name that the chatroom got from this message; absent where it has a name already */
+            chatroomName?: string;
             links: {
                 [key: string]: string;
             };
