@@ -15,11 +15,15 @@ MessageId = NewType("MessageId", UUID)
 CHATROOM_NAME_MAX_LENGTH = 100
 SYSTEM_PROMPT_MAX_LENGTH = 4_000
 MESSAGE_MAX_LENGTH = 16_000
+MAX_PINNED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Chatroom:
-    """A conversation of one user with the language model. ``name``: empty until its first message gives it one."""
+    """A conversation of one user with the language model. ``name``: empty until its first message gives it one.
+
+    ``pinned_at``, ``archived_at``: since when it stands in front of the others, or apart from them; never both.
+    """
 
     id: ChatroomId
     user_id: UserId
@@ -27,6 +31,16 @@ class Chatroom:
     system_prompt: str | None
     created_at: datetime
     updated_at: datetime
+    pinned_at: datetime | None = None
+    archived_at: datetime | None = None
+
+    @property
+    def pinned(self) -> bool:
+        return self.pinned_at is not None
+
+    @property
+    def archived(self) -> bool:
+        return self.archived_at is not None
 
     @classmethod
     def opened(
@@ -51,6 +65,19 @@ class Chatroom:
             updated_at=at,
         )
 
+    def placed(self, *, pinned: bool | None, archived: bool | None, at: datetime) -> "Chatroom":
+        """The chatroom in front of the others, or apart from them; None: as it is.
+
+        Archiving takes the pin away, and pinning takes out of the archive. Raises InvalidValue for both at once.
+        """
+        if pinned and archived:
+            raise InvalidValue("archived", "must not be true together with pinned")
+        return replace(
+            self,
+            pinned_at=_since(self.pinned_at, at, holds=False if archived else pinned),
+            archived_at=_since(self.archived_at, at, holds=False if pinned else archived),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -72,6 +99,13 @@ class Message:
         """A new message. Raises InvalidValue when the text is blank or too long."""
         content = _text(text, field="message", max_length=MESSAGE_MAX_LENGTH)
         return cls(id=id, chatroom_id=chatroom_id, user_id=sender, content=content, created_at=at)
+
+
+def _since(before: datetime | None, now: datetime, *, holds: bool | None) -> datetime | None:
+    """Since when something holds that held since ``before``; ``holds`` None: nothing changes."""
+    if holds is None:
+        return before
+    return (before or now) if holds else None
 
 
 def _name(value: str) -> str:

@@ -27,6 +27,7 @@ DomainError
 │   ├── AlreadySubscribed
 │   ├── NotSubscribed
 │   ├── TooManyChatrooms
+│   ├── TooManyPinned
 │   └── TooManyMessages
 ├── TooMuch            too often or too many                   (429)
 │   ├── TooManyUnfinishedReplies
@@ -271,6 +272,15 @@ class TooManyChatrooms(Conflict):
 
     code: ClassVar[str] = "too_many_chatrooms"
     title: ClassVar[str] = "There are too many chatrooms"
+    limit: int
+
+
+@dataclass(eq=False)
+class TooManyPinned(Conflict):
+    """The user has pinned ``limit`` chatrooms. Unpin one to pin another."""
+
+    code: ClassVar[str] = "too_many_pinned"
+    title: ClassVar[str] = "There are too many pinned chatrooms"
     limit: int
 
 

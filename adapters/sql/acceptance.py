@@ -15,6 +15,7 @@ from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
 from adapters.sql.subscriptions import IS_PRO
 from application.ports.acceptance import Acceptance, AcceptedMessage
+from application.ports.chatrooms import Noted
 from domain.accounts import UserId
 from domain.chat import Message
 from domain.errors import BacklogFull, ChatroomNotFound, TooManyMessages, TooManyUnfinishedReplies
@@ -22,12 +23,13 @@ from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy
 
 # Each part depends on the ones before it, so nothing is written once one of them refuses. FOR KEY SHARE keeps the
-# chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns. A chatroom is named
-# before the message is added, since the trigger that numbers the message changes the chatroom's row again. A name that
+# chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns. The chatroom is
+# changed before the message is added, since the trigger that numbers the message changes its row again. A name that
 # another transaction is giving wins: ``chatrooms.name`` is looked at again under the lock.
 ACCEPT = f"""
 WITH room AS MATERIALIZED (
-    SELECT id, user_id, name FROM chatrooms WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
+    SELECT id, user_id, name, archived_at FROM chatrooms
+    WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
 ), backlogs (mine, everybodys, kept) AS MATERIALIZED (
     SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END,
            COALESCE(%(kept)s::bigint, ({MESSAGES_OF_USER}))
@@ -44,14 +46,18 @@ WITH room AS MATERIALIZED (
     ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
     WHERE (SELECT prompts IS NULL OR daily_usage.used < prompts FROM allowed)
     RETURNING user_id, day, used
-), named AS (
-    UPDATE chatrooms SET name = %(title)s, updated_at = %(created_at)s::timestamptz FROM room, spent
-    WHERE chatrooms.id = room.id AND room.name = '' AND chatrooms.name = '' AND %(title)s <> ''
-    RETURNING chatrooms.name
+), noted AS (
+    UPDATE chatrooms SET name = CASE WHEN chatrooms.name = '' THEN %(title)s ELSE chatrooms.name END,
+                         archived_at = NULL, updated_at = %(created_at)s::timestamptz
+    FROM room, spent
+    WHERE chatrooms.id = room.id AND (room.name = '' AND %(title)s <> '' OR room.archived_at IS NOT NULL)
+      AND (chatrooms.name = '' AND %(title)s <> '' OR chatrooms.archived_at IS NOT NULL)
+    RETURNING CASE WHEN room.name = '' AND chatrooms.name = %(title)s THEN NULLIF(chatrooms.name, '') END AS title,
+              room.archived_at IS NOT NULL AS unarchived
 ), message AS (
     INSERT INTO messages (id, chatroom_id, content, created_at)
     SELECT %(message_id)s::uuid, room.id, %(content)s, %(created_at)s::timestamptz
-    FROM room CROSS JOIN spent LEFT JOIN named ON true
+    FROM room CROSS JOIN spent LEFT JOIN noted ON true
     RETURNING id, chatroom_id, created_at
 ), reply AS (
     INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, available_at, deadline, charged_on,
@@ -61,8 +67,8 @@ WITH room AS MATERIALIZED (
     FROM message, spent, plan
 )
 SELECT EXISTS (SELECT 1 FROM room), kept, mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used,
-       (SELECT name FROM named)
-FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true
+       noted.title, COALESCE(noted.unarchived, false)
+FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true LEFT JOIN noted ON true
 """  # noqa: S608 - parts of statements, no values
 USED_ON = "SELECT COALESCE((SELECT used FROM daily_usage WHERE user_id = %(user_id)s AND day = %(day)s), 0)"
 ACCEPT_PREPARED = PreparedStatement("accept_message", ACCEPT)
@@ -172,7 +178,7 @@ class SqlAcceptance(Acceptance):
         )
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - the backlogs are always a row
-        owned, kept, mine, everybodys, is_pro, today, used, title = row
+        owned, kept, mine, everybodys, is_pro, today, used, *noted = row
         if count_all:
             self._everybodys.was_counted(everybodys)
         if estimate is None:
@@ -193,7 +199,7 @@ class SqlAcceptance(Acceptance):
         if refused:
             raise quota.exhausted()
         self._kept_messages.one_more(message.user_id)
-        return AcceptedMessage(quota, title)
+        return AcceptedMessage(quota, Noted(*noted))
 
     def _used_on(self, day: date, user_id: UserId) -> int:
         # A new statement: the refused one has a snapshot from before the charges that it lost to.

@@ -140,8 +140,14 @@ chatrooms = Table(
     _moment("updated_at"),
     # How many entries it has had; the next one gets the next number.
     Column("last_sequence", BigInteger, nullable=False, server_default=text("0")),
+    # Never both.
+    _moment("pinned_at", nullable=True),
+    _moment("archived_at", nullable=True),
     # UUIDv7 ids sort by time of creation: this serves "newest first" and its keyset pages.
     Index(None, "user_id", "id"),
+    # Few of many: to find them, a list reads no others.
+    Index("ix_chatrooms_pinned", "user_id", "id", postgresql_where=text("pinned_at IS NOT NULL")),
+    Index("ix_chatrooms_archived", "user_id", "id", postgresql_where=text("archived_at IS NOT NULL")),
 )
 
 # The default, a fifth of a table, is late for a big one: dead rows of a queue and new ones are a small part of it.

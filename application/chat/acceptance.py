@@ -16,7 +16,9 @@ from domain.replies import QueuedReply, ReplyId, ReplyPolicy
 def accept_message(
     work: UnitOfWork, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
 ) -> AcceptedMessage:
-    """Stores a message, promises a reply to it, and names a chatroom that has no name yet.
+    """Stores a message and promises a reply to it.
+
+    A chatroom that has no name gets the message's title, and one that is archived is taken out of the archive.
 
     Raises the first of these that holds: ChatroomNotFound unless the chatroom is the sender's, TooManyMessages, then
     what ``promise_reply`` raises. ``work`` must not be committed after a refusal.
@@ -25,9 +27,8 @@ def accept_message(
     work.messages.check_kept(message.user_id, limit=policy.user_messages)
     work.messages.add(message)
     quota = promise_reply(work, message, reply_id, at=message.created_at, allowances=allowances, policy=policy)
-    title = message.title
-    is_named = work.chatrooms.name_unnamed(message.chatroom_id, title, at=message.created_at)
-    return AcceptedMessage(quota, title if is_named else None)
+    noted = work.chatrooms.note_message(message.chatroom_id, message.title, at=message.created_at)
+    return AcceptedMessage(quota, noted)
 
 
 def promise_reply(

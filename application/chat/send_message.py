@@ -20,7 +20,8 @@ from domain.replies import ReplyId, ReplyPolicy
 class SentMessage:
     """An accepted message, the id of its reply, and the quota after it.
 
-    ``title``: the name that the chatroom got from the message; None where it has one already.
+    ``title``: the name that the chatroom got from the message; None where it has one already. ``unarchived``: the
+    message took it out of the archive.
     ``repeated``: an earlier request with the same Idempotency-Key was accepted, and this is its answer.
     """
 
@@ -29,6 +30,7 @@ class SentMessage:
     quota: DailyQuota
     repeated: bool = False
     title: str | None = None
+    unarchived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class SendMessage:
         sent = self.settle.making_room(lambda: self._send(message, idempotency_key), of=sender)
         if not sent.repeated:
             self.worker_notifier.notify()
-            if sent.title is not None:
+            if sent.title is not None or sent.unarchived:
                 self.room_list_cache.drop(sender)
         return sent
 
@@ -89,8 +91,8 @@ class SendMessage:
 
     def _accept_in(self, work: UnitOfWork, message: Message) -> SentMessage:
         reply_id = ReplyId(self.new_id())
-        quota, title = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
-        return SentMessage(message, reply_id, quota, title=title)
+        quota, noted = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
+        return SentMessage(message, reply_id, quota, title=noted.title, unarchived=noted.unarchived)
 
 
 def _repeated(work: UnitOfWork, sender: UserId, earlier: Accepted) -> SentMessage:

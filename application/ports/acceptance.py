@@ -2,16 +2,17 @@
 
 from typing import NamedTuple, Protocol
 
+from application.ports.chatrooms import Noted
 from domain.chat import Message
 from domain.plans import Allowances, DailyQuota
 from domain.replies import ReplyId, ReplyPolicy
 
 
 class AcceptedMessage(NamedTuple):
-    """The quota after a message, and the title that its chatroom got from it; None where that has a name already."""
+    """The quota after a message, and what it has changed of its chatroom."""
 
     quota: DailyQuota
-    title: str | None
+    chatroom: Noted
 
 
 class Acceptance(Protocol):
@@ -20,7 +21,9 @@ class Acceptance(Protocol):
     def accept(
         self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
     ) -> AcceptedMessage:
-        """Stores the message, charges one prompt and queues the reply. A chatroom without a name gets its title.
+        """Stores the message, charges one prompt and queues the reply.
+
+        A chatroom without a name gets its title, and one that is archived is so no more.
 
         Otherwise nothing is written, and the first of these that holds is raised: ChatroomNotFound unless the chatroom
         is the sender's, TooManyMessages, TooManyUnfinishedReplies, BacklogFull, QuotaExhausted. Concurrent calls never

@@ -19,6 +19,13 @@ class Purged(NamedTuple):
     with_stream: Sequence[ReplyId]
 
 
+class Noted(NamedTuple):
+    """What a message has changed of its chatroom: the title that it got, and whether it was archived before."""
+
+    title: str | None = None
+    unarchived: bool = False
+
+
 class Chatrooms(Protocol):
     def add(self, chatroom: Chatroom, *, limit: int) -> None:
         """Raises TooManyChatrooms when its user has ``limit`` already; TokenInvalid when its user was erased.
@@ -38,8 +45,14 @@ class Chatrooms(Protocol):
     def change(self, chatroom: Chatroom) -> None:
         """Replaces the name, the system prompt and ``updated_at`` of a stored chatroom."""
 
-    def name_unnamed(self, chatroom_id: ChatroomId, name: str, *, at: datetime) -> bool:
-        """Names a chatroom that has no name, unless ``name`` is empty; whether it did. A name is never replaced."""
+    def check_pinned(self, user_id: UserId, *, limit: int) -> None:
+        """Raises TooManyPinned when the user has pinned ``limit`` already. Concurrent calls may pin a few more."""
+
+    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> Noted:
+        """Gives a chatroom that has no name this title, unless that is empty, and takes it out of the archive.
+
+        A name is never replaced.
+        """
 
     def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         """Removes a chatroom: no call and no query of its user finds it, or anything in it, any more.

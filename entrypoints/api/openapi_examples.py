@@ -29,6 +29,8 @@ CHATROOM = {
     "name": "Tides",
     "createdAt": "2026-03-02T09:31:00Z",
     "updatedAt": "2026-03-02T09:32:05Z",
+    "pinned": False,
+    "archived": False,
 }
 MESSAGE = {
     "id": MESSAGE_ID,

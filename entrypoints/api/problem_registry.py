@@ -231,6 +231,12 @@ _ALL = (
         limit=1000,
     ),
     _domain(
+        errors.TooManyPinned,
+        "You have pinned as many chatrooms as one user may pin.",
+        "Unpin a chatroom, then pin the other one.",
+        limit=20,
+    ),
+    _domain(
         errors.TooManyMessages,
         "You keep as many messages, in all chatrooms together, as one user may keep.",
         "Remove a chatroom that is no longer needed, then send the message again.",

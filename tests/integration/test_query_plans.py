@@ -100,9 +100,18 @@ def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
     cursor.execute("SELECT id FROM users LIMIT 1")
     row = cursor.fetchone()
     assert row is not None
-    nodes = plan(reader.ROOMS, {"user_id": row[0], "before": None, "limit": 51})
+    nodes = plan(reader.ROOMS, {"user_id": row[0], "pinned_before": None, "before": None, "limit": 51})
     assert whole_tables_read(nodes) == set()
-    assert indexes_read(nodes) == {"ix_chatrooms_user_id_id"}
+    assert indexes_read(nodes) == {"ix_chatrooms_pinned", "ix_chatrooms_user_id_id"}
+
+
+def test_an_archive_reads_only_what_is_in_it(plan: Plan, cursor: Cursor) -> None:
+    cursor.execute("SELECT id FROM users LIMIT 1")
+    row = cursor.fetchone()
+    assert row is not None
+    nodes = plan(reader.ARCHIVED_ROOMS, {"user_id": row[0], "before": None, "limit": 51})
+    assert whole_tables_read(nodes) == set()
+    assert indexes_read(nodes) == {"ix_chatrooms_archived"}
 
 
 @pytest.mark.parametrize("entry", ["message_id", "reply_id"])

@@ -12,6 +12,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
 from adapters.sql.reply_files import FAILED, FIND
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
+from application.ports.chatrooms import Noted
 from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
 from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLine
@@ -78,11 +79,16 @@ STATEMENTS = [
     (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
     (reader.PLAN_STATUS, (*DAY, "granted_until", *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
-    (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *names(Turn))),
+    (reader.ARCHIVED_ROOMS, names(ChatroomSummary)),
+    (
+        reader.CONVERSATION,
+        ("name", "system_prompt", "created_at", "updated_at", "pinned", "archived", *names(Turn)),
+    ),
     (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id"))),
     (reader.ENTRY, (*names(Entry, without="turn"), *names(Turn))),
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),
+    (chat.NOTE_MESSAGE, names(Noted)),
     (chat.LOCK_MESSAGE_OF, names(Message, without="user_id")),
     (usage.PLAN_OF, ("granted_until", *SUBSCRIPTION)),
     (usage.SPEND, DAY),

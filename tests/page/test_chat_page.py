@@ -82,6 +82,38 @@ def test_from_the_first_code_to_the_log_out(visit: Visit, gemini: FakeGemini) ->
     expect(one.field("Mobile number")).to_be_focused()
 
 
+def test_chats_are_pinned_and_archived(visit: Visit) -> None:
+    one = visit().sign_up()
+    for text in ("First", "**Second** one, is it? With more."):
+        one.button("New chat").click()
+        one.send(text)
+        one.expect_reply(re.compile("echo"))
+    expect(one.rooms).to_have_text(["Second one, is it?", "First"])
+    expect(one.page.get_by_role("heading", name="Second one, is it?")).to_be_visible()
+
+    one.rooms.nth(1).hover()
+    one.button("Pin First").click()
+    expect(one.rooms).to_have_text(["First", "Second one, is it?"])
+    one.rooms.nth(1).hover()
+    one.button("Archive Second one, is it?").click()
+    expect(one.rooms).to_have_text(["First"])
+    one.page.reload()
+    expect(one.rooms).to_have_text(["First"])
+    one.button("Archived chats").click()
+    expect(one.rooms).to_have_text(["Second one, is it?"])
+
+    # A message takes a chat out of the archive.
+    one.rooms.first.click()
+    one.send("And more")
+    one.expect_reply("echo: And more")
+    expect(one.page.get_by_text("Chats that you archive will be listed here.")).to_be_visible()
+    one.button("Back to your chats").click()
+    expect(one.rooms).to_have_text(["First", "Second one, is it?"])
+    one.rooms.first.hover()
+    one.button("Unpin First").click()
+    expect(one.rooms).to_have_text(["Second one, is it?", "First"])
+
+
 def test_a_wrong_code_says_how_many_tries_are_left(visit: Visit) -> None:
     one = visit()
     one.open()

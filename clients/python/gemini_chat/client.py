@@ -48,6 +48,12 @@ class Page(TypedDict, total=False):
     cursor: str
 
 
+class Rooms(Page, total=False):
+    """Which chatrooms of a list. ``archived``: those in the archive, and no others."""
+
+    archived: bool
+
+
 class Window(TypedDict, total=False):
     """Which messages. ``wait``: for so many seconds at most, until there is a new one."""
 
@@ -139,7 +145,7 @@ class Client:
     ) -> models.ChatroomSummary:
         return self._post(models.ChatroomSummary, "/chatroom", body, _key(idempotency_key))
 
-    def list_chatrooms(self, **query: Unpack[Page]) -> list[models.ChatroomSummary]:
+    def list_chatrooms(self, **query: Unpack[Rooms]) -> list[models.ChatroomSummary]:
         return self._get(list[models.ChatroomSummary], "/chatroom", query)
 
     def get_chatroom(self, chatroom_id: str, **query: Unpack[Page]) -> models.Conversation:

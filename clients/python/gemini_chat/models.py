@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 f9829f91b71c855a439e6025ff86e94281c4e87b419a431ed66ab21ce3a89164
+# Of openapi.json, sha256 1898f8660b503e6ce3fe71fbd6fe7b4406e66750494d4116f0eeb31c47dcf332
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -215,6 +215,8 @@ class ChatroomSummary(TypedDict):
     """
     createdAt: str
     updatedAt: str
+    pinned: bool
+    archived: bool
 
 
 class Failure(TypedDict):
@@ -310,6 +312,8 @@ class Conversation(TypedDict):
     """
     createdAt: str
     updatedAt: str
+    pinned: bool
+    archived: bool
     systemPrompt: str | None
     messages: list[Entry]
     """
@@ -327,6 +331,14 @@ class ChangedChatroom(TypedDict):
     """
     null removes it
     """
+    pinned: NotRequired[bool]
+    """
+    Whether it stands in front of the others in the list; true takes it out of the archive
+    """
+    archived: NotRequired[bool]
+    """
+    Whether it is in the archive, and in the list only there; true takes the pin away
+    """
 
 
 class Chatroom(TypedDict):
@@ -337,6 +349,8 @@ class Chatroom(TypedDict):
     """
     createdAt: str
     updatedAt: str
+    pinned: bool
+    archived: bool
     systemPrompt: str | None
 
 

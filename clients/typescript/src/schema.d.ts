@@ -156,8 +156,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List your chatrooms, newest first
-         * @description The first page is cached; you always see your own changes. `Link` leads to the next page.
+         * List your chatrooms: the pinned ones first, then the others, each newest first
+         * @description Chatrooms in the archive are left out; `archived=true` lists those alone. The first page is cached; you always
+         *     see your own changes. `Link` leads to the next page.
          */
         get: operations["listChatrooms"];
         put?: never;
@@ -204,8 +205,10 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Rename a chatroom, or change its system prompt
-         * @description Members that are not given stay unchanged. A new system prompt holds from the next message on.
+         * Rename a chatroom, change its system prompt, pin or archive it
+         * @description Members that are not given stay unchanged. A new system prompt holds from the next message on. A chatroom is
+         *     pinned or archived, not both: the one that is asked for ends the other. 20 may be pinned: 409 `too_many_pinned`.
+         *     A message in one that is archived takes it out of the archive.
          */
         patch: operations["updateChatroom"];
         trace?: never;
@@ -1042,7 +1045,9 @@ export interface components {
          *       "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
          *       "name": "Tides",
          *       "createdAt": "2026-03-02T09:31:00Z",
-         *       "updatedAt": "2026-03-02T09:32:05Z"
+         *       "updatedAt": "2026-03-02T09:32:05Z",
+         *       "pinned": false,
+         *       "archived": false
          *     }
          */
         ChatroomSummary: {
@@ -1054,6 +1059,8 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            pinned: boolean;
+            archived: boolean;
         };
         Failure: {
             /**
@@ -1126,6 +1133,8 @@ export interface components {
          *       "name": "Tides",
          *       "createdAt": "2026-03-02T09:31:00Z",
          *       "updatedAt": "2026-03-02T09:32:05Z",
+         *       "pinned": false,
+         *       "archived": false,
          *       "systemPrompt": "Answer in one sentence.",
          *       "messages": [
          *         {
@@ -1164,6 +1173,8 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            pinned: boolean;
+            archived: boolean;
             systemPrompt: string | null;
             /** @description Oldest first */
             messages: components["schemas"]["Entry"][];
@@ -1182,6 +1193,10 @@ export interface components {
             name?: string;
             /** @description null removes it */
             systemPrompt?: string | null;
+            /** @description Whether it stands in front of the others in the list; true takes it out of the archive */
+            pinned?: boolean;
+            /** @description Whether it is in the archive, and in the list only there; true takes the pin away */
+            archived?: boolean;
         };
         /**
          * @example {
@@ -1189,6 +1204,8 @@ export interface components {
          *       "name": "Tides",
          *       "createdAt": "2026-03-02T09:31:00Z",
          *       "updatedAt": "2026-03-02T09:32:05Z",
+         *       "pinned": false,
+         *       "archived": false,
          *       "systemPrompt": "Answer in one sentence."
          *     }
          */
@@ -1201,6 +1218,8 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            pinned: boolean;
+            archived: boolean;
             systemPrompt: string | null;
         };
         /**
@@ -2665,6 +2684,8 @@ export interface operations {
                 limit?: number;
                 /** @description From the `Link` of the last page */
                 cursor?: string;
+                /** @description true: the chatrooms in the archive, and no others */
+                archived?: boolean;
             };
             header?: {
                 /** @description The `ETag` that you have */
@@ -2695,7 +2716,9 @@ export interface operations {
                      *         "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
                      *         "name": "Tides",
                      *         "createdAt": "2026-03-02T09:31:00Z",
-                     *         "updatedAt": "2026-03-02T09:32:05Z"
+                     *         "updatedAt": "2026-03-02T09:32:05Z",
+                     *         "pinned": false,
+                     *         "archived": false
                      *       }
                      *     ]
                      */
@@ -2827,7 +2850,9 @@ export interface operations {
                      *       "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
                      *       "name": "Tides",
                      *       "createdAt": "2026-03-02T09:31:00Z",
-                     *       "updatedAt": "2026-03-02T09:32:05Z"
+                     *       "updatedAt": "2026-03-02T09:32:05Z",
+                     *       "pinned": false,
+                     *       "archived": false
                      *     }
                      */
                     "application/json": components["schemas"]["ChatroomSummary"];
@@ -2973,6 +2998,8 @@ export interface operations {
                      *       "name": "Tides",
                      *       "createdAt": "2026-03-02T09:31:00Z",
                      *       "updatedAt": "2026-03-02T09:32:05Z",
+                     *       "pinned": false,
+                     *       "archived": false,
                      *       "systemPrompt": "Answer in one sentence.",
                      *       "messages": [
                      *         {
@@ -3229,6 +3256,8 @@ export interface operations {
                      *       "name": "Tides",
                      *       "createdAt": "2026-03-02T09:31:00Z",
                      *       "updatedAt": "2026-03-02T09:32:05Z",
+                     *       "pinned": false,
+                     *       "archived": false,
                      *       "systemPrompt": "Answer in one sentence."
                      *     }
                      */
@@ -3271,6 +3300,15 @@ export interface operations {
              *     - [`not_found`](/problems/not_found): There is nothing here
              */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`too_many_pinned`](/problems/too_many_pinned): There are too many pinned chatrooms */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -13,6 +13,7 @@ const PROBLEMS = {
   too_many_unfinished_replies: 'Many of your replies are still being written. Your text is kept; send it when some are done.',
   too_many_messages: 'Your account holds as many messages as it may. Delete a chat you no longer need, then send again.',
   too_many_chatrooms: 'You have as many chats as you may. Delete one that you no longer need.',
+  too_many_pinned: (p) => `${p.limit} chats are pinned, and no more can be. Unpin one first.`,
   chatroom_not_found: 'This chat was deleted on another device. Your text is kept.',
   message_not_found: 'This message is gone.',
   payload_too_large: 'This message is too long. Your text is kept: make it shorter.',
@@ -28,6 +29,27 @@ const PROBLEMS = {
   already_subscribed: 'You have Pro already.',
   not_subscribed: 'There is no subscription.',
 };
+
+/** What is said of the list of chats. */
+export const ROOM_WORDS = {
+  unnamed: 'New chat',
+  pin: (name) => `Pin ${name}`,
+  unpin: (name) => `Unpin ${name}`,
+  pinned: 'Pinned.',
+  unpinned: 'Unpinned.',
+  archive: (name) => `Archive ${name}`,
+  unarchive: (name) => `Take ${name} out of the archive`,
+  archived: 'Archived.',
+  unarchived: 'Taken out of the archive.',
+  showArchive: 'Archived chats',
+  backToChats: 'Back to your chats',
+  archiveShown: 'These are your archived chats.',
+  chatsShown: 'These are your chats.',
+  archiveEmpty: 'Chats that you archive will be listed here.',
+};
+
+/** What a chat is called; one that has no message yet has no name. */
+export const nameOf = ({ name }) => name || ROOM_WORDS.unnamed;
 
 /** An error in words that help. */
 export function words(error) {
