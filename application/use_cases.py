@@ -19,6 +19,7 @@ from application.billing.subscribe import Subscribe, SubscribeOnce
 from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatroom, ReadChatroom, RemoveChatroom
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
+from application.chat.search import SearchChats
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
 
@@ -62,6 +63,7 @@ class Chat:
     poll_messages: PollMessages
     wait_for_reply: WaitForReply
     follow_reply: FollowReply
+    search: SearchChats
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 DomainError
 ├── Invalid            the request cannot be accepted as it is (422 in the HTTP layer)
 │   ├── InvalidValue
+│   ├── SearchTooBroad
 │   └── IdempotencyKeyReused
 ├── Unauthenticated    the caller has not proven who they are  (401)
 │   ├── TokenInvalid
@@ -100,6 +101,14 @@ class InvalidValue(Invalid):
     title: ClassVar[str] = "A value is not acceptable"
     field: str
     reason: str
+
+
+@dataclass(eq=False)
+class SearchTooBroad(Invalid):
+    """So much matches that finding it took too long."""
+
+    code: ClassVar[str] = "search_too_broad"
+    title: ClassVar[str] = "The search finds too much"
 
 
 @dataclass(eq=False)

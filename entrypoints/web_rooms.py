@@ -60,6 +60,8 @@ def rooms(threads: int) -> Rooms:
     passwords = Room("passwords", threads=4, per_client=3, waiting=32, per_client_waiting=16)
     text_messages = Room("text_messages", threads=4, per_client=3, waiting=32, per_client_waiting=16)
     accounts = Room("accounts", threads=2, per_client=1, waiting=64, per_client_waiting=16)
+    # A search ends by itself after two seconds; a user needs one at a time.
+    search = Room("search", threads=2, per_client=1, waiting=64, per_client_waiting=4)
     probes = Room("probes", threads=2, per_client=2, waiting=16)
     return Rooms(
         work,
@@ -85,6 +87,7 @@ def rooms(threads: int) -> Rooms:
             ("POST", "/auth/change-password"): passwords,
             ("DELETE", "/user/me"): accounts,
             ("GET", "/user/export"): accounts,
+            ("GET", "/search"): search,
         },
     )
 

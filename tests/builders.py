@@ -37,6 +37,7 @@ from adapters.memory.ledger import MemoryLedger
 from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryReader
 from adapters.memory.reply_files import MemoryReplyFiles
+from adapters.memory.search import MemorySearch, MemorySearchIndex
 from adapters.memory.stores import (
     MemoryOtpBudget,
     MemoryOtpStore,
@@ -281,6 +282,8 @@ class MemoryAdapters(containers.DeclarativeContainer):
     export = providers.Singleton(MemoryExport, database)
     audit_reader = providers.Singleton(MemoryAuditReader, database)
     reply_files = providers.Singleton(MemoryReplyFiles, database)
+    search = providers.Singleton(MemorySearch, database)
+    search_index = providers.Singleton(MemorySearchIndex, database)
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 metadata = MetaData(
     naming_convention={
@@ -45,6 +46,26 @@ def _owner() -> Column[object]:
 def _sequence() -> Column[object]:
     # The place of an entry in its chatroom. The database gives it: see NUMBER_ENTRIES.
     return Column("sequence", BigInteger, nullable=False)
+
+
+def _words() -> Column[object]:
+    # What the text can be found by (adapters/sql/search.py); NULL until a worker has seen to it.
+    return Column("words", TSVECTOR)
+
+
+def _indexes_of_words(table: str, missing: str) -> tuple[Index, Index]:
+    # Without a list of pending entries: workers fill the index, and a search need not read what they have just added.
+    return (
+        Index(
+            f"ix_{table}_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_where=text("words IS NOT NULL"),
+            postgresql_with={"fastupdate": "off"},
+        ),
+        # Those that workers have not seen to.
+        Index(f"ix_{table}_unsearchable", "id", postgresql_where=text(missing)),
+    )
 
 
 users = Table(
@@ -166,7 +187,9 @@ messages = Table(
     Column("content", Text, nullable=False),
     _moment("created_at"),
     _sequence(),
+    _words(),
     Index(None, "chatroom_id", "sequence", unique=True),
+    *_indexes_of_words("messages", "words IS NULL"),
     postgresql_with=OFTEN_VACUUMED,
 )
 
@@ -204,6 +227,8 @@ replies = Table(
     _moment("started_at", nullable=True),
     _moment("finished_at", nullable=True),
     _sequence(),
+    _words(),
+    *_indexes_of_words("replies", "words IS NULL AND content IS NOT NULL"),
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state_known"),
     CheckConstraint(
         "(state = 'running') = (lease_token IS NOT NULL AND lease_until IS NOT NULL)",

@@ -117,6 +117,11 @@ _ALL = (
         "Show the texts beside the fields that they name, and send corrected values.",
         errors={"mobileNumber": ["Missing data for required field."]},
     ),
+    _domain(
+        errors.SearchTooBroad,
+        "So much of yours matches that finding it took too long.",
+        "Search for longer words, or for more of them. Where that does not help, try again later.",
+    ),
     _http(
         "headers_too_large",
         431,

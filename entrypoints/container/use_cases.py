@@ -19,6 +19,7 @@ from application.chat.chatrooms import ChangeChatroom, ListChatrooms, OpenChatro
 from application.chat.expiry import FailExpiredReplies, SettleOverdue
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.manage_reply import AskAgain, CancelReply
+from application.chat.search import SearchChats
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
 from application.ports.account_erasure_hook import AccountErasureHook
@@ -239,6 +240,7 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
         poll_messages=PollMessages(reader=reader, settle=settle, wait_for_reply=wait_for_reply, clock=clock),
         wait_for_reply=wait_for_reply,
         follow_reply=FollowReply(read_entry=read_entry, subscriber=subscriber),
+        search=SearchChats(search=adapters.search(), rate_limiter=adapters.rate_limiter()),
     )
 
 

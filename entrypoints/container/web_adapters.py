@@ -23,6 +23,7 @@ from adapters.sql.audit import SqlAuditReader
 from adapters.sql.export import SqlExport
 from adapters.sql.probe import DatabaseProbe
 from adapters.sql.reply_files import SqlReplyFiles
+from adapters.sql.search import SqlSearch
 from adapters.stripe.webhook_events import StripeEventReader
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock
 from application.billing.subscribe import ReturnUrls
@@ -43,6 +44,7 @@ from application.ports.reply_files import ReplyFiles
 from application.ports.reply_stream import ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import NewCode, NewId
+from application.ports.search import Search
 from application.ports.served_countries import IsServed
 from domain.one_time_password import Purpose
 from entrypoints.container.adapters import SharedAdapters, singleton
@@ -117,6 +119,7 @@ class WebAdapters(SharedAdapters):
     max_chatrooms = singleton(lambda settings: settings.max_chatrooms_per_user, settings)
     audit_reader: Provider[AuditReader] = singleton(lambda database: SqlAuditReader(database), database)
     reply_files: Provider[ReplyFiles] = singleton(lambda database: SqlReplyFiles(database), database)
+    search: Provider[Search] = singleton(lambda database: SqlSearch(database), database)
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
         lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings

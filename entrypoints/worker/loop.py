@@ -29,6 +29,8 @@ STOPS_SECONDS = 0.4
 BETWEEN_CLAIMS_SECONDS = 0.01
 # How often a worker that is full calls for others.
 BETWEEN_NOTIFICATIONS_SECONDS = 0.25
+# Of each sweep: how long messages are made searchable at most. What is left has its turn in the next one.
+INDEXING_SECONDS = 0.2
 # With the database down: how soon to try again, at first and at most.
 RETRY_SECONDS = 0.5
 RETRY_AT_MOST_SECONDS = 8.0
@@ -100,6 +102,7 @@ class ReplyLoop:
         self._claiming, self._writing = _DatabaseState("claiming"), _DatabaseState("writing")
         self._renewing = _DatabaseState("renewing")
         self._sweeping, self._purging = _DatabaseState("sweeping"), _DatabaseState("purging")
+        self._indexing = _DatabaseState("indexing")
         self._stopping = Event()
         self._ended = Event()
         self._renew_after = replying.renew_lease.due_after.total_seconds()
@@ -274,6 +277,7 @@ class ReplyLoop:
                 self._sweeping.available()
                 if sweeps:
                     self._forget_old()
+                    self._index_entries()
                 wait = STOPS_SECONDS
             except DependencyDown:
                 self._sweeping.unavailable()
@@ -312,6 +316,17 @@ class ReplyLoop:
                 messages=purged.messages,
                 replies=purged.replies,
             )
+
+    def _index_entries(self) -> None:
+        until = time.monotonic() + INDEXING_SECONDS
+        try:
+            while self._replying.index_entries() and time.monotonic() < until:
+                pass
+            self._indexing.available()
+        except DependencyDown:
+            self._indexing.unavailable()
+        except Exception:
+            log.exception("nothing_indexed")
 
     def _propagate_cancellation(self) -> None:
         with self._changed:

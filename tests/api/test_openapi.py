@@ -72,6 +72,7 @@ OWED = {
     "POST /chatroom/{chatroomId}/message",
     "GET /message/{entryId}",
     "GET /message/{entryId}/stream",
+    "GET /search",
     "POST /message/{entryId}/cancel",
     "POST /message/{entryId}/retry",
     "POST /message/{entryId}/regenerate",

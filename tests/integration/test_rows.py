@@ -9,7 +9,19 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
+from adapters.sql import (
+    audit,
+    billing,
+    chat,
+    idempotency,
+    ledger,
+    reader,
+    refresh_tokens,
+    replies,
+    search,
+    usage,
+    users,
+)
 from adapters.sql.reply_files import FAILED, FIND
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
 from application.ports.chatrooms import Noted
@@ -19,6 +31,7 @@ from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLi
 from application.ports.payments import Order
 from application.ports.reader import ChatroomSummary, Entry, MessageEntry, ReplyEntry, SessionSummary, Turn
 from application.ports.reply_files import ReplyFile, ReplyLine
+from application.ports.search import FoundEntry, Unsearchable
 from domain.accounts import Principal, Session, User
 from domain.billing import PaymentEvent, Subscription, SubscriptionRecord
 from domain.chat import Chatroom, Message
@@ -79,6 +92,9 @@ STATEMENTS = [
     (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
     (reader.PLAN_STATUS, (*DAY, "granted_until", *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
+    (search.ENTRIES, names(FoundEntry)),
+    (search.CHATROOMS, names(ChatroomSummary)),
+    (search.UNSEARCHABLE, names(Unsearchable)),
     (reader.ARCHIVED_ROOMS, names(ChatroomSummary)),
     (
         reader.CONVERSATION,

@@ -54,6 +54,13 @@ class Rooms(Page, total=False):
     archived: bool
 
 
+class Found(TypedDict, total=False):
+    """Which messages and replies that match."""
+
+    limit: int
+    cursor: str
+
+
 class Window(TypedDict, total=False):
     """Which messages. ``wait``: for so many seconds at most, until there is a new one."""
 
@@ -150,6 +157,10 @@ class Client:
 
     def get_chatroom(self, chatroom_id: str, **query: Unpack[Page]) -> models.Conversation:
         return self._get(models.Conversation, f"/chatroom/{chatroom_id}", query)
+
+    def search_chats(self, q: str, **query: Unpack[Found]) -> models.Found:
+        """Chatrooms by name, messages and replies by their text. ``matches`` count characters, as Python does."""
+        return self._get(models.Found, "/search", {"q": q, **query})
 
     def update_chatroom(self, chatroom_id: str, **body: Unpack[models.ChangedChatroom]) -> models.Chatroom:
         return cast(models.Chatroom, self._request("PATCH", f"/chatroom/{chatroom_id}", body=body).json())

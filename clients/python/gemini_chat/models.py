@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 1898f8660b503e6ce3fe71fbd6fe7b4406e66750494d4116f0eeb31c47dcf332
+# Of openapi.json, sha256 dcef1313498bc0b191fce0dbd31c46a1dcb3842b5e8f69a579c8894f87f4c270
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -452,6 +452,60 @@ class OneEntry(TypedDict):
 
 class Cancelled(TypedDict):
     reply: ReplyStatus
+
+
+class Match(TypedDict):
+    start: int
+    end: int
+    """
+    Behind the last character of the match
+    """
+
+
+class Passage(TypedDict):
+    text: str
+    """
+    Plain text on one line; `…` where something was left out
+    """
+    matches: list[Match]
+    """
+    In characters (Unicode code points: in JavaScript of `[...text]`), and none overlaps another
+    """
+
+
+class FoundChatroom(TypedDict):
+    id: str
+    name: Passage
+    createdAt: str
+    archived: bool
+
+
+class FoundEntry(TypedDict):
+    id: str
+    chatroomId: str
+    chatroomName: str
+    role: Literal['user', 'bot']
+    createdAt: str
+    passage: Passage
+
+
+class Found(TypedDict):
+    chatrooms: list[FoundChatroom]
+    """
+    At most 10 whose name matches, the newest first; empty on later pages
+    """
+    messages: list[FoundEntry]
+    """
+    Messages and replies, the newest first
+    """
+    nextCursor: str | None
+    """
+    Send as `cursor` to read the older ones; null when there are none
+    """
+    complete: bool
+    """
+    false: messages of longer than a minute ago are still being made searchable
+    """
 
 
 class Refresh(TypedDict):

@@ -416,6 +416,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search your chatrooms by name, and your messages and the replies by their text
+         * @description What has all words of `q` is found, in any script: case, accents and the width of characters make no difference.
+         *     Scripts without spaces between words (Chinese, Japanese, Thai) are searched by pairs of neighbouring characters.
+         *     Of each text the first 8,000 characters are searched, and at most 1,000 different words. Chatrooms in the
+         *     archive are searched, too; removed ones are not.
+         *
+         *     A message can be found some seconds after it was sent, and a reply some seconds after it was finished. 60
+         *     searches a minute are answered; one that takes longer than two seconds is 422 `search_too_broad`.
+         */
+        get: operations["searchChats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/refresh": {
         parameters: {
             query?: never;
@@ -1433,6 +1459,90 @@ export interface components {
          */
         Cancelled: {
             reply: components["schemas"]["ReplyStatus"];
+        };
+        Match: {
+            start: number;
+            /** @description Behind the last character of the match */
+            end: number;
+        };
+        Passage: {
+            /** @description Plain text on one line; `…` where something was left out */
+            text: string;
+            /** @description In characters (Unicode code points: in JavaScript of `[...text]`), and none overlaps another */
+            matches: components["schemas"]["Match"][];
+        };
+        FoundChatroom: {
+            /** Format: uuid */
+            id: string;
+            name: components["schemas"]["Passage"];
+            /** Format: date-time */
+            createdAt: string;
+            archived: boolean;
+        };
+        FoundEntry: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            chatroomId: string;
+            chatroomName: string;
+            /** @enum {string} */
+            role: "user" | "bot";
+            /** Format: date-time */
+            createdAt: string;
+            passage: components["schemas"]["Passage"];
+        };
+        /**
+         * @example {
+         *       "chatrooms": [
+         *         {
+         *           "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+         *           "name": {
+         *             "text": "Tides",
+         *             "matches": [
+         *               {
+         *                 "start": 0,
+         *                 "end": 4
+         *               }
+         *             ]
+         *           },
+         *           "createdAt": "2026-03-02T09:31:00Z",
+         *           "archived": false
+         *         }
+         *       ],
+         *       "messages": [
+         *         {
+         *           "id": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+         *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+         *           "chatroomName": "Tides",
+         *           "role": "user",
+         *           "createdAt": "2026-03-02T09:32:00Z",
+         *           "passage": {
+         *             "text": "Why are there two tides a day?",
+         *             "matches": [
+         *               {
+         *                 "start": 18,
+         *                 "end": 22
+         *               }
+         *             ]
+         *           }
+         *         }
+         *       ],
+         *       "nextCursor": null,
+         *       "complete": true
+         *     }
+         */
+        Found: {
+            /** @description At most 10 whose name matches, the newest first; empty on later pages */
+            chatrooms: components["schemas"]["FoundChatroom"][];
+            /** @description Messages and replies, the newest first */
+            messages: components["schemas"]["FoundEntry"][];
+            /**
+             * Format: uuid
+             * @description Send as `cursor` to read the older ones; null when there are none
+             */
+            nextCursor: string | null;
+            /** @description false: messages of longer than a minute ago are still being made searchable */
+            complete: boolean;
         };
         /**
          * @example {
@@ -4459,6 +4569,147 @@ export interface operations {
             /**
              * @description - [`backlog_full`](/problems/backlog_full): Too many messages wait for a reply
              *     - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    searchChats: {
+        parameters: {
+            query: {
+                /**
+                 * @description Words, all of which are looked for; each finds longer words that begin with it
+                 * @example tide
+                 */
+                q: string;
+                /** @description The most entries of a page */
+                limit?: number;
+                /** @description The `nextCursor` of the last page */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "chatrooms": [
+                     *         {
+                     *           "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+                     *           "name": {
+                     *             "text": "Tides",
+                     *             "matches": [
+                     *               {
+                     *                 "start": 0,
+                     *                 "end": 4
+                     *               }
+                     *             ]
+                     *           },
+                     *           "createdAt": "2026-03-02T09:31:00Z",
+                     *           "archived": false
+                     *         }
+                     *       ],
+                     *       "messages": [
+                     *         {
+                     *           "id": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+                     *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+                     *           "chatroomName": "Tides",
+                     *           "role": "user",
+                     *           "createdAt": "2026-03-02T09:32:00Z",
+                     *           "passage": {
+                     *             "text": "Why are there two tides a day?",
+                     *             "matches": [
+                     *               {
+                     *                 "start": 18,
+                     *                 "end": 22
+                     *               }
+                     *             ]
+                     *           }
+                     *         }
+                     *       ],
+                     *       "nextCursor": null,
+                     *       "complete": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Found"];
+                };
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`search_too_broad`](/problems/search_too_broad): The search finds too much
+             *     - [`validation_failed`](/problems/validation_failed): A value is not acceptable
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
              *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
              */
             503: {

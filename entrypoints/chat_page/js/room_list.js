@@ -3,6 +3,7 @@
 import { json, send } from './api.js';
 import { tellTabs } from './login_store.js';
 import { announce, ask, byId, copyOf, show } from './dom.js';
+import { MessageSearch } from './message_search.js';
 import { nameOf, ROOM_WORDS } from './words.js';
 
 const PAGE = 30;
@@ -20,7 +21,11 @@ export class RoomList {
     this.archived = false;
     this.list = byId('rooms');
     this.search = byId('search');
-    this.search.addEventListener('input', () => this.find());
+    this.messages = new MessageSearch({ addressOf, onFault: (error) => this.onFault(error) });
+    this.search.addEventListener('input', () => {
+      this.messages.find(this.search.value);
+      this.find();
+    });
     byId('archive').addEventListener('click', () => this.setArchived(!this.archived));
     byId('more-rooms').addEventListener('click', () => this.more(PAGE));
     this.list.addEventListener('click', (event) => this.press(event));
@@ -30,6 +35,7 @@ export class RoomList {
     this.rooms = [];
     this.next = null;
     this.search.value = '';
+    this.messages.find('');
     this.loaded = false;
     this.archived = false;
     this.draw();

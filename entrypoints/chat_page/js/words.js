@@ -13,6 +13,7 @@ const PROBLEMS = {
   too_many_unfinished_replies: 'Many of your replies are still being written. Your text is kept; send it when some are done.',
   too_many_messages: 'Your account holds as many messages as it may. Delete a chat you no longer need, then send again.',
   too_many_chatrooms: 'You have as many chats as you may. Delete one that you no longer need.',
+  search_too_broad: 'That finds too much. Search for longer words, or for more of them.',
   too_many_pinned: (p) => `${p.limit} chats are pinned, and no more can be. Unpin one first.`,
   chatroom_not_found: 'This chat was deleted on another device. Your text is kept.',
   message_not_found: 'This message is gone.',
@@ -46,6 +47,14 @@ export const ROOM_WORDS = {
   archiveShown: 'These are your archived chats.',
   chatsShown: 'These are your chats.',
   archiveEmpty: 'Chats that you archive will be listed here.',
+};
+
+/** What is said of messages that were searched for. */
+export const SEARCH_WORDS = {
+  you: 'You',
+  reply: 'Reply',
+  found: (count) => (count === 1 ? 'One message found.' : `${count} messages found.`),
+  incomplete: 'Older messages are still being made searchable.',
 };
 
 /** What a chat is called; one that has no message yet has no name. */
