@@ -95,13 +95,6 @@ lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no 
 image-check: ## build the image where no engine runs, and start it hardened; needs root, buildah, debootstrap and runc
 	@tools/image-check
 
-.PHONY: vendor-docs
-vendor-docs: ## fetch RapiDoc for /docs from npm: RAPIDOC_VERSION (9.3.8); its hash stands in tests/api/test_openapi.py
-	tar=$$(npm pack --silent rapidoc@$(or $(RAPIDOC_VERSION),9.3.8)) \
-		&& tar xzf "$$tar" -C entrypoints/api/rapidoc --strip-components=2 package/dist/rapidoc-min.js.gz \
-		&& tar xzf "$$tar" -C entrypoints/api/rapidoc --strip-components=1 package/LICENSE.txt && rm "$$tar"
-	gunzip -c entrypoints/api/rapidoc/rapidoc-min.js.gz | sha256sum
-
 .PHONY: storm
 storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
 	$(PY) -m tests.e2e.storm --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
@@ -154,7 +147,7 @@ licences: .venv-audit/.installed .venv-bench/.runtime ## list the licences of wh
 	@.venv-audit/bin/pip-licenses --python .venv-bench/bin/python --with-urls --format markdown
 
 .PHONY: vendor
-vendor: $(VENV)/.dev ## fetch again, with npm, what the chat page and its tests contain of others (UPGRADE=--upgrade: newest)
+vendor: $(VENV)/.dev ## fetch again, with npm, what the pages and their tests contain of others (UPGRADE=--upgrade: newest)
 	$(PY) -m tests.page.vendoring $(UPGRADE)
 
 .PHONY: screenshots

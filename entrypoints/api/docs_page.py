@@ -1,4 +1,4 @@
-"""/docs: a page to read and try the API on. It shows RapiDoc (MIT), from npm: `make vendor-docs`."""
+"""/docs: a page to read and try the API on. It shows RapiDoc (MIT), from npm: `make vendor`."""
 
 import gzip
 from functools import cache

@@ -1,4 +1,4 @@
-"""What the chat page and its tests contain of others: fetched from npm, and recorded with version, licence and hash.
+"""What the pages and their tests contain of others: fetched from npm, and recorded with version, licence and hash.
 
 ``python -m tests.page.vendoring`` fetches the recorded versions again, with ``--upgrade`` the newest. npm checks
 what it downloads against the registry's own hash.
@@ -38,11 +38,14 @@ def fetch(entry: dict[str, Any], *, upgrade: bool) -> dict[str, Any]:
         (package,) = told.values() if isinstance(told, dict) else told
         with tarfile.open(Path(directory) / Path(package["filename"]).name) as archive:
             licence = json.loads(_read(archive, "package.json"))["license"]
-            text = _read(archive, entry["source"])
-            (ROOT / f"{entry['file']}.LICENSE").write_bytes(_read(archive, "LICENSE"))
-    # The comment names a file that is not here; browsers would ask for it.
-    lines = [line for line in text.decode().splitlines() if not line.startswith("//# sourceMappingURL=")]
-    (ROOT / entry["file"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            content = _read(archive, entry["source"])
+            named = next(name for name in ("LICENSE", "LICENSE.txt") if f"package/{name}" in archive.getnames())
+            (ROOT / f"{entry['file']}.LICENSE").write_bytes(_read(archive, named))
+    if entry["file"].endswith(".js"):
+        # The comment names a file that is not here; browsers would ask for it.
+        lines = [line for line in content.splitlines() if not line.startswith(b"//# sourceMappingURL=")]
+        content = b"\n".join(lines) + b"\n"
+    (ROOT / entry["file"]).write_bytes(content)
     return {**entry, "version": package["version"], "licence": licence, "sha256": sha256(entry["file"])}
 
 
