@@ -88,6 +88,7 @@ def rooms(threads: int) -> Rooms:
             ("DELETE", "/user/me"): accounts,
             ("GET", "/user/export"): accounts,
             ("GET", "/search"): search,
+            ("HEAD", "/search"): search,
         },
     )
 
