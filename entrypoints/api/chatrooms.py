@@ -30,7 +30,8 @@ from entrypoints.api.schemas import (
 
 # Stands before the id in a cursor that is a place among the pinned chatrooms.
 PINNED_PREFIX = "pinned-"
-ROOM_CURSOR = rf"^({PINNED_PREFIX})?[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}$"
+# In Python, other than in JavaScript, ``$`` is also before a line break at the end.
+ROOM_CURSOR = rf"^(?!.*\n)({PINNED_PREFIX})?[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}$"
 
 
 class NewChatroomSchema(Schema):

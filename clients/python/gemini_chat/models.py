@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 dcef1313498bc0b191fce0dbd31c46a1dcb3842b5e8f69a579c8894f87f4c270
+# Of openapi.json, sha256 afb662b015ac9162b320bc6488094a9cc56d7775aba31cc275950c4909902dc5
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
