@@ -1,13 +1,15 @@
-# Works with Docker, podman and buildah. Arguments that a release gives: VERSION and REVISION (the commit).
+# Works with Docker, podman and buildah. Arguments that a release gives: VERSION and REVISION (the commit). REQUIREMENTS is
+# `telemetry` for an image that can send traces (OpenTelemetry) and errors (Sentry).
 FROM python:3.13-slim AS dependencies
 
-COPY requirements/runtime.txt /tmp/runtime.txt
+ARG REQUIREMENTS=runtime
+COPY requirements/runtime.txt requirements/telemetry.txt /tmp/
 # The image's own pip fills the environment, so that none has to be carried along in it.
 # Wheels only, each checked against its hash: no compiler is needed, here or later. What the lock lists and nothing else
 # (--no-deps); that this is complete is checked afterwards.
 RUN python -m venv --without-pip /venv \
     && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
-        --only-binary :all: --require-hashes --no-deps -r /tmp/runtime.txt \
+        --only-binary :all: --require-hashes --no-deps -r "/tmp/$REQUIREMENTS.txt" \
     && python -m pip --python /venv/bin/python check --disable-pip-version-check
 
 
@@ -20,6 +22,14 @@ COPY adapters adapters
 COPY entrypoints entrypoints
 COPY migrations migrations
 COPY wsgi.py rq_worker.py ./
+ARG VERSION=unreleased
+ARG REVISION=unknown
+# Says which release this is as an installed package does (PEP 566, PEP 610), for `gemini-chat version` and Sentry.
+RUN mkdir gemini_chat_backend.dist-info && cd gemini_chat_backend.dist-info \
+    && printf 'Metadata-Version: 2.1\nName: gemini-chat-backend\nVersion: %s\n' "$VERSION" >METADATA \
+    && if [ "$REVISION" != unknown ]; then \
+        printf '{"url": "file:///app", "vcs_info": {"vcs": "git", "commit_id": "%s"}}' "$REVISION" >direct_url.json; \
+    fi
 # COPY keeps modes: those of a checkout made under umask 077 would let nobody but root read them.
 RUN chmod -R u=rwX,go=rX /app \
     && printf '#!/bin/sh\nexec python -m entrypoints.cli "$@"\n' >/gemini-chat \

@@ -19,6 +19,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile setup.cfg --quiet --univer
 	--custom-compile-command 'make lock' $(UPGRADE)
 
 # What needs node says in its last line when it did not run, and fails in CI.
+LINT_MIGRATIONS := tools/with-node tools/migrations 'the linter of migrations (make lint-migrations)' ./lint $(PY)
 LINT_OPENAPI := tools/with-node tools/openapi 'the linters of the OpenAPI document (make lint-openapi)' ./lint
 TEST_POSTMAN := tools/with-node tools/postman 'the Postman collection (make test-postman)' ./run
 TEST_TYPESCRIPT := tools/with-node clients/typescript 'the TypeScript client (make test-typescript)' ../../tools/typescript/test
@@ -39,7 +40,7 @@ run: $(VENV)/.embedded ## start everything on this machine: servers, web, worker
 .PHONY: test
 test: lint ## everything: lint, types, import contracts, all tests, migrations, the OpenAPI document
 	$(PY) -m pytest
-	@tools/migrations/lint $(PY)
+	@$(LINT_MIGRATIONS)
 	@$(LINT_OPENAPI)
 	@$(TEST_POSTMAN)
 	@$(TEST_TYPESCRIPT)
@@ -49,7 +50,7 @@ test-cluster: $(VENV)/.dev ## of the tests those through PgBouncer and on many h
 	$(PY) -m pytest tests/cluster
 
 .PHONY: check
-check: lint ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
+check: lint $(VENV)/.migrations ## the fast loop, under half a minute: as test, with the use cases' tests on memory only
 	$(PY) -m pytest -q tests/unit
 
 .PHONY: lint
@@ -88,12 +89,17 @@ clients: $(VENV)/.dev .venv-models/.installed ## write what clients/ has from th
 	tools/with-node clients/typescript 'the generator of the TypeScript types' npm run --silent generate
 
 .PHONY: lint-migrations
-lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no warning; needs npm on Linux, x86-64
-	@tools/migrations/lint $(PY)
+lint-migrations: $(VENV)/.dev ## Squawk on the statements of each migration: no warning; needs node 20 or newer on Linux, x86-64
+	@$(LINT_MIGRATIONS)
 
 .PHONY: image-check
 image-check: ## build the image where no engine runs, and start it hardened; needs root, buildah, debootstrap and runc
 	@tools/image-check
+
+.PHONY: verify
+verify: $(VENV)/.created ## check a deployment from outside: URL=https://… (ARGS=--verbose); see docs/verify.md
+	@test -n "$(URL)" || { echo 'Say where it is: make verify URL=https://chat.example.com' >&2; exit 2; }
+	@$(PY) -m verify "$(URL)" $(ARGS)
 
 .PHONY: storm
 storm: $(VENV)/.dev ## everything dies at random for MINUTES (3), and every promise is counted afterwards
@@ -104,8 +110,24 @@ bench-replies: $(VENV)/.dev .venv-bench/.runtime ## what one worker process does
 	PYTHONPATH=. $(PY) bench/replies.py --python .venv-bench/bin/python
 
 .PHONY: bench-requests
-bench-requests: $(VENV)/.dev .venv-bench/.runtime ## what one web process does, beside a bare Express app; see bench/README.md
-	PYTHONPATH=. $(PY) bench/endpoints.py --python .venv-bench/bin/python
+bench-requests: $(VENV)/.dev .venv-bench/.runtime bench-peers ## what a request costs, here and in two peers (OPTIONS=--help); see bench/README.md
+	PYTHONPATH=. $(PY) bench/endpoints.py --python .venv-bench/bin/python $(OPTIONS)
+
+.PHONY: bench-peers
+bench-peers: .venv-peers/.installed # the peers' dependencies; where there is no node, the bench leaves out those that need it
+	@tools/with-node bench/peers/express 'the peer that is written with Express' true
+
+.PHONY: bench-growth
+bench-growth: $(VENV)/.dev .venv-bench/.runtime ## whether a request costs more where there is much (OPTIONS=--help); see bench/README.md
+	PYTHONPATH=. $(PY) bench/growth.py --python .venv-bench/bin/python $(OPTIONS)
+
+.PHONY: bench-startup
+bench-startup: $(VENV)/.dev .venv-bench/.runtime ## how long a web process and `make run` take to start, and what imports cost
+	PYTHONPATH=. $(PY) bench/startup.py --python .venv-bench/bin/python --embedded $(PY)
+
+.PHONY: profile
+profile: $(VENV)/.dev .venv-bench/.runtime .venv-profile/.installed ## a flame graph of the web process: CASE=me, list, room, create or message
+	PYTHONPATH=. $(PY) bench/profiling.py --python .venv-bench/bin/python --py-spy .venv-profile/bin/py-spy $(or $(CASE),me)
 
 .PHONY: bench-streams
 bench-streams: $(VENV)/.dev .venv-bench/.runtime ## what 10,000 open streams cost one web process; see bench/README.md
@@ -121,10 +143,14 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## write requirements/*.txt from setup.cfg (U
 	$(UV_COMPILE) --extra embedded --extra legacy-gemini --extra tracing --extra sentry --extra dev --output-file requirements/dev.txt >/dev/null
 # The smaller sets start from the pins of the whole, so that no set contradicts another.
 	cp requirements/dev.txt requirements/embedded.txt
+	cp requirements/dev.txt requirements/telemetry.txt
 	cp requirements/dev.txt requirements/runtime.txt
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra embedded --output-file requirements/embedded.txt >/dev/null
+	$(filter-out $(UPGRADE),$(UV_COMPILE)) --extra tracing --extra sentry --output-file requirements/telemetry.txt >/dev/null
 	$(filter-out $(UPGRADE),$(UV_COMPILE)) --output-file requirements/runtime.txt >/dev/null
 	$(subst setup.cfg,requirements/models.in,$(UV_COMPILE)) --output-file requirements/models.txt >/dev/null
+	$(subst setup.cfg,requirements/profile.in,$(UV_COMPILE)) --output-file requirements/profile.txt >/dev/null
+	$(subst setup.cfg,bench/peers/fastapi/requirements.in,$(UV_COMPILE)) --output-file bench/peers/fastapi/requirements.txt >/dev/null
 # Tools that look at the dependencies and are none of them.
 	$(subst setup.cfg,requirements/audit.in,$(UV_COMPILE)) --output-file requirements/audit.txt >/dev/null
 	rm -rf *.egg-info
@@ -156,8 +182,8 @@ screenshots: $(VENV)/.dev ## write docs/images from the chat page as it looks no
 
 .PHONY: clean
 clean: ## remove what make installed and the tools cached; keeps .data and .env
-	rm -rf $(VENV) .venv-audit .venv-bench .venv-lock .venv-models build dist *.egg-info \
-		tools/migrations/node_modules tools/openapi/node_modules tools/postman/node_modules \
+	rm -rf $(VENV) .venv-audit .venv-bench .venv-lock .venv-models .venv-peers .venv-profile build dist *.egg-info \
+		bench/peers/express/node_modules tools/migrations/node_modules tools/openapi/node_modules tools/postman/node_modules \
 		clients/typescript/node_modules clients/typescript/dist \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -175,6 +201,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.created
 		'the first time this takes a minute ...'
 	@$(call install,$(PY),dev)
 	@touch $(VENV)/.embedded $@
+
+# For the fast loop: the linter starts a server, so it runs when a migration has changed.
+$(VENV)/.migrations: $(wildcard migrations/versions/*.py) migrations/env.py adapters/sql/migrate.py \
+		$(wildcard tools/migrations/*.*) tools/migrations/lint | $(VENV)/.dev
+	@$(LINT_MIGRATIONS)
+	@touch $@
 
 $(VENV)/.created:
 	@set -- $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11); \
@@ -200,6 +232,17 @@ $(VENV)/.created:
 .venv-bench/.runtime: requirements/runtime.txt $(VENV)/.created
 	@$(PY) -m venv --clear .venv-bench
 	@$(call install,.venv-bench/bin/python,runtime)
+	@touch $@
+
+# What only the peers of the bench need.
+.venv-peers/.installed: bench/peers/fastapi/requirements.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-peers
+	@.venv-peers/bin/python -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+.venv-profile/.installed: requirements/profile.txt $(VENV)/.created
+	@$(PY) -m venv --clear .venv-profile
+	@$(call install,.venv-profile/bin/python,profile)
 	@touch $@
 
 # The generator of the Python client's types; nothing else needs it.

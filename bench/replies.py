@@ -14,7 +14,8 @@ import httpx
 import plot
 import psutil
 import psycopg2
-from stage import MODEL_SECONDS, Stage, answers, free_port, percentile, stage, until, usage_of
+from figures import percentile
+from stage import MODEL_SECONDS, Stage, answers, free_port, stage, until, usage_of
 
 from adapters.sql.replies import CLAIM_DUE
 

@@ -1,5 +1,7 @@
 """What the benches stand on: embedded servers, a model, and processes whose CPU and memory are read from the kernel."""
 
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -7,8 +9,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from entrypoints.local_stack.embedded import embedded_servers
 
 ROOT = Path(__file__).parents[1]
 MODEL_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,28 @@ class Stage:
     """Where everything is, and the environment that says so."""
 
     database_url: str
+    redis_url: str
     environment: dict[str, str]
     python: str
 
     @contextmanager
-    def running(self, *command: str, python: str | None = None, **environment: str) -> Iterator[psutil.Process]:
-        """A process of the service, stopped in the end."""
+    def running(
+        self, *command: str, python: str | None = None, cores: Iterable[int] = (), **environment: str
+    ) -> Iterator[psutil.Process]:
+        """A process of the service, stopped in the end. ``cores``: those it is kept to, if any are given."""
+        with self.program(python or self.python, *command, cores=cores, **environment) as process:
+            yield process
+
+    @contextmanager
+    def program(
+        self, *command: str, directory: Path = ROOT, cores: Iterable[int] = (), **environment: str
+    ) -> Iterator[psutil.Process]:
+        """Any program with the service's environment, stopped in the end."""
         process = subprocess.Popen(
-            [python or self.python, *command],
-            cwd=ROOT,
+            [*pinned(cores), *command],
+            cwd=directory,
             env={**self.environment, **environment},
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         try:
@@ -85,10 +100,37 @@ def stage(python: str = sys.executable) -> Iterator[Stage]:
             "OPENAI_MODEL": "bench",
             "BASIC_DAILY_PROMPTS": "1000000",
         }
-        made = Stage(servers.database_url, environment, python)
+        made = Stage(servers.database_url, servers.redis_url, environment, python)
         with made.running("bench/model_server.py", str(model_port), str(MODEL_SECONDS), python=sys.executable):
             until(lambda: answers(f"http://127.0.0.1:{model_port}/", post=False))
             yield made
+
+
+def pinned(cores: Iterable[int]) -> list[str]:
+    """The beginning of a command that keeps to these cores; nothing where none are given, or there is no taskset."""
+    listed = ",".join(map(str, cores))
+    return ["taskset", "--cpu-list", listed] if listed and shutil.which("taskset") else []
+
+
+def split_cores() -> tuple[list[int], list[int]]:
+    """One core for what is measured, and the rest for everything else. No cores: they cannot be told apart here."""
+    if not hasattr(os, "sched_setaffinity"):
+        return [], []
+    first, *rest = sorted(os.sched_getaffinity(0))
+    return [first], rest or [first]
+
+
+def keep_all_to(cores: Iterable[int]) -> None:
+    """This process and everything it has started are kept to these cores, and so is what they start from now on."""
+    cores = list(cores)
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)] if cores else []:
+        with suppress(psutil.NoSuchProcess):
+            process.cpu_affinity(cores)
+
+
+def busy_share() -> float:
+    """The share of all cores that is taken at the moment."""
+    return float(psutil.cpu_percent(interval=LOOK_SECONDS)) / 100
 
 
 def usage_of(process: psutil.Process) -> tuple[float, float]:
@@ -123,9 +165,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which ``share`` of the values are."""
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psutil
-from stage import Stage, answers, free_port, percentile, stage, until, usage_of
+from figures import percentile
+from stage import Stage, answers, free_port, stage, until, usage_of
 
 from adapters.crypto.jwt_access_tokens import JwtAccessTokens
 from domain.accounts import LoginMethod, Session, SessionId, UserId

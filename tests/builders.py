@@ -70,6 +70,7 @@ from domain.accounts import PhoneNumber, Principal
 from domain.billing import BillingPolicy, RetryEvents, Subscription, SubscriptionStatus
 from domain.chat import ChatroomId, MessageId
 from domain.errors import DependencyDown, OtpResendTooSoon
+from domain.languages import Language
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from domain.plans import Allowance, Allowances, Plan
 from domain.replies import ClaimedReply, ReplyId, ReplyPolicy, ReplyState, Slots, basic_places
@@ -159,8 +160,8 @@ class SwitchedReader:
 class ShowingOutbox(Outbox):
     """As OTP_DELIVERY=response: the answer shows the code."""
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        super().deliver(phone, code, purpose)
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
+        super().deliver(phone, code, purpose, language)
         return code
 
 

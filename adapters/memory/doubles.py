@@ -12,6 +12,7 @@ from application.ports.password_hasher import PasswordHasher
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock, NewId
 from domain.accounts import PhoneNumber, SessionId, UserId
+from domain.languages import Language
 from domain.one_time_password import Purpose
 from domain.replies import Answer
 
@@ -76,13 +77,15 @@ class PlainPasswordHasher(PasswordHasher):
 
 
 class Outbox(OtpDelivery):
-    """Keeps the codes that were sent."""
+    """Keeps the codes that were sent, and the languages of their texts."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[PhoneNumber, str, Purpose]] = []
+        self.languages: list[Language] = []
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
         self.sent.append((phone, code, purpose))
+        self.languages.append(language)
         return None
 
     def last_code(self) -> str:
@@ -127,9 +130,9 @@ class CountingRefreshTokens(RefreshTokens):
     def first_of(self, session_id: SessionId) -> str:
         return f"refresh-of-{session_id}.0"
 
-    def after(self, token: str) -> str:
+    def successors(self, token: str) -> Sequence[str]:
         family, _, number = token.rpartition(".")
-        return f"{family}.{int(number) + 1 if number.isdecimal() and number.isascii() else 1}"
+        return [f"{family}.{int(number) + 1 if number.isdecimal() and number.isascii() else 1}"]
 
     def digest(self, token: str) -> bytes:
         return token.encode("utf-8", "surrogatepass")

@@ -15,6 +15,7 @@ from application.ports.room_list_cache import Lookup, RoomListCache
 from domain.accounts import PhoneNumber, UserId
 from domain.billing import PaymentEvent
 from domain.errors import OtpSendsExhausted
+from domain.languages import Language
 from domain.one_time_password import Purpose, SendCaps
 from domain.replies import ReplyId, ReplyState
 
@@ -113,9 +114,9 @@ class MeasuredOtpDelivery(OtpDelivery):
         self._delivery = delivery
         self._metrics = metrics
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
         try:
-            shown = self._delivery.deliver(phone, code, purpose)
+            shown = self._delivery.deliver(phone, code, purpose, language)
         except NotDelivered as failure:
             self._metrics.count("not_sent" if failure.surely else "unknown")
             raise

@@ -4,6 +4,7 @@ import structlog
 
 from application.ports.otp_delivery import OtpDelivery
 from domain.accounts import PhoneNumber
+from domain.languages import Language
 from domain.one_time_password import Purpose
 
 
@@ -13,13 +14,13 @@ class ResponseOtpDelivery(OtpDelivery):
     The settings refuse it in production.
     """
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
         return code
 
 
 class ConsoleOtpDelivery(OtpDelivery):
     """Logs the code, for an operator to read. The only place where a code may be logged."""
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
         structlog.get_logger("otp").warning("one_time_password", phone=repr(phone), code=code, purpose=purpose.value)
         return None

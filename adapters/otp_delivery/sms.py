@@ -14,6 +14,7 @@ import structlog
 
 from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from domain.accounts import PhoneNumber
+from domain.languages import Language
 from domain.one_time_password import Purpose
 
 TIMEOUT_SECONDS = 5.0
@@ -26,8 +27,9 @@ NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # Only these say for certain that nothing was sent: a proxy answers 504 for a sender that has passed the message on.
 REFUSED = range(400, 500)
 UNCERTAIN = {408}
-# What a text message says, by purpose; ``{code}`` and ``{host}`` stand for the code and the service's host.
-Texts = Mapping[Purpose, str]
+# What a text message says, by language and purpose; ``{code}`` and ``{host}`` stand for the code and the service's
+# host.
+Texts = Mapping[Language, Mapping[Purpose, str]]
 
 log = structlog.get_logger("otp")
 
@@ -85,8 +87,8 @@ class TwilioOtpDelivery(OtpDelivery):
         self._from = {"MessagingServiceSid" if sender.startswith("MG") else "From": sender}
         self._post = _Post("twilio", timeout=timeout)
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        text = _text(self._texts[purpose], code, self._host)
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
+        text = _text(self._texts[language][purpose], code, self._host)
         self._post(self._url, data={"To": phone.e164, "Body": text, **self._from}, auth=self._auth)
         return None
 
@@ -94,8 +96,9 @@ class TwilioOtpDelivery(OtpDelivery):
 class WebhookOtpDelivery(OtpDelivery):
     """Through a signed POST to the operator's own sender.
 
-    JSON ``{"id", "mobileNumber", "code", "purpose", "text"}``, with ``X-Timestamp`` (seconds since the epoch) and
-    ``X-Signature: sha256=<hex of HMAC-SHA-256(secret, timestamp + "." + body)>``. Any 2xx status means accepted.
+    JSON ``{"id", "mobileNumber", "code", "purpose", "language", "text"}``, with ``X-Timestamp`` (seconds since the
+    epoch) and ``X-Signature: sha256=<hex of HMAC-SHA-256(secret, timestamp + "." + body)>``. Any 2xx status means
+    accepted.
     """
 
     def __init__(
@@ -112,14 +115,15 @@ class WebhookOtpDelivery(OtpDelivery):
         self._secret = secret
         self._post = _Post("webhook", timeout=timeout)
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
         body = orjson.dumps(
             {
                 "id": str(uuid4()),
                 "mobileNumber": phone.e164,
                 "code": code,
                 "purpose": purpose.value,
-                "text": _text(self._texts[purpose], code, self._host),
+                "language": language.value,
+                "text": _text(self._texts[language][purpose], code, self._host),
             }
         )
         self._post(self._url, content=body, headers=self._headers(body))

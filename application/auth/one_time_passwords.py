@@ -19,6 +19,7 @@ from application.ports.served_countries import IsServed
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, LoginMethod, Origin, PhoneNumber, SessionId
 from domain.errors import DependencyDown, InvalidValue, OtpInvalid, OtpLocked, OtpSendsExhausted
+from domain.languages import DEFAULT_LANGUAGE, Language
 from domain.one_time_password import FixedCode, OtpPolicy, Purpose, SendCaps, read_code
 
 
@@ -42,7 +43,14 @@ class SendCode:
     caps: SendCaps
 
     def __call__(
-        self, phone: PhoneNumber, purpose: Purpose, code: str, *, origin: Origin, known: bool = False
+        self,
+        phone: PhoneNumber,
+        purpose: Purpose,
+        code: str,
+        *,
+        language: Language,
+        origin: Origin,
+        known: bool = False,
     ) -> str | None:
         """Returns what the response may show. A code that may have been sent is valid, as one that was.
 
@@ -55,7 +63,7 @@ class SendCode:
             self.otp_store.withdraw(phone, purpose, origin)
             raise
         try:
-            return self.otp_delivery.deliver(phone, code, purpose)
+            return self.otp_delivery.deliver(phone, code, purpose, language)
         except NotDelivered as failure:
             # A code that may have been sent may be billed and used, so it counts: a slow provider must not lift caps.
             if failure.surely:
@@ -79,8 +87,15 @@ class RequestCode:
     policy: OtpPolicy
     fixed_codes: Collection[FixedCode] = ()
 
-    def __call__(self, *, mobile_number: str, purpose: Purpose, origin: Origin = UNKNOWN_ORIGIN) -> SentCode:
-        """Returns when the code was handed to delivery.
+    def __call__(
+        self,
+        *,
+        mobile_number: str,
+        purpose: Purpose,
+        language: Language = DEFAULT_LANGUAGE,
+        origin: Origin = UNKNOWN_ORIGIN,
+    ) -> SentCode:
+        """Returns when the code was handed to delivery. ``language``: of the text that carries it.
 
         Raises OtpResendTooSoon, OtpLocked, OtpSendsExhausted or InvalidValue; DependencyDown when the database, the
         store or the delivery is down. Without the database nothing is sent: no login could follow.
@@ -94,13 +109,15 @@ class RequestCode:
         if fixed is not None:
             self.otp_store.put(phone, purpose, fixed, self.policy, origin)
             return SentCode(self.policy.lifetime, self.policy.resend_after, None)
-        shown = self._send(phone, purpose, origin, known=known)
+        shown = self._send(phone, purpose, language, origin, known=known)
         return SentCode(self.policy.lifetime, self.policy.resend_after, shown)
 
-    def _send(self, phone: PhoneNumber, purpose: Purpose, origin: Origin, *, known: bool) -> str | None:
+    def _send(
+        self, phone: PhoneNumber, purpose: Purpose, language: Language, origin: Origin, *, known: bool
+    ) -> str | None:
         code = self.new_code(self.policy.digits)
         try:
-            shown = self.send_code(phone, purpose, code, origin=origin, known=known)
+            shown = self.send_code(phone, purpose, code, language=language, origin=origin, known=known)
         except (OtpSendsExhausted, DependencyDown):
             self.recorder.record_alone(AuditEventType.CODE_NOT_SENT, phone=phone, origin=origin)
             raise

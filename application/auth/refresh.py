@@ -45,13 +45,13 @@ class RefreshSession:
     def __call__(self, *, refresh_token: str, origin: Origin = UNKNOWN_ORIGIN) -> Refreshed:
         """Returns new tokens. Raises RefreshTokenInvalid; after a second use, the session has ended."""
         digest = self.refresh_tokens.digest(refresh_token)
-        successor = self.refresh_tokens.after(refresh_token)
         now = self.clock()
         with self.unit_of_work() as work:
             kept = work.refresh_chains.find(digest)
             if kept is None:
                 raise RefreshTokenInvalid
-            if not self._accept(work, kept, digest, self.refresh_tokens.digest(successor), now):
+            successor = self._successor(work, kept, refresh_token, now)
+            if successor is None:
                 self._end_family(work, kept, now, origin)
                 work.commit()
                 raise RefreshTokenInvalid
@@ -67,13 +67,15 @@ class RefreshSession:
         token = self.access_tokens.issue(session, at=now, lifetime=self.token_lifetime)
         return Refreshed(token, self.token_lifetime, successor)
 
-    def _accept(self, work: UnitOfWork, kept: KeptRefreshToken, digest: bytes, successor: bytes, now: datetime) -> bool:
+    def _successor(self, work: UnitOfWork, kept: KeptRefreshToken, token: str, now: datetime) -> str | None:
+        """The token that follows, or was given already and may be given again; None when there is none."""
+        digest_of, successors = self.refresh_tokens.digest, self.refresh_tokens.successors(token)
         if kept.used_at is None:
-            work.refresh_chains.follow(digest, successor, at=now)
-            return True
+            work.refresh_chains.follow(digest_of(token), digest_of(successors[0]), at=now)
+            return successors[0]
         if now - kept.used_at > REFRESH_GRACE:
-            return False
-        return work.refresh_chains.is_unused(successor)
+            return None
+        return next((one for one in successors if work.refresh_chains.is_unused(digest_of(one))), None)
 
     def _end_family(self, work: UnitOfWork, kept: KeptRefreshToken, now: datetime, origin: Origin) -> None:
         session = kept.session

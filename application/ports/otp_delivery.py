@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from domain.accounts import PhoneNumber
+from domain.languages import Language
 from domain.one_time_password import Purpose
 
 
@@ -15,8 +16,10 @@ class NotDelivered(Exception):
 
 
 class OtpDelivery(Protocol):
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
-        """Sends the code. Returns what the response may show: the code itself in development, otherwise None.
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
+        """Sends the code, with a text in this language.
+
+        Returns what the response may show: the code itself in development, otherwise None.
 
         Raises NotDelivered when it was not sent, or may not have been. Takes a few seconds at most.
         """

@@ -1,5 +1,6 @@
 """Refresh tokens, which a client exchanges for new access tokens."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -15,8 +16,11 @@ class RefreshTokens(Protocol):
     def first_of(self, session_id: SessionId) -> str:
         """The first token of a session: always the same one, which cannot be computed without the server's key."""
 
-    def after(self, token: str) -> str:
-        """The successor of a token: always the same one, which cannot be computed without the server's key."""
+    def successors(self, token: str) -> Sequence[str]:
+        """What may follow a token: always the same, which cannot be computed without the server's keys.
+
+        The first one is given out; a further one was, where an older key was the first.
+        """
 
     def digest(self, token: str) -> bytes:
         """The digest of any text."""

@@ -48,6 +48,10 @@ chatroom; `POST /chatroom/{chatroomId}/message` sends a message. The reply comes
 **Errors** are `application/problem+json` (RFC 9457) with a stable `code` for programs, and a `type` that opens a page:
 what happened, why, what to do. Ids that belong to another user and unknown ids give the same 404.
 
+**Languages:** `title` and `detail` of errors, the pages for people and the text message with a code are in English or,
+with `Accept-Language: hi`, in Hindi; `Content-Language` says which. Codes, the `message` of a success and the texts in
+`errors` are the same in every language: show people texts of your own by `code`.
+
 **Repeating** a request is safe with an `Idempotency-Key` where it is documented; to any other POST with one the answer
 is 400 `idempotency_key_not_supported`. After a 429 or 503 wait for the seconds in `Retry-After`.
 

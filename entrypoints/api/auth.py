@@ -14,8 +14,9 @@ from entrypoints.api.account import AccountSchema, account_json
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.client import origin
+from entrypoints.api.languages import language
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import MessageOnlySchema, Schema, described
+from entrypoints.api.schemas import ACCEPT_LANGUAGE, MessageOnlySchema, Schema, described
 from entrypoints.api.sessions import SessionTokensSchema, tokens_json
 
 
@@ -114,29 +115,40 @@ def auth_blueprint(auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
 
     @blp.route("/send-otp", methods=["POST"])
     @blp.may_give("otp_resend_too_soon", "otp_sends_exhausted")
+    @blp.doc(parameters=[ACCEPT_LANGUAGE])
     @blp.arguments(MobileNumberSchema())
     @blp.response(200, SentCodeSchema)
     def send_otp(body: Body) -> Response:
         """Send a one-time password for logging in.
 
-        The response is the same for numbers with and without an account. 429 `otp_resend_too_soon` within 30 seconds
-        of the last one, 429 `otp_sends_exhausted` after too many in a day. 503 when it could not be sent: try again.
+        The text message is in the language of `Accept-Language`. The response is the same for numbers with and without
+        an account. 429 `otp_resend_too_soon` within 30 seconds of the last one, 429 `otp_sends_exhausted` after too
+        many in a day. 503 when it could not be sent: try again.
         """
         return _sent_response(
-            auth.request_code(mobile_number=body["mobile_number"], purpose=Purpose.LOGIN, origin=origin())
+            auth.request_code(
+                mobile_number=body["mobile_number"], purpose=Purpose.LOGIN, language=language(), origin=origin()
+            )
         )
 
     @blp.route("/forgot-password", methods=["POST"])
     @blp.may_give("otp_resend_too_soon", "otp_sends_exhausted")
+    @blp.doc(parameters=[ACCEPT_LANGUAGE])
     @blp.arguments(MobileNumberSchema())
     @blp.response(200, SentCodeSchema)
     def forgot_password(body: Body) -> Response:
         """Send a one-time password for setting a new password.
 
-        Use it with `/auth/reset-password`, or log in with it (`/auth/verify-otp`) and call `/auth/change-password`.
+        The text message is in the language of `Accept-Language`. Use the code with `/auth/reset-password`, or log in
+        with it (`/auth/verify-otp`) and call `/auth/change-password`.
         """
         return _sent_response(
-            auth.request_code(mobile_number=body["mobile_number"], purpose=Purpose.PASSWORD_RESET, origin=origin())
+            auth.request_code(
+                mobile_number=body["mobile_number"],
+                purpose=Purpose.PASSWORD_RESET,
+                language=language(),
+                origin=origin(),
+            )
         )
 
     @blp.route("/verify-otp", methods=["POST"])

@@ -8,7 +8,7 @@ METHODS = "GET, POST, PATCH, DELETE"
 # Those that we read; those that libraries of fetch and of tracing add by themselves, which would else fail there.
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id, "
-    "Accept, Cache-Control, Pragma, X-Requested-With, traceparent, tracestate, baggage, sentry-trace"
+    "Accept, Accept-Language, Cache-Control, Pragma, X-Requested-With, traceparent, tracestate, baggage, sentry-trace"
 )
 RESPONSE_HEADERS = (
     "ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Cache, X-Request-Id"

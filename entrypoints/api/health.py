@@ -1,14 +1,18 @@
 """/ and /health: links to what there is, and the probes of load balancers and monitoring."""
 
+from html import escape
+
 import marshmallow as ma
 from flask import Response, request
 
 from application.operations.readiness import CheckReadiness
 from application.ports.health import Fault, Part
 from entrypoints.api.body import JsonBlueprint
+from entrypoints.api.languages import texts
 from entrypoints.api.pages import html_page, varied, wants_html
 from entrypoints.api.responses import json_response
-from entrypoints.api.schemas import Schema, described, header
+from entrypoints.api.schemas import ACCEPT_LANGUAGE, Schema, described, header
+from entrypoints.api.texts.catalogue import PageText
 from entrypoints.server.server import STOPPING
 
 LINKS = {
@@ -19,16 +23,18 @@ LINKS = {
     "ready": "/health/ready",
 }
 LINK_TEXTS = {
-    "docs": "The API: every request, to read and to try",
-    "openapi": "The same as OpenAPI 3.1, for generators of clients",
-    "problems": "What each error means, and what to do",
-    "live": "Whether this process answers",
-    "ready": "Whether the service can work, and if not, why",
+    "docs": PageText.LINK_DOCS,
+    "openapi": PageText.LINK_OPENAPI,
+    "problems": PageText.LINK_PROBLEMS,
+    "live": PageText.LINK_LIVE,
+    "ready": PageText.LINK_READY,
 }
-HOME_TEXT = "This is a service for programs: one-time passwords, chatrooms, replies of a language model, a paid plan."
-API_LINKS = "".join(f'<p><a href="{LINKS[name]}">{text}</a></p>' for name, text in LINK_TEXTS.items())
-CHAT_PAGE_LINK = '<p><a href="/app/">Chat here</a></p>'
+CHAT_PAGE = "/app/"
 VARY = {"Vary": header("`Accept`: browsers get a page")}
+PAGE_HEADERS = {
+    "Vary": header("`Accept`: browsers get a page; and for the page `Accept-Language`"),
+    "Content-Language": header("The language of the page"),
+}
 
 
 class HomeSchema(Schema):
@@ -56,13 +62,20 @@ class ReadySchema(Schema):
 
 
 def health_blueprint(check_readiness: CheckReadiness, *, chat_page: bool) -> JsonBlueprint:
-    home_links = (CHAT_PAGE_LINK if chat_page else "") + API_LINKS
+    chat = {CHAT_PAGE: PageText.CHAT_HERE} if chat_page else {}
+    links = chat | {LINKS[name]: text for name, text in LINK_TEXTS.items()}
     blp = JsonBlueprint("Health", __name__, description="Links, and probes of the service")
 
     @blp.route("/", methods=["GET"])
+    @blp.doc(parameters=[ACCEPT_LANGUAGE])
     @blp.response(200, HomeSchema, headers=VARY)
     @blp.alt_response(
-        200, schema={"type": "string"}, content_type="text/html", example="<!doctype html>…", headers=VARY, success=True
+        200,
+        schema={"type": "string"},
+        content_type="text/html",
+        example="<!doctype html>…",
+        headers=PAGE_HEADERS,
+        success=True,
     )
     def get_home() -> Response:
         """Links to the documentation and the probes.
@@ -70,7 +83,9 @@ def health_blueprint(check_readiness: CheckReadiness, *, chat_page: bool) -> Jso
         A browser gets a page with the same links.
         """
         if wants_html():
-            return varied(html_page("Gemini-style chat backend", (HOME_TEXT,), html=home_links))
+            words = texts().pages
+            html = "".join(f'<p><a href="{path}">{escape(words[text])}</a></p>' for path, text in links.items())
+            return varied(html_page(words[PageText.HOME_TITLE], (words[PageText.HOME],), html=html))
         return varied(json_response({"message": "Home Route", "links": LINKS}))
 
     @blp.route("/health/live", methods=["GET"])

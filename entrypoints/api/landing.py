@@ -5,7 +5,9 @@ from flask import Flask, Response, request
 
 from application.use_cases import Billing
 from domain.errors import DependencyDown
+from entrypoints.api.languages import texts
 from entrypoints.api.pages import html_page
+from entrypoints.api.texts.catalogue import PageText
 
 CHECKOUT_ID_MAX_LENGTH = 255
 
@@ -16,12 +18,17 @@ def serve_landing_pages(app: Flask, billing: Billing) -> None:
     @app.get("/success")
     def success() -> Response:
         if _is_paid(billing, request.args.get("session_id", "")):
-            return html_page("You are Pro", ("Thank you. Your subscription is active; you can close this page.",))
-        return html_page("Thank you", ("Your payment is confirmed in a moment; see /subscription/status.",))
+            return _page(PageText.IS_PRO_TITLE, PageText.IS_PRO)
+        return _page(PageText.PAID_TITLE, PageText.PAID)
 
     @app.get("/cancel")
     def cancelled() -> Response:
-        return html_page("Nothing was bought", ("You can subscribe at any time.",))
+        return _page(PageText.NOT_BOUGHT_TITLE, PageText.NOT_BOUGHT)
+
+
+def _page(title: PageText, line: PageText) -> Response:
+    words = texts().pages
+    return html_page(words[title], (words[line],))
 
 
 def _is_paid(billing: Billing, checkout_id: str) -> bool:

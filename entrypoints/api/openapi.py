@@ -12,18 +12,29 @@ from typing import Any
 
 from entrypoints.api.body import ALIASES, PROBLEMS_OF_VIEW
 from entrypoints.api.openapi_examples import EXAMPLES, PARAMETER_TEXTS, PARAMETERS
-from entrypoints.api.problem_registry import PROBLEMS, ProblemType, example_of
+from entrypoints.api.problem_bodies import example_of
+from entrypoints.api.problem_registry import PROBLEM_JSON, PROBLEMS, ProblemType
 from entrypoints.api.reply_events import EVENT_SCHEMAS
-from entrypoints.api.schemas import camel_case, header
+from entrypoints.api.schemas import ACCEPT_LANGUAGE, camel_case, header
 
 Json = dict[str, Any]
 
-PROBLEM_JSON = "application/problem+json"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 ALIASES_TEXT = "Second paths of some operations, for clients that know them. New clients use the first ones."
 
 # Headers with which a request is never a 422, whatever they say.
 NEVER_REFUSED = {"Last-Event-ID", "Stripe-Signature"}
+
+# Of operations whose effect depends on it; the errors of all others do, too, see the description of the API.
+SHARED_PARAMETERS = {
+    ACCEPT_LANGUAGE: {
+        "name": "Accept-Language",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`",
+        "example": "hi-IN, en;q=0.8",
+    }
+}
 
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -39,6 +50,7 @@ OTHER_PROBLEMS = ("request_timeout", "headers_too_large", "internal_error")
 HEADERS = {
     "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
     "WWW-Authenticate": header("`Bearer` (RFC 6750)"),
+    "Content-Language": header("The language of `title` and `detail`, by the `Accept-Language` of the request"),
     "RateLimit": header("What is left of the limit: `r` requests or prompts, for `t` seconds"),
     "RateLimit-Policy": header("The limit that is nearest: `q` requests or prompts in `w` seconds"),
 }
@@ -57,6 +69,7 @@ def completed(document: Json, *, public_url: str, is_limited: Callable[[str], bo
     components = whole["components"]
     components["schemas"] |= deepcopy(EVENT_SCHEMAS)
     components["headers"] = HEADERS
+    components["parameters"] = SHARED_PARAMETERS
     for name, schema in components["schemas"].items():
         for member in schema.get("properties", {}).values():
             _complete_enum(member)
@@ -79,7 +92,7 @@ def _complete_operation(method: str, path: str, operation: Json, *, limited: boo
     operation.setdefault("security", [])
     operation["summary"] = operation["summary"].removesuffix(".")
     codes = [*operation.pop(PROBLEMS_OF_VIEW), *_generic_codes(method, path, operation, limited=limited)]
-    for parameter in operation.get("parameters", []):
+    for parameter in _own_parameters(operation):
         _complete_parameter(parameter)
     responses = operation["responses"]
     for status, response in responses.items():
@@ -93,6 +106,11 @@ def _complete_operation(method: str, path: str, operation: Json, *, limited: boo
             _complete_media(media)
     responses["default"] = {"$ref": "#/components/responses/OtherProblem"}
     _add_problems(responses, [PROBLEMS[code] for code in codes])
+
+
+def _own_parameters(operation: Json) -> Iterator[Json]:
+    """Those that are not shared."""
+    return (parameter for parameter in operation.get("parameters", []) if "$ref" not in parameter)
 
 
 def _generic_codes(method: str, path: str, operation: Json, *, limited: bool) -> Iterator[str]:
@@ -113,7 +131,7 @@ def _generic_codes(method: str, path: str, operation: Json, *, limited: bool) ->
 
 def _codes_of_input(method: str, operation: Json, *, is_webhook: bool) -> Iterator[str]:
     """The problems of bodies, parameters and keys. The body of a webhook is only proven, and then stored."""
-    parameters = {parameter["name"] for parameter in operation.get("parameters", [])} - NEVER_REFUSED
+    parameters = {parameter["name"] for parameter in _own_parameters(operation)} - NEVER_REFUSED
     has_body = "requestBody" in operation
     if has_body:
         yield "payload_too_large"
@@ -136,7 +154,7 @@ def _add_problems(responses: Json, kinds: list[ProblemType]) -> None:
         lines = _listed(of_status.values())
         response["description"] = f"{response['description']}\n\n{lines}" if "description" in response else lines
         response.setdefault("content", {})[PROBLEM_JSON] = _problem_content(of_status)
-        _add_headers(response, HEADERS_OF_PROBLEMS.get(status, ()))
+        _add_headers(response, ("Content-Language", *HEADERS_OF_PROBLEMS.get(status, ())))
     in_order = dict(sorted(responses.items()))
     responses.clear()
     responses.update(in_order)
@@ -145,7 +163,9 @@ def _add_problems(responses: Json, kinds: list[ProblemType]) -> None:
 def _other_problem() -> Json:
     kinds = [PROBLEMS[code] for code in OTHER_PROBLEMS]
     text = "Another problem, which any request may meet, or one that is newer than this document:\n\n" + _listed(kinds)
-    return {"description": text, "content": {PROBLEM_JSON: _problem_content(OTHER_PROBLEMS)}}
+    response = {"description": text, "content": {PROBLEM_JSON: _problem_content(OTHER_PROBLEMS)}}
+    _add_headers(response, ("Content-Language",))
+    return response
 
 
 def _listed(kinds: Iterable[ProblemType]) -> str:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from flask import Flask, Response, request
 
+from domain.languages import DEFAULT_LANGUAGE
+from entrypoints.api.languages import in_language, language
+
 STYLES = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
 STYLES_PATH = "/pages.css"
 POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
@@ -19,19 +22,25 @@ def serve_styles(app: Flask) -> None:
         return Response(STYLES, content_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=3600"})
 
 
-def html_page(title: str, lines: Iterable[str] = (), *, html: str = "") -> Response:
-    """A page with a paragraph for each line. ``html`` is HTML that follows them; all else is escaped."""
+def html_page(title: str, lines: Iterable[str] = (), *, html: str = "", translated: bool = True) -> Response:
+    """A page with a paragraph for each line. ``html`` is HTML that follows them; all else is escaped.
+
+    The texts are in the language of the request; in English where they are not ``translated``.
+    """
+    spoken = language() if translated else DEFAULT_LANGUAGE
     text = "".join(f"<p>{escape(line)}</p>" for line in lines)
     page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<!doctype html><html lang="{spoken}"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f'<title>{escape(title)}</title><link rel="stylesheet" href="{STYLES_PATH}">'
         f"<h1>{escape(title)}</h1>{text}{html}</html>"
     )
-    return Response(
+    response = Response(
         page,
         headers={"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"},
         content_type="text/html; charset=utf-8",
     )
+    return in_language(response) if translated else response
 
 
 def with_code(text: str) -> str:

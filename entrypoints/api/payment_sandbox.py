@@ -32,4 +32,4 @@ def _sandbox_response(page: SandboxPage | None) -> Response:
         f'<p><button name="action" value="{escape(button.action)}">{escape(button.label)}</button></p>'
         for button in page.buttons
     )
-    return html_page(page.title, page.lines, html=f'<form method="post">{buttons}</form>')
+    return html_page(page.title, page.lines, html=f'<form method="post">{buttons}</form>', translated=False)

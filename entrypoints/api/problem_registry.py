@@ -10,6 +10,8 @@ from typing import Any
 from domain import errors
 from domain.errors import DomainError
 
+PROBLEM_JSON = "application/problem+json"
+
 STATUS_OF_KIND: Mapping[type[DomainError], int] = {
     errors.Invalid: 422,
     errors.Unauthenticated: 401,
@@ -23,7 +25,11 @@ STATUS_OF_KIND: Mapping[type[DomainError], int] = {
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """``why`` it happens and ``what_to_do`` are sentences; ``members``: its facts in the JSON, with example values."""
+    """``why`` it happens and ``what_to_do`` are sentences; ``members``: its facts in the JSON, with example values.
+
+    ``occurrence``: the ``detail`` of each occurrence, see ProblemTexts. Texts are English; entrypoints/api/texts has
+    the other languages.
+    """
 
     code: str
     status: int
@@ -31,6 +37,7 @@ class ProblemType:
     why: str
     what_to_do: str
     members: Mapping[str, Any]
+    occurrence: str | None = None
 
     @property
     def path(self) -> str:
@@ -49,12 +56,16 @@ def status_of(error: type[DomainError]) -> int:
     return next(status for kind, status in STATUS_OF_KIND.items() if issubclass(error, kind))
 
 
-def _domain(error: type[DomainError], why: str, what_to_do: str, **members: Any) -> ProblemType:
-    return ProblemType(error.code, status_of(error), error.title, why, what_to_do, members)
+def _domain(
+    error: type[DomainError], why: str, what_to_do: str, *, occurrence: str | None = None, **members: Any
+) -> ProblemType:
+    return ProblemType(error.code, status_of(error), error.title, why, what_to_do, members, occurrence)
 
 
-def _http(code: str, status: int, title: str, why: str, what_to_do: str, **members: Any) -> ProblemType:
-    return ProblemType(code, status, title, why, what_to_do, members)
+def _http(
+    code: str, status: int, title: str, why: str, what_to_do: str, *, occurrence: str | None = None, **members: Any
+) -> ProblemType:
+    return ProblemType(code, status, title, why, what_to_do, members, occurrence)
 
 
 _ALL = (
@@ -159,6 +170,7 @@ _ALL = (
         errors.OtpInvalid,
         "The one-time password is wrong, used, outdated, or was never sent. It is not said which.",
         "Let the user type it again while `attemptsLeft` is above zero, or send another code.",
+        occurrence="Tries left: {attemptsLeft}.",
         attemptsLeft=4,
     ),
     _domain(
@@ -233,18 +245,21 @@ _ALL = (
         errors.TooManyChatrooms,
         "You have as many chatrooms as one user may have.",
         "Remove a chatroom, then open the new one.",
+        occurrence="One user may have {limit} chatrooms.",
         limit=1000,
     ),
     _domain(
         errors.TooManyPinned,
         "You have pinned as many chatrooms as one user may pin.",
         "Unpin a chatroom, then pin the other one.",
+        occurrence="One user may pin {limit} chatrooms.",
         limit=20,
     ),
     _domain(
         errors.TooManyMessages,
         "You keep as many messages, in all chatrooms together, as one user may keep.",
         "Remove a chatroom that is no longer needed, then send the message again.",
+        occurrence="One user may keep {limit} messages.",
         limit=100000,
     ),
     # --- Too much ---
@@ -252,6 +267,7 @@ _ALL = (
         errors.QuotaExhausted,
         "The plan's prompts of this UTC day are used up.",
         "Wait until `resetsAt`, or offer Pro: `upgrade` is the path to buy it.",
+        occurrence="Your plan has {limit} prompts a day. The next ones come in {wait}.",
         limit=5,
         used=5,
         resetsAt="2026-03-03T00:00:00Z",
@@ -261,6 +277,7 @@ _ALL = (
         errors.TooManyUnfinishedReplies,
         "As many replies of yours are unfinished as one user may have.",
         "Wait for one of them, or for `retryAfter` seconds, and send the message again.",
+        occurrence="As many as {limit} may be unfinished at once. Try again in {wait}.",
         limit=20,
         retryAfter=5,
     ),
@@ -268,24 +285,28 @@ _ALL = (
         errors.OtpResendTooSoon,
         "A one-time password was sent to this number a moment ago.",
         "Use that one, or ask for another after `retryAfter` seconds.",
+        occurrence="Another can be sent in {wait}.",
         retryAfter=28,
     ),
     _domain(
         errors.OtpLocked,
         "There were too many wrong one-time passwords, and the code is void.",
         "Send another code after `retryAfter` seconds.",
+        occurrence="A new one can be sent in {wait}.",
         retryAfter=900,
     ),
     _domain(
         errors.OtpSendsExhausted,
         "A limit on sent codes is reached: of the number, of similar numbers, of the address, or of the service.",
         "Try again after `retryAfter` seconds, or log in with the password.",
+        occurrence="Try again in {wait}.",
         retryAfter=3600,
     ),
     _domain(
         errors.RateLimited,
         "There were more than `limit` requests within `window` seconds.",
         "Wait for `retryAfter` seconds, and send fewer requests from then on.",
+        occurrence="The limit is {limit} requests in {window} seconds. Try again in {wait}.",
         policy="user",
         limit=300,
         window=60,
@@ -312,6 +333,7 @@ _ALL = (
         "Too many requests of this kind",
         "So many requests of this kind wait already that this one was refused at once. Nothing was done.",
         "Repeat the request after `retryAfter` seconds.",
+        occurrence="Try again in {wait}.",
         retryAfter=1,
     ),
     _http(
@@ -325,6 +347,7 @@ _ALL = (
         errors.DependencyDown,
         "A server that this needs does not answer: the database, Redis, or the provider of payments or text messages.",
         "Repeat the request after `retryAfter` seconds. Nothing was done.",
+        occurrence="Try again in {wait}.",
         dependency="database",
         retryAfter=2,
     ),
@@ -332,6 +355,7 @@ _ALL = (
         errors.BacklogFull,
         "So many replies are unfinished that no messages are accepted from anybody.",
         "Send the message again after `retryAfter` seconds. It was not counted.",
+        occurrence="Try again in {wait}.",
         retryAfter=10,
     ),
 )
@@ -351,15 +375,3 @@ CODE_OF_STATUS = {
     500: "internal_error",
     503: "unavailable",
 }
-
-
-def example_of(kind: ProblemType) -> dict[str, Any]:
-    """A whole problem of this type."""
-    return {
-        "type": kind.path,
-        "title": kind.title,
-        "status": kind.status,
-        "code": kind.code,
-        "requestId": "4f1c2d9e8b7a6053",
-        **kind.members,
-    }

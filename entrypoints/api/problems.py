@@ -12,14 +12,15 @@ from werkzeug.exceptions import HTTPException
 
 from domain import errors
 from domain.errors import DomainError, InvalidValue
+from domain.languages import DEFAULT_LANGUAGE
 from entrypoints.api.idempotency import IdempotencyKeyNotSupported
-from entrypoints.api.problem_registry import CODE_OF_STATUS, PROBLEMS
+from entrypoints.api.languages import in_language, language, texts
+from entrypoints.api.problem_bodies import problem_body
+from entrypoints.api.problem_registry import CODE_OF_STATUS, PROBLEM_JSON, PROBLEMS
 from entrypoints.api.request_id import request_id
 from entrypoints.api.responses import rate_limit_headers, seconds_until, to_json
 from entrypoints.api.schemas import Schema, camel_case, described
 from entrypoints.api.waiting import TooManyWaiting
-
-PROBLEM_JSON = "application/problem+json"
 
 # Exceptions of werkzeug with a code of their own.
 OWN_PROBLEMS = (IdempotencyKeyNotSupported, TooManyWaiting)
@@ -39,7 +40,7 @@ class ProblemSchema(Schema):
     type = ma.fields.String(
         required=True, metadata=described("Relative URL of a page that explains it; `/problems` lists all")
     )
-    title = ma.fields.String(required=True, metadata=described("What happened, in English"))
+    title = ma.fields.String(required=True, metadata=described("What happened, in the language of `Content-Language`"))
     status = ma.fields.Integer(required=True, metadata=described("The HTTP status"))
     detail = ma.fields.String(metadata=described("What happened this time, where more can be said"))
     code = ma.fields.String(
@@ -49,7 +50,7 @@ class ProblemSchema(Schema):
     errors = ma.fields.Dict(
         keys=ma.fields.String(),
         values=ma.fields.List(ma.fields.String()),
-        metadata=described("What is wrong, by field"),
+        metadata=described("What is wrong, by field, in English"),
     )
     attempts_left = ma.fields.Integer(metadata=described("Wrong codes until the one-time password is void"))
     limit = ma.fields.Integer(metadata=described("As many are allowed"))
@@ -91,28 +92,25 @@ def problem(
     code: str,
     *,
     status: int | None = None,
-    title: str | None = None,
+    wait: int | None = None,
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
-    """A problem of the registry. ``status`` and ``title`` replace those of the registry."""
+    """A problem of the registry, in the language of the request.
+
+    ``status`` replaces that of the registry. ``wait``: seconds until a later try, for the detail.
+    """
     kind = PROBLEMS[code]
-    status = status or kind.status
-    body = {
-        "type": kind.path,
-        "title": title or kind.title,
-        "status": status,
-        "code": code,
-        "requestId": request_id(),
-        **members,
-    }
-    return Response(to_json(body), status, headers, content_type=PROBLEM_JSON)
+    if status is not None:
+        members["status"] = status
+    body = problem_body(kind, members, texts(), request_id=request_id(), wait=wait)
+    return in_language(Response(to_json(body), body["status"], headers, content_type=PROBLEM_JSON))
 
 
 def refusal_problem(status: int) -> Response:
     """For a request that the server refused by itself: it did not arrive as one, or there is no room for it now."""
     if status == 503:
-        return problem("too_busy", headers={"Retry-After": "1"}, retryAfter=1)
+        return problem("too_busy", wait=1, headers={"Retry-After": "1"}, retryAfter=1)
     return problem(CODE_OF_STATUS[status])
 
 
@@ -134,7 +132,7 @@ def domain_problem(error: DomainError) -> Response:
         }
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.code, headers=headers, **facts)
+    return problem(error.code, wait=wait, headers=headers, **facts)
 
 
 def http_problem(error: HTTPException) -> Response:
@@ -150,7 +148,9 @@ def http_problem(error: HTTPException) -> Response:
     if "messages" in data:
         members["errors"] = _by_field(data["messages"])
     if code is None:
-        return problem("bad_request", status=status, title=error.name, headers=headers, **members)
+        if language() is DEFAULT_LANGUAGE:
+            members["title"] = error.name
+        return problem("bad_request", status=status, headers=headers, **members)
     return problem(code, headers=headers, **members)
 
 

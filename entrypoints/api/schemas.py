@@ -22,6 +22,8 @@ def header(text: str) -> dict[str, Any]:
     return {"description": text, "schema": {"type": "string"}}
 
 
+# Name of the shared parameter of operations whose effect depends on the language of the request; see openapi.py.
+ACCEPT_LANGUAGE = "AcceptLanguage"
 ETAG = {"ETag": header("Send it as `If-None-Match` to get 304 while nothing has changed")}
 
 

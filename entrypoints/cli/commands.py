@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -88,14 +89,22 @@ def worker(settings: Settings) -> int:
 # --- The schema ---
 
 
-@cli.command(epilog=exit_status("the schema is the newest", "a migration failed"))
+@cli.command(epilog=exit_status("the schema is the newest", "a migration failed, or others held a lock for too long"))
+@click.option(
+    "--patience",
+    type=click.IntRange(min=0, max=86_400),
+    metavar="SECONDS",
+    default=180,
+    show_default=True,
+    help="How long to try again while other transactions hold a lock that is needed.",
+)
 @with_settings
-def migrate(settings: Settings) -> int:
-    """Bring the database to the newest schema."""
+def migrate(settings: Settings, *, patience: int) -> int:
+    """Bring the database to the newest schema, while the service runs."""
     database_url = _database_of_migrations(settings)
     from entrypoints.container.build import upgrade
 
-    upgrade(database_url)
+    upgrade(database_url, timedelta(seconds=patience))
     return 0
 
 

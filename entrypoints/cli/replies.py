@@ -11,6 +11,7 @@ import orjson
 from application.ports.reply_files import ReplyLine
 from domain.replies import FailureReason, ReplyId
 from entrypoints.cli.invocation import exit_status, with_settings
+from entrypoints.cli.moments import DATE_OR_MOMENT, shown_in_utc
 from entrypoints.cli.users import NO_SUCH_USER, administering
 from entrypoints.settings import Settings
 
@@ -34,7 +35,7 @@ def replies() -> None:
 )
 @click.option(
     "--since",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    type=DATE_OR_MOMENT,
     metavar="DATE",
     help="Only those that failed since then, in UTC. By default: since 24 hours ago.",
 )
@@ -134,7 +135,7 @@ def _members(line: ReplyLine) -> dict[str, Any]:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if moment else None
+    return shown_in_utc(moment) if moment else None
 
 
 def _json(members: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import orjson
 from domain.accounts import User, UserId
 from domain.errors import DomainError
 from entrypoints.cli.invocation import exit_status, on_a_database, refused, with_settings
+from entrypoints.cli.moments import DATE_OR_MOMENT, shown_in_utc
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def end_sessions(settings: Settings, who: str, reason: str) -> int:
 @who
 @click.option(
     "--until",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    type=DATE_OR_MOMENT,
     metavar="DATE",
     help="The moment at which it ends, in UTC: 2027-01-31 or 2027-01-31T12:00:00.",
 )
@@ -218,7 +219,7 @@ def _as_text(members: dict[str, Any]) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if moment else ""
+    return shown_in_utc(moment) if moment else ""
 
 
 def _json(members: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ has no use for the use cases of requests, nor anything but a migration for Alemb
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -159,7 +160,7 @@ def _reporter_of(settings: Settings) -> "SentryErrors | None":
 
 
 def release() -> str | None:
-    """The version of the installed distribution; None in a checkout."""
+    """The version of the installed distribution, which the image says it is; None in a checkout."""
     try:
         return version("gemini-chat-backend")
     except PackageNotFoundError:  # a checkout; Sentry's SDK looks for its commit
@@ -247,11 +248,11 @@ def schema_needed() -> str:
     return REVISION
 
 
-def upgrade(database_url: str) -> None:
-    """Bring the database to the newest schema. Raises CannotStart."""
+def upgrade(database_url: str, patience: timedelta) -> None:
+    """Bring the database to the newest schema. ``patience``: with others' locks. Raises CannotStart."""
     from adapters.sql import migrate
 
-    migrate.upgrade(database_url)
+    migrate.upgrade(database_url, patience=patience)
 
 
 def new_migration(database_url: str, message: str) -> None:

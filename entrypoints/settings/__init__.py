@@ -2,6 +2,16 @@
 
 from entrypoints.settings.loading import SettingsError, is_set, load_settings, misspelt, read_settings
 from entrypoints.settings.readers import Secret
-from entrypoints.settings.variables import VARIABLES, Settings
+from entrypoints.settings.variables import SECRETS, VARIABLES, Settings
 
-__all__ = ["VARIABLES", "Secret", "Settings", "SettingsError", "is_set", "load_settings", "misspelt", "read_settings"]
+__all__ = [
+    "SECRETS",
+    "VARIABLES",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "is_set",
+    "load_settings",
+    "misspelt",
+    "read_settings",
+]

@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 
 from domain.billing import Mode, mode_of_key
 from entrypoints.settings.readers import Refused, Secret
-from entrypoints.settings.variables import SECRETS, VARIABLES, Settings
+from entrypoints.settings.variables import IN_HINDI, SECRETS, VARIABLES, Settings
 
 SECRET_MIN_BYTES = 32
 # Fewer different characters are not random: of 32 random hexadecimal digits, 8 or fewer are one in 300,000.
@@ -142,6 +142,9 @@ def _completed(settings: Settings, faults: list[str]) -> Settings:
         llm_provider=settings.llm_provider or model,
         payment_provider=settings.payment_provider or ("stripe" if settings.stripe_secret_key else payments),
         public_url=settings.public_url or f"http://127.0.0.1:{settings.port}",
+        # What an operator says in words of their own may have to be said in these (India registers templates).
+        otp_text_hi=settings.otp_text_hi or IN_HINDI.get(settings.otp_text, settings.otp_text),
+        otp_reset_text_hi=settings.otp_reset_text_hi or IN_HINDI.get(settings.otp_reset_text, settings.otp_reset_text),
     )
 
 

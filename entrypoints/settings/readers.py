@@ -76,6 +76,10 @@ def choice(*allowed: str) -> Reader[str]:
     return read
 
 
+def yes_or_no(text: str) -> bool:
+    return choice("yes", "no")(text) == "yes"
+
+
 def url(*schemes: str) -> Reader[str]:
     def read(text: str) -> str:
         if text.partition("://")[0] not in schemes:

@@ -3,7 +3,7 @@
 Tests hold the README's table, ``.env.example`` and ``docker-compose.yml`` to it.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,16 +32,29 @@ from entrypoints.settings.readers import (
     set_of,
     several,
     url,
+    yes_or_no,
 )
 
 T = TypeVar("T")
 
 HTTP = url("http", "https")
 
+# What a text message with a code says. One message holds 160 characters of GSM-7; in Devanagari, which is sent as
+# UCS-2, it holds 70.
+LOGIN_TEXT = "{code} is your code for logging in. Do not tell it to anybody."
+RESET_TEXT = "{code} is your code for setting a new password. Do not tell it to anybody."
+IN_HINDI = {
+    LOGIN_TEXT: "आपका लॉग इन कोड {code} है। इसे किसी को न बताएँ।",
+    RESET_TEXT: "नया पासवर्ड रखने के लिए आपका कोड {code} है। इसे किसी को न बताएँ।",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable of the environment: how it is read, and what the README says of it."""
+    """A variable of the environment: how it is read, and what the README says of it.
+
+    ``is_secret``: it may be given as the name of a file, as container engines and orchestrators hand out secrets.
+    """
 
     read: Reader[Any]
     default: str
@@ -50,6 +63,7 @@ class Variable:
     may_be_blank: bool
     name: str
     field: str = ""
+    is_secret: bool = False
 
 
 def variable(
@@ -80,7 +94,7 @@ class Settings:
         "`development` or `production`; production refuses what is unsafe there")
     host: str = variable(str, "127.0.0.1", "address the web server listens on")
     port: int = variable(number(1, 65535), "8000", "port the web server listens on")
-    shared_port: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "no",
+    shared_port: bool = variable(yes_or_no, "no",
         "`yes`: several web processes may listen on the port; otherwise a second one is refused")
     web_processes: int | None = variable(or_auto(number(1, 256)), "1",
         "web processes on the port, under one command; `auto`: one for each core")
@@ -127,11 +141,15 @@ class Settings:
         "bcrypt's cost: each step doubles the work; a login renews a hash of another cost")
     otp_delivery: str = variable(choice("response", "console", "twilio", "webhook"), "response",
         "`response` or `console` (both refused in production), `twilio` or `webhook`")
-    otp_text: str = variable(code_text, "{code} is your code for logging in. Do not tell it to anybody.",
+    otp_text: str = variable(code_text, LOGIN_TEXT,
         "text message with a code; `{code}` and `{host}` stand for the code and PUBLIC_URL's host")
-    otp_reset_text: str = variable(code_text,
-        "{code} is your code for setting a new password. Do not tell it to anybody.",
+    otp_reset_text: str = variable(code_text, RESET_TEXT,
         "the same, with a code for setting a new password")
+    otp_text_hi: str = variable(lambda text: text and code_text(text), "",
+        "OTP_TEXT in Hindi, for clients that ask for it; a text of your own in OTP_TEXT is sent in its place",
+        unset=IN_HINDI[LOGIN_TEXT])
+    otp_reset_text_hi: str = variable(lambda text: text and code_text(text), "",
+        "the same for OTP_RESET_TEXT", unset=IN_HINDI[RESET_TEXT])
     otp_countries: tuple[str, ...] = variable(several(str.upper), "",
         "ISO 3166 regions that codes are sent to, with commas; unset: all")
     otp_test_numbers: tuple[FixedCode, ...] = variable(several(fixed_code), "",
@@ -153,7 +171,7 @@ class Settings:
         "requests a minute of one IP address; 0: no limit")
     rate_limit_logins: int = variable(number(0, 1_000_000), "60",
         "requests a minute of one IP address to log in or sign up; 0: no limit")
-    chat_page: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "yes",
+    chat_page: bool = variable(yes_or_no, "yes",
         "`no`: the service has no chat page at `/app`")
     trusted_proxies: tuple[Network, ...] = variable(several(network), "",
         "our own proxies' addresses or networks, with commas: their X-Forwarded-For holds")
@@ -184,7 +202,7 @@ class Settings:
         "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_LOW_AND_ABOVE")), "",
         "threshold at which Gemini withholds an answer, by Google's names", unset="the model's")
     stripe_secret_key: Secret = variable(Secret, "", "key of the Stripe API")
-    stripe_test_mode: bool = variable(lambda text: choice("yes", "no")(text) == "yes", "no",
+    stripe_test_mode: bool = variable(yes_or_no, "no",
         "`yes`: production may run with Stripe's test keys")
     stripe_price_id: str | None = variable(optional(str), "", "price of the Pro plan")
     stripe_webhook_secrets: tuple[Secret, ...] = variable(several(Secret), "",
@@ -255,14 +273,11 @@ class Settings:
         return self.otp_delivery != "response"
 
 
-def _declared(variable: Variable, field: str) -> Variable:
-    return replace(variable, field=field, name=variable.name or field.upper())
+def _declared(one: "Field[Any]") -> Variable:
+    variable: Variable = one.metadata["variable"]
+    is_secret = not one.repr or "Secret" in str(one.type) or "FixedCode" in str(one.type)
+    return replace(variable, field=one.name, name=variable.name or one.name.upper(), is_secret=is_secret)
 
 
-# What may be given as the name of a file, as container engines and orchestrators hand out secrets.
-SECRETS = tuple(
-    one.metadata["variable"].name or one.name.upper()
-    for one in fields(Settings)
-    if not one.repr or "Secret" in str(one.type) or "FixedCode" in str(one.type)
-)
-VARIABLES = tuple(_declared(one.metadata["variable"], one.name) for one in fields(Settings))
+VARIABLES = tuple(map(_declared, fields(Settings)))
+SECRETS = tuple(one.name for one in VARIABLES if one.is_secret)

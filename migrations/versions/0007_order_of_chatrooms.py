@@ -9,6 +9,8 @@ that was interrupted goes on from where it was when it is repeated.
 
 from alembic import op
 
+from adapters.sql.migrate import concurrently
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -61,23 +63,26 @@ END $$
 
 def upgrade() -> None:
     """One step up."""
-    op.execute("ALTER TABLE chatrooms ADD COLUMN IF NOT EXISTS last_sequence bigint")
-    op.execute("ALTER TABLE chatrooms ALTER last_sequence SET DEFAULT 0")
-    for table in ("messages", "replies"):
-        op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS sequence bigint")
-    op.execute(NUMBER_ENTRIES)
-    for table in ("messages", "replies"):
-        op.execute(f"DROP TRIGGER IF EXISTS number_entry ON {table}")
-        op.execute(f"CREATE TRIGGER number_entry BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION number_entry()")
     with op.get_context().autocommit_block():
+        # No statement holds a lock while another one waits for its own.
+        op.execute("ALTER TABLE chatrooms ADD COLUMN IF NOT EXISTS last_sequence bigint")
+        for table in ("messages", "replies"):
+            op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS sequence bigint")
+        op.execute(NUMBER_ENTRIES)
+        for table in ("messages", "replies"):
+            op.execute(
+                f"CREATE OR REPLACE TRIGGER number_entry BEFORE INSERT ON {table}"
+                " FOR EACH ROW EXECUTE FUNCTION number_entry()"
+            )
+        # A chatroom that begins to count has triggers that do.
+        op.execute("ALTER TABLE chatrooms ALTER last_sequence SET DEFAULT 0")
         op.execute(NUMBER_WHAT_IS_THERE)
-        # Building an index concurrently waits for other transactions, and blocks no writer meanwhile.
-        op.execute("SET lock_timeout = 0")
+    with concurrently():
         for table in ("messages", "replies"):
             _replace_index(f"ix_{table}_chatroom_id_sequence", f"{table} (chatroom_id, sequence)", unique=True)
         _replace_index("ix_replies_unfinished", f"replies (chatroom_id, sequence) WHERE {UNFINISHED}")
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_messages_chatroom_id_id")
-        op.execute("SET lock_timeout = 5000")
+    with op.get_context().autocommit_block():
         for table, column in (("chatrooms", "last_sequence"), ("messages", "sequence"), ("replies", "sequence")):
             _set_not_null(table, column)
 

@@ -7,6 +7,8 @@ where it was when it is repeated.
 
 from alembic import op
 
+from adapters.sql.migrate import concurrently
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
@@ -27,14 +29,12 @@ def upgrade() -> None:
     settings = ", ".join(f"{name} = {value}" for name, value in OFTEN_VACUUMED.items())
     for table in ("messages", "replies"):
         op.execute(f"ALTER TABLE {table} SET ({settings})")
-    with op.get_context().autocommit_block():
-        # Building an index concurrently waits for other transactions, and blocks no writer meanwhile.
-        op.execute("SET lock_timeout = 0")
+    with concurrently():
         _build("ix_replies_unfinished_by_room", BY_ROOM)
         _build("ix_replies_unfinished_by_user", BY_USER)
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_replies_unfinished")
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_replies_unfinished_of_user")
-        op.execute("SET lock_timeout = 5000")
+    with op.get_context().autocommit_block():
         op.execute("ALTER TABLE replies DROP CONSTRAINT IF EXISTS ck_replies_final_has_end")
         op.execute(
             "ALTER TABLE replies ADD CONSTRAINT ck_replies_final_has_end"

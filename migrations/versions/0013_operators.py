@@ -1,6 +1,5 @@
 """operators lock accounts, grant Pro, and say why."""
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
@@ -11,9 +10,13 @@ depends_on = None
 
 def upgrade() -> None:
     """One step up."""
-    op.add_column("users", sa.Column("locked_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("users", sa.Column("pro_until", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("audit_events", sa.Column("note", sa.Text(), nullable=True))
+    with op.get_context().autocommit_block():
+        # No statement holds a lock while another one waits for its own.
+        op.execute(
+            "ALTER TABLE users ADD COLUMN IF NOT EXISTS locked_at timestamptz,"
+            " ADD COLUMN IF NOT EXISTS pro_until timestamptz"
+        )
+        op.execute("ALTER TABLE audit_events ADD COLUMN IF NOT EXISTS note text")
 
 
 def downgrade() -> None:

@@ -13,10 +13,10 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from werkzeug.test import TestResponse
 
 from entrypoints.api.app import openapi_document
+from entrypoints.api.problem_registry import PROBLEM_JSON
 
 Json = dict[str, Any]
 
-PROBLEM_JSON = "application/problem+json"
 
 # Pages for people and the document itself: not operations of the API.
 NOT_IN_THE_DOCUMENT = re.compile(
@@ -27,7 +27,16 @@ NOT_IN_THE_DOCUMENT = re.compile(
 RATE_LIMIT = {"RateLimit", "RateLimit-Policy"}
 # Headers that are part of what an operation answers.
 TOLD_HEADERS = {
-    *("Content-Disposition", "ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After", "WWW-Authenticate"),
+    *(
+        "Content-Disposition",
+        "Content-Language",
+        "ETag",
+        "Idempotent-Replayed",
+        "Link",
+        "Location",
+        "Retry-After",
+        "WWW-Authenticate",
+    ),
     *("X-Cache", *RATE_LIMIT),
 }
 

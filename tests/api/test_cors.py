@@ -38,7 +38,16 @@ def test_they_may_ask_first(browser: FlaskClient):
     [
         # OpenTelemetry and Sentry add the first four; libraries that fetch, and pages that want no cache, the others.
         *("traceparent", "tracestate", "baggage", "sentry-trace"),
-        *("Cache-Control", "Pragma", "X-Requested-With", "Accept", "Last-Event-ID", "Idempotency-Key", "Prefer"),
+        *(
+            "Cache-Control",
+            "Pragma",
+            "X-Requested-With",
+            "Accept",
+            "Accept-Language",
+            "Last-Event-ID",
+            "Idempotency-Key",
+            "Prefer",
+        ),
     ],
 )
 def test_what_clients_send_passes_the_preflight(browser: FlaskClient, header: str):

@@ -18,7 +18,7 @@ from entrypoints.api.app import create_app, openapi_document
 from entrypoints.api.http_options import HttpOptions
 from entrypoints.api.idempotency import HOLDS
 from entrypoints.api.openapi_examples import EXAMPLES
-from entrypoints.api.problem_registry import PROBLEMS
+from entrypoints.api.problem_registry import PROBLEM_JSON, PROBLEMS
 from entrypoints.api.schemas import camel_case
 from tests.api.client import Client, application
 from tests.api.documented import assert_valid, strict_document_of
@@ -38,7 +38,6 @@ NOT_OPERATIONS = {
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
-PROBLEM_JSON = "application/problem+json"
 
 # The operations that must exist. An endpoint is built or absent, never a stub.
 OWED = {
@@ -112,6 +111,12 @@ class Operation(NamedTuple):
 @pytest.fixture(scope="module")
 def document() -> Json:
     return openapi_document(application())
+
+
+def parameters_of(part: Json, document: Json) -> list[Json]:
+    """The parameters of an operation or a path, those that are shared among them."""
+    shared = document["components"]["parameters"]
+    return [shared[one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in part.get("parameters", [])]
 
 
 def operations(document: Json) -> Iterator[Operation]:
@@ -196,7 +201,7 @@ def test_tags_come_in_the_order_of_an_integration(document: Json):
 def problems_of(operation: Json) -> Iterator[tuple[str, Json]]:
     """Status and response of the problems that an operation documents."""
     for status, response in operation["responses"].items():
-        if "application/problem+json" in response.get("content", {}):
+        if PROBLEM_JSON in response.get("content", {}):
             yield status, response
 
 
@@ -204,7 +209,7 @@ def test_every_refusal_is_documented_as_a_problem(document: Json):
     for name, operation in operations(document):
         assert operation["responses"]["default"] == {"$ref": "#/components/responses/OtherProblem"}
         for status, response in problems_of(operation):
-            content = response["content"]["application/problem+json"]
+            content = response["content"][PROBLEM_JSON]
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
             for code in content["examples"]:
                 assert str(PROBLEMS[code].status) == status, name
@@ -213,9 +218,7 @@ def test_every_refusal_is_documented_as_a_problem(document: Json):
 
 def test_an_operation_that_needs_a_token_documents_its_refusal(document: Json):
     for name, operation in operations(document):
-        codes = {
-            code for _, one in problems_of(operation) for code in one["content"]["application/problem+json"]["examples"]
-        }
+        codes = {code for _, one in problems_of(operation) for code in one["content"][PROBLEM_JSON]["examples"]}
         assert ("token_expired" in codes) == bool(operation["security"]), name
         assert ("unsupported_media_type" in codes) == ("requestBody" in operation and name not in OF_STRANGERS), name
 
@@ -224,7 +227,7 @@ def test_an_idempotency_key_holds_where_it_is_documented(document: Json):
     documented = {
         operation["operationId"]
         for _, operation in operations(document)
-        if any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+        if any(one["name"] == "Idempotency-Key" for one in parameters_of(operation, document))
     }
     assert documented == {camel_case(endpoint.partition(".")[2]) for endpoint in HOLDS}
 
@@ -255,7 +258,7 @@ def test_every_example_is_of_a_schema_that_there_is():
 def test_every_parameter_says_what_it_is(document: Json):
     for path, methods in document["paths"].items():
         for part in (methods, *(methods[method] for method in METHODS & set(methods))):
-            for parameter in part.get("parameters", []):
+            for parameter in parameters_of(part, document):
                 assert parameter["description"], f"{path} {parameter['name']}"
                 assert parameter["in"] != "path" or re.fullmatch(r"[a-zA-Z]+", parameter["name"])
 
@@ -271,7 +274,7 @@ def test_patterns_are_those_of_javascript(document: Json):
     patterns = [
         parameter["schema"]["pattern"]
         for _, operation in operations(document)
-        for parameter in operation.get("parameters", [])
+        for parameter in parameters_of(operation, document)
         if "pattern" in parameter["schema"]
     ]
     assert patterns

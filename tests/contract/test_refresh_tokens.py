@@ -29,18 +29,18 @@ class RefreshTokensContract:
     def test_the_one_after_is_always_the_same_and_another(self, tokens: RefreshTokens) -> None:
         chain = [tokens.first()]
         for _ in range(10):
-            chain.append(tokens.after(chain[-1]))
-            assert chain[-1] == tokens.after(chain[-2])
+            chain.append(tokens.successors(chain[-1])[0])
+            assert chain[-1] == tokens.successors(chain[-2])[0]
         assert len(set(chain)) == len({tokens.digest(token) for token in chain}) == 11
 
     def test_two_chains_do_not_meet(self, tokens: RefreshTokens) -> None:
         one, other = tokens.first(), tokens.first()
-        assert tokens.after(one) != tokens.after(other)
+        assert set(tokens.successors(one)).isdisjoint(tokens.successors(other))
 
     @pytest.mark.parametrize("text", ["", "x", "\x00", "\ud800", "é", "1.2.3", "x" * 100_000], ids=shown)
     def test_any_text_has_a_digest(self, tokens: RefreshTokens, text: str) -> None:
         assert tokens.digest(text) == tokens.digest(text)
-        tokens.after(text)
+        tokens.successors(text)
 
 
 class TestCountingRefreshTokens(RefreshTokensContract):
@@ -56,7 +56,12 @@ class TestHmacRefreshTokens(RefreshTokensContract):
 
     def test_without_the_key_the_next_is_unknown(self, tokens: RefreshTokens) -> None:
         token = tokens.first()
-        assert HmacRefreshTokens(b"x" * 32).after(token) != tokens.after(token)
+        assert HmacRefreshTokens(b"x" * 32).successors(token) != tokens.successors(token)
+
+    def test_what_an_older_key_has_given_is_known(self) -> None:
+        token = HmacRefreshTokens(OLD).first()
+        [by_old], [by_new] = HmacRefreshTokens(OLD).successors(token), HmacRefreshTokens(NEW).successors(token)
+        assert HmacRefreshTokens(NEW, OLD).successors(token) == [by_new, by_old]
 
     def test_a_digest_tells_nothing_of_the_token(self, tokens: RefreshTokens) -> None:
         token = tokens.first()

@@ -45,6 +45,12 @@ def log_in(client: Client) -> None:
     client.verify_otp(mobileNumber=number, otp=client.send_otp(mobileNumber=number)["otp"])
 
 
+def test_problems_are_told_in_the_language_of_the_client(service: Service) -> None:
+    with Client(service.base, language="hi-IN") as one, pytest.raises(ProblemError) as refused:
+        one.get_profile()
+    assert refused.value.details["title"] == "एक्सेस टोकन नहीं है, या मान्य नहीं है"
+
+
 def expire(client: Client) -> None:
     """Until the service says so: a clock of the test would not be its."""
     assert client.tokens

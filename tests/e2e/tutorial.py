@@ -10,10 +10,14 @@ from pathlib import Path
 from tests.e2e.service import ROOT
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+STREAMING = ROOT / "docs" / "streaming.md"
 PYTHON_CLIENT = ROOT / "clients" / "python"
 TYPESCRIPT_CLIENT = ROOT / "clients" / "typescript"
 
 BASE, NUMBER = "http://127.0.0.1:8000", "+919876543210"
+
+# Where make runs the tests, a make in a program is its child.
+OF_MAKE = frozenset({"MAKEFLAGS", "MAKELEVEL", "MFLAGS"})
 
 _numbers = itertools.count(1)
 
@@ -24,7 +28,12 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def output(page: Path, language: str, base: str) -> str:
     """What the page's program in a language prints; it has to end well."""
-    program = "\n".join(blocks(page, language)).replace(BASE, base).replace(NUMBER, f"+91987630{next(_numbers):04d}")
+    return run("\n".join(blocks(page, language)), language, base)
+
+
+def run(program: str, language: str, base: str, *, cwd: Path = TYPESCRIPT_CLIENT) -> str:
+    """What a program prints; it has to end well."""
+    program = program.replace(BASE, base).replace(NUMBER, f"+91987630{next(_numbers):04d}")
     command = {
         "sh": ["sh", "-e", "-c", program],
         "python": [sys.executable, "-W", "error", "-c", program],
@@ -33,8 +42,9 @@ def output(page: Path, language: str, base: str) -> str:
     }[language]
     done = subprocess.run(
         command,
-        cwd=TYPESCRIPT_CLIENT,
-        env={**os.environ, "PYTHONPATH": str(PYTHON_CLIENT)},
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name not in OF_MAKE}
+        | {"PYTHONPATH": str(PYTHON_CLIENT)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -58,6 +68,14 @@ def check_quick_start(client: Path, language: str, base: str) -> None:
     assert "“Why are there two tides a day?”" in output(client / "README.md", language, base)
 
 
+def check_streaming(base: str) -> None:
+    said = output(STREAMING, "js", base)
+    # Piece by piece, and as a whole.
+    assert said.count("“Why are there two tides a day?”") == 2, said
+    assert "All of it: " in said, said
+
+
 if __name__ == "__main__":
     check_tutorial("js", os.environ["BASE_URL"])
     check_quick_start(TYPESCRIPT_CLIENT, "js", os.environ["BASE_URL"])
+    check_streaming(os.environ["BASE_URL"])

@@ -109,6 +109,11 @@ class Call:
     body: dict[str, Any]
     connection: int
 
+    @property
+    def key(self) -> str:
+        """The API key, as either API has it."""
+        return self.headers.get("x-goog-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
+
 
 class FakeGemini:
     """The server in this process, in threads of its own; ``latency`` is that of calls without a scripted outcome."""
@@ -118,6 +123,8 @@ class FakeGemini:
         self.calls: list[Call] = []
         # Of each of the calls.
         self.outcomes: list[Outcome] = []
+        # Calls with another key are refused; None: any key will do.
+        self.keys: set[str] | None = None
         self.hang_ups = 0  # of callers who were seen to leave before the end
         self.stopping = Event()
         self.go_on = Event()
@@ -171,6 +178,9 @@ class FakeGemini:
         """Note a call and say what comes of it."""
         with self.lock:
             self.calls.append(call)
+            if self.keys is not None and call.key not in self.keys:
+                self.outcomes.append(Outcome("error", status=403))
+                return self.outcomes[-1]
             fitting = (
                 index
                 for index, outcome in enumerate(self._script)

@@ -14,6 +14,7 @@ from entrypoints.settings import VARIABLES, read_settings
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 BASE = DEPLOY / "kubernetes" / "base"
+TELEMETRY = DEPLOY / "kubernetes" / "telemetry"
 NAMES = {variable.name for variable in VARIABLES}
 SYSTEMD = sorted((DEPLOY / "systemd").glob("*.service"))
 WORKLOADS = {"Deployment": 2, "Job": 1}
@@ -83,20 +84,33 @@ def test_probes_and_ports_are_those_of_the_service() -> None:
     assert web["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "http"}
     assert worker["livenessProbe"]["exec"]["command"] == ["python", "-m", "entrypoints.health", "/data", "8000"]
     ports = {port["name"]: port["containerPort"] for port in web["ports"]}
-    literals = dict(one.split("=", 1) for one in settings_of_the_base())
-    assert ports == {"http": 8000, "metrics": int(literals["METRICS_PORT"])}
+    assert ports == {"http": 8000, "metrics": int(literals_of(BASE)["METRICS_PORT"])}
 
 
-def settings_of_the_base() -> list[str]:
-    kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
-    literals: list[str] = kustomization["configMapGenerator"][0]["literals"]
-    return literals
+def literals_of(directory: Path) -> dict[str, str]:
+    """The settings that a kustomization gives."""
+    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text(encoding="utf-8"))
+    (settings,) = kustomization["configMapGenerator"]
+    assert settings["name"] == "settings"
+    return dict(one.split("=", 1) for one in settings["literals"])
 
 
 def test_a_policy_denies_what_none_allows() -> None:
     policies = of_kind("NetworkPolicy")
     assert policies["nothing-else"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     assert all(one["spec"].get("ingress", [{"from": 1}])[0].get("from") for one in policies.values())
+
+
+def test_the_collector_is_reached_by_the_processes_that_are_told_of_it() -> None:
+    (policy,) = of_kind("NetworkPolicy", TELEMETRY).values()
+    spec = policy["spec"]
+    (who,) = spec["podSelector"]["matchExpressions"]
+    assert {*who["values"]} == {*of_kind("Deployment")}
+    ((collector,),) = (rule["to"] for rule in spec["egress"])
+    (port,) = (port["port"] for rule in spec["egress"] for port in rule["ports"])
+    host = collector["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+    namespace = collector["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert literals_of(TELEMETRY) == {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{host}.{namespace}:{port}"}
 
 
 def test_workers_are_scaled_by_a_metric_that_an_alert_watches() -> None:
@@ -108,7 +122,7 @@ def test_workers_are_scaled_by_a_metric_that_an_alert_watches() -> None:
 
 def test_settings_that_are_set_are_settings() -> None:
     production = compose(DEPLOY / "compose.production.yml")
-    given = {one.split("=")[0] for one in settings_of_the_base()}
+    given = {*literals_of(BASE), *literals_of(TELEMETRY)}
     given |= set(production["x-service"]["environment"])
     given |= set(tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))["env"])
     render = yaml.safe_load((ROOT / "render.yaml").read_text(encoding="utf-8"))

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-LOCK = Path(__file__).resolve().parents[2] / "requirements" / "runtime.txt"
+# The larger one of the two that an image may have.
+LOCK = Path(__file__).resolve().parents[2] / "requirements" / "telemetry.txt"
 # A weak copyleft (MPL) concerns changes of the package's own files, of which there are none.
 ALLOWED = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MPL-2.0", "PSF-2.0"}
 # It is linked dynamically, and may be replaced by another build of itself.
 ALLOWED_AS_IT_IS = {"psycopg2-binary": "GNU Library or Lesser General Public License (LGPL)"}
 # What classifiers say, and the free text of packages that have neither them nor an expression.
 SPDX = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
     "MIT License": "MIT",

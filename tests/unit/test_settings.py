@@ -3,6 +3,7 @@
 import base64
 import random
 import stat
+import string
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import timedelta
@@ -138,6 +139,8 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "session_max": timedelta(days=365),
         "otp_text": "{code} is your code for logging in. Do not tell it to anybody.",
         "otp_reset_text": "{code} is your code for setting a new password. Do not tell it to anybody.",
+        "otp_text_hi": "आपका लॉग इन कोड {code} है। इसे किसी को न बताएँ।",
+        "otp_reset_text_hi": "नया पासवर्ड रखने के लिए आपका कोड {code} है। इसे किसी को न बताएँ।",
         "stripe_test_mode": False,
     }
 
@@ -571,3 +574,17 @@ def test_the_way_of_migrations_round_a_pooler():
     assert read.sessions_are_shared
     assert read.database_direct_url == "postgres://u:hunter2@db/chat"
     assert "hunter2" not in repr(read)
+
+
+# GSM 03.38, the part that its basic table shares with ASCII.
+GSM_7 = set("@$_ !\"#%&'()*+,-./:;<=>?\r\n" + string.ascii_letters + string.digits)
+
+
+def test_our_texts_with_a_code_fit_into_one_text_message(tmp_path: Path):
+    settings = read_settings({"DATA_DIR": str(tmp_path)})
+    code = "1" * 10
+    for text in (settings.otp_text, settings.otp_reset_text):
+        assert set(text.replace("{code}", code)) <= GSM_7
+        assert len(text.replace("{code}", code)) <= 160
+    for text in (settings.otp_text_hi, settings.otp_reset_text_hi):
+        assert len(text.replace("{code}", code).encode("utf-16-be")) // 2 <= 70

@@ -80,7 +80,7 @@ class Collection:
         method, path, operation, shared = self._operations[step["operation"]]
         name = step.get("name", operation["summary"])
         successes = [int(code) for code in operation["responses"] if code.startswith("2")]
-        parameters = [*shared, *operation.get("parameters", [])]
+        parameters = [self._resolved(one) for one in (*shared, *operation.get("parameters", []))]
         request = {
             "method": method.upper(),
             "description": operation.get("description", ""),
@@ -104,6 +104,12 @@ class Collection:
             "request": request,
             "event": _scripts(step.get("before", ""), after),
         }
+
+    def _resolved(self, parameter: Json) -> Json:
+        if "$ref" not in parameter:
+            return parameter
+        shared: Json = self._document["components"]["parameters"][parameter["$ref"].rpartition("/")[2]]
+        return shared
 
     def _page(self, step: Json, within: str) -> Json:
         """A form that is no operation of the API: a page of the sandbox."""

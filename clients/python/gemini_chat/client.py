@@ -75,6 +75,7 @@ class Client:
 
     ``on_tokens`` is told of new tokens, and of None when the session has ended. A request that was turned away or lost
     is repeated ``repeats`` times where that is safe, unless it has to wait for longer than ``max_wait`` seconds.
+    ``language`` (RFC 9110, Accept-Language): of the titles of problems, and of the text message with a code.
     """
 
     def __init__(
@@ -86,13 +87,15 @@ class Client:
         repeats: int = 3,
         max_wait: float = 30.0,
         timeout: float = 60.0,
+        language: str | None = None,
     ) -> None:
         self.tokens = tokens
         self._on_tokens = on_tokens
         self._repeats = repeats
         self._max_wait = max_wait
         self._refreshing = Lock()
-        self._http = httpx.Client(base_url=base_url, timeout=timeout)
+        headers = {} if language is None else {"Accept-Language": language}
+        self._http = httpx.Client(base_url=base_url, timeout=timeout, headers=headers)
 
     def close(self) -> None:
         self._http.close()

@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 afb662b015ac9162b320bc6488094a9cc56d7775aba31cc275950c4909902dc5
+# Of openapi.json, sha256 9e2003844ffad18fd13fba27c920bec726410a8258ab04f31ef7854b90ee9f9d
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class Problem(TypedDict):
     """
     title: str
     """
-    What happened, in English
+    What happened, in the language of `Content-Language`
     """
     status: int
     """
@@ -33,7 +33,7 @@ class Problem(TypedDict):
     """
     errors: NotRequired[dict[str, list[str]]]
     """
-    What is wrong, by field
+    What is wrong, by field, in English
     """
     attemptsLeft: NotRequired[int]
     """

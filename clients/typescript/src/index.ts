@@ -24,6 +24,8 @@ export interface Options {
   readonly repeats?: number;
   /** Seconds; a request that has to wait for longer is not repeated. */
   readonly maxWait?: number;
+  /** Of the titles of problems, and of the text message with a code; without it browsers send their own. */
+  readonly language?: string;
   readonly fetch?: (request: Request) => Promise<Response>;
 }
 
@@ -60,6 +62,7 @@ export class GeminiChat {
       onTokens: () => {},
       repeats: 3,
       maxWait: 30,
+      language: "",
       fetch: (request) => fetch(request),
       ...options,
     };
@@ -160,7 +163,7 @@ export class GeminiChat {
     for (let repeat = 1; ; repeat++) {
       let response: Response;
       try {
-        response = await this.#options.fetch(request.clone());
+        response = await this.#options.fetch(inLanguage(request, this.#options.language));
       } catch (error) {
         if (!isSafe || request.signal.aborted || repeat > this.#options.repeats) throw error;
         await sleep(pause(repeat), request.signal);
@@ -198,6 +201,12 @@ export class GeminiChat {
 function authorized(request: Request, tokens: Tokens | undefined): Request {
   const again = request.clone();
   if (tokens) again.headers.set("Authorization", `Bearer ${tokens.token}`);
+  return again;
+}
+
+function inLanguage(request: Request, language: string): Request {
+  const again = request.clone();
+  if (language) again.headers.set("Accept-Language", language);
   return again;
 }
 
@@ -240,11 +249,15 @@ function pause(repeat: number): number {
 
 function sleep(seconds: number, signal?: AbortSignal | null): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, seconds * 1000);
+    signal?.throwIfAborted();
     const abort = () => {
       clearTimeout(timer);
       reject(signal?.reason as Error);
     };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, seconds * 1000);
     signal?.addEventListener("abort", abort, { once: true });
   });
 }

@@ -36,8 +36,9 @@ export interface paths {
         put?: never;
         /**
          * Send a one-time password for logging in
-         * @description The response is the same for numbers with and without an account. 429 `otp_resend_too_soon` within 30 seconds
-         *     of the last one, 429 `otp_sends_exhausted` after too many in a day. 503 when it could not be sent: try again.
+         * @description The text message is in the language of `Accept-Language`. The response is the same for numbers with and without
+         *     an account. 429 `otp_resend_too_soon` within 30 seconds of the last one, 429 `otp_sends_exhausted` after too
+         *     many in a day. 503 when it could not be sent: try again.
          */
         post: operations["sendOtp"];
         delete?: never;
@@ -57,7 +58,8 @@ export interface paths {
         put?: never;
         /**
          * Send a one-time password for setting a new password
-         * @description Use it with `/auth/reset-password`, or log in with it (`/auth/verify-otp`) and call `/auth/change-password`.
+         * @description The text message is in the language of `Accept-Language`. Use the code with `/auth/reset-password`, or log in
+         *     with it (`/auth/verify-otp`) and call `/auth/change-password`.
          */
         post: operations["forgotPassword"];
         delete?: never;
@@ -840,7 +842,7 @@ export interface components {
         Problem: {
             /** @description Relative URL of a page that explains it; `/problems` lists all */
             type: string;
-            /** @description What happened, in English */
+            /** @description What happened, in the language of `Content-Language` */
             title: string;
             /** @description The HTTP status */
             status: number;
@@ -850,7 +852,7 @@ export interface components {
             code: string;
             /** @description Under it the log of the service has more */
             requestId: string;
-            /** @description What is wrong, by field */
+            /** @description What is wrong, by field, in English */
             errors?: {
                 [key: string]: string[];
             };
@@ -1908,6 +1910,7 @@ export interface components {
          */
         OtherProblem: {
             headers: {
+                "Content-Language": components["headers"]["Content-Language"];
                 [name: string]: unknown;
             };
             content: {
@@ -1915,13 +1918,21 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /**
+         * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+         * @example hi-IN, en;q=0.8
+         */
+        AcceptLanguage: string;
+    };
     requestBodies: never;
     headers: {
         /** @description Seconds to wait */
         "Retry-After": number;
         /** @description `Bearer` (RFC 6750) */
         "WWW-Authenticate": string;
+        /** @description The language of `title` and `detail`, by the `Accept-Language` of the request */
+        "Content-Language": string;
         /** @description What is left of the limit: `r` requests or prompts, for `t` seconds */
         RateLimit: string;
         /** @description The limit that is nearest: `q` requests or prompts in `w` seconds */
@@ -1980,6 +1991,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1989,6 +2001,7 @@ export interface operations {
             /** @description - [`phone_taken`](/problems/phone_taken): The mobile number is already registered */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1998,6 +2011,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2007,6 +2021,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2016,6 +2031,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2025,6 +2041,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2040,6 +2057,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2053,7 +2071,13 @@ export interface operations {
     sendOtp: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+                 * @example hi-IN, en;q=0.8
+                 */
+                "Accept-Language"?: components["parameters"]["AcceptLanguage"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2093,6 +2117,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2102,6 +2127,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2111,6 +2137,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2120,6 +2147,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2133,6 +2161,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2148,6 +2177,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2161,7 +2191,13 @@ export interface operations {
     forgotPassword: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+                 * @example hi-IN, en;q=0.8
+                 */
+                "Accept-Language"?: components["parameters"]["AcceptLanguage"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2201,6 +2237,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2210,6 +2247,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2219,6 +2257,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2228,6 +2267,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2241,6 +2281,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2256,6 +2297,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2317,6 +2359,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2326,6 +2369,7 @@ export interface operations {
             /** @description - [`otp_invalid`](/problems/otp_invalid): The one-time password is not valid */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2336,6 +2380,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2345,6 +2390,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2354,6 +2400,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2363,6 +2410,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2375,6 +2423,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2390,6 +2439,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2451,6 +2501,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2460,6 +2511,7 @@ export interface operations {
             /** @description - [`credentials_invalid`](/problems/credentials_invalid): Mobile number or password is wrong */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2470,6 +2522,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2479,6 +2532,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2488,6 +2542,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2497,6 +2552,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2506,6 +2562,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2521,6 +2578,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2573,6 +2631,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2582,6 +2641,7 @@ export interface operations {
             /** @description - [`otp_invalid`](/problems/otp_invalid): The one-time password is not valid */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2592,6 +2652,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2601,6 +2662,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2610,6 +2672,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2619,6 +2682,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2631,6 +2695,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2646,6 +2711,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2696,6 +2762,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2710,6 +2777,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2723,6 +2791,7 @@ export interface operations {
              */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2732,6 +2801,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2741,6 +2811,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2750,6 +2821,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2762,6 +2834,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2777,6 +2850,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2853,6 +2927,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2865,6 +2940,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2875,6 +2951,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2884,6 +2961,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2893,6 +2971,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -2908,6 +2987,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -2971,6 +3051,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2983,6 +3064,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -2993,6 +3075,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3005,6 +3088,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3014,6 +3098,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3023,6 +3108,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3035,6 +3121,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3044,6 +3131,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3059,6 +3147,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3156,6 +3245,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3168,6 +3258,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3178,6 +3269,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3190,6 +3282,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3199,6 +3292,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3208,6 +3302,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3223,6 +3318,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3260,6 +3356,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3272,6 +3369,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3282,6 +3380,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3294,6 +3393,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3303,6 +3403,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3318,6 +3419,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3377,6 +3479,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3389,6 +3492,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3399,6 +3503,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3411,6 +3516,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3420,6 +3526,7 @@ export interface operations {
             /** @description - [`too_many_pinned`](/problems/too_many_pinned): There are too many pinned chatrooms */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3429,6 +3536,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3438,6 +3546,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3447,6 +3556,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3456,6 +3566,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3471,6 +3582,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3613,6 +3725,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3625,6 +3738,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3635,6 +3749,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3647,6 +3762,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3659,6 +3775,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3668,6 +3785,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3677,6 +3795,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3689,6 +3808,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3702,6 +3822,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3718,6 +3839,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3796,6 +3918,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3808,6 +3931,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3818,6 +3942,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3830,6 +3955,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3839,6 +3965,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3848,6 +3975,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3864,6 +3992,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -3937,6 +4066,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3949,6 +4079,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -3959,6 +4090,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3971,6 +4103,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3980,6 +4113,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -3995,6 +4129,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4071,6 +4206,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4083,6 +4219,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4093,6 +4230,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4105,6 +4243,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4114,6 +4253,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4130,6 +4270,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4182,6 +4323,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4194,6 +4336,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4204,6 +4347,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4216,6 +4360,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4225,6 +4370,7 @@ export interface operations {
             /** @description - [`reply_finished`](/problems/reply_finished): The reply is finished */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4234,6 +4380,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4249,6 +4396,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4324,6 +4472,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4336,6 +4485,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4346,6 +4496,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4358,6 +4509,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4370,6 +4522,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4382,6 +4535,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4395,6 +4549,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4411,6 +4566,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4486,6 +4642,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4498,6 +4655,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4508,6 +4666,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4520,6 +4679,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4532,6 +4692,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4544,6 +4705,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4557,6 +4719,7 @@ export interface operations {
              */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4573,6 +4736,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4656,6 +4820,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4668,6 +4833,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4678,6 +4844,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4690,6 +4857,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4699,6 +4867,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4714,6 +4883,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4767,6 +4937,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4776,6 +4947,7 @@ export interface operations {
             /** @description - [`refresh_token_invalid`](/problems/refresh_token_invalid): The refresh token is not valid */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4786,6 +4958,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4795,6 +4968,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4804,6 +4978,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4813,6 +4988,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4828,6 +5004,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4878,6 +5055,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4890,6 +5068,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4900,6 +5079,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4909,6 +5089,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4918,6 +5099,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4927,6 +5109,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4936,6 +5119,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4951,6 +5135,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4997,6 +5182,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5009,6 +5195,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5019,6 +5206,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5028,6 +5216,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5043,6 +5232,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5080,6 +5270,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5092,6 +5283,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5102,6 +5294,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5114,6 +5307,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5123,6 +5317,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5138,6 +5333,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5188,6 +5384,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5200,6 +5397,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5210,6 +5408,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5219,6 +5418,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5234,6 +5434,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5278,6 +5479,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5290,6 +5492,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5300,6 +5503,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5309,6 +5513,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5324,6 +5529,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5383,6 +5589,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5395,6 +5602,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5405,6 +5613,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5414,6 +5623,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5423,6 +5633,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5432,6 +5643,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5441,6 +5653,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5456,6 +5669,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5508,6 +5722,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5520,6 +5735,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5530,6 +5746,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5539,6 +5756,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5548,6 +5766,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5563,6 +5782,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5602,6 +5822,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5614,6 +5835,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5624,6 +5846,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5633,6 +5856,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5648,6 +5872,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5697,6 +5922,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5709,6 +5935,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5719,6 +5946,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5728,6 +5956,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5743,6 +5972,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5796,6 +6026,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5808,6 +6039,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5818,6 +6050,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5830,6 +6063,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5839,6 +6073,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5848,6 +6083,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5860,6 +6096,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5869,6 +6106,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5884,6 +6122,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5937,6 +6176,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5949,6 +6189,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5959,6 +6200,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5971,6 +6213,7 @@ export interface operations {
              */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5980,6 +6223,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5989,6 +6233,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6001,6 +6246,7 @@ export interface operations {
              */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6010,6 +6256,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -6025,6 +6272,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6071,6 +6319,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6083,6 +6332,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -6093,6 +6343,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6102,6 +6353,7 @@ export interface operations {
             /** @description - [`not_subscribed`](/problems/not_subscribed): There is no subscription */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6111,6 +6363,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6120,6 +6373,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6129,6 +6383,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6138,6 +6393,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -6153,6 +6409,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6205,6 +6462,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6217,6 +6475,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -6227,6 +6486,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6236,6 +6496,7 @@ export interface operations {
             /** @description - [`not_subscribed`](/problems/not_subscribed): There is no subscription */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6245,6 +6506,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -6260,6 +6522,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6312,6 +6575,7 @@ export interface operations {
              */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6324,6 +6588,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -6334,6 +6599,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6343,6 +6609,7 @@ export interface operations {
             /** @description - [`not_subscribed`](/problems/not_subscribed): There is no subscription */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6352,6 +6619,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -6367,6 +6635,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6421,6 +6690,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6430,6 +6700,7 @@ export interface operations {
             /** @description - [`webhook_not_configured`](/problems/webhook_not_configured): Events of the payment provider are not taken here */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6439,6 +6710,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6451,6 +6723,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6505,6 +6778,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6514,6 +6788,7 @@ export interface operations {
             /** @description - [`webhook_not_configured`](/problems/webhook_not_configured): Events of the payment provider are not taken here */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6523,6 +6798,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6535,6 +6811,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6548,7 +6825,13 @@ export interface operations {
     getHome: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The language of the texts for people (RFC 9110, 12.5.4): `en`, the default, or `hi`
+                 * @example hi-IN, en;q=0.8
+                 */
+                "Accept-Language"?: components["parameters"]["AcceptLanguage"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6557,8 +6840,10 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description `Accept`: browsers get a page */
+                    /** @description `Accept`: browsers get a page; and for the page `Accept-Language` */
                     Vary?: string;
+                    /** @description The language of the page */
+                    "Content-Language"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6579,6 +6864,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6588,6 +6874,7 @@ export interface operations {
             /** @description - [`too_busy`](/problems/too_busy): Too many requests of this kind */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -6624,6 +6911,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6661,6 +6949,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6674,6 +6963,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };

@@ -2,7 +2,8 @@
 
 import { json, Offline, pause, Problem, send } from './api.js';
 import { announce, ask, busy, byId, make } from './dom.js';
-import { at, day, device, fromNow, quotaWords, words } from './words.js';
+import { at, day, fromNow, t } from './language.js';
+import { device, quotaWords, words } from './words.js';
 
 const RETURN_PARAMETER = 'checkout';
 // A payment is confirmed within a second or two; webhooks may be late.
@@ -71,14 +72,14 @@ export class AccountView {
   async save() {
     const body = { name: byId('profile-name').value.trim() || null, email: byId('profile-email').value.trim() || null };
     this.showProfile(await json('PATCH', 'user/me', { body }));
-    byId('profile-saved').textContent = 'Saved.';
+    byId('profile-saved').textContent = t('saved');
   }
 
   async readPlan() {
     const plan = await json('GET', 'subscription/status');
     const isPro = plan.tier === 'pro';
     const { usage } = plan;
-    byId('plan-name').textContent = isPro ? 'Pro' : 'Basic';
+    byId('plan-name').textContent = t(isPro ? 'pro' : 'basic');
     byId('plan-text').textContent = isPro ? proWords(plan) : quotaWords(usage);
     byId('plan-upgrade').hidden = isPro;
     byId('plan-manage').hidden = plan.status === null;
@@ -86,7 +87,7 @@ export class AccountView {
     meter.hidden = usage.limit === null;
     if (usage.limit !== null) {
       Object.assign(meter, { max: usage.limit, value: usage.remaining });
-      meter.title = `${usage.used} of ${usage.limit} used; more ${at(usage.resetsAt)}`;
+      meter.title = t('promptsUsed', { ...usage, when: at(usage.resetsAt) });
     }
   }
 
@@ -98,40 +99,41 @@ export class AccountView {
 
   sessionItem({ id, device: agent, lastUsedAt, startedAt, current }) {
     const name = device(agent);
-    const end = make('button', { type: 'button', class: 'secondary small-button', 'aria-label': `Log out ${name}`,
+    const end = make('button', { type: 'button', class: 'secondary small-button', 'aria-label': t('logOutDevice', { device: name }),
       onclick: () => this.guard('sessions-problem', end, async () => {
         await send('DELETE', `auth/sessions/${id}`);
-        announce(`${name} is logged out.`);
+        announce(t('loggedOutDevice', { device: name }));
         await this.readSessions();
-      }) }, 'Log out');
+      }) }, t('logOut'));
     return make('li', {},
-      make('div', {}, make('p', {}, name), make('p', { class: 'muted' }, current ? `This device, since ${day(startedAt)}` : `Last used ${fromNow(lastUsedAt)}`)),
+      make('div', {}, make('p', {}, name), make('p', { class: 'muted' },
+        current ? t('thisDevice', { day: day(startedAt) }) : t('lastUsed', { when: fromNow(lastUsedAt) }))),
       ...(current ? [] : [end]));
   }
 
   async endOthers() {
     await json('POST', 'auth/logout', { body: { scope: 'others' } });
-    announce('Logged out everywhere else.');
+    announce(t('loggedOutOthers'));
     await this.readSessions();
   }
 
   async erase() {
     const confirmed = await ask({
-      title: 'Erase your account?',
-      text: 'Your chats, your profile and your subscription will be gone at once and for ever. Nobody can bring them back.',
-      label: 'Type “erase” to go on', confirm: 'Erase everything', danger: true, accepts: (text) => text.toLowerCase() === 'erase',
+      title: t('eraseHeading'), text: t('eraseAbout'), label: t('eraseLabel'), confirm: t('eraseAll'), danger: true,
+      // Not every keyboard has the script of the page.
+      accepts: (text) => [t('eraseWord').normalize(), 'erase'].includes(text.normalize().toLowerCase()),
     });
     if (confirmed === null) return;
-    const { message } = await json('DELETE', 'user/me');
+    const { complete } = await json('DELETE', 'user/me');
     this.dialog.close();
-    this.onErased(message);
+    this.onErased(t(complete ? 'erased' : 'erasedButLast'));
   }
 }
 
 function proWords({ status, currentPeriodEnd, cancelAtPeriodEnd }) {
-  if (status === 'past_due') return 'The last payment failed: see to it under Manage.';
-  if (!currentPeriodEnd) return 'No daily limit.';
-  return `No daily limit. ${cancelAtPeriodEnd ? 'Ends' : 'Renews'} on ${day(currentPeriodEnd)}.`;
+  if (status === 'past_due') return t('paymentFailed');
+  if (!currentPeriodEnd) return t('noLimit');
+  return t(cancelAtPeriodEnd ? 'noLimitEnds' : 'noLimitRenews', { day: day(currentPeriodEnd) });
 }
 
 // --- Buying ---
@@ -199,6 +201,6 @@ async function exportAccount() {
   const link = make('a', { href: url, download: `chat-export-${new Date().toISOString().slice(0, 10)}.ndjson` });
   link.click();
   URL.revokeObjectURL(url);
-  announce('The export is saved.');
+  announce(t('exported'));
 }
 

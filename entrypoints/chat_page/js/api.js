@@ -1,5 +1,6 @@
 /** Requests to the API: tokens are renewed once for all tabs, and errors are Problem, Offline or LoggedOut. */
 
+import { language } from './language.js';
 import { exclusively, forgetLogin, readLogin, tellTabs, writeLogin } from './login_store.js';
 
 // The page is served at /app/ below the API.
@@ -52,6 +53,7 @@ async function attempt(method, path, { body, key, headers = {}, signal, streams 
   const response = await reach(path, {
     method,
     headers: {
+      'Accept-Language': language(),
       ...headers,
       ...(token ? { Authorization: `Bearer ${token}` } : {}),
       ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),

@@ -1,6 +1,7 @@
 /** The box in which messages are written: it keeps drafts, sends, and stops replies. */
 
 import { byId, make } from './dom.js';
+import { t } from './language.js';
 
 const TALLEST = 240;
 
@@ -81,7 +82,7 @@ export function notice(words, action) {
   const children = !words ? [] : [
     make('p', {}, words),
     ...(action ? [make('button', { type: 'button', class: 'secondary small-button', onclick: action.run }, action.label)] : []),
-    make('button', { type: 'button', class: 'link', onclick: () => notice('') }, 'Dismiss'),
+    make('button', { type: 'button', class: 'link', onclick: () => notice('') }, t('dismiss')),
   ];
   byId('notice').replaceChildren(...children);
 }

@@ -2,7 +2,8 @@
 
 import { delayAfter, json, LoggedOut, newKey, Offline, pause } from './api.js';
 import { announce, byId } from './dom.js';
-import { listen } from './room_news.js';
+import { t } from './language.js';
+import { lastFinished, listen } from './room_news.js';
 import { follow } from './reply_stream.js';
 import { Turn } from './turn.js';
 import { failure, words } from './words.js';
@@ -157,7 +158,8 @@ export class Conversation {
     if (turn.live?.id !== entry.id) return;
     turn.take(entry);
     this.tellBusy();
-    announce(entry.status === 'done' ? `Reply: ${entry.content}` : entry.status === 'failed' ? failure(entry.error) : 'The reply was stopped.');
+    announce(entry.status === 'done' ? t('saidReply', { text: entry.content })
+      : entry.status === 'failed' ? failure(entry.error) : t('saidStopped'));
     if (entry.status !== 'done') this.onUsage();
   }
 
@@ -177,7 +179,7 @@ export class Conversation {
       if (entry.role === 'user') this.add(entry, null);
     }
     this.takeReplies(entries);
-    this.after = entries.findLast(isFinished)?.id ?? this.after;
+    this.after = lastFinished(entries) ?? this.after;
   }
 
   takeReplies(entries) {
@@ -198,7 +200,7 @@ export class Conversation {
 
   takeAttempt(turn, attempt) {
     if (attempt.status === 'queued' || attempt.status === 'running') this.begin(turn, attempt.id);
-    else if (attempt.status === 'failed') turn.remark(`Another answer was tried. ${failure(attempt.error)}`);
+    else if (attempt.status === 'failed') turn.remark(t('anotherTried', { why: failure(attempt.error) }));
   }
 
   /** A turn for a message, where there is none yet. */
@@ -250,7 +252,7 @@ export class Conversation {
     const turn = this.add(sent.message, null);
     this.begin(turn, sent.reply.id);
     this.scrollToEnd();
-    announce('Sent. The reply is being written.');
+    announce(t('saidSent'));
   }
 
   async askAgain(turn, what, id) {
@@ -260,7 +262,7 @@ export class Conversation {
       const sent = await json('POST', `message/${id}/${what}`, { key: turn.key });
       this.begin(turn, sent.reply.id);
       this.onUsage(sent.quota);
-      announce('Asked again. The reply is being written.');
+      announce(t('saidAskedAgain'));
     } catch (error) {
       if (!(error instanceof Offline)) turn.key = null;
       this.fail(error);

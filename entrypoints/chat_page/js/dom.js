@@ -1,5 +1,7 @@
 /** Elements, icons, announcements for screen readers, and the one dialog that asks. */
 
+import { t, translate } from './language.js';
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 export const byId = (id) => document.getElementById(id);
@@ -25,8 +27,12 @@ export function icon(name) {
   return svg;
 }
 
-/** The first element of a template's copy. */
-export const copyOf = (templateId) => byId(templateId).content.firstElementChild.cloneNode(true);
+/** The first element of a template's copy, with its texts. */
+export function copyOf(templateId) {
+  const copy = byId(templateId).content.firstElementChild.cloneNode(true);
+  translate(copy);
+  return copy;
+}
 
 /** Shows a text, or hides its element where there is none. */
 export function show(element, text) {
@@ -83,10 +89,10 @@ export async function copyText(text, button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    announce('The browser does not let this page copy.');
+    announce(t('cannotCopy'));
     return;
   }
-  announce('Copied.');
+  announce(t('copied'));
   const use = button.querySelector('use');
   use.setAttribute('href', '#icon-check');
   setTimeout(() => use.setAttribute('href', '#icon-copy'), 1500);

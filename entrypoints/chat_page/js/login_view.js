@@ -2,6 +2,7 @@
 
 import { json } from './api.js';
 import { busy, byId, show } from './dom.js';
+import { t, translate } from './language.js';
 import { words } from './words.js';
 
 const FORMS = ['number-form', 'code-form', 'password-form'];
@@ -10,6 +11,8 @@ export class LoginView {
   /** `onLogin({token, refreshToken, user})` */
   constructor({ onLogin }) {
     this.onLogin = onLogin;
+    /** Writes how long it takes until another code can be sent. */
+    this.tick = null;
     this.submit('number-form', 'number-problem', () => this.begin());
     this.submit('code-form', 'code-problem', () => this.verify());
     this.submit('password-form', 'password-problem', () => this.logIn());
@@ -29,7 +32,7 @@ export class LoginView {
   /** Shows the first form, with words about why one has to log in (again). */
   show(why = '') {
     byId('login').hidden = false;
-    document.title = 'Log in · Chat';
+    document.title = t('loginTitle');
     this.turnTo('number-form', 'number');
     byId('number-problem').textContent = why;
   }
@@ -37,8 +40,23 @@ export class LoginView {
   hide() {
     byId('login').hidden = true;
     clearInterval(this.countdown);
+    this.tick = null;
     for (const id of FORMS) byId(id).reset();
     byId('shown-code-value').textContent = '';
+  }
+
+  /** Says everything in the language of the page; what is typed, and which form is shown, stays. */
+  translate() {
+    translate(document.documentElement);
+    document.title = t('loginTitle');
+    for (const problem of document.querySelectorAll('#login .problem')) problem.textContent = '';
+    this.translateCodeSent();
+    this.tick?.();
+  }
+
+  translateCodeSent() {
+    // The number keeps its own direction.
+    byId('code-sent').textContent = t('codeSentTo', { number: `\u2068${this.number}\u2069` });
   }
 
   turnTo(form, field) {
@@ -72,12 +90,12 @@ export class LoginView {
   async begin() {
     if (!this.number) {
       byId('number').focus();
-      byId('number-problem').textContent = 'Enter your mobile number.';
+      byId('number-problem').textContent = t('enterNumber');
       return;
     }
     await this.signUp();
     await this.sendCode();
-    byId('code-number').textContent = this.number;
+    this.translateCodeSent();
     this.turnTo('code-form', 'code');
   }
 
@@ -104,22 +122,22 @@ export class LoginView {
   countDown(seconds) {
     const button = byId('resend');
     const until = Date.now() + seconds * 1000;
-    const tick = () => {
+    this.tick = () => {
       const left = Math.ceil((until - Date.now()) / 1000);
       button.disabled = left > 0;
-      button.textContent = left > 0 ? `Send another code in ${left} s` : 'Send another code';
+      button.textContent = left > 0 ? t('resendIn', { seconds: left }) : t('resend');
       if (left <= 0) clearInterval(this.countdown);
     };
     clearInterval(this.countdown);
-    this.countdown = setInterval(tick, 500);
-    tick();
+    this.countdown = setInterval(this.tick, 500);
+    this.tick();
   }
 
   async verify() {
     const otp = byId('code').value.trim();
     if (!otp) {
       byId('code').focus();
-      byId('code-problem').textContent = 'Enter the code.';
+      byId('code-problem').textContent = t('enterCode');
       return;
     }
     try {
@@ -133,7 +151,7 @@ export class LoginView {
   async logIn() {
     const body = { mobileNumber: byId('password-number').value.trim(), password: byId('password').value };
     if (!body.mobileNumber || !body.password) {
-      byId('password-problem').textContent = 'Enter number and password.';
+      byId('password-problem').textContent = t('enterBoth');
       return;
     }
     await this.onLogin(await json('POST', 'auth/login', { anonymous: true, body }));

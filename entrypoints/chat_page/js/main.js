@@ -7,6 +7,8 @@ import { Conversation } from './conversation.js';
 import { announce, busy, byId, show } from './dom.js';
 import { KeptTexts } from './kept_texts.js';
 import { forgetLogin, onTold, readLogin, tellTabs, writeLogin } from './login_store.js';
+import { t, translate } from './language.js';
+import { offerLanguages } from './language_list.js';
 import { LoginView } from './login_view.js';
 import { Outbox } from './outbox.js';
 import { addressOf, RoomList } from './room_list.js';
@@ -18,7 +20,6 @@ const LIST_IS_OLD = 30_000;
 class Page {
   constructor() {
     this.usage = null;
-    this.profile = null;
     this.login = new LoginView({ onLogin: (login) => this.loggedIn(login) });
     this.rooms = new RoomList({
       onRenamed: (room) => { if (room.id === this.roomId) this.setTitle(nameOf(room)); },
@@ -26,7 +27,7 @@ class Page {
       onFault: (error) => this.fault(error),
     });
     this.conversation = new Conversation({
-      onUsage: (quota) => (quota ? this.setUsage({ ...this.usage, ...quota }) : this.readUsage()),
+      onUsage: (quota) => (quota ? this.setUsage({ ...this.usage, ...quota }) : this.readProfile()),
       onNotice: (text, error) => this.say(text, error),
       onRoom: (room) => this.setTitle(nameOf(room)),
       onGone: (roomId) => this.gone(roomId),
@@ -46,7 +47,14 @@ class Page {
       onErased: (message) => this.erased(message),
       onFault: (error) => this.fault(error),
     });
+    offerLanguages(() => this.languageChosen());
     this.listen();
+  }
+
+  /** Forms say it at once; a page with chats is read anew, and goes on where it was. */
+  languageChosen() {
+    if (this.texts) location.reload();
+    else this.login.translate();
   }
 
   listen() {
@@ -73,7 +81,7 @@ class Page {
     matchMedia('(min-width: 50rem)').addEventListener('change', () => this.setSide(false));
     onTold((what) => {
       if (what === 'rooms-changed') this.rooms.read();
-      if (what === 'logged-out') this.ended('You are logged out.');
+      if (what === 'logged-out') this.ended(t('loggedOut'));
       if (what === 'logged-in' && !this.texts) this.start();
     });
   }
@@ -118,7 +126,7 @@ class Page {
     }
     this.texts?.forget();
     await this.leave();
-    this.login.show('You are logged out.');
+    this.login.show(t('loggedOut'));
   }
 
   async erased(message) {
@@ -143,7 +151,7 @@ class Page {
 
   end() {
     this.outbox?.stop();
-    this.texts = this.outbox = this.profile = this.usage = null;
+    this.texts = this.outbox = this.usage = null;
     this.conversation.close();
     this.rooms.clear();
     this.composer.text = '';
@@ -181,7 +189,7 @@ class Page {
 
   setTitle(name) {
     byId('room-name').textContent = name;
-    document.title = name ? `${name} · Chat` : 'Chat';
+    document.title = name ? t('chatTitle', { name }) : t('chat');
   }
 
   gone(roomId) {
@@ -190,7 +198,7 @@ class Page {
     this.texts.setDraft(NEW, [this.texts.draft(NEW), this.composer.text].filter(Boolean).join('\n\n'));
     location.hash = '';
     this.route();
-    notice('That chat was deleted. What you had written is kept here.');
+    notice(t('chatGone'));
   }
 
   /** The list of chats on the left, on a phone. */
@@ -267,19 +275,18 @@ class Page {
   // --- What is shown around ---
 
   setProfile(profile) {
-    this.profile = profile;
     const name = profile.name ?? profile.mobileNumber;
     byId('account-name').textContent = name;
     byId('avatar').textContent = (profile.name ?? '').trim() ? [...profile.name.trim()][0].toLocaleUpperCase() : '#';
-    byId('greeting').textContent = profile.name ? `Hello, ${profile.name}` : 'Hello';
+    byId('greeting').textContent = profile.name ? t('helloName', profile) : t('hello');
     this.setUsage(profile.usage);
   }
 
   setUsage(usage) {
     this.usage = usage;
     const isBasic = usage.limit !== null;
-    byId('account-plan').textContent = isBasic ? 'Basic' : 'Pro';
-    byId('quota-text').textContent = isBasic ? quotaWords(usage) : 'Answers come from a language model and can be wrong.';
+    byId('account-plan').textContent = t(isBasic ? 'basic' : 'pro');
+    byId('quota-text').textContent = isBasic ? quotaWords(usage) : t('canBeWrong');
     byId('quota').classList.toggle('empty', usage.remaining === 0);
     byId('upgrade').hidden = !isBasic;
   }
@@ -292,19 +299,16 @@ class Page {
     }
   }
 
-  readUsage() {
-    return this.readProfile();
-  }
-
   /** The tab is looked at: what may have changed elsewhere is read again. */
   seen() {
     if (!this.texts || document.visibilityState === 'hidden') return;
     this.rooms.read();
-    if (this.usage && new Date(this.usage.resetsAt) < new Date()) this.readUsage();
+    if (this.usage && new Date(this.usage.resetsAt) < new Date()) this.readProfile();
   }
 
   setReached(error) {
-    const text = !error && navigator.onLine ? '' : error && !(error instanceof Offline) ? 'The service is busy' : navigator.onLine ? 'Reconnecting…' : 'You are offline';
+    const text = !error && navigator.onLine ? '' : error && !(error instanceof Offline) ? t('busyBadge')
+      : navigator.onLine ? t('reconnecting') : t('offlineBadge');
     const badge = byId('offline');
     if (badge.hidden === !text && badge.lastElementChild.textContent === text) return;
     badge.hidden = !text;
@@ -320,7 +324,7 @@ class Page {
   say(text, error) {
     const canUpgrade = error?.code === 'daily_quota_exceeded';
     if (canUpgrade) this.setUsage({ ...this.usage, limit: error.limit, used: error.used, remaining: 0, resetsAt: error.resetsAt });
-    notice(text, canUpgrade ? { label: 'Upgrade to Pro', run: () => this.upgrade() } : null);
+    notice(text, canUpgrade ? { label: t('upgrade'), run: () => this.upgrade() } : null);
   }
 
   // --- Pro ---
@@ -334,17 +338,18 @@ class Page {
   }
 
   async welcomeBack(from) {
-    if (from === 'cancelled') notice('Nothing was bought.');
+    if (from === 'cancelled') notice(t('nothingBought'));
     if (from === 'cancelled' || from === 'portal') return;
-    notice('Your payment is being confirmed…');
+    notice(t('confirming'));
     try {
       const isPro = await becomesPro(from);
       await this.readProfile();
-      notice(isPro ? 'You are Pro now: no daily limit. Thank you!' : 'Your payment is not confirmed yet. Pro begins as soon as it is.');
+      notice(t(isPro ? 'isPro' : 'notYetPro'));
     } catch (error) {
       this.fault(error);
     }
   }
 }
 
+translate(document.documentElement);
 new Page().start();

@@ -5,6 +5,7 @@
 
 import { Lexer } from '../vendor/marked.js';
 import { copyText, icon, make } from './dom.js';
+import { t } from './language.js';
 
 const LINKS = new Set(['http:', 'https:', 'mailto:']);
 const ENTITIES = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0', copy: '©', hellip: '…', mdash: '—', ndash: '–', times: '×', rarr: '→', larr: '←', deg: '°', euro: '€' };
@@ -44,7 +45,7 @@ const BLOCKS = {
   code: (token) => codeBlock(token),
   list: (token, depth) => make(token.ordered ? 'ol' : 'ul', { start: token.ordered && token.start !== 1 && token.start },
     ...token.items.map((item) => listItem(item, token.loose, depth))),
-  table: (token, depth) => make('div', { class: 'table', tabindex: '0', role: 'group', 'aria-label': 'Table' },
+  table: (token, depth) => make('div', { class: 'table', tabindex: '0', role: 'group', 'aria-label': t('table') },
     make('table', {}, make('thead', {}, row(token.header, 'th', token.align, depth)),
       make('tbody', {}, ...token.rows.map((cells) => row(cells, 'td', token.align, depth))))),
 };
@@ -60,7 +61,7 @@ const INLINES = {
   image: (token) => link(token.href, [decode(token.text) || token.href], token.raw),
   escape: (token) => token.text,
   text: (token, depth) => (token.tokens ? make('span', {}, ...inline(token.tokens, depth)) : decode(token.text)),
-  checkbox: (token) => make('input', { type: 'checkbox', disabled: true, checked: token.checked, 'aria-label': 'Done' }),
+  checkbox: (token) => make('input', { type: 'checkbox', disabled: true, checked: token.checked, 'aria-label': t('done') }),
 };
 
 function blockElement(token, depth) {
@@ -110,11 +111,11 @@ function link(href, children, raw) {
 
 function codeBlock(token) {
   const language = (token.lang ?? '').match(/^[\w+#.-]{1,24}/)?.[0] ?? '';
-  const copy = make('button', { type: 'button', class: 'copy', 'aria-label': 'Copy the code', onclick: () => copyText(token.text, copy) },
-    icon('copy'), ' Copy');
+  const copy = make('button', { type: 'button', class: 'copy', 'aria-label': t('copyCode'), onclick: () => copyText(token.text, copy) },
+    icon('copy'), ` ${t('copy')}`);
   return make('div', { class: 'code', dir: 'ltr' },
-    make('div', { class: 'code-head' }, make('span', {}, language || 'code'), copy),
-    make('pre', { tabindex: '0', 'aria-label': language ? `Code, ${language}` : 'Code' }, make('code', {}, token.text)));
+    make('div', { class: 'code-head' }, make('span', {}, language || t('codeBlock')), copy),
+    make('pre', { tabindex: '0', 'aria-label': language ? t('codeBlockIn', { language }) : t('codeBlock') }, make('code', {}, token.text)));
 }
 
 /** The text with its character references resolved; unknown ones stay as they are. */

@@ -2,7 +2,8 @@
 
 import { json } from './api.js';
 import { announce, byId, copyOf, show } from './dom.js';
-import { nameOf, SEARCH_WORDS } from './words.js';
+import { t } from './language.js';
+import { nameOf } from './words.js';
 
 const SHORTEST = 2;
 const LONGEST = 100;
@@ -36,7 +37,7 @@ export class MessageSearch {
     try {
       const { messages, complete } = await json('GET', `search?q=${encodeURIComponent(wanted)}`, { signal });
       this.draw(messages, complete);
-      announce(SEARCH_WORDS.found(messages.length));
+      announce(t('foundMessages', { count: messages.length }));
     } catch (error) {
       if (signal.aborted) return;
       this.draw([], true);
@@ -47,7 +48,7 @@ export class MessageSearch {
 
   draw(messages, complete) {
     byId('found').hidden = !messages.length && complete;
-    show(byId('found-note'), complete ? '' : SEARCH_WORDS.incomplete);
+    show(byId('found-note'), complete ? '' : t('searchIncomplete'));
     this.list.replaceChildren(...messages.map((message) => this.item(message)));
   }
 
@@ -55,7 +56,8 @@ export class MessageSearch {
     const item = copyOf('found-item');
     item.querySelector('a').href = this.addressOf(chatroomId);
     item.querySelector('.found-room').textContent = nameOf({ name: chatroomName });
-    item.querySelector('.found-who').textContent = role === 'user' ? SEARCH_WORDS.you : SEARCH_WORDS.reply;
+    const isMine = role === 'user';
+    item.querySelector('.found-who').textContent = t(isMine ? 'you' : 'reply');
     item.querySelector('.found-text').replaceChildren(...marked(passage));
     return item;
   }

@@ -3,8 +3,9 @@
 import { json, send } from './api.js';
 import { tellTabs } from './login_store.js';
 import { announce, ask, byId, copyOf, show } from './dom.js';
+import { t } from './language.js';
 import { MessageSearch } from './message_search.js';
-import { nameOf, ROOM_WORDS } from './words.js';
+import { nameOf } from './words.js';
 
 const PAGE = 30;
 const LARGEST_PAGE = 100;
@@ -49,7 +50,7 @@ export class RoomList {
     this.loaded = false;
     this.draw();
     await this.read();
-    announce(archived ? ROOM_WORDS.archiveShown : ROOM_WORDS.chatsShown);
+    announce(t(archived ? 'archiveShown' : 'chatsShown'));
     await this.find();
   }
 
@@ -97,7 +98,7 @@ export class RoomList {
       if (this.next === before) return;
     }
     const found = this.found().length;
-    if (this.search.value.trim()) announce(found === 1 ? 'One chat found.' : `${found} chats found.`);
+    if (this.search.value.trim()) announce(t('foundChats', { count: found }));
   }
 
   found() {
@@ -146,8 +147,8 @@ export class RoomList {
     }
     const searched = this.search.value.trim();
     byId('more-rooms').hidden = !this.next || Boolean(searched);
-    byId('archive').textContent = this.archived ? ROOM_WORDS.backToChats : ROOM_WORDS.showArchive;
-    const empty = searched ? 'No chat has that name.' : this.archived ? ROOM_WORDS.archiveEmpty : 'Your chats will be listed here.';
+    byId('archive').textContent = t(this.archived ? 'backToChats' : 'showArchive');
+    const empty = searched ? t('noChatFound') : t(this.archived ? 'archiveEmpty' : 'noChatsYet');
     show(byId('rooms-empty'), rooms.length || !this.loaded ? '' : empty);
   }
 
@@ -171,10 +172,10 @@ export class RoomList {
     item.dataset.id = room.id;
     item.classList.toggle('pinned', room.pinned);
     const labels = {
-      rename: `Rename ${name}`,
-      pin: room.pinned ? ROOM_WORDS.unpin(name) : ROOM_WORDS.pin(name),
-      archive: room.archived ? ROOM_WORDS.unarchive(name) : ROOM_WORDS.archive(name),
-      delete: `Delete ${name}`,
+      rename: t('renameChat', { name }),
+      pin: t(room.pinned ? 'unpinChat' : 'pinChat', { name }),
+      archive: t(room.archived ? 'unarchiveChat' : 'archiveChat', { name }),
+      delete: t('deleteChat', { name }),
     };
     for (const [action, label] of Object.entries(labels)) {
       const button = item.querySelector(`[data-action=${action}]`);
@@ -190,9 +191,9 @@ export class RoomList {
     const room = this.rooms.find(({ id }) => id === event.target.closest('.room-item')?.dataset.id);
     if (room && action === 'rename') this.rename(room);
     if (room && action === 'delete') this.remove(room);
-    if (room && action === 'pin') this.change(room, { pinned: !room.pinned }, room.pinned ? ROOM_WORDS.unpinned : ROOM_WORDS.pinned);
+    if (room && action === 'pin') this.change(room, { pinned: !room.pinned }, t(room.pinned ? 'unpinned' : 'pinned'));
     if (room && action === 'archive') {
-      this.change(room, { archived: !room.archived }, room.archived ? ROOM_WORDS.unarchived : ROOM_WORDS.archived);
+      this.change(room, { archived: !room.archived }, t(room.archived ? 'unarchived' : 'archived'));
     }
   }
 
@@ -207,11 +208,11 @@ export class RoomList {
   }
 
   async rename(room) {
-    const name = await ask({ title: 'Rename this chat', label: 'Name', value: room.name, confirm: 'Rename', accepts: Boolean });
+    const name = await ask({ title: t('renameHeading'), label: t('name'), value: room.name, confirm: t('rename'), accepts: Boolean });
     if (!name || name === room.name) return;
     try {
       Object.assign(room, await json('PATCH', `chatroom/${room.id}`, { body: { name } }));
-      this.changed(`Renamed to ${room.name}.`);
+      this.changed(t('renamed', room));
       this.onRenamed(room);
     } catch (error) {
       this.onFault(error);
@@ -220,7 +221,7 @@ export class RoomList {
 
   async remove(room) {
     const sure = await ask({
-      title: 'Delete this chat?', text: `“${nameOf(room)}” and everything in it will be gone on all your devices.`, confirm: 'Delete', danger: true,
+      title: t('deleteHeading'), text: t('deleteAbout', { name: nameOf(room) }), confirm: t('remove'), danger: true,
     });
     if (sure === null) return;
     try {
@@ -232,7 +233,7 @@ export class RoomList {
       }
     }
     this.forget(room.id);
-    this.changed('Deleted.');
+    this.changed(t('deleted'));
     this.onDeleted(room.id);
   }
 

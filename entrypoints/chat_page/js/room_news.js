@@ -36,7 +36,7 @@ export async function listen(roomId, after, { signal, onEntries, onGone, onBroke
 }
 
 /** The id of the last entry before the first that is not finished. */
-function lastFinished(entries) {
+export function lastFinished(entries) {
   const first = entries.findIndex((entry) => entry.status === 'queued' || entry.status === 'running');
   return entries[(first < 0 ? entries.length : first) - 1]?.id;
 }

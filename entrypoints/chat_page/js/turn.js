@@ -1,6 +1,7 @@
 /** A message with its replies: one is shown, and one may be being written. */
 
 import { busy, copyOf, copyText, show } from './dom.js';
+import { t } from './language.js';
 import { render } from './markdown.js';
 import { failure } from './words.js';
 
@@ -50,7 +51,7 @@ export class Turn {
     if (this.live?.id === entry.id) this.live = null;
     const current = this.replies.get(this.shown);
     if (entry.status !== 'done' && this.answers().some(({ status }) => status === 'done')) {
-      this.said = entry.status === 'failed' ? `Another answer was tried. ${failure(entry.error)}` : '';
+      this.said = entry.status === 'failed' ? t('anotherTried', { why: failure(entry.error) }) : '';
       this.shown = current?.status === 'done' ? this.shown : this.answers().findLast(({ status }) => status === 'done').id;
     } else if (!this.live && this.versions.indexOf(entry.id) >= this.versions.indexOf(this.shown)) {
       this.shown = entry.id;
@@ -142,16 +143,15 @@ export class Turn {
     const waits = Boolean(live) && (!live.text || live.broken);
     this.part('.thinking').hidden = !waits;
     const other = live && this.answers().length > 0;
-    this.part('.thinking-text').textContent = live?.broken ? 'The connection was lost. Going on as soon as it is back…'
-      : other ? 'Writing another answer…' : 'Thinking…';
+    this.part('.thinking-text').textContent = live?.broken ? t('connectionLost') : other ? t('writingAnother') : t('thinking');
   }
 
   drawRemark(live, entry) {
     const remark = this.part('.remark');
     let text = live ? '' : this.said;
     if (!live && entry?.status === 'failed') text = failure(entry.error);
-    else if (!live && entry?.status === 'cancelled') text = entry.content ? 'You stopped this reply.' : 'You stopped this reply before it began.';
-    else if (!live && entry?.truncated) text = 'The answer reached the model’s limit and ends here.';
+    else if (!live && entry?.status === 'cancelled') text = t(entry.content ? 'stopped' : 'stoppedEarly');
+    else if (!live && entry?.truncated) text = t('truncated');
     remark.classList.toggle('bad', entry?.status === 'failed' || Boolean(this.said));
     show(remark, text);
   }
