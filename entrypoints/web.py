@@ -6,7 +6,6 @@ from application.ports.observation import RoomState
 from entrypoints.api.body import MAX_BODY_BYTES
 from entrypoints.api.client import Proxies
 from entrypoints.api.webhooks import MAX_EVENT_BYTES
-from entrypoints.cpu_affinity import keep_to_one_core
 from entrypoints.metrics import serve_metrics
 from entrypoints.server.connection import Limits
 from entrypoints.server.serve import BACKLOG, allowed_connections, bound_socket
@@ -43,8 +42,6 @@ def serve(settings: Settings, *, shared: bool) -> int:
         listener.listen(BACKLOG)
     except OSError as error:  # another process was faster meanwhile
         return cannot_listen(settings, error)
-    if settings.one_core:
-        keep_to_one_core()
     proxies = Proxies(settings.trusted_proxies, settings.trusted_proxy_hops)
     options = Options(
         room_of=by_route.room_of,

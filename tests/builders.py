@@ -490,7 +490,8 @@ class House:
     def write(self, reply: ClaimedReply, *, stop: Stop | None = None) -> ReplyState | None:
         """Ask the model for a claimed reply and store what came of it: the state that leaves it in."""
         outcome = self.replying.ask_model(reply, stop=stop or Stop())
-        return self.replying.store_outcome(reply, outcome)
+        stored = self.replying.store_outcome(reply, outcome)
+        return stored.state if stored else None
 
     def work(self) -> list[ReplyState | None]:
         """Claim and write everything due, until nothing is; what each attempt came to."""

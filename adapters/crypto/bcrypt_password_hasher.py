@@ -1,10 +1,8 @@
 import base64
 import hashlib
 import hmac
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import TypeVar
 
@@ -33,9 +31,7 @@ class BcryptPasswordHasher(PasswordHasher):
         # The cost that a refusal has to match: above the present cost only after that was lowered.
         self._costliest_seen = cost
         self._places = BoundedSemaphore(places)
-        # Threads of their own that may run on all cores: the rest of a web process is kept to one (WEB_CORES).
-        cores = _cores()
-        self._workers = ThreadPoolExecutor(AT_ONCE, "bcrypt", initializer=lambda: _widen_to(cores))
+        self._workers = ThreadPoolExecutor(AT_ONCE, "bcrypt")
 
     def hash(self, password: str) -> str:
         return self._in_turn(lambda: bcrypt.hashpw(self._digest(password), bcrypt.gensalt(self._cost)).decode())
@@ -81,18 +77,3 @@ class BcryptPasswordHasher(PasswordHasher):
 def _spend(digest: bytes, cost: int) -> None:
     """Take the time of a hash and drop the result."""
     bcrypt.hashpw(digest, bcrypt.gensalt(cost))
-
-
-def _cores() -> set[int]:
-    """The cores the current thread may run on; empty where the system does not say."""
-    with suppress(AttributeError, OSError):
-        return os.sched_getaffinity(0)
-    return set()
-
-
-def _widen_to(cores: set[int]) -> None:
-    """Let the current thread run on all of ``cores`` if it is restricted to some of them."""
-    if _cores() < cores:
-        # An initializer that raises breaks its pool for good; without the change passwords are hashed on one core.
-        with suppress(OSError):
-            os.sched_setaffinity(0, cores)

@@ -84,14 +84,14 @@ class LanguageModelFallback(LanguageModel):
         return {index: absence for index, absence in self._absences.items() if now < absence.until}
 
     def _time_to_skip(self, index: int, failure: AnswerFailed) -> timedelta | None:
+        overloaded = failure.reason is FailureReason.MODEL_BUSY and failure.status != TOO_MANY_REQUESTS
+        self._overloaded_in_a_row[index] = self._overloaded_in_a_row[index] + 1 if overloaded else 0
         if failure.reason is FailureReason.MODEL_NOT_FOUND:
             return self._skip_for
         if failure.quota_spent:
             return failure.retry_after or self._skip_for
-        if failure.reason is FailureReason.MODEL_BUSY and failure.status != TOO_MANY_REQUESTS:
-            self._overloaded_in_a_row[index] += 1
-            if self._overloaded_in_a_row[index] >= OVERLOADED_IN_A_ROW:
-                return self._overloaded_for
+        if self._overloaded_in_a_row[index] >= OVERLOADED_IN_A_ROW:
+            return self._overloaded_for
         return None
 
     def _skip(self, index: int, failure: AnswerFailed, skip_for: timedelta) -> None:

@@ -53,12 +53,11 @@ class MemoryChatrooms(Repository, Chatrooms):
         return noted
 
     @writes
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
-        self.assert_owned(chatroom_id, by=of)
-        unfinished = delete_unfinished(self._tables, [chatroom_id])
+    def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
+        unfinished = delete_unfinished(self._tables, [chatroom.id])
         contents = Contents(self._tables.messages, self._tables.replies)
-        purged = delete_newest(contents, [chatroom_id], self._now, limit=limit)
-        detach(self._tables, [chatroom_id])
+        purged = delete_newest(contents, [chatroom.id], self._now, limit=limit)
+        detach(self._tables, [chatroom.id])
         return [*unfinished, *purged.with_stream]
 
     @writes

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from adapters.memory.tables import ReplyRow
 from adapters.memory.transaction import Repository, writes
-from application.ports.replies import Replies
+from application.ports.replies import Finished, Replies
 from domain.accounts import UserId
 from domain.chat import ChatroomId
 from domain.errors import BacklogFull, TooManyUnfinishedReplies
@@ -77,10 +77,10 @@ class MemoryReplies(Repository, Replies):
         return True
 
     @writes
-    def finish(self, claim: Claim, answer: Answer) -> bool:
+    def finish(self, claim: Claim, answer: Answer) -> Finished | None:
         row = self._held(claim)
         if row is None:
-            return False
+            return None
         self._put(
             row,
             state=ReplyState.DONE,
@@ -91,7 +91,8 @@ class MemoryReplies(Repository, Replies):
             output_tokens=answer.output_tokens,
             finished_at=self._now,
         )
-        return True
+        theirs = [one for one in self._tables.replies.values() if one.queued.user_id == row.queued.user_id]
+        return Finished(others_wait=any(not one.state.final for one in theirs))
 
     @writes
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:

@@ -12,7 +12,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from application.ports.rate_limiter import Hit, RateLimiter, WindowStatus
+from application.ports.rate_limiter import Hit, Limit, RateLimiter, WindowStatus
 
 # A process reserves a hundredth of a limit in Redis at once and uses it up without a round trip. So a client may be
 # refused that much too early, never too late. Limits below a hundred are counted one by one.
@@ -22,12 +22,20 @@ KEPT = 10_000
 
 
 class _Window(NamedTuple):
-    """The counter of one hit in the current window, and how much of it is reserved at once."""
+    """The current window of one subject under a limit."""
 
-    key: str
-    seconds: int
-    resets_in: int
-    share: int
+    limit: Limit
+    subject: str
+    number: int
+
+    @property
+    def share(self) -> int:
+        """How much of it is reserved at once."""
+        return max(self.limit.amount // SHARES, 1)
+
+    @property
+    def seconds(self) -> int:
+        return int(self.limit.per.total_seconds())
 
 
 class RedisRateLimiter(RateLimiter):
@@ -44,82 +52,82 @@ class RedisRateLimiter(RateLimiter):
         self._storage = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix="limits")
         self._here = MemoryStorage()
         self._lock = Lock()
-        # By counter: what is reserved and not used; several ranges where threads reserved at the same moment.
-        self._reserved: OrderedDict[str, list[range]] = OrderedDict()
+        # What is reserved and not used; several ranges where threads reserved at the same moment.
+        self._reserved: OrderedDict[_Window, list[range]] = OrderedDict()
 
     def __call__(self, hits: Sequence[Hit]) -> Sequence[WindowStatus]:
         now = time.time()
-        windows = [self._window(hit, now) for hit in hits]
-        counts = {window.key: self._use_reserved(window.key) for window in windows}
-        missing = [window for window in windows if counts[window.key] is None]
-        if missing:
-            counts.update(self._reserve(missing))
+        windows = _windows(hits, now)
+        with self._lock:
+            counts = [self._next_reserved(window) for window in windows]
+        if None in counts:
+            missing = [window for window, count in zip(windows, counts, strict=True) if count is None]
+            reserved = iter(self._reserve(missing))
+            counts = [next(reserved) if count is None else count for count in counts]
         return [
-            WindowStatus(hit.limit, counts[window.key] or 0, window.resets_in)
-            for hit, window in zip(hits, windows, strict=True)
+            WindowStatus(window.limit, count or 0, max(ceil((window.number + 1) * window.seconds - now), 1))
+            for window, count in zip(windows, counts, strict=True)
         ]
 
     def give_back(self, hits: Sequence[Hit]) -> None:
-        now = time.time()
-        windows = [self._window(hit, now)._replace(share=-1) for hit in hits]
-        if self._count_in_redis(windows) is None:
+        windows = _windows(hits, time.time())
+        if self._count_in_redis(windows, [-1] * len(windows)) is None:
             for window in windows:
-                self._here.decr(window.key)
+                self._here.decr(self._key_of(window))
 
-    def _window(self, hit: Hit, now: float) -> _Window:
-        seconds = int(hit.limit.per.total_seconds())
-        number = int(now // seconds)
-        subject = hit.subject.encode("utf-8", "surrogatepass")
+    def _key_of(self, window: _Window) -> str:
+        subject = window.subject.encode("utf-8", "surrogatepass")
         digest = hmac.digest(self._key, subject, "sha256").hex()[:24]
-        return _Window(
-            key=f"{hit.limit.name}:{digest}:{number}",
-            seconds=seconds,
-            resets_in=max(ceil((number + 1) * seconds - now), 1),
-            share=max(hit.limit.amount // SHARES, 1),
-        )
+        return f"{window.limit.name}:{digest}:{window.number}"
 
-    def _use_reserved(self, key: str) -> int | None:
+    def _next_reserved(self, window: _Window) -> int | None:
         """The next reserved count, None if none is left."""
-        with self._lock:
-            shares = self._reserved.get(key)
-            if not shares:
-                return None
-            share = shares.pop()
-            if len(share) > 1:
-                shares.append(share[1:])
-            return share[0]
+        shares = self._reserved.get(window)
+        if not shares:
+            return None
+        share = shares.pop()
+        if len(share) > 1:
+            shares.append(share[1:])
+        return share[0]
 
-    def _reserve(self, windows: Sequence[_Window]) -> dict[str, int]:
-        """Reserve a share of each counter; the first count of each share."""
-        totals = self._count_in_redis(windows)
+    def _reserve(self, windows: Sequence[_Window]) -> Sequence[int]:
+        """Reserve a share of each window; the first count of each share."""
+        totals = self._count_in_redis(windows, [window.share for window in windows])
         if totals is None:
-            return {window.key: self._here.incr(window.key, window.seconds) for window in windows}
-        firsts = {}
+            return [self._here.incr(self._key_of(window), window.seconds) for window in windows]
+        firsts = []
         with self._lock:
             for window, total in zip(windows, totals, strict=True):
-                firsts[window.key] = total - window.share + 1
+                first = total - window.share + 1
+                firsts.append(first)
                 if window.share > 1:
-                    self._reserved.setdefault(window.key, []).append(range(firsts[window.key] + 1, total + 1))
+                    self._reserved.setdefault(window, []).append(range(first + 1, total + 1))
             while len(self._reserved) > KEPT:
                 self._reserved.popitem(last=False)
         return firsts
 
-    def _count_in_redis(self, windows: Sequence[_Window]) -> Sequence[int] | None:
+    def _count_in_redis(self, windows: Sequence[_Window], amounts: Sequence[int]) -> Sequence[int] | None:
+        counters = [
+            (self._key_of(window), window.seconds, amount) for window, amount in zip(windows, amounts, strict=True)
+        ]
         try:
-            if len(windows) == 1:
-                return [self._storage.incr(windows[0].key, windows[0].seconds, windows[0].share)]
-            return self._count_together(windows)
+            if len(counters) == 1:
+                return [self._storage.incr(*counters[0])]
+            return self._count_together(counters)
         except RedisError:
             return None
 
-    def _count_together(self, windows: Sequence[_Window]) -> Sequence[int]:
+    def _count_together(self, counters: Sequence[tuple[str, int, int]]) -> Sequence[int]:
         """The library's own script for each counter, in one pipeline. By EVALSHA: redis-py would first look for it."""
         script = self._storage.lua_incr_expire.sha
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                for window in windows:
-                    key = self._storage.prefixed_key(window.key)
-                    pipeline.evalsha(script, 1, key, window.seconds, window.share)
+                for key, seconds, amount in counters:
+                    pipeline.evalsha(script, 1, self._storage.prefixed_key(key), seconds, amount)
                 return [int(count) for count in pipeline.execute()]
         except NoScriptError:  # at the first call and after a restart of Redis
-            return [self._storage.incr(window.key, window.seconds, window.share) for window in windows]
+            return [self._storage.incr(*counter) for counter in counters]
+
+
+def _windows(hits: Sequence[Hit], now: float) -> list[_Window]:
+    return [_Window(limit, subject, int(now // limit.per.total_seconds())) for limit, subject in hits]

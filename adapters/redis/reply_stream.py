@@ -5,8 +5,10 @@ reads the single connection that feeds all subscribers of the process.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from queue import Empty, SimpleQueue
 from threading import Condition, Lock, Thread
 from typing import Any, cast
@@ -32,6 +34,10 @@ GATHER_SECONDS = 0.02
 # The number of streams that are emptied in one pipeline.
 FORGET_AT_ONCE = 1_000
 KEEP_CHUNKS = 5_000
+# The expiry of a stream is set anew no more often than this, and is so much later: not a third of all commands.
+EXPIRY_SET_EVERY = timedelta(minutes=1)
+# The number of streams of which a process remembers when it set their expiry.
+EXPIRIES_REMEMBERED = 10_000
 # The thread that waits for messages looks for new subscribers this often.
 LOOK_SECONDS = 0.02
 RECONNECT_SECONDS = 1.0
@@ -49,6 +55,8 @@ class RedisReplyPublisher(ReplyPublisher):
         self._waiting: dict[ReplyId, list[Chunk]] = {}
         self._some_wait = Condition()
         self._sender: Thread | None = None
+        # When (``time.monotonic``) the expiry of a stream has to be set again. Only the sender's thread uses it.
+        self._expire_again_at: OrderedDict[ReplyId, float] = OrderedDict()
 
     def publish(self, reply_id: ReplyId, chunk: Chunk) -> None:
         with self._some_wait:
@@ -89,15 +97,29 @@ class RedisReplyPublisher(ReplyPublisher):
                 log.warning("chunks_not_published", replies=len(waiting), error=type(error).__name__)
 
     def _send(self, waiting: dict[ReplyId, list[Chunk]]) -> None:
+        now = time.monotonic()
+        expiring = [reply_id for reply_id in waiting if now >= self._expire_again_at.get(reply_id, now)]
         with self._redis.pipeline(transaction=False) as pipeline:
             for reply_id, chunks in waiting.items():
                 for encoded in map(_encode, chunks):
                     pipeline.xadd(_stream(reply_id), {"chunk": encoded}, maxlen=KEEP_CHUNKS)
                     pipeline.publish(_channel(self._redis, reply_id), encoded)
-                pipeline.expire(_stream(reply_id), STREAM_KEPT_FOR)
+            for reply_id in expiring:
+                pipeline.expire(_stream(reply_id), STREAM_KEPT_FOR + EXPIRY_SET_EVERY)
             for answer in pipeline.execute(raise_on_error=False):
                 if isinstance(answer, RedisError) and not _says_forgotten(answer):
                     raise answer
+        self._remember_expiries(waiting, expiring, now + EXPIRY_SET_EVERY.total_seconds())
+
+    def _remember_expiries(
+        self, sent: dict[ReplyId, list[Chunk]], expiring: Collection[ReplyId], again_at: float
+    ) -> None:
+        self._expire_again_at.update(dict.fromkeys(expiring, again_at))
+        for reply_id, chunks in sent.items():
+            if chunks[-1].final:
+                self._expire_again_at.pop(reply_id, None)
+        while len(self._expire_again_at) > EXPIRIES_REMEMBERED:
+            self._expire_again_at.popitem(last=False)
 
 
 class _Subscription(ReplySubscription):

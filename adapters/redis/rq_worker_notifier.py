@@ -2,20 +2,25 @@
 
 A job carries no work, only the notification that replies are due; which ones they are stands in the database. A
 blocking pop from a list in Redis would do the same in 25 lines.
+
+Running a job costs RQ some sixty commands, most of them for its records, and some providers are paid by the command. So
+RQ enqueues the job and takes it, and the records are left out: nine commands (docs/decisions/0036).
 """
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue, SimpleWorker
-from rq.exceptions import StopRequested
+from rq.exceptions import DeserializationError, StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
@@ -25,12 +30,14 @@ from application.ports.worker_notifier import WorkerNotifier
 QUEUE = "replies"
 ANSWER_DUE = "answer_due_replies"
 SIGN_OFF_SECONDS = 0.25
+# How often a worker renews its registration, which expires after eight minutes (RQ's own).
+REGISTERED_ANEW_EVERY = timedelta(minutes=1)
 
 log = structlog.get_logger(__name__)
 
 
 def answered() -> None:
-    """Job body: a no-op; ``execute_job`` has already woken the claim loop."""
+    """Job body: a no-op. Our workers do not run it; it is what another one of RQ's would find to run."""
 
 
 class AllowListedJob(Job):
@@ -63,12 +70,23 @@ class RqWorkerNotifier(WorkerNotifier):
     """Enqueues a job unless one is waiting: the worker that takes it will find all replies due by then."""
 
     def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=AllowListedJob)
 
     def notify(self) -> None:
         try:
             if self._queue.count == 0:
-                self._queue.enqueue_call(ANSWER_DUE, timeout=60, result_ttl=0, failure_ttl=3600, description=ANSWER_DUE)
+                # RQ would put MULTI and EXEC around it. The job is written before its id, and that is enough.
+                with self._redis.pipeline(transaction=False) as pipeline:
+                    self._queue.enqueue_call(
+                        ANSWER_DUE,
+                        timeout=60,
+                        result_ttl=0,
+                        failure_ttl=3600,
+                        description=ANSWER_DUE,
+                        pipeline=pipeline,
+                    )
+                    pipeline.execute()
         except RedisError as error:
             log.warning("notify_failed", error=type(error).__name__)
 
@@ -80,8 +98,9 @@ class _NotificationWorker(SimpleWorker):
     a silent Redis for seven minutes.
     """
 
-    dequeue_timeout = 2
-    connection_timeout = 3
+    # How long Redis is asked to wait for a job, and how long for its answer. A signal does not wait for either.
+    dequeue_timeout = 10
+    connection_timeout = 11
     # Until the connection is back, the worker's regular look for due replies does the work.
     max_connection_wait_time = 2.0
 
@@ -89,18 +108,42 @@ class _NotificationWorker(SimpleWorker):
     told_to_stop = False
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Wake the claim loop before RQ's round trips for the job, so that they delay no reply."""
-        # Set BUSY in memory only (RQ persists it next): RQ's signal handler raises StopRequested in an idle worker.
-        self.set_state(WorkerStatus.BUSY, pipeline=self.connection.pipeline())
-        self._answer(job)
-        super().execute_job(job, queue)
+        """Wake the claim loop, and delete the job. RQ runs any other job, which fails: it is not registered."""
+        # In memory only: RQ's signal handler raises StopRequested in an idle worker.
+        self.set_state(WorkerStatus.BUSY)
+        if not self._notified_by(job):
+            super().execute_job(job, queue)
+            return
+        with self.connection.pipeline(transaction=False) as pipeline:
+            pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+            pipeline.delete(job.key)
+            pipeline.execute()
 
-    def _answer(self, job: Job) -> None:
+    def _notified_by(self, job: Job) -> bool:
+        """Whether the job is a notification; then the claim loop was woken."""
         try:
-            if job.func_name == ANSWER_DUE:
+            notifies = job.func_name == ANSWER_DUE
+        except DeserializationError:
+            return False
+        if notifies:
+            try:
                 self.answer_due()
-        except Exception:
-            log.exception("notification_failed")
+            except Exception:
+                log.exception("notification_failed")
+        return notifies
+
+    def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
+        """Keeps the state in this process, without Redis: it changes twice with each notification."""
+        super().set_state(state, pipeline=self.connection.pipeline() if pipeline is None else pipeline)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Renews the registration if it is time. RQ does so five times with each job, and with each wait for one."""
+        last = self.last_heartbeat
+        if pipeline is not None or last is None or datetime.now(UTC) - last >= REGISTERED_ANEW_EVERY:
+            super().heartbeat(timeout, pipeline)
+
+    def check_for_suspension(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: ``rq suspend`` would not stop the replies, which are claimed every second as well."""
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
         """Register in Redis, with the signal handlers installed before, so that no signal is missed meanwhile."""

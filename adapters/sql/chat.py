@@ -129,11 +129,10 @@ class SqlChatrooms(Chatrooms):
         row = self._cursor.fetchone()
         return Noted._make(row) if row else Noted()
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
-        self.owned(chatroom_id, by=of)
-        # After the chatroom was locked: adding a reply needs a lock of the chatroom, too.
-        unfinished = delete_unfinished(self._cursor, [chatroom_id])
-        purged, left = delete_contents(self._cursor, [chatroom_id], limit=limit)
+    def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
+        # The chatroom is locked, and adding a reply needs a lock of it, too.
+        unfinished = delete_unfinished(self._cursor, [chatroom.id])
+        purged, left = delete_contents(self._cursor, [chatroom.id], limit=limit)
         if left:
             self._cursor.execute(DETACH, {"rooms": list(left)})
         return [*unfinished, *purged.with_stream]

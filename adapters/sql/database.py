@@ -1,4 +1,4 @@
-"""Connections: SQLAlchemy's pool, psycopg2's cursors.
+"""Connections: a pool of them, psycopg2's cursors.
 
 Statements are written as SQL and run on the driver's cursor: SQLAlchemy's Connection costs 80 microseconds of CPU a
 statement more, which is most of what a hot request may cost (docs/decisions/0002).
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock, Thread
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID, SafeUUID
+from urllib.parse import unquote
 from weakref import WeakSet
 
 import psycopg2
@@ -24,18 +24,11 @@ import psycopg2.extras
 from psycopg2.errors import DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatementName
 from psycopg2.extensions import connection as BaseConnection  # noqa: N812 - classes with small names
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
-from sqlalchemy import event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool
 
 from adapters.outage import Outage
+from adapters.sql.pool import Pool, PoolIsFull
 from domain.errors import DependencyDown
 
-UUID_OID = 2950
-# A connection that rested longer than this is asked whether it still lives before it is used.
-PING_AFTER_SECONDS = 1.0
 # The server ends a statement after five seconds. One that has said nothing for seven is not there any more.
 STATEMENT_DEADLINE_SECONDS = 7.0
 # To SELECT 1, before a connection that rested is used.
@@ -44,23 +37,12 @@ PING_DEADLINE_SECONDS = 1.0
 WATCH_EVERY_SECONDS = 0.25
 
 
-def _uuid(text: Any, _cursor: Cursor) -> UUID | None:
-    """A UUID as PostgreSQL writes it: in half the time of UUID's own constructor, which looks for mistakes."""
-    if text is None:
-        return None
-    made = object.__new__(UUID)
-    object.__setattr__(made, "int", int(text.replace("-", ""), 16))
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
-    return made
-
-
-# Both ways first, then our own way back.
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
-psycopg2.extensions.register_type(psycopg2.extensions.new_type((UUID_OID,), "UUID", _uuid))
 
 # A statement was planned for tables that have changed since, or what was planned is gone: a new connection plans anew.
 PLAN_IS_STALE = (FeatureNotSupported, InvalidSqlStatementName, DuplicatePreparedStatement)
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+URL = re.compile(r"[\w+]+://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?(?P<rest>.*)")
 LONE_PERCENT = re.compile(r"%(?!\(\w+\)s)")
 
 
@@ -79,6 +61,7 @@ class Connection(BaseConnection):
         # When the statement that runs now must have ended (``time.monotonic``); None while none runs.
         self.deadline: float | None = None
         self.was_cut_off = False
+        self.made_at = self.rested_since = time.monotonic()
         # A second descriptor of the same socket: libpq closes and reuses its own while another thread looks at it.
         self._socket = socket.socket(fileno=os.dup(self.fileno()))
 
@@ -153,14 +136,19 @@ class PreparedStatement:
     Planning takes PostgreSQL longer than doing what the statement says.
     """
 
-    def __init__(self, name: str, sql: str) -> None:
-        """``sql`` with psycopg2's named placeholders; a percent sign in it is written once."""
+    def __init__(self, name: str, sql: str, *, first: str = "") -> None:
+        """``sql`` with psycopg2's named placeholders; a percent sign in it is written once.
+
+        ``first``: a statement without values that goes before it in one message, which PostgreSQL takes as one
+        transaction.
+        """
         self.name = name
+        first = f"{first};" if first else ""
         names = list(dict.fromkeys(PLACEHOLDER.findall(sql)))
         numbered = PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
         self._prepare = f"PREPARE {name} AS {numbered}"
-        self._execute = f"EXECUTE {name} ({', '.join(f'%({one})s' for one in names)})"
-        self._unprepared = LONE_PERCENT.sub("%%", sql)
+        self._execute = f"{first}EXECUTE {name} ({', '.join(f'%({one})s' for one in names)})"
+        self._unprepared = LONE_PERCENT.sub("%%", first + sql)
 
     def execute(self, cursor: Cursor, values: Mapping[str, Any]) -> None:
         """Run it on a cursor of a ``Connection``."""
@@ -206,7 +194,7 @@ class AutocommitCursor(BoundedCursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:
         """Run a statement. RuntimeError for a second one that writes: they would not be all or nothing."""
-        if not query.lstrip().startswith(("SELECT", "PREPARE")):
+        if ";" in query or not query.lstrip().startswith(("SELECT", "PREPARE")):
             if self.written:
                 raise RuntimeError("a second statement that writes in one step")
             self.written = True
@@ -225,9 +213,16 @@ def sqlalchemy_url(database_url: str) -> str:
 
 
 def connection_arguments(database_url: str) -> dict[str, Any]:
-    """What the driver needs of the URL, read as SQLAlchemy reads it for the migrations."""
-    url = make_url(sqlalchemy_url(database_url))
-    return url.translate_connect_args(username="user", database="dbname") | dict(url.query)
+    """What the driver needs of the URL, read as SQLAlchemy reads it for the migrations.
+
+    libpq reads all but the user: it takes no password with a stroke or an unescaped percent sign.
+    """
+    found = URL.fullmatch(database_url)
+    if found is None:  # not shown: it may hold a password
+        raise ValueError("no URL of a database")
+    arguments: dict[str, Any] = psycopg2.extensions.parse_dsn(f"postgresql://{found['rest']}")
+    given = {"user": found["user"], "password": found["password"]}
+    return arguments | {name: unquote(text) for name, text in given.items() if text is not None}
 
 
 ISOLATION = "default_transaction_isolation"
@@ -293,22 +288,21 @@ def _preamble(settings: Mapping[str, str]) -> str:
     return "".join(f"SET LOCAL {name} = '{value}';" for name, value in settings.items() if name != ISOLATION)
 
 
-def make_pool(database_url: str, *, size: int, application_name: str, sessions_are_shared: bool = False) -> Pool:
-    """A pool whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s.
+def make_pool(
+    database_url: str, *, size: int, application_name: str, sessions_are_shared: bool = False
+) -> "Pool[Connection]":
+    """A pool whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s."""
+    connect = connector(database_url, application_name=application_name, sessions_are_shared=sessions_are_shared)
+    return Pool(connect, _still_lives, size=size)
 
-    SQLAlchemy's pool without its engine, which carries what writes SQL: 3 MB a process.
-    """
-    return QueuePool(
-        connector(database_url, application_name=application_name, sessions_are_shared=sessions_are_shared),
-        pool_size=size,
-        max_overflow=0,
-        timeout=2,
-        recycle=1800,
-        # Units of work always end their transaction themselves; reads never open one.
-        reset_on_return=None,
-        # The one that was used last has the fewest doubts about it, and its statements planned.
-        use_lifo=True,
-    )
+
+def _still_lives(connection: Connection) -> bool:
+    try:
+        with connection.cursor(cursor_factory=PingCursor) as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error:
+        return False
+    return True
 
 
 class StatementFailed(Exception):
@@ -332,68 +326,71 @@ REFUSALS = frozenset({"25006", "42501", "42P01", "42703"})
 class Database:
     """Hands out cursors. Whatever shows that the server cannot work now becomes DependencyDown("database")."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool[Connection]) -> None:
+        self.pool = pool
         self.outage = Outage("database", enough=1)
-        self._broke_at = time.monotonic()
-        event.listen(pool, "checkout", self._ping_if_in_doubt)
-        event.listen(pool, "checkin", _note_the_time)
+
+    def rows(self, statement: PreparedStatement | str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of one statement that only reads."""
+        with Lent(self) as connection:
+            cursor = connection.cursor(cursor_factory=BoundedCursor)
+            if isinstance(statement, PreparedStatement):
+                statement.execute(cursor, values)
+            else:
+                cursor.execute(statement, values)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
     @contextmanager
     def read(self) -> Iterator[Cursor]:
         """A cursor on which each statement stands alone (autocommit): for reads, without a round trip for BEGIN."""
-        with self._connection() as connection:
-            connection.autocommit = True
-            with connection.cursor(cursor_factory=BoundedCursor) as cursor:
-                yield cursor
+        with Lent(self) as connection, connection.cursor(cursor_factory=BoundedCursor) as cursor:
+            yield cursor
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """A cursor in a transaction. Not committed means rolled back."""
-        with self._connection() as connection:
-            # The driver would send BEGIN by itself, and wait for the answer.
-            connection.autocommit = True
-            with connection.cursor(cursor_factory=Transaction) as transaction:
-                try:
-                    yield transaction
-                finally:
-                    transaction.rollback()
+        with Lent(self) as connection, connection.cursor(cursor_factory=Transaction) as transaction:
+            try:
+                yield transaction
+            finally:
+                transaction.rollback()
 
     @contextmanager
     def autocommit(self) -> Iterator[AutocommitCursor]:
         """A cursor for a single statement that writes."""
-        with self._connection() as connection:
-            connection.autocommit = True
-            with connection.cursor(cursor_factory=AutocommitCursor) as cursor:
-                yield cursor
+        with Lent(self) as connection, connection.cursor(cursor_factory=AutocommitCursor) as cursor:
+            yield cursor
 
     def connections(self) -> tuple[int, int]:
         """How many connections are given out, and how many there may be."""
-        pool: Any = self._pool
-        return pool.checkedout(), pool.size()
+        return self.pool.in_use, self.pool.size
 
     def close(self) -> None:
         """Close what rests in the pool."""
-        self._pool.dispose()
+        self.pool.close()
 
-    @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        pooled = self._checkout()
+    def take(self) -> Connection:
+        if not self.outage.may_try():
+            raise DependencyDown("database")
         try:
-            yield pooled.driver_connection
+            return self.pool.take()
         except psycopg2.Error as error:
-            raise self._explained(pooled, error) from None
-        else:
-            self.outage.answered()
-        finally:
-            pooled.close()
+            self.outage.unreachable(error, code=error.pgcode, silent="timeout" in str(error))
+            raise DependencyDown("database") from None
+        except PoolIsFull as error:
+            self.outage.refused(error)
+            raise DependencyDown("database") from None
 
-    def _explained(self, pooled: PoolProxiedConnection, error: psycopg2.Error) -> Exception:
-        connection = pooled.driver_connection
+    def give_back(self, connection: Connection) -> None:
+        self.outage.answered()
+        self.pool.give_back(connection)
+
+    def failed(self, connection: Connection, error: psycopg2.Error) -> Exception:
+        """Take the connection back after an error. Returns what callers are told."""
         # A statement that was cancelled or lost a deadlock leaves a connection that is as good as before.
-        broken = connection is not None and bool(connection.closed)
-        if connection is not None and broken:
-            self._broke_at = time.monotonic()
+        broken = bool(connection.closed)
+        if broken:
             self.outage.unreachable(error, code=error.pgcode, silent=connection.was_cut_off)
         refused = error.pgcode in REFUSALS
         unavailable = refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
@@ -401,38 +398,30 @@ class Database:
             self.outage.refused(error, code=error.pgcode)
         # A read-only session may be one with a server that is a replica now: the next connection finds the new primary.
         if broken or refused or isinstance(error, PLAN_IS_STALE):
-            pooled.invalidate(error)
+            self.pool.discard(connection, broken=broken)
+        else:
+            self.pool.give_back(connection)
         if unavailable:
             return DependencyDown("database")
         return StatementFailed(error)
 
-    def _checkout(self) -> PoolProxiedConnection:
-        if not self.outage.may_try():
-            raise DependencyDown("database")
-        try:
-            return self._pool.connect()
-        except psycopg2.Error as error:
-            self.outage.unreachable(error, code=error.pgcode, silent="timeout" in str(error))
-            raise DependencyDown("database") from None
-        except PoolTimeout as error:
-            self.outage.refused(error)
-            raise DependencyDown("database") from None
 
-    def _ping_if_in_doubt(self, connection: Any, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
-        # The pool's own pre-ping asks every time, a round trip each. It is enough to ask a connection that rested for a
-        # while, and every one that rested when another turned out to be broken: the server may have been restarted.
-        rested_since = entry.info.get("rested_since")
-        if rested_since is None:
-            return
-        if rested_since > self._broke_at and time.monotonic() - rested_since < PING_AFTER_SECONDS:
-            return
-        try:
-            connection.autocommit = True
-            with connection.cursor(cursor_factory=PingCursor) as cursor:
-                cursor.execute("SELECT 1")
-        except psycopg2.Error as error:
-            raise DisconnectionError from error  # the pool then makes a new connection
+class Lent:
+    """A connection of a database for a while; the driver's errors leave as what callers know."""
 
+    __slots__ = ("_connection", "_database")
 
-def _note_the_time(_connection: Any, entry: ConnectionPoolEntry) -> None:
-    entry.info["rested_since"] = time.monotonic()
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Any:
+        self._connection = self._database.take()
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, psycopg2.Error):
+            raise self._database.failed(self._connection, error) from None
+        if error is None:
+            self._database.give_back(self._connection)
+        else:
+            self._database.pool.give_back(self._connection)

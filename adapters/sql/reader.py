@@ -193,6 +193,7 @@ ASK_PROFILE = PreparedStatement("profile", PROFILE)
 ASK_PRINCIPAL_WITH_PROFILE = PreparedStatement("principal_with_profile", PRINCIPAL_WITH_PROFILE)
 ASK_ROOMS = PreparedStatement("rooms", ROOMS)
 ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
+ASK_HISTORY = PreparedStatement("history", HISTORY)
 
 
 class SqlReader(Reader):
@@ -211,9 +212,7 @@ class SqlReader(Reader):
         return bool(row and row[0])
 
     def sessions(self, user_id: UserId) -> Sequence[SessionSummary]:
-        with self._database.read() as cursor:
-            cursor.execute(SESSIONS, {"user_id": user_id})
-            rows = cursor.fetchall()
+        rows = self._database.rows(SESSIONS, {"user_id": user_id})
         return [SessionSummary(found_id, LoginMethod(method), *rest) for found_id, method, *rest in rows]
 
     def profile(self, user_id: UserId, *, allowances: Allowances) -> Profile | None:
@@ -244,29 +243,17 @@ class SqlReader(Reader):
     ) -> RoomPage:
         # One more than asked for shows whether there is a next page.
         values = {"user_id": user_id, "limit": limit + 1, **_behind(before)}
-        with self._database.read() as cursor:
-            if archived:
-                cursor.execute(ARCHIVED_ROOMS, values)
-            else:
-                ASK_ROOMS.execute(cursor, values)
-            rows = cursor.fetchall()
+        rows = self._database.rows(ARCHIVED_ROOMS if archived else ASK_ROOMS, values)
         rooms = [ChatroomSummary._make(row) for row in rows[:limit]]
         return RoomPage(rooms, RoomCursor(rooms[-1].id, rooms[-1].pinned) if len(rows) > limit else None)
 
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
-        with self._database.read() as cursor:
-            ASK_CONVERSATION.execute(
-                cursor,
-                {
-                    "user_id": user_id,
-                    "chatroom_id": chatroom_id,
-                    "before": before,
-                    "limit": turns + 1,
-                },
-            )
-            rows = cursor.fetchall()
+        rows = self._database.rows(
+            ASK_CONVERSATION,
+            {"user_id": user_id, "chatroom_id": chatroom_id, "before": before, "limit": turns + 1},
+        )
         if not rows:
             return None
         name, system_prompt, created_at, updated_at, pinned, archived, *first = rows[0]
@@ -280,12 +267,9 @@ class SqlReader(Reader):
     def entries_after(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, limit: int
     ) -> Sequence[MessageEntry | ReplyEntry] | None:
-        with self._database.read() as cursor:
-            cursor.execute(
-                ENTRIES_AFTER,
-                {"user_id": user_id, "chatroom_id": chatroom_id, "entry_id": entry_id, "limit": limit},
-            )
-            rows = cursor.fetchall()
+        rows = self._database.rows(
+            ENTRIES_AFTER, {"user_id": user_id, "chatroom_id": chatroom_id, "entry_id": entry_id, "limit": limit}
+        )
         return [_entry(row) for row in rows if row[0] is not None] if rows else None
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
@@ -296,17 +280,12 @@ class SqlReader(Reader):
         return Entry(chatroom_id, _turn(columns), replies)
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
-        with self._database.read() as cursor:
-            cursor.execute(HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
-            return [Exchange._make(row) for row in cursor.fetchall()]
+        rows = self._database.rows(ASK_HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
+        return [Exchange._make(row) for row in rows]
 
     def _one(self, statement: PreparedStatement | str, values: dict[str, Any]) -> tuple[Any, ...] | None:
-        with self._database.read() as cursor:
-            if isinstance(statement, PreparedStatement):
-                statement.execute(cursor, values)
-            else:
-                cursor.execute(statement, values)
-            return cursor.fetchone()
+        rows = self._database.rows(statement, values)
+        return rows[0] if rows else None
 
 
 def _behind(cursor: RoomCursor | None) -> dict[str, UUID | None]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from application.ports.replies import Replies
+from adapters.sql.database import PreparedStatement
+from application.ports.replies import Finished, Replies
 from domain.accounts import UserId
 from domain.chat import ChatroomId
 from domain.errors import BacklogFull, TooManyUnfinishedReplies
@@ -96,17 +97,22 @@ RETURNING id AS reply_id, lease_token, message_id, chatroom_id, user_id, attempt
           EXTRACT(EPOCH FROM deadline - now())::float8 AS seconds_left,
           EXTRACT(EPOCH FROM now() - available_at)::float8 AS seconds_queued
 """  # noqa: S608 - parts of statements, no values
+# In one message with the lock, so that no claim waits for what this process does while it holds it. The claim has a
+# snapshot of its own, from after the lock was acquired. Planning it takes longer than an ordinary claim.
+CLAIM_DUE_PREPARED = PreparedStatement("claim_due", CLAIM_DUE, first=LOCK_CLAIMS)
 RENEW_LEASE = """
 UPDATE replies SET lease_until = now() + %(lease)s
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 """
-FINISH = """
+FINISH = f"""
 UPDATE replies
 SET state = 'done', content = %(content)s, model = %(model)s, truncated = %(truncated)s,
     input_tokens = %(input_tokens)s, output_tokens = %(output_tokens)s,
     finished_at = now(), lease_token = NULL, lease_until = NULL
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
-"""
+RETURNING EXISTS (
+    SELECT 1 FROM replies o WHERE o.user_id = replies.user_id AND {BY_USER} AND o.id <> replies.id) AS others_wait
+"""  # noqa: S608 - a condition, no values
 POSTPONE = """
 UPDATE replies
 SET state = 'queued', available_at = now() + %(delay)s, attempt = attempt - %(uncounted)s,
@@ -211,9 +217,8 @@ class SqlReplies(Replies):
             raise BacklogFull
 
     def claim_due(self, *, limit: int, basic_first: int, policy: ReplyPolicy) -> Sequence[ClaimedReply]:
-        self._cursor.execute(LOCK_CLAIMS)
-        self._cursor.execute(
-            CLAIM_DUE,
+        CLAIM_DUE_PREPARED.execute(
+            self._cursor,
             {
                 "limit": limit,
                 "basic_first": basic_first,
@@ -228,8 +233,8 @@ class SqlReplies(Replies):
     def renew_lease(self, claim: Claim, *, policy: ReplyPolicy) -> bool:
         return self._guarded(RENEW_LEASE, claim, lease=policy.lease)
 
-    def finish(self, claim: Claim, answer: Answer) -> bool:
-        return self._guarded(
+    def finish(self, claim: Claim, answer: Answer) -> Finished | None:
+        finished = self._guarded(
             FINISH,
             claim,
             content=answer.text,
@@ -238,6 +243,10 @@ class SqlReplies(Replies):
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
         )
+        if not finished:
+            return None
+        [row] = self._cursor.fetchall()
+        return Finished._make(row)
 
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:
         return self._guarded(POSTPONE, claim, delay=delay, uncounted=0 if counted else 1)

@@ -18,15 +18,17 @@ from domain.billing import (
 class LazyPayments(Payments):
     """Builds the adapter it stands for at the first call.
 
-    For workers: most of them never call the payment provider, whose library takes 6 MB.
+    Most processes never call the payment provider, whose library takes 6 MB.
     """
-
-    name = "stripe"
 
     def __init__(self, payments: Callable[[], Payments], mode: Mode) -> None:
         # Gives the same adapter each time.
         self._payments = payments
         self._mode = mode
+
+    @property
+    def name(self) -> str:
+        return self._payments().name
 
     @property
     def mode(self) -> Mode:

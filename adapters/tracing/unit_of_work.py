@@ -17,7 +17,7 @@ from application.ports.erasure import Erasure
 from application.ports.idempotency import IdempotencyKeys
 from application.ports.messages import Messages
 from application.ports.refresh_tokens import RefreshChains
-from application.ports.replies import Replies
+from application.ports.replies import Finished, Replies
 from application.ports.sessions import Sessions
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.usage import Usage
@@ -71,7 +71,7 @@ class TracedReplies(Replies):
         with _accepting(self._traces, reply.id, self._queued):
             self._replies.add(reply)
 
-    def finish(self, claim: Claim, answer: Answer) -> bool:
+    def finish(self, claim: Claim, answer: Answer) -> Finished | None:
         return self._stored(ReplyState.DONE, lambda: self._replies.finish(claim, answer))
 
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:

@@ -211,10 +211,10 @@ class RemoveChatroom:
     def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
         """Raises ChatroomNotFound unless it is the user's own."""
         with self.unit_of_work() as work:
-            work.chatrooms.owned(chatroom_id, by=user_id)
+            chatroom = work.chatrooms.owned(chatroom_id, by=user_id)
             for charge in work.replies.not_begun_in(chatroom_id):
                 work.usage.refund(charge)
-            replies = work.chatrooms.remove(chatroom_id, of=user_id)
+            replies = work.chatrooms.remove(chatroom)
             work.commit()
         self.room_list_cache.drop(user_id)
         self.publisher.forget(replies)

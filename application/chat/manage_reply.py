@@ -1,13 +1,11 @@
 """A user cancels a reply, or asks for another one to the same message."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.chat.acceptance import promise_reply
 from application.chat.expiry import SettleOverdue
-from application.chat.send_message import SentMessage
-from application.ports.idempotency import Accepted
+from application.chat.send_message import SentMessage, once
 from application.ports.messages import AnsweredMessage
 from application.ports.reply_stream import Chunk, ReplyPublisher
 from application.ports.runtime import Clock, NewId
@@ -119,17 +117,15 @@ class AskAgain:
     def _once(
         self, work: UnitOfWork, way: Way, user_id: UserId, entry_id: MessageId | ReplyId, key: str
     ) -> SentMessage:
-        # Keys of clients have no blanks, so those of sending, retry and regenerate are apart.
-        scoped = f"{way.name} {key}"
-        fingerprint = hashlib.sha256(f"{way.name}\n{entry_id}".encode()).digest()
-        earlier = work.idempotency_keys.recall(user_id, scoped, fingerprint=fingerprint)
-        if earlier is not None:
-            message = _newest_reply(work, user_id, earlier.message_id).message
-            return SentMessage(message, earlier.reply_id, earlier.quota, repeated=True)
-        sent = self._promise(work, way, user_id, entry_id)
-        accepted = Accepted(sent.message.id, sent.reply_id, sent.quota)
-        work.idempotency_keys.remember(user_id, scoped, fingerprint=fingerprint, accepted=accepted)
-        return sent
+        return once(
+            work,
+            user_id,
+            # Keys of clients have no blanks, so those of sending, retry and regenerate are apart.
+            f"{way.name} {key}",
+            request=f"{way.name}\n{entry_id}",
+            accept=lambda: self._promise(work, way, user_id, entry_id),
+            find=lambda message_id: _newest_reply(work, user_id, message_id).message,
+        )
 
     def _promise(self, work: UnitOfWork, way: Way, user_id: UserId, entry_id: MessageId | ReplyId) -> SentMessage:
         found = _newest_reply(work, user_id, entry_id)

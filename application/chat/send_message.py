@@ -1,6 +1,7 @@
 """A user sends a message and is promised a reply."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.chat.expiry import SettleOverdue
@@ -76,16 +77,15 @@ class SendMessage:
             return self._accept_in(work, message)
 
     def _accept_once(self, message: Message, key: str) -> SentMessage:
-        # The key is stored with the message or not at all.
-        sender = message.user_id
-        fingerprint = hashlib.sha256(f"{message.chatroom_id}\n{message.content}".encode()).digest()
         with self.unit_of_work() as work:
-            earlier = work.idempotency_keys.recall(sender, key, fingerprint=fingerprint)
-            if earlier is not None:
-                return _repeated(work, sender, earlier)
-            sent = self._accept_in(work, message)
-            accepted = Accepted(message.id, sent.reply_id, sent.quota, sent.title)
-            work.idempotency_keys.remember(sender, key, fingerprint=fingerprint, accepted=accepted)
+            sent = once(
+                work,
+                message.user_id,
+                key,
+                request=f"{message.chatroom_id}\n{message.content}",
+                accept=lambda: self._accept_in(work, message),
+                find=lambda message_id: _found(work, message.user_id, message_id),
+            )
             work.commit()
         return sent
 
@@ -95,8 +95,34 @@ class SendMessage:
         return SentMessage(message, reply_id, quota, title=noted.title, unarchived=noted.unarchived)
 
 
-def _repeated(work: UnitOfWork, sender: UserId, earlier: Accepted) -> SentMessage:
-    found = work.messages.of(sender, earlier.message_id)
+def once(
+    work: UnitOfWork,
+    user_id: UserId,
+    key: str,
+    *,
+    request: str,
+    accept: Callable[[], SentMessage],
+    find: Callable[[MessageId], Message],
+) -> SentMessage:
+    """Returns what ``accept`` returns, or the answer to an earlier request with the same key, whose message is found.
+
+    The key is stored in the unit of work that accepts. ``request``: all that is asked for. Raises IdempotencyKeyReused
+    when that was something else, and IdempotencyKeyInUse.
+    """
+    fingerprint = hashlib.sha256(request.encode()).digest()
+    earlier = work.idempotency_keys.recall(user_id, key, fingerprint=fingerprint)
+    if earlier is not None:
+        return SentMessage(
+            find(earlier.message_id), earlier.reply_id, earlier.quota, repeated=True, title=earlier.title
+        )
+    sent = accept()
+    accepted = Accepted(sent.message.id, sent.reply_id, sent.quota, sent.title)
+    work.idempotency_keys.remember(user_id, key, fingerprint=fingerprint, accepted=accepted)
+    return sent
+
+
+def _found(work: UnitOfWork, sender: UserId, message_id: MessageId) -> Message:
+    found = work.messages.of(sender, message_id)
     if found is None:  # the chatroom was deleted since the key was recalled, and message and key with it
         raise ChatroomNotFound
-    return SentMessage(found.message, earlier.reply_id, earlier.quota, repeated=True, title=earlier.title)
+    return found.message

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from application.chat.history import within_budget
 from application.ports.language_model import AnswerStopped, Exchange, LanguageModel, Prompt, Stop
@@ -37,6 +38,13 @@ class Stopped:
 Outcome = Answer | AnswerFailed | Stopped
 
 
+class Stored(NamedTuple):
+    """The state that an outcome leaves a reply in. ``others_wait`` False: no other reply has had to wait for it."""
+
+    state: ReplyState
+    others_wait: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimReplies:
     """Claims due replies. Any number of workers may do so at once."""
@@ -46,12 +54,10 @@ class ClaimReplies:
 
     def __call__(self, slots: Slots) -> Sequence[ClaimedReply]:
         """Returns at most as many replies as slots are free, each leased to this caller."""
-        with self.unit_of_work() as work:
-            replies = work.replies.claim_due(
+        with self.unit_of_work.autocommit() as work:
+            return work.replies.claim_due(
                 limit=slots.free, basic_first=slots.kept_for_basic, policy=self.policy.shared(slots.total)
             )
-            work.commit()
-        return replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,9 @@ class AskModel:
         # The call is stopped when the user wishes, and when its text is long enough.
         stop_call = Stop()
         stop.when_requested(stop_call.request)
-        # Subscribers that follow an earlier generation learn at once that a new one has begun.
-        self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))
+        if reply.generation > 1:
+            # Subscribers that follow an earlier generation learn at once that a new one has begun.
+            self.publisher.publish(reply.claim.reply_id, Chunk(position, ""))
 
         def on_chunk(chunk: str) -> None:
             nonlocal position
@@ -136,25 +143,26 @@ class StoreOutcome:
     publisher: ReplyPublisher
     policy: ReplyPolicy
 
-    def __call__(self, reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
+    def __call__(self, reply: ClaimedReply, outcome: Outcome) -> Stored | None:
         """Returns the new state; None when the lease is lost or the reply is gone, and then nothing was stored."""
-        state = self._finish(reply, outcome) if isinstance(outcome, Answer) else self._end_or_postpone(reply, outcome)
-        if state is not None and state is not ReplyState.QUEUED:
+        stored = self._finish(reply, outcome) if isinstance(outcome, Answer) else self._end_or_postpone(reply, outcome)
+        if stored is not None and stored.state is not ReplyState.QUEUED:
             characters = len(outcome.text) if isinstance(outcome, Answer) else 0
             self.publisher.publish(reply.claim.reply_id, Chunk.last(reply.generation, characters))
-        return state
+        return stored
 
-    def _finish(self, reply: ClaimedReply, answer: Answer) -> ReplyState | None:
+    def _finish(self, reply: ClaimedReply, answer: Answer) -> Stored | None:
         # Nothing is refunded, so this is one write, and atomic by itself.
         with self.unit_of_work.autocommit() as work:
-            return ReplyState.DONE if work.replies.finish(reply.claim, answer) else None
+            finished = work.replies.finish(reply.claim, answer)
+        return Stored(ReplyState.DONE, others_wait=finished.others_wait) if finished else None
 
-    def _end_or_postpone(self, reply: ClaimedReply, outcome: AnswerFailed | Stopped) -> ReplyState | None:
+    def _end_or_postpone(self, reply: ClaimedReply, outcome: AnswerFailed | Stopped) -> Stored | None:
         with self.unit_of_work() as work:
             state = self._store(work, reply, outcome)
             if state is not None:
                 work.commit()
-        return state
+        return Stored(state) if state is not None else None
 
     def _store(self, work: UnitOfWork, reply: ClaimedReply, outcome: AnswerFailed | Stopped) -> ReplyState | None:
         if isinstance(outcome, Stopped):
@@ -209,7 +217,7 @@ class FindStops:
     unit_of_work: UnitOfWorkFactory
 
     def __call__(self, running: Collection[ReplyId]) -> Collection[ReplyId]:
-        with self.unit_of_work() as work:
+        with self.unit_of_work.autocommit() as work:
             return work.replies.to_be_stopped(running)
 
 

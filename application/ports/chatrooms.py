@@ -54,11 +54,11 @@ class Chatrooms(Protocol):
         A name is never replaced.
         """
 
-    def remove(self, chatroom_id: ChatroomId, *, of: UserId, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
-        """Removes a chatroom: no call and no query of its user finds it, or anything in it, any more.
+    def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
+        """Removes a chatroom that ``owned`` has locked: no call and no query of its user finds it, or anything in it.
 
         Its unfinished replies and its ``limit`` newest messages are deleted, and ``purge_removed`` deletes the rest.
-        Returns the deleted replies that may still have a stream. Raises ChatroomNotFound unless it is ``of``'s.
+        Returns the deleted replies that may still have a stream.
         """
 
     def purge_removed(self, *, limit: int) -> Purged:

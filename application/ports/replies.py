@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.accounts import UserId
 from domain.chat import ChatroomId
@@ -18,6 +18,12 @@ from domain.replies import (
     ReplyPolicy,
     ReplyState,
 )
+
+
+class Finished(NamedTuple):
+    """``others_wait``: replies to the same user are unfinished, and may have had to wait for this one."""
+
+    others_wait: bool
 
 
 class Replies(Protocol):
@@ -48,7 +54,7 @@ class Replies(Protocol):
     def renew_lease(self, claim: Claim, *, policy: ReplyPolicy) -> bool:
         """The lease lasts ``policy.lease`` from now. A reply that is marked to be stopped keeps its lease, too."""
 
-    def finish(self, claim: Claim, answer: Answer) -> bool:
+    def finish(self, claim: Claim, answer: Answer) -> Finished | None:
         """Stores the answer: RUNNING -> DONE."""
 
     def postpone(self, claim: Claim, *, delay: timedelta, counted: bool) -> bool:

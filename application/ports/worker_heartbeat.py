@@ -7,4 +7,4 @@ class WorkerHeartbeat(Protocol):
     """Workers announce themselves every second or two."""
 
     def announce(self) -> None:
-        """Records that a worker is running, for the next ten seconds. Best effort: never raises."""
+        """Records that a worker is running, for at least the next five seconds. Best effort: never raises."""

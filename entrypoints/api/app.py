@@ -4,7 +4,8 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Request, Response
+from werkzeug.routing import MapAdapter
 
 from application.ports.payment_sandbox import PaymentSandbox
 from application.use_cases import UseCases
@@ -62,10 +63,17 @@ may be sent along with the request.
 
 
 class Application(Flask):
-    """Flask without its check for coroutines, which it makes on every call of a view."""
+    """Flask without what it does on every request for features that are not used here."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No view is a coroutine."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """No route depends on the host, and none redirects: the Host header is not even read."""
+        if request is None:
+            return super().create_url_adapter(None)
+        return self.url_map.bind("", path_info=request.path, default_method=request.method)
 
 
 def create_app(

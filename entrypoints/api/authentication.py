@@ -11,7 +11,7 @@ from application.auth.rate_limits import LimitRequests
 from application.auth.sessions import Authenticate
 from domain.accounts import Principal, UserId
 from domain.errors import AccountLocked, TokenInvalid, Unauthenticated
-from entrypoints.api.client import origin
+from entrypoints.api.client import ORIGIN
 from entrypoints.server.waiting import RESUMED
 
 View = Callable[..., Response]
@@ -78,10 +78,11 @@ class Authenticated:
         return loaded
 
     def _count(self, user_id: UserId | None) -> None:
-        if RESUMED in request.environ:  # counted when it came
+        environ = request.environ
+        if RESUMED in environ:  # counted when it came
             return
         # User and address together: one round trip to Redis.
-        request.environ[WINDOW_STATUS] = self._limit_requests(user_id=user_id, address=origin().address)
+        environ[WINDOW_STATUS] = self._limit_requests(user_id=user_id, address=environ[ORIGIN].address)
 
 
 def needs_login(view: Callable[..., Any] | None) -> bool:

@@ -104,8 +104,6 @@ class Settings:
     waiting_requests: int = variable(number(1, 1_000_000), "10000",
         "requests one web process lets wait at once: streams and long polls")
     waiting_requests_per_user: int = variable(number(1, 1_000_000), "20", "of these, those of one user")
-    one_core: bool = variable(lambda text: choice("one", "all")(text) == "one", "one",
-        "`one`: a web process keeps to one core, where others leave it most; or `all`", name="WEB_CORES")
     database_url: str | None = variable(optional(postgresql_url), "",
         "PostgreSQL 15 or later, `postgresql://user:password@host:5432/name`", unset="embedded server", shown=False)
     database_pooler: str = variable(choice("none", "transaction"), "none",

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from application.background_use_cases import ReplyUseCases
-from application.chat.write_reply import Outcome
+from application.chat.write_reply import Outcome, Stored
 from application.ports.language_model import Stop
 from application.ports.observation import TraceReply, WorkerObserver
 from application.ports.worker_heartbeat import WorkerHeartbeat
@@ -23,9 +23,11 @@ from domain.errors import DependencyDown
 from domain.replies import Answer, AnswerFailed, Claim, ClaimedReply, FailureReason, Slots
 
 SWEEP_SECONDS = 1.0
+# How soon a worker that found nothing old looks for it again. While it finds some, it deletes a batch with each sweep.
+FORGET_SECONDS = 10.0
 # How soon a user's wish to stop a reply that is being written is seen.
 STOPS_SECONDS = 0.4
-# Claims are not made more often than this: under load each takes several replies.
+# While replies are written, claims are not made more often than this: under load each takes several.
 BETWEEN_CLAIMS_SECONDS = 0.01
 # How often a worker that is full calls for others.
 BETWEEN_NOTIFICATIONS_SECONDS = 0.25
@@ -99,6 +101,8 @@ class ReplyLoop:
         self._look = Event()
         self._notified_at = 0.0
         self._claims = 0
+        # Whether the last look may have left what can be claimed once a reply ends.
+        self._look_after_end = False
         self._claiming, self._writing = _DatabaseState("claiming"), _DatabaseState("writing")
         self._renewing = _DatabaseState("renewing")
         self._sweeping, self._purging = _DatabaseState("sweeping"), _DatabaseState("purging")
@@ -143,11 +147,15 @@ class ReplyLoop:
             self._look.wait(wait)
             self._look.clear()
             wait = SWEEP_SECONDS if self._claim() else min(wait * 2, RETRY_AT_MOST_SECONDS)
-            self._stopping.wait(BETWEEN_CLAIMS_SECONDS)
+            if self._running:
+                self._stopping.wait(BETWEEN_CLAIMS_SECONDS)
 
     def _claim(self) -> bool:
         """Take as many due replies as there are free slots; False when that is not possible now."""
-        slots = self._slots()
+        with self._changed:
+            # What is being written may be what another reply has to wait for.
+            self._look_after_end = bool(self._running)
+            slots = self._slots()
         if slots.free <= 0 or self._stopping.is_set():
             return True  # a slot that gets free makes us look again
         began = time.monotonic()
@@ -162,9 +170,11 @@ class ReplyLoop:
         self._claiming.available()
         if self._observer is not None:
             self._observer.claimed(len(replies), seconds=time.monotonic() - began)
-        self._begin(replies)
         if replies:
             self._claims += 1
+        if len(replies) == slots.free:
+            self._look_after_end = True
+        self._begin(replies)
         if len(replies) == slots.free:
             self._notify_workers()
         return True
@@ -189,12 +199,14 @@ class ReplyLoop:
 
     def _write(self, running: _Running) -> None:
         reply = running.reply
+        others_wait = True
         line = structlog.contextvars.bound_contextvars(reply_id=str(reply.claim.reply_id), attempt=reply.attempt)
         with self._trace(reply), line:
             try:
                 began = time.monotonic()
                 outcome = self._ask(running)
-                self._store(reply, outcome, model_seconds=time.monotonic() - began)
+                stored = self._store(reply, outcome, model_seconds=time.monotonic() - began)
+                others_wait = stored is None or stored.others_wait
             except Exception:
                 # Its lease will run out, and the attempt was counted: it is tried again, or fails clearly.
                 log.exception("reply_not_written")
@@ -202,7 +214,9 @@ class ReplyLoop:
                 with self._changed:
                     self._running.pop(reply.claim, None)
                     self._changed.notify_all()
-                self._look.set()
+                    look_again = others_wait or self._look_after_end
+                if look_again:
+                    self._look.set()
 
     def _ask(self, running: _Running) -> Outcome:
         try:
@@ -212,12 +226,12 @@ class ReplyLoop:
             self._writing.unavailable()
             return AnswerFailed(FailureReason.MODEL_UNREACHABLE, asked=False)
 
-    def _store(self, reply: ClaimedReply, outcome: Outcome, *, model_seconds: float) -> None:
+    def _store(self, reply: ClaimedReply, outcome: Outcome, *, model_seconds: float) -> Stored | None:
         """Store the outcome, also if the database is down for a moment: the model has done its work."""
         give_up_at = time.monotonic() + reply.seconds_left
         while True:
             try:
-                state = self._replying.store_outcome(reply, outcome)
+                stored = self._replying.store_outcome(reply, outcome)
             except DependencyDown:
                 self._writing.unavailable()
                 if self._stopping.is_set() or time.monotonic() > give_up_at:
@@ -231,6 +245,7 @@ class ReplyLoop:
                 outcome = AnswerFailed(FailureReason.NOT_STORABLE)
             else:
                 self._writing.available()
+                state = stored.state if stored else None
                 if self._observer is not None:
                     reason = outcome.reason if isinstance(outcome, AnswerFailed) else None
                     self._observer.written(reply, state, reason, seconds=model_seconds)
@@ -241,7 +256,7 @@ class ReplyLoop:
                     model_ms=round(model_seconds * 1000),
                     **_facts(outcome),
                 )
-                return
+                return stored
 
     def _renew_until_ended(self) -> None:
         # A thread of its own, which nothing else holds up, and which goes on while a stopped worker finishes.
@@ -267,6 +282,7 @@ class ReplyLoop:
 
     def _sweep_until_stopped(self) -> None:
         swept_at = 0.0
+        forget_at = 0.0
         wait = 0.0
         while not self._stopping.wait(wait):
             try:
@@ -275,8 +291,10 @@ class ReplyLoop:
                     self._sweep()
                 self._propagate_cancellation()
                 self._sweeping.available()
+                if sweeps and time.monotonic() >= forget_at:
+                    more = self._forget_old()
+                    forget_at = 0.0 if more else time.monotonic() + FORGET_SECONDS
                 if sweeps:
-                    self._forget_old()
                     self._index_entries()
                 wait = STOPS_SECONDS
             except DependencyDown:
@@ -296,26 +314,31 @@ class ReplyLoop:
                 log.info("reply_expired", reply_id=str(ended.reply_id), reason=reason)
             self._look.set()
 
-    def _forget_old(self) -> None:
+    def _forget_old(self) -> bool:
+        """Delete a batch; whether there may be more."""
         # On its own: housekeeping that fails or waits keeps no reply from being stopped.
         try:
-            self._replying.purge_expired()
-            self._purge_removed()
+            expired = self._replying.purge_expired()
+            removed = self._purge_removed()
             self._purging.available()
+            return bool(expired or removed)
         except DependencyDown:
             self._purging.unavailable()
         except Exception:
             log.exception("nothing_forgotten")
+        return False
 
-    def _purge_removed(self) -> None:
+    def _purge_removed(self) -> bool:
         purged = self._replying.purge_removed_chatrooms()
-        if purged.chatrooms or purged.messages or purged.replies:
+        found = bool(purged.chatrooms or purged.messages or purged.replies)
+        if found:
             log.info(
                 "removed_chatrooms_purged",
                 chatrooms=purged.chatrooms,
                 messages=purged.messages,
                 replies=purged.replies,
             )
+        return found
 
     def _index_entries(self) -> None:
         until = time.monotonic() + INDEXING_SECONDS

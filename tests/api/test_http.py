@@ -216,7 +216,9 @@ class TestAddressesAndMethods:
         room = asha.open_room()
         assert body_of(asha.get(f"/chatroom/{room.rpartition('/')[2].upper()}"))["name"] == "Room"
 
-    @pytest.mark.parametrize("host", ["evil.example", "evil.example:1", "a b", '"><script>', "[::1]", ""])
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "evil.example:1", "a b", '"><script>', "[::1]", "", f"evil.{'x' * 99}"]
+    )
     def test_no_answer_repeats_the_host(self, asha: Client, host: str):
         for path in ("/", "/chatroom", "/docs/", "/openapi.json", "/nowhere"):
             answer = asha.get(path, headers={"Host": host})

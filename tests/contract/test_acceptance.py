@@ -200,7 +200,7 @@ class AcceptanceContract:
         with pytest.raises(TooManyMessages):
             self.send(world, other, policy=policy)
         with world.unit_of_work() as work:
-            work.chatrooms.remove(room.id, of=user.id)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=user.id))
             work.commit()
         self.send(world, other, policy=policy)
 

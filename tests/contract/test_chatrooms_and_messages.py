@@ -94,7 +94,7 @@ class ChatroomsContract:
             work.chatrooms.check_pinned(user.id, limit=2)
         assert refusal.value.limit == 2
         with world.unit_of_work() as work:
-            work.chatrooms.remove(pinned.id, of=user.id)
+            work.chatrooms.remove(work.chatrooms.owned(pinned.id, by=user.id))
             work.chatrooms.check_pinned(user.id, limit=2)
 
     def test_ones_own_is_ones_own(self, world: World) -> None:
@@ -117,7 +117,7 @@ class ChatroomsContract:
         assert refusal.value.limit == 2
         with world.unit_of_work() as work:
             work.chatrooms.add(a_room(other), limit=2)
-            work.chatrooms.remove(first.id, of=user.id)
+            work.chatrooms.remove(work.chatrooms.owned(first.id, by=user.id))
             work.chatrooms.add(third := a_room(user), limit=2)
             work.commit()
         rooms = world.reader.rooms(user.id, limit=10, before=None).rooms

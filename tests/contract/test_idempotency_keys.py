@@ -92,7 +92,7 @@ class IdempotencyKeysContract:
         for number, reply in enumerate(replies):
             remember(world, accepted_with(world, reply), room.user_id, str(number))
         with world.unit_of_work() as work:
-            work.chatrooms.remove(room.id, of=room.user_id, limit=1)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=room.user_id), limit=1)
             work.commit()
         assert [recall(world, room.user_id, key) for key in ("0", "1")] == [None, None]
 

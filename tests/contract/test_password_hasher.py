@@ -1,6 +1,5 @@
 """The contract of passwords at rest."""
 
-import os
 from functools import partial
 
 import bcrypt
@@ -100,41 +99,6 @@ class TestBcryptPasswordHasher(PasswordHasherContract):
     def test_an_empty_pepper_will_do(self) -> None:
         hasher = BcryptPasswordHasher(pepper=b"", cost=4)
         assert hasher.matches("swordfish", hasher.hash("swordfish"))
-
-    def test_where_the_cores_of_a_thread_may_not_be_changed_passwords_are_hashed_all_the_same(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        kept, asked = iter([{0, 1}]), []
-
-        def refused(thread: int, cores: set[int]) -> None:
-            asked.append(cores)
-            raise PermissionError
-
-        # All cores when the object is built, one when its threads start.
-        monkeypatch.setattr(os, "sched_getaffinity", lambda thread: next(kept, {0}), raising=False)
-        monkeypatch.setattr(os, "sched_setaffinity", refused, raising=False)
-        hasher = BcryptPasswordHasher(pepper=b"", cost=4)
-        assert hasher.matches("swordfish", hasher.hash("swordfish"))
-        assert {0, 1} in asked
-
-    @pytest.mark.parametrize("error", [PermissionError, AttributeError])
-    def test_where_the_cores_of_a_thread_are_unknown_passwords_are_hashed_all_the_same(
-        self, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-    ) -> None:
-        def refused(thread: int) -> set[int]:
-            raise error
-
-        monkeypatch.setattr(os, "sched_getaffinity", refused, raising=False)
-        hasher = BcryptPasswordHasher(pepper=b"", cost=4)
-        assert hasher.matches("swordfish", hasher.hash("swordfish"))
-
-    def test_threads_that_have_all_cores_are_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[set[int]] = []
-        monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {0, 1}, raising=False)
-        monkeypatch.setattr(os, "sched_setaffinity", lambda thread, cores: asked.append(cores), raising=False)
-        hasher = BcryptPasswordHasher(pepper=b"", cost=4)
-        assert hasher.matches("swordfish", hasher.hash("swordfish"))
-        assert not asked
 
 
 def cost_of(salt: bytes) -> int:

@@ -78,7 +78,7 @@ class ReplyFilesContract:
         room = world.room()
         reply = world.ask(room)
         with world.unit_of_work() as work:
-            work.chatrooms.remove(room.id, of=room.user_id)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=room.user_id))
             work.commit()
         assert world.reply_files.find(reply.id) is None
         assert world.reply_files.find(ReplyId(new_id())) is None

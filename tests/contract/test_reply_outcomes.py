@@ -56,6 +56,21 @@ class OutcomesContract:
         assert turn.finished_at.utcoffset() == timedelta(0)
         assert world.reply(reply.id) == ReplyFacts(ReplyState.DONE, 1, False, answer.text, None, True)
 
+    def test_who_finishes_one_learns_whether_others_of_the_user_wait(self, world: World) -> None:
+        room = world.room()
+        for _ in range(2):
+            world.ask(room)
+        world.ask(world.room())  # somebody else's
+        theirs = [claimed.claim for claimed in world.claim(limit=2) if claimed.user_id == room.user_id]
+        others = []
+        while theirs:
+            with world.unit_of_work.autocommit() as work:
+                finished = work.replies.finish(theirs.pop(), ANSWER)
+            assert finished is not None
+            others.append(finished.others_wait)
+            theirs = [claimed.claim for claimed in world.claim(limit=2)]
+        assert others == [True, False]
+
     def test_done_is_final(self, world: World) -> None:
         reply = world.ask(world.room())
         claim = world.claim_one().claim

@@ -163,7 +163,7 @@ def overdue_in_a_workers_hands(world: SqlWorld) -> tuple[QueuedReply, Claim]:
 
 def remove(world: SqlWorld, room: Chatroom) -> Collection[ReplyId]:
     with world.unit_of_work() as work:
-        named = work.chatrooms.remove(room.id, of=room.user_id)
+        named = work.chatrooms.remove(work.chatrooms.owned(room.id, by=room.user_id))
         work.commit()
     return named
 
@@ -224,10 +224,10 @@ def test_who_asks_again_while_the_chatroom_goes_holds_nothing_that_has_to_go_wit
             return work.messages.of(room.user_id, asked.message_id)
 
     with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:
-        work.chatrooms.owned(room.id, by=room.user_id)
+        locked = work.chatrooms.owned(room.id, by=room.user_id)
         found = thread.submit(ask_again)
         assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
-        assert list(work.chatrooms.remove(room.id, of=room.user_id)) == [asked.id]
+        assert list(work.chatrooms.remove(locked)) == [asked.id]
         work.commit()
         assert found.result(30) is None
 
@@ -243,10 +243,10 @@ def test_a_worker_that_fails_a_reply_and_the_removal_of_its_chatroom_do_not_dead
 
     def remove() -> None:
         with real_world.unit_of_work() as work:
-            work.chatrooms.owned(room.id, by=room.user_id)
+            locked = work.chatrooms.owned(room.id, by=room.user_id)
             for charge in work.replies.not_begun_in(room.id):
                 work.usage.refund(charge)
-            work.chatrooms.remove(room.id, of=room.user_id)
+            work.chatrooms.remove(locked)
             work.commit()
 
     with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:

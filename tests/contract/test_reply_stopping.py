@@ -71,7 +71,7 @@ class StoppingContract:
         nobodys = ReplyId(new_id())
         assert world.to_be_stopped([nobodys, reply.id, other.id]) == {nobodys}
         with world.unit_of_work() as work:
-            work.chatrooms.remove(room.id, of=room.user_id)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=room.user_id))
             work.commit()
         assert world.to_be_stopped([reply.id, other.id]) == {reply.id}
         assert world.stop(claims[reply.id], "Once upon") is None

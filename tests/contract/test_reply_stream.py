@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
 from threading import Event
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 from adapters.memory.stores import MemoryReplyStream
 from adapters.redis import reply_stream as redis_reply_stream
 from adapters.redis.connection import connect
-from adapters.redis.reply_stream import RedisReplyPublisher, RedisReplySubscriber
+from adapters.redis.reply_stream import EXPIRY_SET_EVERY, RedisReplyPublisher, RedisReplySubscriber
 from application.ports.reply_stream import (
     STREAM_KEPT_FOR,
     Chunk,
@@ -329,7 +330,33 @@ class TestRedisReplyStream(ReplyStreamContract):
         assert generations == [*range(201 - len(generations), 201)]
         assert 10 <= len(generations) < 200  # Redis throws away whole blocks
         (key,) = redis.scan_iter("reply:*")
-        assert 0 < redis.ttl(key) <= STREAM_KEPT_FOR.total_seconds()
+        assert 0 < redis.ttl(key) <= (STREAM_KEPT_FOR + EXPIRY_SET_EVERY).total_seconds()
+
+    def test_its_expiry_is_set_once_a_minute_and_so_much_later(
+        self,
+        publisher: ReplyPublisher,
+        subscriber: ReplySubscriber,
+        reply_id: ReplyId,
+        redis: Redis,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def publish(text: str) -> int:
+            """The seconds that the stream is kept after it."""
+            publisher.publish(reply_id, Chunk(Position(1, len(text)), text[-1]))
+            assert eventually(lambda: text_of(subscriber.published(reply_id)) == text)
+            (key,) = redis.scan_iter("reply:*")
+            kept = int(redis.ttl(key))
+            redis.expire(key, 100)
+            return kept
+
+        kept_for = STREAM_KEPT_FOR.total_seconds()
+        assert kept_for < publish("a")
+        assert publish("ab") <= 100
+        monkeypatch.setattr(redis_reply_stream, "EXPIRY_SET_EVERY", timedelta(0))
+        assert publish("abc") <= 100  # the minute is not over
+        publisher.publish(reply_id, Chunk(Position(1, 3), "", final=True))
+        assert eventually(lambda: subscriber.published(reply_id)[-1].final)
+        assert publish("abcd") == kept_for  # of what has ended nothing is remembered
 
     def test_of_what_is_forgotten_no_text_is_left_and_soon_no_key(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis

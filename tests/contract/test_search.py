@@ -94,7 +94,7 @@ class SearchContract:
         self.index_all(index)
         late = world.ask(rooms[0], "tide")
         with world.unit_of_work() as work:
-            work.chatrooms.remove(rooms[0].id, of=user.id, limit=1)
+            work.chatrooms.remove(work.chatrooms.owned(rooms[0].id, by=user.id), limit=1)
             work.commit()
         self.index_all(index)
         assert self.ids(search, user, "tide") == [kept.message_id]

@@ -54,7 +54,7 @@ class ChangesContract:
         world.ask(room)
         world.ask(other)
         with world.unit_of_work() as work:
-            work.chatrooms.remove(room.id, of=user.id)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=user.id))
             work.commit()
         assert world.reader.conversation(user.id, room.id, turns=5, before=None) is None
         kept = world.reader.conversation(user.id, other.id, turns=5, before=None)
@@ -71,8 +71,8 @@ class ChangesContract:
         replies = {asked.id, world.ask_again(asked).id, world.ask(room).id}
         empty = world.room(user)
         with world.unit_of_work() as work:
-            named = work.chatrooms.remove(room.id, of=user.id)
-            nothing = work.chatrooms.remove(empty.id, of=user.id)
+            named = work.chatrooms.remove(work.chatrooms.owned(room.id, by=user.id))
+            nothing = work.chatrooms.remove(work.chatrooms.owned(empty.id, by=user.id))
             work.commit()
         assert (set(named), len(named), list(nothing)) == (replies, 3, [])
 
@@ -86,7 +86,7 @@ class ChangesContract:
         running, queued = world.ask(room), world.ask(room)
         assert world.claim_one().claim.reply_id == running.id
         with world.unit_of_work() as work:
-            named = work.chatrooms.remove(room.id, of=room.user_id)
+            named = work.chatrooms.remove(work.chatrooms.owned(room.id, by=room.user_id))
             work.commit()
         assert sorted(named) == [just_ended.id, running.id, queued.id]
 
@@ -97,7 +97,7 @@ class ChangesContract:
         world.answer_all()
         kept, unfinished = world.ask(other), world.ask(room)
         with world.unit_of_work() as work:
-            named = work.chatrooms.remove(room.id, of=user.id, limit=2)
+            named = work.chatrooms.remove(work.chatrooms.owned(room.id, by=user.id), limit=2)
             work.commit()
         assert set(named) == {unfinished.id, asked[-1].id}  # their messages are the newest two
         assert [one.id for one in world.reader.rooms(user.id, limit=10, before=None).rooms] == [other.id]
@@ -119,7 +119,7 @@ class ChangesContract:
         kept = world.ask(world.room(user))
         for room in rooms:
             with world.unit_of_work() as work:
-                work.chatrooms.remove(room.id, of=user.id, limit=1)
+                work.chatrooms.remove(work.chatrooms.owned(room.id, by=user.id), limit=1)
                 work.commit()
         gone: list[ReplyId] = []
         while (purged := world.purge_removed(limit=2)).messages:
@@ -136,7 +136,7 @@ class ChangesContract:
             world.ask(room)
         world.answer_all()
         with world.unit_of_work() as work:
-            work.chatrooms.remove(room.id, of=user.id, limit=1)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=user.id), limit=1)
             work.chatrooms.add(a_room(user), limit=1)
             work.messages.check_kept(user.id, limit=1)
             work.commit()
@@ -144,18 +144,18 @@ class ChangesContract:
     def test_only_its_owner_removes_a_chatroom_and_only_once(self, world: World) -> None:
         room, stranger = world.room(), world.user()
         with world.unit_of_work() as work:
-            for chatroom_id, of in [(room.id, stranger.id), (ChatroomId(new_id()), room.user_id)]:
+            for chatroom_id, by in [(room.id, stranger.id), (ChatroomId(new_id()), room.user_id)]:
                 with pytest.raises(ChatroomNotFound):
-                    work.chatrooms.remove(chatroom_id, of=of)
-            work.chatrooms.remove(room.id, of=room.user_id)
+                    work.chatrooms.owned(chatroom_id, by=by)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=room.user_id))
             with pytest.raises(ChatroomNotFound):
-                work.chatrooms.remove(room.id, of=room.user_id)
+                work.chatrooms.owned(room.id, by=room.user_id)
             work.commit()
 
     def test_what_is_rolled_back_is_still_there(self, world: World) -> None:
         room = world.room()
         with world.unit_of_work() as work:
-            work.chatrooms.remove(room.id, of=room.user_id)
+            work.chatrooms.remove(work.chatrooms.owned(room.id, by=room.user_id))
         with world.unit_of_work() as work:
             assert work.chatrooms.owned(room.id, by=room.user_id) == room
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 from redis import Redis
 
+from adapters.redis import worker_heartbeat
 from adapters.redis.connection import connect
 from adapters.redis.probe import RedisProbe
 from adapters.redis.worker_heartbeat import MODEL_FAULT, PRESENT, RedisWorkerHeartbeat
@@ -40,11 +41,23 @@ class TestRedisWorkerHeartbeat:
         heartbeat.announce()
         assert probe() == {}
 
-    def test_for_ten_seconds_from_the_last_time(self, heartbeat: RedisWorkerHeartbeat, redis: Redis) -> None:
+    def test_for_ten_seconds_from_the_last_time(
+        self, heartbeat: RedisWorkerHeartbeat, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(worker_heartbeat, "TOLD_EVERY_SECONDS", 0.0)
         heartbeat.announce()
         redis.pexpire(PRESENT, 1_000)
         heartbeat.announce()
         assert 1_000 < int(redis.pttl(PRESENT)) <= 10_000
+
+    def test_redis_is_told_before_the_last_time_is_over_and_not_each_time(
+        self, heartbeat: RedisWorkerHeartbeat, redis: Redis
+    ) -> None:
+        heartbeat.announce()
+        redis.delete(PRESENT)
+        heartbeat.announce()
+        assert not redis.exists(PRESENT)
+        assert 2 * worker_heartbeat.TOLD_EVERY_SECONDS < worker_heartbeat.PRESENT_SECONDS
 
     def test_a_worker_that_was_silent_for_longer_is_absent(
         self, heartbeat: RedisWorkerHeartbeat, probe: Probe, redis: Redis
@@ -52,7 +65,7 @@ class TestRedisWorkerHeartbeat:
         heartbeat.announce()
         redis.pexpire(PRESENT, 1)
         assert eventually(lambda: probe() == {Part.WORKERS: Fault.ABSENT})
-        heartbeat.announce()
+        RedisWorkerHeartbeat(redis, model_fault=lambda: None).announce()
         assert probe() == {}
 
     @pytest.mark.parametrize("fault", [Fault.BREAKER_OPEN, Fault.MISCONFIGURED])

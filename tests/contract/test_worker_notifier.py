@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from redis import Redis
 from rq import Callback, Queue
 from rq.job import JobStatus
 from rq.serializers import DefaultSerializer, JSONSerializer
+from structlog.testing import capture_logs
 
+from adapters.background_notifier import BackgroundNotifier
 from adapters.memory.stores import MemoryWorkerNotifier
 from adapters.redis.connection import connect, connect_for_rq
 from adapters.redis.rq_worker_notifier import ANSWER_DUE, QUEUE, RqWorkerNotifier, listen
@@ -26,7 +29,7 @@ class WorkerNotifierContract:
     def test_notifies_and_never_raises(self, worker_notifier: WorkerNotifier, notifications: Callable[[], int]) -> None:
         assert notifications() == 0
         worker_notifier.notify()
-        assert notifications() >= 1
+        assert eventually(lambda: notifications() >= 1)
 
 
 class TestMemoryWorkerNotifier(WorkerNotifierContract):
@@ -37,6 +40,59 @@ class TestMemoryWorkerNotifier(WorkerNotifierContract):
     @pytest.fixture
     def notifications(self, worker_notifier: MemoryWorkerNotifier) -> Callable[[], int]:
         return lambda: worker_notifier.notified
+
+
+class TestBackgroundNotifier(WorkerNotifierContract):
+    @pytest.fixture
+    def behind(self) -> MemoryWorkerNotifier:
+        return MemoryWorkerNotifier()
+
+    @pytest.fixture
+    def worker_notifier(self, behind: MemoryWorkerNotifier) -> BackgroundNotifier:
+        return BackgroundNotifier(behind)
+
+    @pytest.fixture
+    def notifications(self, behind: MemoryWorkerNotifier) -> Callable[[], int]:
+        return lambda: behind.notified
+
+    def test_each_message_is_followed_by_a_notification(
+        self, worker_notifier: BackgroundNotifier, behind: MemoryWorkerNotifier
+    ) -> None:
+        for _ in range(3):
+            before = behind.notified
+            worker_notifier.notify()
+            assert eventually(lambda: behind.notified > before)  # noqa: B023 - called before the next round
+
+    def test_notify_does_not_wait(self) -> None:
+        class Stuck(WorkerNotifier):
+            def __init__(self) -> None:
+                self.go_on = Event()
+
+            def notify(self) -> None:
+                self.go_on.wait()
+
+        stuck = Stuck()
+        notifier = BackgroundNotifier(stuck)
+        for _ in range(100):
+            notifier.notify()
+        stuck.go_on.set()
+
+    def test_one_that_fails_is_followed_by_others(self) -> None:
+        class Broken(WorkerNotifier):
+            tried = 0
+
+            def notify(self) -> None:
+                self.tried += 1
+                raise RuntimeError
+
+        broken = Broken()
+        notifier = BackgroundNotifier(broken)
+        with capture_logs() as logs:
+            notifier.notify()
+            assert eventually(lambda: broken.tried == 1)
+            notifier.notify()
+            assert eventually(lambda: broken.tried == 2)
+        assert "notification_failed" in [line["event"] for line in logs]
 
 
 class Listener:

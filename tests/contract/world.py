@@ -166,9 +166,9 @@ class World(ABC):
     def finish(self, claim: Claim, answer: Answer = ANSWER) -> bool:
         """Store an answer; whether the claim held."""
         with self.unit_of_work() as work:
-            done = work.replies.finish(claim, answer)
+            finished = work.replies.finish(claim, answer)
             work.commit()
-        return done
+        return finished is not None
 
     def postpone(self, claim: Claim, delay: timedelta, *, counted: bool = True) -> bool:
         """Have a reply tried again later; whether the claim held."""

@@ -231,7 +231,7 @@ class Service:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement, values)
-                return cursor.fetchall()
+                return cursor.fetchall() if cursor.description else []
 
     @contextlib.contextmanager
     def redis(self) -> Iterator[redis.Redis]:

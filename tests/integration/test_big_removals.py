@@ -106,7 +106,7 @@ def test_nobody_waits_for_a_batch(world: SqlWorld, room: Chatroom) -> None:
             asked = world.ask(mine)
             assert world.finish(world.claim_one().claim)
             with world.unit_of_work() as work:
-                work.chatrooms.remove(mine.id, of=user.id)
+                work.chatrooms.remove(work.chatrooms.owned(mine.id, by=user.id))
                 work.commit()
             assert world.reader.entry(user.id, asked.message_id) is None
         assert purge(world).messages == 0  # another worker finds this chatroom taken

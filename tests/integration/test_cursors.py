@@ -52,6 +52,19 @@ def test_it_outlives_a_failure(database: Database):
     assert kept(database, "b")
 
 
+def test_what_goes_first_is_seen_and_belongs_to_the_same_transaction(database: Database):
+    first = "INSERT INTO things (name) VALUES ('f')"
+    ask = PreparedStatement("ask_after_first", "SELECT name FROM things WHERE name = %(name)s", first=first)
+    keep_too = PreparedStatement("keep_after_first", "INSERT INTO things (name) VALUES (%(name)s)", first=first)
+    with pytest.raises(StatementFailed), database.read() as cursor:
+        keep_too.execute(cursor, {"name": "f"})
+    assert not kept(database, "f")
+    with database.read() as cursor:
+        ask.execute(cursor, {"name": "f"})
+        assert cursor.fetchall() == [("f",)]
+    assert kept(database, "f")
+
+
 @pytest.mark.parametrize("change", ["ALTER TABLE things ALTER name TYPE text", "DEALLOCATE ALL"])
 def test_a_plan_that_no_longer_fits_fails_once(database: Database, change: str):
     keep(database, "a")

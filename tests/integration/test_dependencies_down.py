@@ -9,7 +9,7 @@ from threading import Barrier
 import psycopg2
 import pytest
 
-from adapters.sql import database as database_module
+from adapters.sql import pool as pool_module
 from adapters.sql.database import Database, make_pool
 from application.ports.health import Fault, Part
 from application.use_cases import UseCases
@@ -155,7 +155,7 @@ class TestWhenConnectionsAreCut:
     def test_one_that_has_rested_is_replaced_without_anybody_noticing(
         self, world: World, cut: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(database_module, "PING_AFTER_SECONDS", 0.0)
+        monkeypatch.setattr(pool_module, "PING_AFTER_SECONDS", 0.0)
         for ask in (self._read, self._write):
             cut()
             for _ in range(2 * CONNECTIONS):
@@ -179,7 +179,7 @@ class TestWhenConnectionsAreCut:
         self._write(world)
 
     def test_a_full_pool_says_so(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(database._pool, "_timeout", 0.05)
+        monkeypatch.setattr(database.pool, "wait_seconds", 0.05)
         start = Barrier(CONNECTIONS + 1)
         done = Barrier(CONNECTIONS + 1)
 

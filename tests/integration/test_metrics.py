@@ -136,8 +136,9 @@ def test_replies_are_counted_from_the_acceptance_of_the_message(processes: Proce
         world.pass_time(timedelta(seconds=100))
     [reply] = worker.replying.claim(Slots(total=5, free=5))
     outcome = worker.replying.ask_model(reply, stop=Stop())
-    state = worker.replying.store_outcome(reply, outcome)
-    worker.observer.written(reply, state, None, seconds=0.1)
+    stored = worker.replying.store_outcome(reply, outcome)
+    assert stored is not None
+    worker.observer.written(reply, stored.state, None, seconds=0.1)
     told = samples(exposition(worker.metrics))
     assert told['gemini_chat_replies_ended_total{reason="",state="done"}'] == 1
     assert told['gemini_chat_model_calls_total{outcome="answered"}'] == 1

@@ -134,10 +134,21 @@ def a_room(cursor: Cursor) -> dict[str, Any]:
     return {"chatroom_id": row[0], "rooms": [row[0]], "user_id": row[1]}
 
 
+CLAIMING = {"basic_first": 20, "max_attempts": 3, "user_concurrency": 2, "lease": timedelta(seconds=60)}
+
+
 def test_claiming(cost: Cost) -> None:
-    values = {"basic_first": 20, "max_attempts": 3, "user_concurrency": 2, "lease": timedelta(seconds=60)}
-    assert cost(replies.CLAIM_DUE, limit=100, window=500, **values) <= 2 * 500
-    assert cost(replies.CLAIM_DUE, limit=1, window=104, **values) <= 2 * 104
+    assert cost(replies.CLAIM_DUE, limit=100, window=500, **CLAIMING) <= 2 * 500
+    assert cost(replies.CLAIM_DUE, limit=1, window=104, **CLAIMING) <= 2 * 104
+
+
+def test_claiming_with_a_plan_that_was_made_for_any_values(cost: Cost, cursor: Cursor) -> None:
+    claim = PreparedStatement("claim_for_any_values", replies.CLAIM_DUE)
+    cursor.execute("SET plan_cache_mode = force_generic_plan")
+    cursor.execute(claim._prepare)
+    assert cost(claim._execute, limit=100, window=500, **CLAIMING) <= 2 * 500
+    assert cost(claim._execute, limit=1, window=104, **CLAIMING) <= 2 * 104
+    cursor.execute(f"DEALLOCATE {claim.name}; RESET plan_cache_mode")
 
 
 def test_sweeping(cost: Cost) -> None:

@@ -30,6 +30,7 @@ from application.ports.language_model import Exchange
 from application.ports.ledger import ChargedPrompt, DayOfUse, EventLine, MoneyLine
 from application.ports.payments import Order
 from application.ports.reader import ChatroomSummary, Entry, MessageEntry, ReplyEntry, SessionSummary, Turn
+from application.ports.replies import Finished
 from application.ports.reply_files import ReplyFile, ReplyLine
 from application.ports.search import FoundEntry, Unsearchable
 from domain.accounts import Principal, Session, User
@@ -78,6 +79,7 @@ EVENT = ("event_id", *names(PaymentEvent, without="id money"), "money_kind", "am
 
 STATEMENTS = [
     (replies.CLAIM_DUE, (*names(Claim), *names(ClaimedReply, without="claim"))),
+    (replies.FINISH, names(Finished)),
     (replies.FAIL, CHARGE),
     (replies.STOP, CHARGE),
     (replies.CANCEL_QUEUED, ENDED),

@@ -73,7 +73,7 @@ def test_while_it_is_silent_callers_are_refused_without_asking_it(
     with pytest.raises(DependencyDown):
         select(database)
     asked = []
-    monkeypatch.setattr(database._pool, "connect", lambda: asked.append(1))
+    monkeypatch.setattr(database.pool, "take", lambda: asked.append(1))
     for _ in range(100):
         with pytest.raises(DependencyDown):
             select(database)

@@ -4,7 +4,7 @@ import pytest
 
 from adapters.sql.database import connection_arguments
 
-EVERYTHING = {"host": "db.example.org", "port": 5433, "user": "asha", "password": "a/b@c%", "dbname": "chat"}
+EVERYTHING = {"host": "db.example.org", "port": "5433", "user": "asha", "password": "a/b@c%", "dbname": "chat"}
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])

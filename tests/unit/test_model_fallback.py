@@ -166,6 +166,25 @@ def test_one_that_stays_overloaded_is_skipped_for_half_a_minute(
     assert asked(models) == [6, 3, 0]
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        AnswerFailed(FailureReason.MODEL_BUSY, status=429),
+        AnswerFailed(FailureReason.MODEL_UNREACHABLE, status=500),
+        AnswerFailed(FailureReason.REFUSED),
+    ],
+)
+def test_overloads_with_another_failure_between_are_not_in_a_row(
+    fallback: LanguageModelFallback, models: list[ScriptedLanguageModel], between: AnswerFailed
+):
+    overloaded = AnswerFailed(FailureReason.MODEL_BUSY, status=503)
+    models[0].will(overloaded, between, overloaded)
+    for _ in range(3):
+        with pytest.raises(AnswerFailed):
+            ask(fallback)
+    assert asked(models) == [3, 0, 0]
+
+
 def test_limits_of_requests_are_no_reason_to_ask_another(
     fallback: LanguageModelFallback, models: list[ScriptedLanguageModel]
 ):

@@ -66,7 +66,6 @@ def test_nothing_has_to_be_set(tmp_path: Path):
         "web_connections": 20_000,
         "waiting_requests": 10_000,
         "waiting_requests_per_user": 20,
-        "one_core": True,
         "database_url": None,
         "database_pooler": "none",
         "database_direct_url": None,

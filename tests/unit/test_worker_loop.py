@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from application.chat.search import ENTRIES_PER_BATCH, IndexEntries
-from application.chat.write_reply import AskModel, FindStops, Outcome, StoreOutcome
+from application.chat.write_reply import AskModel, FindStops, Outcome, Stored, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
 from application.ports.reader import Reader
@@ -196,6 +196,55 @@ def test_a_slot_that_gets_free_takes_the_next_without_another_notification():
         assert here.states() == {ReplyState.DONE: 5}
 
 
+def test_what_had_to_wait_for_a_reply_is_claimed_when_that_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_loop, "SWEEP_SECONDS", PATIENCE)
+    with running() as here:
+        room = here.house.room(here.asha)
+        for text in ("a", "b"):
+            here.house.say(here.asha, room, text)
+        here.loop.notify()
+        here.model.answers.release(2)
+        here.wait_for(here.written, 2)
+        assert here.model.prompts == ["a", "b"]
+
+
+def test_what_came_while_a_reply_was_written_is_claimed_when_that_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_loop, "SWEEP_SECONDS", PATIENCE)
+    with running() as here:
+        room = here.house.room(here.asha)
+        here.house.say(here.asha, room, "a")
+        here.loop.notify()
+        here.wait_for(here.model.asked, 1)
+        store = here.loop._replying.store_outcome
+
+        def store_meanwhile(reply: ClaimedReply, outcome: Outcome) -> Stored | None:
+            if reply.prompt == "a":
+                here.house.say(here.asha, room, "b")
+                here.look()
+            # As if it had been stored by a statement that began before.
+            stored: Stored | None = store(reply, outcome)
+            return stored._replace(others_wait=False) if stored else None
+
+        here.loop._replying = replace(here.loop._replying, store_outcome=cast("StoreOutcome", store_meanwhile))
+        here.model.answers.release(2)
+        here.wait_for(here.written, 2)
+        assert here.model.prompts == ["a", "b"]
+
+
+def test_where_nothing_waits_the_end_of_a_reply_is_no_reason_to_look(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_loop, "SWEEP_SECONDS", PATIENCE)
+    with running() as here:
+        here.wait_for(here.looked, 1)  # as it began
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.looked, 1)
+        here.model.answers.release()
+        here.loop._threads.shutdown(wait=True)
+        assert here.states() == {ReplyState.DONE: 1}
+        assert not here.loop._look.is_set()
+        assert not here.looked.acquire(blocking=False)
+
+
 def test_work_is_found_without_any_notification():
     with running() as here:
         here.look()
@@ -235,6 +284,27 @@ def test_the_sweeper_forgets_what_was_kept_long_enough():
         here.house.clock.advance(2 * AUDIT_RETENTION)
         here.loop._forget_old()
         assert not here.house.database.tables.audit_events
+
+
+def test_it_looks_for_more_with_each_sweep_until_there_is_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_loop, "FORGET_SECONDS", PATIENCE)
+    deleted = [3, 2, 1, 0]
+    looked, swept = Semaphore(0), Semaphore(0)
+
+    def purge() -> int:
+        looked.release()
+        return deleted.pop(0)
+
+    with running() as here:
+        another = here.make_loop(concurrency=1)
+        another._replying = replace(another._replying, purge_expired=cast("PurgeExpired", purge))
+        another._sweep = Telling(another._sweep, done=swept, failed=swept)  # type: ignore[method-assign]
+        another.start()
+        here.wait_for(looked, 4)
+        here.wait_for(swept, 4 + 3)
+        another.stop(grace_seconds=PATIENCE)
+    assert deleted == []
+    assert not looked.acquire(blocking=False)
 
 
 @pytest.mark.parametrize("trouble", [DependencyDown("database"), ZeroDivisionError()])
@@ -304,7 +374,7 @@ def test_an_answer_that_can_never_be_stored_fails_at_once_and_is_refunded():
     with running() as here:
         store = here.loop._replying.store_outcome
 
-        def refuse_answers(reply: ClaimedReply, outcome: Outcome) -> ReplyState | None:
+        def refuse_answers(reply: ClaimedReply, outcome: Outcome) -> Stored | None:
             if isinstance(outcome, Answer):
                 raise UnicodeEncodeError("ascii", "…", 0, 1, "of an encoding that has no such character")
             return store(reply, outcome)

@@ -262,7 +262,9 @@ def test_an_outcome_is_stored_once_however_often_that_is_tried(outcome: Outcome,
     reply.house.database_probe.on = True
     assert reply.row.state is ReplyState.RUNNING
     assert not reply.house.stream.published(reply.sent.reply_id)  # what is not stored is not published
-    assert store(claimed, outcome) is state
+    stored = store(claimed, outcome)
+    assert stored is not None
+    assert stored.state is state
     row = reply.row
     # The commit came through, and only its acknowledgement was lost.
     assert store(claimed, outcome) is None
