@@ -12,6 +12,7 @@ from application.billing.ledger import Explain, ShowOwed
 from application.billing.payment_events import ApplyPendingEvents, ReplayPaymentEvent
 from application.billing.reconcile import Reconcile, RetireModes
 from application.chat.expiry import FailExpiredReplies
+from application.chat.search import IndexEntries
 from application.chat.write_reply import (
     AskModel,
     ClaimReplies,
@@ -28,7 +29,7 @@ from application.ports.reply_files import ReplyFiles
 
 @dataclass(frozen=True, slots=True)
 class ReplyUseCases:
-    """Use cases of workers: writing replies, and cleaning up."""
+    """Use cases of workers: writing replies, cleaning up, and making messages searchable."""
 
     claim: ClaimReplies
     ask_model: AskModel
@@ -39,6 +40,7 @@ class ReplyUseCases:
     fail_expired: FailExpiredReplies
     purge_expired: PurgeExpired
     purge_removed_chatrooms: PurgeRemovedChatrooms
+    index_entries: IndexEntries
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
+from application.chat.search import SearchChats
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
 
@@ -69,6 +70,7 @@ class Chat:
     poll_messages: PollMessages
     wait_for_reply: WaitForReply
     follow_reply: FollowReply
+    search: SearchChats
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 DomainError
 ├── Invalid            the request cannot be accepted as it is (422 in the HTTP layer)
 │   ├── InvalidValue
+│   ├── SearchTooBroad
 │   └── IdempotencyKeyReused
 ├── Unauthenticated    the caller has not proven who they are  (401)
 │   ├── TokenInvalid
@@ -28,6 +29,7 @@ DomainError
 │   ├── AlreadySubscribed
 │   ├── NotSubscribed
 │   ├── TooManyChatrooms
+│   ├── TooManyPinned
 │   └── TooManyMessages
 ├── TooMuch            too often or too many                   (429)
 │   ├── TooManyUnfinishedReplies
@@ -100,6 +102,14 @@ class InvalidValue(Invalid):
     title: ClassVar[str] = "A value is not acceptable"
     field: str
     reason: str
+
+
+@dataclass(eq=False)
+class SearchTooBroad(Invalid):
+    """So much matches that finding it took too long."""
+
+    code: ClassVar[str] = "search_too_broad"
+    title: ClassVar[str] = "The search finds too much"
 
 
 @dataclass(eq=False)
@@ -280,6 +290,15 @@ class TooManyChatrooms(Conflict):
 
     code: ClassVar[str] = "too_many_chatrooms"
     title: ClassVar[str] = "There are too many chatrooms"
+    limit: int
+
+
+@dataclass(eq=False)
+class TooManyPinned(Conflict):
+    """The user has pinned ``limit`` chatrooms. Unpin one to pin another."""
+
+    code: ClassVar[str] = "too_many_pinned"
+    title: ClassVar[str] = "There are too many pinned chatrooms"
     limit: int
 
 

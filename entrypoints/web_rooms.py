@@ -69,6 +69,8 @@ def rooms(threads: int) -> Rooms:
     accounts = Room("accounts", threads=2, per_client=1, waiting=64, per_client_waiting=16)
     # A client that reads slowly holds a thread.
     exports = Room("exports", threads=2, per_client=1, waiting=64, per_client_waiting=16)
+    # A search ends by itself after two seconds; a user needs one at a time.
+    search = Room("search", threads=2, per_client=1, waiting=64, per_client_waiting=4)
     probes = Room("probes", threads=2, per_client=2, waiting=16)
     return Rooms(
         work,
@@ -95,6 +97,8 @@ def rooms(threads: int) -> Rooms:
             ("POST", "/auth/change-password"): passwords,
             ("DELETE", "/user/me"): accounts,
             ("GET", "/user/export"): accounts,
+            ("GET", "/search"): search,
+            ("HEAD", "/search"): search,
         },
     )
 

@@ -38,6 +38,7 @@ from adapters.memory.ledger import MemoryLedger
 from adapters.memory.payments import MemoryPayments
 from adapters.memory.reader import MemoryReader
 from adapters.memory.reply_files import MemoryReplyFiles
+from adapters.memory.search import MemorySearch, MemorySearchIndex
 from adapters.memory.stores import (
     MemoryOtpBudget,
     MemoryOtpStore,
@@ -285,6 +286,8 @@ class MemoryAdapters(containers.DeclarativeContainer):
     feedback_store = providers.Singleton(MemoryFeedbackStore, database)
     audit_reader = providers.Singleton(MemoryAuditReader, database)
     reply_files = providers.Singleton(MemoryReplyFiles, database)
+    search = providers.Singleton(MemorySearch, database)
+    search_index = providers.Singleton(MemorySearchIndex, database)
     password_hasher = providers.Singleton(PlainPasswordHasher)
     read_phone_number = providers.Singleton(LibPhoneNumberReader, default_region="IN", only_valid=False)
     language_model = providers.Singleton(ScriptedLanguageModel)
@@ -411,7 +414,7 @@ class House:
 
     # --- Rooms and messages ---
 
-    def room(self, principal: Principal, name: str = "Room", *, system_prompt: str | None = None) -> ChatroomId:
+    def room(self, principal: Principal, name: str | None = "Room", *, system_prompt: str | None = None) -> ChatroomId:
         opened = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
         return opened.chatroom.id
 

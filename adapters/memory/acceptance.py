@@ -2,10 +2,10 @@
 
 from adapters.memory.transaction import Transaction
 from application.chat.acceptance import accept_message
-from application.ports.acceptance import Acceptance
+from application.ports.acceptance import Acceptance, AcceptedMessage
 from application.ports.unit_of_work import UnitOfWork
 from domain.chat import Message
-from domain.plans import Allowances, DailyQuota
+from domain.plans import Allowances
 from domain.replies import ReplyId, ReplyPolicy
 
 
@@ -14,6 +14,8 @@ class MemoryAcceptance(Acceptance):
         self._work = work
         self._transaction = transaction
 
-    def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
+    def accept(
+        self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
+    ) -> AcceptedMessage:
         with self._transaction.write():
             return accept_message(self._work, message, reply_id, allowances=allowances, policy=policy)

@@ -1,15 +1,17 @@
 """Chatrooms and messages."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import cast
 
 from adapters.memory.removal import Contents, delete_newest, delete_unfinished, detach
 from adapters.memory.transaction import Repository, writes
-from application.ports.chatrooms import Chatrooms, Purged
+from application.ports.chatrooms import Chatrooms, Noted, Purged
 from application.ports.messages import AnsweredMessage, Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
-from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
+from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages, TooManyPinned
 from domain.replies import ReplyId
 from domain.retention import ROWS_PER_BATCH
 
@@ -32,9 +34,23 @@ class MemoryChatrooms(Repository, Chatrooms):
         self.assert_owned(chatroom_id, by=by)
         return self._tables.chatrooms[chatroom_id]
 
+    def check_pinned(self, user_id: UserId, *, limit: int) -> None:
+        rooms = self._tables.chatrooms.values()
+        if sum(room.user_id == user_id and room.pinned for room in rooms) >= limit:
+            raise TooManyPinned(limit)
+
     @writes
     def change(self, chatroom: Chatroom) -> None:
         self._tables.chatrooms[chatroom.id] = chatroom
+
+    @writes
+    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> Noted:
+        room = self._tables.chatrooms[chatroom_id]
+        noted = Noted(None if room.name or not title else title, unarchived=room.archived)
+        if noted != Noted():
+            name = noted.title or room.name
+            self._tables.chatrooms[chatroom_id] = replace(room, name=name, archived_at=None, updated_at=at)
+        return noted
 
     @writes
     def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:

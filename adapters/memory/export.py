@@ -101,6 +101,8 @@ class MemoryExport(Export):
                 "systemPrompt": room.system_prompt,
                 "createdAt": room.created_at,
                 "updatedAt": room.updated_at,
+                "pinnedAt": room.pinned_at,
+                "archivedAt": room.archived_at,
             }
         mine = {room.id for room in rooms}
         for message in sorted(tables.messages.values(), key=lambda message: message.id):

@@ -18,6 +18,7 @@ from application.ports.reader import (
     Reader,
     ReplyEntry,
     ReplyPage,
+    RoomCursor,
     RoomPage,
     SessionSummary,
     Turn,
@@ -92,18 +93,18 @@ class MemoryReader(Reader):
         used = tables.daily_usage.get((user_id, today), 0)
         return PlanStatus(plan, subscription, DailyQuota(today, used, allowances[plan].daily_prompts, plan), granted)
 
-    def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
-        rooms = sorted(
-            (
-                ChatroomSummary(room.id, room.name, room.created_at, room.updated_at)
-                for room in self._database.tables.chatrooms.values()
-                if room.user_id == user_id and (before is None or room.id < before)
-            ),
-            key=lambda room: room.id,
-            reverse=True,
-        )
-        page = rooms[:limit]
-        return RoomPage(page, page[-1].id if len(rooms) > limit else None)
+    def rooms(
+        self, user_id: UserId, *, limit: int, before: RoomCursor | None = None, archived: bool = False
+    ) -> RoomPage:
+        rooms = [
+            ChatroomSummary(room.id, room.name, room.created_at, room.updated_at, room.pinned, room.archived)
+            for room in self._database.tables.chatrooms.values()
+            if room.user_id == user_id and room.archived == archived
+        ]
+        rooms.sort(key=_place, reverse=True)
+        behind = [room for room in rooms if before is None or _place(room) < (before.pinned, before.id)]
+        page = behind[:limit]
+        return RoomPage(page, RoomCursor(page[-1].id, page[-1].pinned) if len(behind) > limit else None)
 
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
@@ -120,6 +121,8 @@ class MemoryReader(Reader):
             room.system_prompt,
             room.created_at,
             room.updated_at,
+            room.pinned,
+            room.archived,
             [self._shown(message) for message in page],
             page[0].id if len(messages) > turns else None,
         )
@@ -194,6 +197,11 @@ class MemoryReader(Reader):
         if reply is not None and reply.queued.message_id in ids:
             return messages[: ids.index(reply.queued.message_id) + 1]
         return messages
+
+
+def _place(room: ChatroomSummary) -> tuple[bool, ChatroomId]:
+    """By which a list is sorted, the last one first."""
+    return room.pinned, room.id
 
 
 def shown_of(replies: Sequence[ReplyRow]) -> ReplyRow:

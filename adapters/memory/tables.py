@@ -149,6 +149,8 @@ class Tables:
     payment_entries: dict[str, tuple[PaymentEvent, UserId | None]] = field(default_factory=dict)
     # The places of messages and replies, in one order for all chatrooms.
     sequences: dict[UUID, int] = field(default_factory=dict)
+    # What messages and replies can be found by.
+    search_terms: dict[UUID, frozenset[str]] = field(default_factory=dict)
 
     def number(self, entry_id: UUID) -> None:
         """Give an entry the next place."""

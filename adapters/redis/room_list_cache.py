@@ -11,12 +11,15 @@ from redis.exceptions import RedisError
 from application.ports.room_list_cache import Lookup, RoomListCache
 from domain.accounts import UserId
 
-# KEYS: the user's hash. ARGV: page, version it was read under, seconds to keep.
+# The field of the page. It has another name whenever pages get another form, since releases share the cache while one
+# is being rolled out; each drops the pages of both.
+PAGE = "page 2"
+# KEYS: the user's hash. ARGV: page, version it was read under, seconds to keep, field.
 # A page that was read before a write must not be stored after it. The write has changed the version.
 PUT = """
 local version = redis.call('HGET', KEYS[1], 'version') or ''
 if version ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'page', ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[4], ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
@@ -43,14 +46,14 @@ class RedisRoomListCache(RoomListCache):
 
     def get(self, user_id: UserId) -> Lookup:
         try:
-            page, version = self._redis.hmget(_key(user_id), "page", "version")
+            page, version = self._redis.hmget(_key(user_id), PAGE, "version")
         except RedisError:
             return Lookup(None, None)
         return Lookup(cast("bytes | None", page), cast("bytes | None", version))
 
     def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
         try:
-            self._put(keys=[_key(user_id)], args=[page, version or b"", self._seconds])
+            self._put(keys=[_key(user_id)], args=[page, version or b"", self._seconds, PAGE])
         except RedisError:
             return  # the next request reads the database and tries again
 

@@ -14,7 +14,8 @@ from adapters.sql.chat import MESSAGES_OF_USER
 from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
 from adapters.sql.subscriptions import IS_PRO
-from application.ports.acceptance import Acceptance
+from application.ports.acceptance import Acceptance, AcceptedMessage
+from application.ports.chatrooms import Noted
 from domain.accounts import UserId
 from domain.chat import Message
 from domain.errors import BacklogFull, ChatroomNotFound, TooManyMessages, TooManyUnfinishedReplies
@@ -22,10 +23,13 @@ from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy
 
 # Each part depends on the ones before it, so nothing is written once one of them refuses. FOR KEY SHARE keeps the
-# chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns.
+# chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns. The chatroom is
+# changed before the message is added, since the trigger that numbers the message changes its row again. A name that
+# another transaction is giving wins: ``chatrooms.name`` is looked at again under the lock.
 ACCEPT = f"""
 WITH room AS MATERIALIZED (
-    SELECT id, user_id FROM chatrooms WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
+    SELECT id, user_id, name, archived_at FROM chatrooms
+    WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
 ), backlogs (mine, everybodys, kept) AS MATERIALIZED (
     SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END,
            COALESCE(%(kept)s::bigint, ({MESSAGES_OF_USER}))
@@ -42,9 +46,18 @@ WITH room AS MATERIALIZED (
     ON CONFLICT (user_id, day) DO UPDATE SET used = daily_usage.used + 1
     WHERE (SELECT prompts IS NULL OR daily_usage.used < prompts FROM allowed)
     RETURNING user_id, day, used
+), noted AS (
+    UPDATE chatrooms SET name = CASE WHEN chatrooms.name = '' THEN %(title)s ELSE chatrooms.name END,
+                         archived_at = NULL, updated_at = %(created_at)s::timestamptz
+    FROM room, spent
+    WHERE chatrooms.id = room.id AND (room.name = '' AND %(title)s <> '' OR room.archived_at IS NOT NULL)
+      AND (chatrooms.name = '' AND %(title)s <> '' OR chatrooms.archived_at IS NOT NULL)
+    RETURNING CASE WHEN room.name = '' AND chatrooms.name = %(title)s THEN NULLIF(chatrooms.name, '') END AS title,
+              room.archived_at IS NOT NULL AS unarchived
 ), message AS (
     INSERT INTO messages (id, chatroom_id, content, created_at)
-    SELECT %(message_id)s::uuid, room.id, %(content)s, %(created_at)s::timestamptz FROM room, spent
+    SELECT %(message_id)s::uuid, room.id, %(content)s, %(created_at)s::timestamptz
+    FROM room CROSS JOIN spent LEFT JOIN noted ON true
     RETURNING id, chatroom_id, created_at
 ), reply AS (
     INSERT INTO replies (id, message_id, chatroom_id, user_id, state, priority, available_at, deadline, charged_on,
@@ -53,8 +66,9 @@ WITH room AS MATERIALIZED (
            CASE WHEN is_pro THEN 0 ELSE 1 END, now(), now() + %(answer_within)s::interval, spent.day, message.created_at
     FROM message, spent, plan
 )
-SELECT EXISTS (SELECT 1 FROM room), kept, mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used
-FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true
+SELECT EXISTS (SELECT 1 FROM room), kept, mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used,
+       noted.title, COALESCE(noted.unarchived, false)
+FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true LEFT JOIN noted ON true
 """  # noqa: S608 - parts of statements, no values
 USED_ON = "SELECT COALESCE((SELECT used FROM daily_usage WHERE user_id = %(user_id)s AND day = %(day)s), 0)"
 ACCEPT_PREPARED = PreparedStatement("accept_message", ACCEPT)
@@ -136,7 +150,9 @@ class SqlAcceptance(Acceptance):
         self._everybodys = everybodys
         self._kept_messages = kept_messages
 
-    def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
+    def accept(
+        self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
+    ) -> AcceptedMessage:
         limits = {plan: allowances[plan].daily_prompts for plan in Plan}
         count_all = self._everybodys.must_be_counted(limit=policy.backlog)
         estimate = self._kept_messages.estimate(message.user_id, limit=policy.user_messages)
@@ -148,6 +164,7 @@ class SqlAcceptance(Acceptance):
                 "message_id": message.id,
                 "reply_id": reply_id,
                 "content": message.content,
+                "title": message.title,
                 "created_at": message.created_at,
                 "answer_within": policy.deadline,
                 "user_backlog": policy.user_backlog,
@@ -161,7 +178,7 @@ class SqlAcceptance(Acceptance):
         )
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - the backlogs are always a row
-        owned, kept, mine, everybodys, is_pro, today, used = row
+        owned, kept, mine, everybodys, is_pro, today, used, *noted = row
         if count_all:
             self._everybodys.was_counted(everybodys)
         if estimate is None:
@@ -182,7 +199,7 @@ class SqlAcceptance(Acceptance):
         if refused:
             raise quota.exhausted()
         self._kept_messages.one_more(message.user_id)
-        return quota
+        return AcceptedMessage(quota, Noted(*noted))
 
     def _used_on(self, day: date, user_id: UserId) -> int:
         # A new statement: the refused one has a snapshot from before the charges that it lost to.

@@ -1,17 +1,18 @@
 """Chatrooms and messages in PostgreSQL."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from psycopg2.errors import ForeignKeyViolation
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import BoundedCursor, PreparedStatement
 from adapters.sql.removal import DETACH, REMOVED_ROOMS, delete_contents, delete_unfinished
-from application.ports.chatrooms import Chatrooms, Purged
+from application.ports.chatrooms import Chatrooms, Noted, Purged
 from application.ports.messages import AnsweredMessage, Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
-from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages
+from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooManyMessages, TooManyPinned
 from domain.replies import ReplyId, ReplyState
 from domain.retention import ROWS_PER_BATCH
 
@@ -26,12 +27,21 @@ OWNED_CHATROOM = """
 SELECT 1 FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR KEY SHARE
 """
 CHATROOM = """
-SELECT id, user_id, name, system_prompt, created_at, updated_at
+SELECT id, user_id, name, system_prompt, created_at, updated_at, pinned_at, archived_at
 FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR UPDATE
 """
 CHANGE_CHATROOM = """
-UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s
+UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s,
+    pinned_at = %(pinned_at)s, archived_at = %(archived_at)s
 WHERE id = %(id)s AND user_id = %(user_id)s
+"""
+PINNED_OF_USER = "SELECT count(*) FROM chatrooms WHERE user_id = %(user_id)s AND pinned_at IS NOT NULL"
+NOTE_MESSAGE = """
+WITH room AS (SELECT id, name, archived_at FROM chatrooms WHERE id = %(id)s FOR NO KEY UPDATE)
+UPDATE chatrooms SET name = CASE WHEN room.name = '' THEN %(title)s ELSE room.name END, archived_at = NULL,
+                     updated_at = %(at)s
+FROM room WHERE chatrooms.id = room.id AND (room.name = '' AND %(title)s <> '' OR room.archived_at IS NOT NULL)
+RETURNING CASE WHEN room.name = '' THEN NULLIF(%(title)s, '') END AS title, room.archived_at IS NOT NULL AS unarchived
 """
 # Counts up to the limit only. LIMIT inside of LATERAL: chatroom by chatroom through the index, whatever the statistics
 # say.
@@ -102,8 +112,22 @@ class SqlChatrooms(Chatrooms):
                 "name": chatroom.name,
                 "system_prompt": chatroom.system_prompt,
                 "updated_at": chatroom.updated_at,
+                "pinned_at": chatroom.pinned_at,
+                "archived_at": chatroom.archived_at,
             },
         )
+
+    def check_pinned(self, user_id: UserId, *, limit: int) -> None:
+        self._cursor.execute(PINNED_OF_USER, {"user_id": user_id})
+        row = self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - a count is always a row
+        if row[0] >= limit:
+            raise TooManyPinned(limit)
+
+    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> Noted:
+        self._cursor.execute(NOTE_MESSAGE, {"id": chatroom_id, "title": title, "at": at})
+        row = self._cursor.fetchone()
+        return Noted._make(row) if row else Noted()
 
     def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         # The chatroom is locked, and adding a reply needs a lock of it, too.

@@ -88,11 +88,11 @@ PARTS = (
     Part(
         "chatroom",
         """
-        SELECT id, name, system_prompt, created_at, updated_at FROM chatrooms
+        SELECT id, name, system_prompt, created_at, updated_at, pinned_at, archived_at FROM chatrooms
         WHERE user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR id > %(after)s)
         ORDER BY id LIMIT %(limit)s
         """,
-        ("id", "name", "systemPrompt", "createdAt", "updatedAt"),
+        ("id", "name", "systemPrompt", "createdAt", "updatedAt", "pinnedAt", "archivedAt"),
     ),
     Part(
         "message",

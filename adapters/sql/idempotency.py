@@ -16,20 +16,20 @@ from domain.retention import IDEMPOTENCY_KEYS_KEPT_FOR
 TAKE_TURN = "SELECT pg_try_advisory_xact_lock(1, hashtext(%(user_id)s::text || '/' || %(key)s))"
 # A key of a message that went with its chatroom is unknown, whether its row is deleted already or not.
 RECALL = """
-SELECT fingerprint, message_id, reply_id, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys k
+SELECT fingerprint, message_id, reply_id, title, quota_day, quota_used, quota_limit, quota_plan FROM idempotency_keys k
 WHERE k.user_id = %(user_id)s AND k.key = %(key)s AND k.created_at > now() - %(kept_for)s AND EXISTS (
     SELECT 1 FROM messages JOIN chatrooms ON chatrooms.id = messages.chatroom_id
     WHERE messages.id = k.message_id AND chatrooms.user_id = k.user_id)
 """
 REMEMBER = """
 INSERT INTO idempotency_keys (user_id, key, fingerprint, message_id, reply_id, quota_plan, quota_day, quota_used,
-                              quota_limit, created_at)
+                              quota_limit, title, created_at)
 VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(message_id)s, %(reply_id)s, %(plan)s, %(day)s, %(used)s, %(limit)s,
-        now())
+        %(title)s, now())
 ON CONFLICT (user_id, key) DO UPDATE
 SET fingerprint = EXCLUDED.fingerprint, message_id = EXCLUDED.message_id, reply_id = EXCLUDED.reply_id,
     quota_plan = EXCLUDED.quota_plan, quota_day = EXCLUDED.quota_day, quota_used = EXCLUDED.quota_used,
-    quota_limit = EXCLUDED.quota_limit, created_at = EXCLUDED.created_at
+    quota_limit = EXCLUDED.quota_limit, title = EXCLUDED.title, created_at = EXCLUDED.created_at
 """
 RECALL_REFERENCE = """
 SELECT fingerprint, reference FROM idempotency_keys
@@ -56,8 +56,8 @@ class SqlIdempotencyKeys(IdempotencyKeys):
         row = self._recall(RECALL, user_id, key, fingerprint)
         if row is None:
             return None
-        message_id, reply_id, day, used, limit, plan = row
-        return Accepted(message_id, reply_id, DailyQuota(day, used, limit, Plan(plan)))
+        message_id, reply_id, title, day, used, limit, plan = row
+        return Accepted(message_id, reply_id, DailyQuota(day, used, limit, Plan(plan)), title)
 
     def remember(self, user_id: UserId, key: str, *, fingerprint: bytes, accepted: Accepted) -> None:
         """Replaces a key that ``recall`` took for new because it is older than 24 hours."""
@@ -73,6 +73,7 @@ class SqlIdempotencyKeys(IdempotencyKeys):
                 "day": accepted.quota.day,
                 "used": accepted.quota.used,
                 "limit": accepted.quota.limit,
+                "title": accepted.title,
             },
         )
 

@@ -5,6 +5,7 @@ Columns have the names of the fields they become, in the same order (tests/integ
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from adapters.sql.database import Database, PreparedStatement
 from adapters.sql.feedback import FEEDBACK_COLUMNS, feedback_of
@@ -22,6 +23,7 @@ from application.ports.reader import (
     Reader,
     ReplyEntry,
     ReplyPage,
+    RoomCursor,
     RoomPage,
     SessionSummary,
     Turn,
@@ -34,6 +36,8 @@ from domain.replies import FailureReason, ReplyId, ReplyState
 
 # Stands for NULL, from where the first page begins: with an OR for NULL the plan could not start in the index.
 AFTER_ALL = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
+
+BEFORE_ALL = UUID(int=0)
 
 PRINCIPAL = """
 SELECT user_id, id AS session_id, method, started_at FROM sessions
@@ -70,11 +74,26 @@ LEFT JOIN daily_usage d ON d.user_id = %(id)s AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = %(id)s
 LEFT JOIN users u ON u.id = %(id)s
 """  # noqa: S608 - columns, no values
+ROOM_COLUMNS = """id, name, created_at, updated_at, pinned_at IS NOT NULL AS pinned,
+       archived_at IS NOT NULL AS archived"""
+# Each part through an index, and no further than the page goes.
 ROOMS = f"""
-SELECT id, name, created_at, updated_at FROM chatrooms
-WHERE user_id = %(user_id)s AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
+SELECT * FROM (
+    (SELECT {ROOM_COLUMNS} FROM chatrooms
+     WHERE user_id = %(user_id)s AND pinned_at IS NOT NULL AND id < COALESCE(%(pinned_before)s::uuid, {AFTER_ALL})
+     ORDER BY id DESC LIMIT %(limit)s)
+    UNION ALL
+    (SELECT {ROOM_COLUMNS} FROM chatrooms
+     WHERE user_id = %(user_id)s AND pinned_at IS NULL AND archived_at IS NULL
+       AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
+     ORDER BY id DESC LIMIT %(limit)s)
+) AS listed ORDER BY pinned DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608 - parts of statements, no values
+ARCHIVED_ROOMS = f"""
+SELECT {ROOM_COLUMNS} FROM chatrooms
+WHERE user_id = %(user_id)s AND archived_at IS NOT NULL AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
 ORDER BY id DESC LIMIT %(limit)s
-"""  # noqa: S608 - a constant, no values
+"""  # noqa: S608 - parts of statements, no values
 TURN_COLUMNS = f"""t.id AS message_id, t.content, t.created_at AS sent_at,
        r.id AS reply_id, r.state AS reply_state, r.run AS generation, r.content AS reply_content,
        r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
@@ -105,7 +124,8 @@ AFTER = """COALESCE(
     0)"""
 # The chatroom's columns come with every turn. This saves a round trip, and a chatroom without turns still has a row.
 CONVERSATION = f"""
-SELECT c.name, c.system_prompt, c.created_at, c.updated_at, {TURN_COLUMNS}
+SELECT c.name, c.system_prompt, c.created_at, c.updated_at,
+       c.pinned_at IS NOT NULL AS pinned, c.archived_at IS NOT NULL AS archived, {TURN_COLUMNS}
 FROM chatrooms c
 LEFT JOIN LATERAL (
     SELECT m.id, m.content, m.created_at, m.sequence FROM messages m
@@ -239,11 +259,14 @@ class SqlReader(Reader):
         quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
         return PlanStatus(plan, subscription, quota, granted_until)
 
-    def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
+    def rooms(
+        self, user_id: UserId, *, limit: int, before: RoomCursor | None = None, archived: bool = False
+    ) -> RoomPage:
         # One more than asked for shows whether there is a next page.
-        rows = self._database.rows(ASK_ROOMS, {"user_id": user_id, "before": before, "limit": limit + 1})
+        values = {"user_id": user_id, "limit": limit + 1, **_behind(before)}
+        rows = self._database.rows(ARCHIVED_ROOMS if archived else ASK_ROOMS, values)
         rooms = [ChatroomSummary._make(row) for row in rows[:limit]]
-        return RoomPage(rooms, rooms[-1].id if len(rows) > limit else None)
+        return RoomPage(rooms, RoomCursor(rooms[-1].id, rooms[-1].pinned) if len(rows) > limit else None)
 
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
@@ -254,11 +277,13 @@ class SqlReader(Reader):
         )
         if not rows:
             return None
-        name, system_prompt, created_at, updated_at, *first = rows[0]
-        page = [_turn(columns) for _, _, _, _, *columns in rows[:turns]] if first[0] is not None else []
+        name, system_prompt, created_at, updated_at, pinned, archived, *first = rows[0]
+        page = [_turn(columns) for _, _, _, _, _, _, *columns in rows[:turns]] if first[0] is not None else []
         next_before = page[-1].message_id if len(rows) > turns else None
         page.reverse()
-        return Conversation(chatroom_id, name, system_prompt, created_at, updated_at, page, next_before)
+        return Conversation(
+            chatroom_id, name, system_prompt, created_at, updated_at, pinned, archived, page, next_before
+        )
 
     def entries_after(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, limit: int
@@ -296,6 +321,14 @@ class SqlReader(Reader):
     def _one(self, statement: PreparedStatement | str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         rows = self._database.rows(statement, values)
         return rows[0] if rows else None
+
+
+def _behind(cursor: RoomCursor | None) -> dict[str, UUID | None]:
+    if cursor is None:
+        return {"pinned_before": None, "before": None}
+    if cursor.pinned:
+        return {"pinned_before": cursor.id, "before": None}
+    return {"pinned_before": BEFORE_ALL, "before": cursor.id}
 
 
 def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:

@@ -18,6 +18,7 @@ REVISIONS = (
     "0011",
     "0012",
     "0013",
+    "0014",
     "0015",
 )
 REVISION = REVISIONS[-1]

@@ -23,6 +23,7 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 metadata = MetaData(
     naming_convention={
@@ -46,6 +47,26 @@ def _owner() -> Column[object]:
 def _sequence() -> Column[object]:
     # The place of an entry in its chatroom. The database gives it: see NUMBER_ENTRIES.
     return Column("sequence", BigInteger, nullable=False)
+
+
+def _words() -> Column[object]:
+    # What the text can be found by (adapters/sql/search.py); NULL until a worker has seen to it.
+    return Column("words", TSVECTOR)
+
+
+def _indexes_of_words(table: str, missing: str) -> tuple[Index, Index]:
+    # Without a list of pending entries: workers fill the index, and a search need not read what they have just added.
+    return (
+        Index(
+            f"ix_{table}_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_where=text("words IS NOT NULL"),
+            postgresql_with={"fastupdate": "off"},
+        ),
+        # Those that workers have not seen to.
+        Index(f"ix_{table}_unsearchable", "id", postgresql_where=text(missing)),
+    )
 
 
 users = Table(
@@ -141,8 +162,14 @@ chatrooms = Table(
     _moment("updated_at"),
     # How many entries it has had; the next one gets the next number.
     Column("last_sequence", BigInteger, nullable=False, server_default=text("0")),
+    # Never both.
+    _moment("pinned_at", nullable=True),
+    _moment("archived_at", nullable=True),
     # UUIDv7 ids sort by time of creation: this serves "newest first" and its keyset pages.
     Index(None, "user_id", "id"),
+    # Few of many: to find them, a list reads no others.
+    Index("ix_chatrooms_pinned", "user_id", "id", postgresql_where=text("pinned_at IS NOT NULL")),
+    Index("ix_chatrooms_archived", "user_id", "id", postgresql_where=text("archived_at IS NOT NULL")),
 )
 
 # The default, a fifth of a table, is late for a big one: dead rows of a queue and new ones are a small part of it.
@@ -161,7 +188,9 @@ messages = Table(
     Column("content", Text, nullable=False),
     _moment("created_at"),
     _sequence(),
+    _words(),
     Index(None, "chatroom_id", "sequence", unique=True),
+    *_indexes_of_words("messages", "words IS NULL"),
     postgresql_with=OFTEN_VACUUMED,
 )
 
@@ -204,6 +233,8 @@ replies = Table(
     Column("rating_comment", Text),
     _moment("rated_at", nullable=True),
     _sequence(),
+    _words(),
+    *_indexes_of_words("replies", "words IS NULL AND content IS NOT NULL"),
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state_known"),
     CheckConstraint(
         "(state = 'running') = (lease_token IS NOT NULL AND lease_until IS NOT NULL)",
@@ -276,6 +307,8 @@ idempotency_keys = Table(
     Column("quota_used", Integer),
     Column("quota_limit", Integer),
     Column("reference", Text),
+    # Which the chatroom got from the message.
+    Column("title", Text),
     _moment("created_at"),
     CheckConstraint("(message_id IS NULL) <> (reference IS NULL)", name="one_answer"),
     Index(None, "created_at"),

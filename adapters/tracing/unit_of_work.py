@@ -9,7 +9,7 @@ from typing import TypeVar
 from opentelemetry.trace import Link, SpanContext, get_current_span
 
 from adapters.tracing.reply_traces import REPLY_ID, ReplyTraces
-from application.ports.acceptance import Acceptance
+from application.ports.acceptance import Acceptance, AcceptedMessage
 from application.ports.audit import AuditTrail
 from application.ports.billing_work import BillingWork
 from application.ports.chatrooms import Chatrooms
@@ -24,7 +24,7 @@ from application.ports.usage import Usage
 from application.ports.users import Users
 from domain.accounts import UserId
 from domain.chat import ChatroomId, Message
-from domain.plans import Allowances, DailyQuota
+from domain.plans import Allowances
 from domain.replies import (
     Answer,
     Charge,
@@ -52,7 +52,9 @@ class TracedAcceptance(Acceptance):
         self._traces = traces
         self._queued = queued
 
-    def accept(self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy) -> DailyQuota:
+    def accept(
+        self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
+    ) -> AcceptedMessage:
         with _accepting(self._traces, reply_id, self._queued):
             return self._acceptance.accept(message, reply_id, allowances=allowances, policy=policy)
 

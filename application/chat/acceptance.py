@@ -6,6 +6,7 @@
 
 from datetime import datetime
 
+from application.ports.acceptance import AcceptedMessage
 from application.ports.unit_of_work import UnitOfWork
 from domain.chat import Message
 from domain.plans import Allowances, DailyQuota
@@ -14,8 +15,10 @@ from domain.replies import QueuedReply, ReplyId, ReplyPolicy
 
 def accept_message(
     work: UnitOfWork, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
-) -> DailyQuota:
-    """Stores a message and promises a reply to it; returns the quota after it was charged.
+) -> AcceptedMessage:
+    """Stores a message and promises a reply to it.
+
+    A chatroom that has no name gets the message's title, and one that is archived is taken out of the archive.
 
     Raises the first of these that holds: ChatroomNotFound unless the chatroom is the sender's, TooManyMessages, then
     what ``promise_reply`` raises. ``work`` must not be committed after a refusal.
@@ -23,7 +26,9 @@ def accept_message(
     work.chatrooms.assert_owned(message.chatroom_id, by=message.user_id)
     work.messages.check_kept(message.user_id, limit=policy.user_messages)
     work.messages.add(message)
-    return promise_reply(work, message, reply_id, at=message.created_at, allowances=allowances, policy=policy)
+    quota = promise_reply(work, message, reply_id, at=message.created_at, allowances=allowances, policy=policy)
+    noted = work.chatrooms.note_message(message.chatroom_id, message.title, at=message.created_at)
+    return AcceptedMessage(quota, noted)
 
 
 def promise_reply(

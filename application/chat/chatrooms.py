@@ -8,14 +8,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from application.chat.expiry import SettleOverdue
-from application.ports.reader import Conversation, Reader, RoomPage
+from application.ports.reader import Conversation, Reader, RoomCursor, RoomPage
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWorkFactory
 from application.unset import UNSET, Unset
 from domain.accounts import UserId
-from domain.chat import Chatroom, ChatroomId, MessageId
+from domain.chat import MAX_PINNED, Chatroom, ChatroomId, MessageId
 from domain.errors import ChatroomNotFound
 
 DEFAULT_ROOMS_PER_PAGE = 50
@@ -38,12 +38,17 @@ class OpenChatroom:
     limit: int
 
     def __call__(
-        self, *, user_id: UserId, name: str, system_prompt: str | None = None, idempotency_key: str | None = None
+        self,
+        *,
+        user_id: UserId,
+        name: str | None = None,
+        system_prompt: str | None = None,
+        idempotency_key: str | None = None,
     ) -> OpenedChatroom:
         """Returns what was opened, now or by an earlier request with the same key.
 
-        Raises InvalidValue when the name is blank or a text is too long, TooManyChatrooms at ``limit`` chatrooms,
-        IdempotencyKeyReused or IdempotencyKeyInUse.
+        Without a name its first message gives it one. Raises InvalidValue when a text is blank or too long,
+        TooManyChatrooms at ``limit`` chatrooms, IdempotencyKeyReused or IdempotencyKeyInUse.
         """
         chatroom = Chatroom.opened(
             id=ChatroomId(self.new_id()),
@@ -90,7 +95,7 @@ class ListedRooms:
 
 @dataclass(frozen=True, slots=True)
 class ListChatrooms:
-    """Lists a user's chatrooms, newest first. The rendered first page of the default size is cached."""
+    """Lists a user's chatrooms. The rendered first page of the default size is cached."""
 
     reader: Reader
     room_list_cache: RoomListCache
@@ -101,16 +106,20 @@ class ListChatrooms:
         user_id: UserId,
         render: Callable[[RoomPage], bytes],
         limit: int = DEFAULT_ROOMS_PER_PAGE,
-        before: ChatroomId | None = None,
+        before: RoomCursor | None = None,
+        archived: bool = False,
     ) -> ListedRooms:
-        """Returns at most ``limit`` chatrooms older than ``before``. Users read their own writes."""
-        if limit != DEFAULT_ROOMS_PER_PAGE or before is not None:
-            rooms = self.reader.rooms(user_id, limit=limit, before=before)
+        """Returns at most ``limit`` chatrooms behind ``before``, those in the archive or the others.
+
+        Users read their own writes.
+        """
+        if limit != DEFAULT_ROOMS_PER_PAGE or before is not None or archived:
+            rooms = self.reader.rooms(user_id, limit=limit, before=before, archived=archived)
             return ListedRooms(render(rooms), from_cache=False)
         cached = self.room_list_cache.get(user_id)
         if cached.page is not None:
             return ListedRooms(cached.page, from_cache=True)
-        page = render(self.reader.rooms(user_id, limit=limit, before=None))
+        page = render(self.reader.rooms(user_id, limit=limit))
         self.room_list_cache.put(user_id, page, version=cached.version)
         return ListedRooms(page, from_cache=False)
 
@@ -147,7 +156,7 @@ class ReadChatroom:
 
 @dataclass(frozen=True, slots=True)
 class ChangeChatroom:
-    """Replaces a chatroom's name or system prompt. A value that is not given stays as it is."""
+    """Replaces a chatroom's name or system prompt, pins or archives it. A value that is not given stays as it is."""
 
     unit_of_work: UnitOfWorkFactory
     room_list_cache: RoomListCache
@@ -160,8 +169,13 @@ class ChangeChatroom:
         chatroom_id: ChatroomId,
         name: str | Unset = UNSET,
         system_prompt: str | Unset | None = UNSET,
+        pinned: bool | Unset = UNSET,
+        archived: bool | Unset = UNSET,
     ) -> Chatroom:
-        """Returns the new state. Raises ChatroomNotFound unless it is the user's own, and InvalidValue."""
+        """Returns the new state.
+
+        Raises ChatroomNotFound unless it is the user's own, InvalidValue, and TooManyPinned at MAX_PINNED.
+        """
         now = self.clock()
         with self.unit_of_work() as work:
             room = work.chatrooms.owned(chatroom_id, by=user_id)
@@ -169,7 +183,13 @@ class ChangeChatroom:
                 name=room.name if isinstance(name, Unset) else name,
                 system_prompt=room.system_prompt if isinstance(system_prompt, Unset) else system_prompt,
                 at=now,
+            ).placed(
+                pinned=None if isinstance(pinned, Unset) else pinned,
+                archived=None if isinstance(archived, Unset) else archived,
+                at=now,
             )
+            if changed.pinned and not room.pinned:
+                work.chatrooms.check_pinned(user_id, limit=MAX_PINNED)
             work.chatrooms.change(changed)
             work.commit()
         self.room_list_cache.drop(user_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from application.chat.expiry import SettleOverdue
 from application.ports.idempotency import Accepted
+from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import WorkerNotifier
@@ -20,6 +21,8 @@ from domain.replies import ReplyId, ReplyPolicy
 class SentMessage:
     """An accepted message, the id of its reply, and the quota after it.
 
+    ``title``: the name that the chatroom got from the message; None where it has one already. ``unarchived``: the
+    message took it out of the archive.
     ``repeated``: an earlier request with the same Idempotency-Key was accepted, and this is its answer.
     """
 
@@ -27,6 +30,8 @@ class SentMessage:
     reply_id: ReplyId
     quota: DailyQuota
     repeated: bool = False
+    title: str | None = None
+    unarchived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class SendMessage:
     """
 
     unit_of_work: UnitOfWorkFactory
+    room_list_cache: RoomListCache
     worker_notifier: WorkerNotifier
     clock: Clock
     new_id: NewId
@@ -58,6 +64,8 @@ class SendMessage:
         sent = self.settle.making_room(lambda: self._send(message, idempotency_key), of=sender)
         if not sent.repeated:
             self.worker_notifier.notify()
+            if sent.title is not None or sent.unarchived:
+                self.room_list_cache.drop(sender)
         return sent
 
     def _send(self, message: Message, key: str | None) -> SentMessage:
@@ -83,8 +91,8 @@ class SendMessage:
 
     def _accept_in(self, work: UnitOfWork, message: Message) -> SentMessage:
         reply_id = ReplyId(self.new_id())
-        quota = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
-        return SentMessage(message, reply_id, quota)
+        quota, noted = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
+        return SentMessage(message, reply_id, quota, title=noted.title, unarchived=noted.unarchived)
 
 
 def once(
@@ -104,9 +112,11 @@ def once(
     fingerprint = hashlib.sha256(request.encode()).digest()
     earlier = work.idempotency_keys.recall(user_id, key, fingerprint=fingerprint)
     if earlier is not None:
-        return SentMessage(find(earlier.message_id), earlier.reply_id, earlier.quota, repeated=True)
+        return SentMessage(
+            find(earlier.message_id), earlier.reply_id, earlier.quota, repeated=True, title=earlier.title
+        )
     sent = accept()
-    accepted = Accepted(sent.message.id, sent.reply_id, sent.quota)
+    accepted = Accepted(sent.message.id, sent.reply_id, sent.quota, sent.title)
     work.idempotency_keys.remember(user_id, key, fingerprint=fingerprint, accepted=accepted)
     return sent
 

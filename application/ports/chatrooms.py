@@ -1,6 +1,7 @@
 """Chatrooms, as a unit of work writes them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from domain.accounts import UserId
@@ -16,6 +17,13 @@ class Purged(NamedTuple):
     messages: int
     replies: int
     with_stream: Sequence[ReplyId]
+
+
+class Noted(NamedTuple):
+    """What a message has changed of its chatroom: the title that it got, and whether it was archived before."""
+
+    title: str | None = None
+    unarchived: bool = False
 
 
 class Chatrooms(Protocol):
@@ -36,6 +44,15 @@ class Chatrooms(Protocol):
 
     def change(self, chatroom: Chatroom) -> None:
         """Replaces the name, the system prompt and ``updated_at`` of a stored chatroom."""
+
+    def check_pinned(self, user_id: UserId, *, limit: int) -> None:
+        """Raises TooManyPinned when the user has pinned ``limit`` already. Concurrent calls may pin a few more."""
+
+    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> Noted:
+        """Gives a chatroom that has no name this title, unless that is empty, and takes it out of the archive.
+
+        A name is never replaced.
+        """
 
     def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         """Removes a chatroom that ``owned`` has locked: no call and no query of its user finds it, or anything in it.

@@ -9,11 +9,12 @@ from domain.replies import ReplyId
 
 
 class Accepted(NamedTuple):
-    """The answer to the first request with a key that asked for a reply."""
+    """The answer to the first request with a key that asked for a reply. ``title``: which its chatroom got from it."""
 
     message_id: MessageId
     reply_id: ReplyId
     quota: DailyQuota
+    title: str | None = None
 
 
 class IdempotencyKeys(Protocol):

@@ -58,13 +58,22 @@ class ChatroomSummary(NamedTuple):
     name: str
     created_at: datetime
     updated_at: datetime
+    pinned: bool
+    archived: bool
+
+
+class RoomCursor(NamedTuple):
+    """A place in a list of chatrooms: behind the one with this id. ``pinned``: it stands among the pinned ones."""
+
+    id: ChatroomId
+    pinned: bool = False
 
 
 class RoomPage(NamedTuple):
-    """A page of chatrooms, newest first. ``next_before``: the cursor of the next page; None on the last one."""
+    """A page of chatrooms. ``next_before``: the cursor of the next page; None on the last one."""
 
     rooms: Sequence[ChatroomSummary]
-    next_before: ChatroomId | None
+    next_before: RoomCursor | None
 
 
 class MessageEntry(NamedTuple):
@@ -136,6 +145,8 @@ class Conversation(NamedTuple):
     system_prompt: str | None
     created_at: datetime
     updated_at: datetime
+    pinned: bool
+    archived: bool
     turns: Sequence[Turn]
     next_before: MessageId | None
 
@@ -175,8 +186,14 @@ class Reader(Protocol):
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus: ...
 
-    def rooms(self, user_id: UserId, *, limit: int, before: ChatroomId | None) -> RoomPage:
-        """At most ``limit`` of a user's chatrooms, newest first; with ``before``, only older ones."""
+    def rooms(
+        self, user_id: UserId, *, limit: int, before: RoomCursor | None = None, archived: bool = False
+    ) -> RoomPage:
+        """At most ``limit`` of a user's chatrooms behind a cursor: the pinned ones first, each part newest first.
+
+        Those in the archive are left out; ``archived``: only those. One that is pinned or unpinned between two pages
+        may be on both or on none of them; the others are on one.
+        """
 
     def conversation(
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None

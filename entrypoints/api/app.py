@@ -32,6 +32,7 @@ from entrypoints.api.problems import ProblemApi, register_problems
 from entrypoints.api.rate_limiting import install_rate_limiting, is_limited
 from entrypoints.api.responses import to_json
 from entrypoints.api.room_export import room_export_blueprint
+from entrypoints.api.search import search_blueprint
 from entrypoints.api.sessions import sessions_blueprint
 from entrypoints.api.subscription import subscription_blueprint
 from entrypoints.api.waiting import WaitingPlaces, install_waiting
@@ -128,6 +129,7 @@ def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces,
         messages_blueprint(use_cases.chat, authenticated, places),
         feedback_blueprint(use_cases.chat, authenticated),
         room_export_blueprint(use_cases.chat, authenticated),
+        search_blueprint(use_cases.chat, authenticated),
         sessions_blueprint(use_cases.auth, authenticated),
         account_blueprint(use_cases.auth, use_cases.billing, authenticated),
         subscription_blueprint(use_cases.billing, authenticated),

@@ -1,14 +1,13 @@
 """/chatroom: opening, listing, reading, changing and removing chatrooms."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
 
-from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE
-from application.ports.reader import Conversation, RoomPage
+from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE, ListedRooms
+from application.ports.reader import ChatroomSummary, Conversation, RoomCursor, RoomPage
 from application.unset import UNSET
 from application.use_cases import Chat
 from domain.accounts import Principal
@@ -18,11 +17,28 @@ from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.messages import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
-from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, Schema, described, header
+from entrypoints.api.schemas import (
+    ETAG,
+    QueryBoolean,
+    QueryInteger,
+    QueryUuid,
+    Schema,
+    StrictBoolean,
+    described,
+    header,
+)
+
+# Stands before the id in a cursor that is a place among the pinned chatrooms.
+PINNED_PREFIX = "pinned-"
+# In Python, other than in JavaScript, ``$`` is also before a line break at the end.
+ROOM_CURSOR = rf"^(?!.*\n)({PINNED_PREFIX})?[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}$"
 
 
 class NewChatroomSchema(Schema):
-    name = ma.fields.String(required=True, validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH))
+    name = ma.fields.String(
+        validate=ma.validate.Length(1, CHATROOM_NAME_MAX_LENGTH),
+        metadata=described("Without a name, the first message gives it one"),
+    )
     system_prompt = ma.fields.String(
         allow_none=True,
         validate=ma.validate.Length(1, SYSTEM_PROMPT_MAX_LENGTH),
@@ -39,13 +55,23 @@ class ChangedChatroomSchema(Schema):
         validate=ma.validate.Length(1, SYSTEM_PROMPT_MAX_LENGTH),
         metadata=described("null removes it"),
     )
+    pinned = StrictBoolean(
+        metadata=described("Whether it stands in front of the others in the list; true takes it out of the archive")
+    )
+    archived = StrictBoolean(
+        metadata=described("Whether it is in the archive, and in the list only there; true takes the pin away")
+    )
 
 
 class ChatroomSummarySchema(Schema):
     id = ma.fields.UUID(required=True)
-    name = ma.fields.String(required=True)
+    name = ma.fields.String(
+        required=True, metadata=described("Empty until the first message, where the chatroom was opened without a name")
+    )
     created_at = ma.fields.AwareDateTime(required=True)
     updated_at = ma.fields.AwareDateTime(required=True)
+    pinned = ma.fields.Boolean(required=True)
+    archived = ma.fields.Boolean(required=True)
 
 
 class ChatroomSchema(ChatroomSummarySchema):
@@ -63,7 +89,11 @@ class ConversationSchema(ChatroomSchema):
 
 class ChatroomsQuerySchema(Schema):
     limit = QueryInteger(load_default=DEFAULT_ROOMS_PER_PAGE, validate=ma.validate.Range(1, MAX_PER_PAGE))
-    cursor = QueryUuid(metadata=described("From the `Link` of the last page"))
+    cursor = ma.fields.String(
+        validate=ma.validate.Regexp(ROOM_CURSOR, error="Not a cursor of this list."),
+        metadata=described("From the `Link` of the last page"),
+    )
+    archived = QueryBoolean(load_default=False, metadata=described("true: the chatrooms in the archive, and no others"))
 
 
 class ConversationQuerySchema(Schema):
@@ -88,18 +118,20 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         """Open a chatroom.
 
         A chatroom is a conversation: its messages and replies are sent to the model together. `Location` is its path.
+        Without a `name` it is called after its first message, as soon as there is one.
+
         With an `Idempotency-Key` the request can be repeated: for 24 hours, and while the chatroom is there, the same
         key gets the same response.
         """
         opened = chat.open_chatroom(
             user_id=principal.user_id,
-            name=body["name"],
+            name=body.get("name"),
             system_prompt=body.get("system_prompt"),
             idempotency_key=headers.get("idempotency_key"),
         )
         room = opened.chatroom
         return json_response(
-            _summary_json(room.id, room.name, room.created_at, room.updated_at),
+            _summary_json(room),
             201,
             {"Location": f"/chatroom/{room.id}", **replayed(opened.repeated)},
         )
@@ -118,17 +150,19 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
     )
     @blp.alt_response(304, description="Not modified: you have this page", success=True)
     def list_chatrooms(principal: Principal, query: Body) -> Response:
-        """List your chatrooms, newest first.
+        """List your chatrooms: the pinned ones first, then the others, each newest first.
 
-        The first page is cached; you always see your own changes. `Link` leads to the next page.
+        Chatrooms in the archive are left out; `archived=true` lists those alone. The first page is cached; you always
+        see your own changes. `Link` leads to the next page.
         """
         listed = chat.list_chatrooms(
             user_id=principal.user_id,
             render=_render_page,
             limit=query["limit"],
-            before=query.get("cursor"),
+            before=_room_cursor(query.get("cursor")),
+            archived=query["archived"],
         )
-        return _page_response(listed.page, query["limit"], from_cache=listed.from_cache)
+        return _page_response(listed, query)
 
     @blp.route("/<uuid:chatroom_id>", methods=["GET"])
     @blp.may_give("chatroom_not_found")
@@ -157,20 +191,24 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         return tagged_response(body, entity_tag(body))
 
     @blp.route("/<uuid:chatroom_id>", methods=["PATCH"])
-    @blp.may_give("chatroom_not_found")
+    @blp.may_give("chatroom_not_found", "too_many_pinned")
     @authenticated
     @blp.arguments(ChangedChatroomSchema())
     @blp.response(200, ChatroomSchema)
     def update_chatroom(principal: Principal, body: Body, chatroom_id: UUID) -> Response:
-        """Rename a chatroom, or change its system prompt.
+        """Rename a chatroom, change its system prompt, pin or archive it.
 
-        Members that are not given stay unchanged. A new system prompt holds from the next message on.
+        Members that are not given stay unchanged. A new system prompt holds from the next message on. A chatroom is
+        pinned or archived, not both: the one that is asked for ends the other. 20 may be pinned: 409 `too_many_pinned`.
+        A message in one that is archived takes it out of the archive.
         """
         room = chat.change_chatroom(
             user_id=principal.user_id,
             chatroom_id=ChatroomId(chatroom_id),
             name=body.get("name", UNSET),
             system_prompt=body.get("system_prompt", UNSET),
+            pinned=body.get("pinned", UNSET),
+            archived=body.get("archived", UNSET),
         )
         return json_response(_chatroom_json(room))
 
@@ -189,27 +227,42 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
     return blp
 
 
-def _summary_json(room_id: UUID, name: str, created_at: datetime, updated_at: datetime) -> dict[str, Any]:
-    return {"id": room_id, "name": name, "createdAt": created_at, "updatedAt": updated_at}
+def _summary_json(room: Chatroom | Conversation | ChatroomSummary) -> dict[str, Any]:
+    return {
+        "id": room.id,
+        "name": room.name,
+        "createdAt": room.created_at,
+        "updatedAt": room.updated_at,
+        "pinned": room.pinned,
+        "archived": room.archived,
+    }
 
 
 def _chatroom_json(room: Chatroom | Conversation) -> dict[str, Any]:
-    return {
-        **_summary_json(room.id, room.name, room.created_at, room.updated_at),
-        "systemPrompt": room.system_prompt,
-    }
+    return {**_summary_json(room), "systemPrompt": room.system_prompt}
 
 
 def _render_page(page: RoomPage) -> bytes:
     """A page in the form in which it is cached: a line with its entity tag and the next cursor, then the body."""
-    body = to_json([_summary_json(*room) for room in page.rooms])
-    return f"{entity_tag(body)} {page.next_before or ''}\n".encode() + body
+    body = to_json([_summary_json(room) for room in page.rooms])
+    return f"{entity_tag(body)} {_cursor_text(page.next_before)}\n".encode() + body
 
 
-def _page_response(page: bytes, limit: int, *, from_cache: bool) -> Response:
-    head, _, body = page.partition(b"\n")
+def _room_cursor(text: str | None) -> RoomCursor | None:
+    if text is None:
+        return None
+    return RoomCursor(ChatroomId(UUID(text.removeprefix(PINNED_PREFIX))), pinned=text.startswith(PINNED_PREFIX))
+
+
+def _cursor_text(cursor: RoomCursor | None) -> str:
+    return "" if cursor is None else f"{PINNED_PREFIX if cursor.pinned else ''}{cursor.id}"
+
+
+def _page_response(listed: ListedRooms, query: Body) -> Response:
+    head, _, body = listed.page.partition(b"\n")
     tag, _, next_before = head.decode().partition(" ")
-    headers = {"X-Cache": "hit" if from_cache else "miss"}
+    headers = {"X-Cache": "hit" if listed.from_cache else "miss"}
     if next_before:
-        headers["Link"] = f'</chatroom?limit={limit}&cursor={next_before}>; rel="next"'
+        which = "&archived=true" if query["archived"] else ""
+        headers["Link"] = f'</chatroom?limit={query["limit"]}{which}&cursor={next_before}>; rel="next"'
     return tagged_response(body, tag, headers)

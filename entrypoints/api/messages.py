@@ -187,6 +187,9 @@ class SentMessageSchema(Schema):
     message = ma.fields.Nested(EntrySchema, required=True)
     reply = ma.fields.Nested(ReplyStatusSchema, required=True)
     quota = ma.fields.Nested(QuotaSchema, required=True)
+    chatroom_name = ma.fields.String(
+        metadata=described("The name that the chatroom got from this message; absent where it has a name already")
+    )
     links = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
 
 
@@ -223,6 +226,9 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         `idempotency_key_in_use` and 422 `idempotency_key_reused`; 409 `too_many_messages` when you keep as many as one
         user may; 503 `backlog_full`. With `Prefer: wait`, 404 `chatroom_not_found` when the chatroom is removed before
         there is a reply; a prompt for which the model was not asked is given back.
+
+        A chatroom that was opened without a name gets one from its first message: `chatroomName`, its first sentence in
+        at most 60 characters.
         """
         # A request that waits for the reply comes here again; its message is accepted once.
         sent = request.environ.get(SENT) or chat.send_message(
@@ -556,6 +562,7 @@ def _entry_json(entry_id: UUID, entry: Entry) -> Body:
 def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:
     """As SentMessageSchema describes it; with the finished ``reply``, as AnsweredMessageSchema does."""
     message = sent.message
+    named = {} if sent.title is None else {"chatroomName": sent.title}
     return {
         "message": {
             "id": message.id,
@@ -566,6 +573,7 @@ def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:
         },
         "reply": reply or {"id": sent.reply_id, "status": ReplyState.QUEUED.value},
         "quota": quota_json(sent.quota),
+        **named,
         "links": {
             "chatroom": f"/chatroom/{message.chatroom_id}",
             "reply": _entry_path(sent.reply_id),

@@ -29,6 +29,8 @@ CHATROOM = {
     "name": "Tides",
     "createdAt": "2026-03-02T09:31:00Z",
     "updatedAt": "2026-03-02T09:32:05Z",
+    "pinned": False,
+    "archived": False,
 }
 MESSAGE = {
     "id": MESSAGE_ID,
@@ -110,6 +112,28 @@ EXAMPLES: dict[str, Any] = {
         "messages": [MESSAGE, REPLY],
         "nextCursor": None,
     },
+    "Found": {
+        "chatrooms": [
+            {
+                "id": CHATROOM_ID,
+                "name": {"text": "Tides", "matches": [{"start": 0, "end": 4}]},
+                "createdAt": CHATROOM["createdAt"],
+                "archived": False,
+            }
+        ],
+        "messages": [
+            {
+                "id": MESSAGE_ID,
+                "chatroomId": CHATROOM_ID,
+                "chatroomName": "Tides",
+                "role": "user",
+                "createdAt": MESSAGE["createdAt"],
+                "passage": {"text": "Why are there two tides a day?", "matches": [{"start": 18, "end": 22}]},
+            }
+        ],
+        "nextCursor": None,
+        "complete": True,
+    },
     "NewMessage": {"message": "Why are there two tides a day?"},
     "SentMessage": SENT,
     "AnsweredMessage": {**SENT, "reply": REPLY},
@@ -144,6 +168,7 @@ EXAMPLES: dict[str, Any] = {
 
 # Of parameters, by name; a UUID in a path is not a secret.
 PARAMETERS: dict[str, Any] = {
+    "q": "tide",
     "chatroomId": CHATROOM_ID,
     "entryId": REPLY_ID,
     "sessionId": SESSION_ID,

@@ -128,6 +128,11 @@ _ALL = (
         "Show the texts beside the fields that they name, and send corrected values.",
         errors={"mobileNumber": ["Missing data for required field."]},
     ),
+    _domain(
+        errors.SearchTooBroad,
+        "So much of yours matches that finding it took too long.",
+        "Search for longer words, or for more of them. Where that does not help, try again later.",
+    ),
     _http(
         "headers_too_large",
         431,
@@ -247,6 +252,13 @@ _ALL = (
         "Remove a chatroom, then open the new one.",
         occurrence="One user may have {limit} chatrooms.",
         limit=1000,
+    ),
+    _domain(
+        errors.TooManyPinned,
+        "You have pinned as many chatrooms as one user may pin.",
+        "Unpin a chatroom, then pin the other one.",
+        occurrence="One user may pin {limit} chatrooms.",
+        limit=20,
     ),
     _domain(
         errors.TooManyMessages,

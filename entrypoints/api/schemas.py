@@ -67,6 +67,22 @@ class QueryUuid(ma.fields.UUID):
         return super()._validated(value)
 
 
+class QueryBoolean(ma.fields.Boolean):
+    """``true`` or ``false`` in a query, as JSON writes them."""
+
+    truthy = {"true"}  # noqa: RUF012 - as in the base class
+    falsy = {"false"}  # noqa: RUF012
+
+
+class StrictBoolean(ma.fields.Boolean):
+    """A boolean in a body: no text and no number stands for one."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class MessageOnlySchema(Schema):
     message = ma.fields.String(required=True)
 

@@ -14,6 +14,7 @@ from application.billing.payment_events import ApplyPaymentEvent, ApplyPendingEv
 from application.billing.reconcile import Reconcile, RetireModes
 from application.billing.sync import SyncSubscription
 from application.chat.expiry import FailExpiredReplies
+from application.chat.search import IndexEntries
 from application.chat.write_reply import (
     AskModel,
     ClaimReplies,
@@ -49,6 +50,7 @@ def replying(adapters: "WorkerAdapters") -> ReplyUseCases:
             unit_of_work=unit_of_work, clock=adapters.clock(), audit_retention=adapters.audit_retention()
         ),
         purge_removed_chatrooms=PurgeRemovedChatrooms(unit_of_work=unit_of_work, publisher=publisher),
+        index_entries=IndexEntries(search_index=adapters.search_index()),
     )
 
 

@@ -22,6 +22,7 @@ from application.chat.feedback import GiveFeedback, WithdrawFeedback
 from application.chat.follow_reply import FollowReply, PollMessages, ReadEntry, WaitForReply
 from application.chat.list_replies import ListReplies
 from application.chat.manage_reply import AskAgain, CancelReply
+from application.chat.search import SearchChats
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
 from application.ports.account_erasure_hook import AccountErasureHook
@@ -218,6 +219,7 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
         read_chatroom=ReadChatroom(reader=reader, settle=settle),
         send_message=SendMessage(
             unit_of_work=unit_of_work,
+            room_list_cache=room_list_cache,
             worker_notifier=adapters.worker_notifier(),
             clock=clock,
             new_id=new_id,
@@ -247,6 +249,7 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
         poll_messages=PollMessages(reader=reader, settle=settle, wait_for_reply=wait_for_reply, clock=clock),
         wait_for_reply=wait_for_reply,
         follow_reply=FollowReply(read_entry=read_entry, subscriber=subscriber),
+        search=SearchChats(search=adapters.search(), rate_limiter=adapters.rate_limiter()),
     )
 
 

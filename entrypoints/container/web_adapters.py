@@ -26,6 +26,7 @@ from adapters.sql.export import SqlExport, SqlRoomExport
 from adapters.sql.feedback import SqlFeedbackStore
 from adapters.sql.probe import DatabaseProbe
 from adapters.sql.reply_files import SqlReplyFiles
+from adapters.sql.search import SqlSearch
 from adapters.stripe.lazy_payments import LazyPayments
 from adapters.stripe.webhook_events import StripeEventReader
 from adapters.system_runtime import Uuid7Ids, random_code, system_clock
@@ -49,6 +50,7 @@ from application.ports.reply_files import ReplyFiles
 from application.ports.reply_stream import ReplySubscriber
 from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import NewCode, NewId
+from application.ports.search import Search
 from application.ports.served_countries import IsServed
 from application.ports.worker_notifier import WorkerNotifier
 from domain.languages import Language
@@ -129,6 +131,7 @@ class WebAdapters(SharedAdapters):
     audit_reader: Provider[AuditReader] = singleton(lambda database: SqlAuditReader(database), database)
     reply_files: Provider[ReplyFiles] = singleton(lambda database: SqlReplyFiles(database), database)
     feedback_store: Provider[FeedbackStore] = singleton(lambda database: SqlFeedbackStore(database), database)
+    search: Provider[Search] = singleton(lambda database: SqlSearch(database), database)
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_export: Provider[RoomExport] = singleton(lambda database: SqlRoomExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(

@@ -31,6 +31,8 @@ STOPS_SECONDS = 0.4
 BETWEEN_CLAIMS_SECONDS = 0.01
 # How often a worker that is full calls for others.
 BETWEEN_NOTIFICATIONS_SECONDS = 0.25
+# Of each sweep: how long messages are made searchable at most. What is left has its turn in the next one.
+INDEXING_SECONDS = 0.2
 # With the database down: how soon to try again, at first and at most.
 RETRY_SECONDS = 0.5
 RETRY_AT_MOST_SECONDS = 8.0
@@ -104,6 +106,7 @@ class ReplyLoop:
         self._claiming, self._writing = _DatabaseState("claiming"), _DatabaseState("writing")
         self._renewing = _DatabaseState("renewing")
         self._sweeping, self._purging = _DatabaseState("sweeping"), _DatabaseState("purging")
+        self._indexing = _DatabaseState("indexing")
         self._stopping = Event()
         self._ended = Event()
         self._renew_after = replying.renew_lease.due_after.total_seconds()
@@ -291,6 +294,8 @@ class ReplyLoop:
                 if sweeps and time.monotonic() >= forget_at:
                     more = self._forget_old()
                     forget_at = 0.0 if more else time.monotonic() + FORGET_SECONDS
+                if sweeps:
+                    self._index_entries()
                 wait = STOPS_SECONDS
             except DependencyDown:
                 self._sweeping.unavailable()
@@ -334,6 +339,17 @@ class ReplyLoop:
                 replies=purged.replies,
             )
         return found
+
+    def _index_entries(self) -> None:
+        until = time.monotonic() + INDEXING_SECONDS
+        try:
+            while self._replying.index_entries() and time.monotonic() < until:
+                pass
+            self._indexing.available()
+        except DependencyDown:
+            self._indexing.unavailable()
+        except Exception:
+            log.exception("nothing_indexed")
 
     def _propagate_cancellation(self) -> None:
         with self._changed:

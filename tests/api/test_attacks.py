@@ -584,8 +584,8 @@ def test_headers_grant_no_access(scenario: Scenario, headers: dict[str, str]):
 def test_lengths_that_lie(scenario: Scenario, length: str):
     answer = scenario.ravi.send(
         "POST",
-        "/chatroom",
-        data=b'{"name": "R"}',
+        "/auth/login",
+        data=b'{"mobileNumber": "+919876543211", "password": "a password"}',
         content_type="application/json",
         environ_overrides={"CONTENT_LENGTH": length.encode().decode("latin-1")},
     )

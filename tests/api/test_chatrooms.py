@@ -39,6 +39,8 @@ class TestOpening:
             "name": "My First Chat",
             "createdAt": "2026-03-02T09:30:00Z",
             "updatedAt": "2026-03-02T09:30:00Z",
+            "pinned": False,
+            "archived": False,
         }
         assert answer.headers["Location"] == f"/chatroom/{body['id']}"
         assert answer.headers["Cache-Control"] == "no-store"
@@ -48,10 +50,22 @@ class TestOpening:
         answer = asha.post("/chatroom", {"name": "Pirates", "systemPrompt": "Talk like a pirate. ☠"})
         assert body_of(asha.get(answer.headers["Location"]))["systemPrompt"] == "Talk like a pirate. ☠"
 
+    def test_without_a_name_the_first_message_gives_it_one(self, asha: Client):
+        opened = asha.post("/chatroom", {})
+        assert body_of(opened, 201)["name"] == ""
+        room = opened.headers["Location"]
+        tag = asha.get("/chatroom").headers["ETag"]
+        first = body_of(asha.say(room, "Why is **the sky** blue? Be brief.", Idempotency_Key="k"), 202)
+        assert first["chatroomName"] == "Why is the sky blue?"
+        assert body_of(asha.say(room, "Why is **the sky** blue? Be brief.", Idempotency_Key="k"), 202) == first
+        assert "chatroomName" not in body_of(asha.say(room, "And the sea?"), 202)
+        listed = asha.get("/chatroom", headers={"If-None-Match": tag})
+        assert [line["name"] for line in body_of(listed)] == ["Why is the sky blue?"]
+        assert body_of(asha.get(room))["name"] == "Why is the sky blue?"
+
     @pytest.mark.parametrize(
         ("body", "faulty"),
         [
-            ({}, {"name"}),
             ({"name": ""}, {"name"}),
             ({"name": " \n"}, {"name"}),
             ({"name": None}, {"name"}),
@@ -60,7 +74,7 @@ class TestOpening:
             ({"name": "Room", "systemPrompt": ""}, {"systemPrompt"}),
             ({"name": "Room", "systemPrompt": "\t"}, {"systemPrompt"}),
             ({"name": "Room", "systemPrompt": "s" * 4001}, {"systemPrompt"}),
-            ({"systemPrompt": 1}, {"name", "systemPrompt"}),
+            ({"name": 5, "systemPrompt": 1}, {"name", "systemPrompt"}),
         ],
     )
     def test_each_faulty_field_is_named(self, asha: Client, house: House, body: object, faulty: set[str]):
@@ -199,6 +213,8 @@ class TestReading:
             "systemPrompt": None,
             "createdAt": "2026-03-02T09:30:00Z",
             "updatedAt": "2026-03-02T09:30:00Z",
+            "pinned": False,
+            "archived": False,
             "nextCursor": None,
         }
         at = "2026-03-02T09:30:00Z"
@@ -366,6 +382,66 @@ class TestChanging:
         room = asha.open_room("Old")
         assert faulty_fields(asha.send("PATCH", room, json=wrong)) == {field}
         assert body_of(asha.get(room))["name"] == "Old"
+
+    def test_pinning_and_archiving(self, asha: Client):
+        rooms = {name: asha.open_room(name) for name in ("one", "two", "three")}
+        pinned = body_of(asha.send("PATCH", rooms["one"], json={"pinned": True}))
+        assert (pinned["name"], pinned["pinned"], pinned["archived"]) == ("one", True, False)
+        archived = body_of(asha.send("PATCH", rooms["three"], json={"archived": True}))
+        assert (archived["pinned"], archived["archived"]) == (False, True)
+        listed = body_of(asha.get("/chatroom"))
+        assert [(line["name"], line["pinned"], line["archived"]) for line in listed] == [
+            ("one", True, False),
+            ("two", False, False),
+        ]
+        archive = asha.get("/chatroom?archived=true")
+        assert [(line["name"], line["archived"]) for line in body_of(archive)] == [("three", True)]
+        assert archive.headers["X-Cache"] == "miss"
+        assert [line["name"] for line in body_of(asha.get("/chatroom?archived=false"))] == ["one", "two"]
+        assert body_of(asha.get(rooms["three"]))["archived"] is True
+        assert asha.say(rooms["three"]).status_code == 202
+        assert [line["name"] for line in body_of(asha.get("/chatroom"))] == ["one", "three", "two"]
+
+    @pytest.mark.parametrize("archived", ["", "&archived=true"])
+    def test_pages_of_each_list_follow_each_other(self, asha: Client, archived: str):
+        for number in range(6):
+            room = asha.open_room(f"room {number}")
+            asha.send("PATCH", room, json={"archived": True} if archived else {"pinned": number < 3})
+        names: list[str] = []
+        path: str | None = f"/chatroom?limit=2{archived}"
+        while path is not None:
+            answer = asha.get(path)
+            names += [line["name"] for line in body_of(answer)]
+            path = next_link(answer)
+        order = [5, 4, 3, 2, 1, 0] if archived else [2, 1, 0, 5, 4, 3]
+        assert names == [f"room {number}" for number in order]
+
+    def test_the_number_of_pinned_rooms_is_bounded(self, asha: Client):
+        for _ in range(20):
+            body_of(asha.send("PATCH", asha.open_room(), json={"pinned": True}))
+        problem = problem_of(asha.send("PATCH", asha.open_room(), json={"pinned": True}), 409, "too_many_pinned")
+        assert problem["limit"] == 20
+
+    @pytest.mark.parametrize(
+        ("wrong", "field"),
+        [({"pinned": None}, "pinned"), ({"pinned": 1}, "pinned"), ({"pinned": "true"}, "pinned"),
+         ({"archived": "no"}, "archived"), ({"archived": 0}, "archived"), ({"archived": []}, "archived"),
+         ({"pinned": True, "archived": True}, "archived")],
+    )  # fmt: skip
+    def test_what_is_no_way_to_pin_or_archive(self, asha: Client, wrong: dict[str, Any], field: str):
+        room = asha.open_room()
+        assert faulty_fields(asha.send("PATCH", room, json=wrong)) == {field}
+        assert {body_of(asha.get(room))[name] for name in ("pinned", "archived")} == {False}
+
+    @pytest.mark.parametrize("query", ["archived=yes", "archived=1", "archived=", "archived=True"])
+    def test_what_is_no_list(self, asha: Client, query: str):
+        assert faulty_fields(asha.get(f"/chatroom?{query}")) == {"archived"}
+
+    @pytest.mark.parametrize(
+        "cursor", ["pinned-", "pinned-7", "archived-{id}", "{id}-pinned", "pinned-{id}x", "%7B{id}%7D"]
+    )
+    def test_what_is_no_cursor_of_rooms(self, asha: Client, cursor: str):
+        assert faulty_fields(asha.get(f"/chatroom?cursor={cursor.format(id=UUID(int=7))}")) == {"cursor"}
 
     def test_removing(self, asha: Client):
         room, other = asha.open_room(), asha.open_room()

@@ -73,6 +73,7 @@ OWED = {
     "PUT /message/{entryId}/feedback",
     "DELETE /message/{entryId}/feedback",
     "GET /message/{entryId}/stream",
+    "GET /search",
     "POST /message/{entryId}/cancel",
     "POST /message/{entryId}/retry",
     "POST /message/{entryId}/regenerate",

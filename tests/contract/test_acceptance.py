@@ -1,5 +1,6 @@
 """The contract of accepting messages: it holds the statement in SQL to the rule in ``application.chat.acceptance``."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,14 +9,16 @@ import pytest
 
 from adapters.sql.acceptance import EverybodysBacklog, KeptMessages
 from application.chat.acceptance import accept_message
+from application.ports.acceptance import AcceptedMessage
+from application.ports.chatrooms import Noted
 from domain.accounts import UserId
 from domain.billing import SubscriptionId, SubscriptionRecord, SubscriptionStatus
 from domain.chat import Chatroom, Message
 from domain.errors import BacklogFull, ChatroomNotFound, QuotaExhausted, TooManyMessages, TooManyUnfinishedReplies
 from domain.plans import Allowance, Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy, ReplyState
-from tests.concurrency import at_once
-from tests.contract.world import POLICY, THREADS, MemoryWorld, SqlWorld, World, a_message, new_id
+from tests.concurrency import at_once, eventually
+from tests.contract.world import MOMENT, POLICY, THREADS, MemoryWorld, SqlWorld, World, a_message, new_id
 
 FIVE: Allowances = {Plan.BASIC: Allowance(5), Plan.PRO: Allowance(None)}
 NONE: Allowances = {Plan.BASIC: Allowance(0), Plan.PRO: Allowance(7)}
@@ -35,7 +38,7 @@ RECORD = SubscriptionRecord(
 class AcceptanceContract:
     def accept(
         self, world: World, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
-    ) -> DailyQuota:
+    ) -> AcceptedMessage:
         with world.unit_of_work.autocommit() as work:
             return work.acceptance.accept(message, reply_id, allowances=allowances, policy=policy)
 
@@ -49,8 +52,14 @@ class AcceptanceContract:
         policy: ReplyPolicy = POLICY,
     ) -> tuple[DailyQuota, ReplyId]:
         reply_id = ReplyId(new_id())
-        quota = self.accept(world, a_message(room, text), reply_id, allowances=allowances, policy=policy)
-        return quota, reply_id
+        accepted = self.accept(world, a_message(room, text), reply_id, allowances=allowances, policy=policy)
+        return accepted.quota, reply_id
+
+    def title_from(self, world: World, room: Chatroom, text: str) -> str | None:
+        """The title that a message gives its chatroom."""
+        return self.accept(
+            world, a_message(room, text), ReplyId(new_id()), allowances=FIVE, policy=POLICY
+        ).chatroom.title
 
     def test_the_message_is_there_with_a_queued_reply_and_was_charged(self, world: World) -> None:
         room = world.room()
@@ -66,6 +75,51 @@ class AcceptanceContract:
         )
         assert world.used(room.user_id) == 1
         assert world.claim_one().claim.reply_id == reply_id
+
+    def test_the_first_message_names_a_chatroom_that_has_no_name(self, world: World) -> None:
+        room, other = world.room(name=""), world.room(name="")
+        assert self.title_from(world, room, "# नमस्ते!\n\nMore") == "नमस्ते!"
+        assert self.title_from(world, room, "Something else") is None
+        found = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert found is not None
+        assert (found.name, found.updated_at) == ("नमस्ते!", MOMENT)
+        unnamed = world.reader.conversation(other.user_id, other.id, turns=1, before=None)
+        assert unnamed is not None
+        assert unnamed.name == ""
+
+    def test_a_name_stays(self, world: World) -> None:
+        room = world.room(name="Physics")
+        assert self.title_from(world, room, "Why?") is None
+        found = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert found is not None
+        assert found.name == "Physics"
+
+    def test_a_message_of_which_nothing_can_be_seen_names_nothing(self, world: World) -> None:
+        room = world.room(name="")
+        assert self.title_from(world, room, "\u200b\u202e") is None
+        assert self.title_from(world, room, "Why?") == "Why?"
+
+    def test_a_refused_message_names_nothing(self, world: World) -> None:
+        room = world.room(name="")
+        with pytest.raises(QuotaExhausted):
+            self.send(world, room, "Why?", allowances=NONE)
+        assert self.title_from(world, room, "How?") == "How?"
+
+    def test_a_message_takes_its_chatroom_out_of_the_archive(self, world: World) -> None:
+        user = world.user()
+        room, other = (world.room(user, archived_at=MOMENT) for _ in range(2))
+        noted = [
+            self.accept(world, a_message(room), ReplyId(new_id()), allowances=FIVE, policy=POLICY).chatroom
+            for _ in range(2)
+        ]
+        assert noted == [Noted(unarchived=True), Noted()]
+        assert [line.id for line in world.reader.rooms(user.id, limit=5).rooms] == [room.id]
+        assert [line.id for line in world.reader.rooms(user.id, limit=5, archived=True).rooms] == [other.id]
+
+    def test_it_names_one_in_the_archive_too(self, world: World) -> None:
+        room = world.room(name="", archived_at=MOMENT)
+        accepted = self.accept(world, a_message(room, "Why?"), ReplyId(new_id()), allowances=FIVE, policy=POLICY)
+        assert accepted.chatroom == Noted("Why?", unarchived=True)
 
     def test_it_is_part_of_its_unit_of_work(self, world: World) -> None:
         room = world.room()
@@ -223,17 +277,29 @@ class TestInSql(AcceptanceContract):
     def world(self, real_world: SqlWorld) -> SqlWorld:
         return real_world
 
+    def test_a_name_that_is_given_at_the_same_moment_wins(self, real_world: SqlWorld) -> None:
+        room = real_world.room(name="")
+        with ThreadPoolExecutor() as threads, real_world.unit_of_work() as work:
+            work.chatrooms.change(replace(room, name="Mine"))
+            title = threads.submit(self.title_from, real_world, room, "Why?")
+            assert eventually(lambda: real_world.waiting_for("transactionid") == 1)
+            work.commit()
+            assert title.result() is None
+        found = real_world.reader.conversation(room.user_id, room.id, turns=1, before=None)
+        assert found is not None
+        assert (found.name, len(found.turns)) == ("Mine", 1)
+
 
 class TestTheRuleInSql(TestInSql):
     """``accept_message`` on the repositories of PostgreSQL: what the one statement has to agree with."""
 
     def accept(
         self, world: World, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
-    ) -> DailyQuota:
+    ) -> AcceptedMessage:
         with world.unit_of_work() as work:
-            quota = accept_message(work, message, reply_id, allowances=allowances, policy=policy)
+            accepted = accept_message(work, message, reply_id, allowances=allowances, policy=policy)
             work.commit()
-        return quota
+        return accepted
 
 
 def test_the_backlog_is_counted_before_it_could_be_full() -> None:

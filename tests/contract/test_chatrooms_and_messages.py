@@ -1,12 +1,14 @@
 """The contracts of the chatrooms and of the messages."""
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from domain.chat import ChatroomId, MessageId
-from domain.errors import ChatroomNotFound, TooManyChatrooms
+from domain.errors import ChatroomNotFound, TooManyChatrooms, TooManyPinned
 from domain.replies import Answer, FailureReason, ReplyId, ReplyState
 from tests.concurrency import together
 from tests.contract.world import (
@@ -49,6 +51,51 @@ class ChatroomsContract:
         found = world.reader.conversation(room.user_id, room.id, turns=1, before=None)
         assert found is not None
         assert found.system_prompt is None
+
+    def test_a_name_is_given_once_and_never_replaced(self, world: World) -> None:
+        room, named = world.room(name=""), world.room(name="Physics")
+        later = MOMENT + timedelta(minutes=1)
+        with world.unit_of_work() as work:
+            given = [
+                work.chatrooms.note_message(one.id, title, at=later).title
+                for one, title in ((room, ""), (room, "Why?"), (room, "How?"), (named, "Why?"))
+            ]
+            work.commit()
+        assert given == [None, "Why?", None, None]
+        with world.unit_of_work() as work:
+            found = [work.chatrooms.owned(one.id, by=one.user_id) for one in (room, named)]
+        assert [(one.name, one.updated_at) for one in found] == [("Why?", later), ("Physics", MOMENT)]
+
+    def test_a_change_is_kept(self, world: World) -> None:
+        room = world.room()
+        changes: list[dict[str, Any]] = [
+            {"name": "Tea", "system_prompt": "Be brief."},
+            {"pinned_at": MOMENT},
+            {"pinned_at": None, "archived_at": MOMENT},
+            {"archived_at": None, "system_prompt": None},
+        ]
+        for change in changes:
+            room = replace(room, updated_at=room.updated_at + timedelta(seconds=1), **change)
+            with world.unit_of_work() as work:
+                work.chatrooms.change(room)
+                work.commit()
+            with world.unit_of_work() as work:
+                assert work.chatrooms.owned(room.id, by=room.user_id) == room
+
+    def test_no_more_are_pinned_than_the_limit(self, world: World) -> None:
+        user = world.user()
+        pinned, _ = world.room(user, pinned_at=MOMENT), world.room(user, pinned_at=MOMENT)
+        world.room(user)
+        world.room(user, archived_at=MOMENT)
+        world.room(pinned_at=MOMENT)
+        with world.unit_of_work() as work:
+            work.chatrooms.check_pinned(user.id, limit=3)
+        with pytest.raises(TooManyPinned) as refusal, world.unit_of_work() as work:
+            work.chatrooms.check_pinned(user.id, limit=2)
+        assert refusal.value.limit == 2
+        with world.unit_of_work() as work:
+            work.chatrooms.remove(work.chatrooms.owned(pinned.id, by=user.id))
+            work.chatrooms.check_pinned(user.id, limit=2)
 
     def test_ones_own_is_ones_own(self, world: World) -> None:
         room = world.room()

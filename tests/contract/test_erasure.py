@@ -427,8 +427,8 @@ def test_no_table_with_a_users_id_is_forgotten() -> None:
 
 
 def test_memory_forgets_no_table_either() -> None:
-    # Columns of the sessions, of the daily usage and of the subscriptions.
-    of_others = {"last_used", "ended_sessions", "daily_refunds", "subscription_records", "sequences"}
+    # Columns of the sessions, of the daily usage, of the subscriptions, of messages and replies.
+    of_others = {"last_used", "ended_sessions", "daily_refunds", "subscription_records", "sequences", "search_terms"}
     # Of a number and a day, of customers that were erased, of the operator: not of a user.
     of_others |= {"erased_usage", "synced_at", "erased_customers", "refunds_owed", "provider_accounts"}
     # It names only who is erased, until the payment provider was searched for them.

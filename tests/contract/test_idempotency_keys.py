@@ -21,7 +21,7 @@ A_DAY = timedelta(hours=24)
 
 def accepted_with(world: World, reply: QueuedReply, *, plan: Plan = Plan.BASIC) -> Accepted:
     quota = DailyQuota(world.today(), 3, 5 if plan is Plan.BASIC else None, plan)
-    return Accepted(reply.message_id, reply.id, quota)
+    return Accepted(reply.message_id, reply.id, quota, "Why? 🌤")
 
 
 def recall(world: World, user_id: UserId, key: str = "key", fingerprint: bytes = BODY) -> Accepted | None:

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from application.ports.language_model import Exchange
-from application.ports.reader import ChatroomSummary, PlanStatus, Profile, ReplyEntry
-from domain.accounts import SessionId, UserId
+from application.ports.reader import ChatroomSummary, PlanStatus, Profile, ReplyEntry, RoomCursor
+from domain.accounts import SessionId, User, UserId
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.plans import Allowance, DailyQuota, Plan
@@ -34,6 +34,18 @@ def spend(world: World, user_id: UserId, times: int) -> None:
         for _ in range(times):
             work.usage.spend(user_id, allowances=ALLOWANCES)
         work.commit()
+
+
+def names_of_pages(world: World, user: User, limit: int, *, archived: bool) -> list[str]:
+    """The names of a user's chatrooms, read page by page."""
+    names: list[str] = []
+    before = None
+    while True:
+        page = world.reader.rooms(user.id, limit=limit, before=before, archived=archived)
+        names += [line.name for line in page.rooms]
+        before = page.next_before
+        if before is None:
+            return names
 
 
 class ReaderContract:
@@ -135,7 +147,10 @@ class ReaderContract:
         for number in range(7):
             rooms.append(world.room(user, name=f"room {number} 🌈", updated_at=MOMENT + timedelta(days=1)))
             world.room()  # of another user
-        expected = [ChatroomSummary(room.id, room.name, MOMENT, MOMENT + timedelta(days=1)) for room in reversed(rooms)]
+        expected = [
+            ChatroomSummary(room.id, room.name, MOMENT, MOMENT + timedelta(days=1), pinned=False, archived=False)
+            for room in reversed(rooms)
+        ]
 
         first = world.reader.rooms(user.id, limit=3, before=None)
         assert list(first.rooms) == expected[:3]
@@ -157,8 +172,40 @@ class ReaderContract:
         mine = world.room(user)
         foreign = world.room()
         for before in (foreign.id, ChatroomId(new_id())):
-            page = world.reader.rooms(user.id, limit=3, before=before)
+            page = world.reader.rooms(user.id, limit=3, before=RoomCursor(before))
             assert [line.id for line in page.rooms] == [mine.id]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 10])
+    def test_pinned_rooms_come_first_and_archived_ones_are_a_list_of_their_own(self, world: World, limit: int) -> None:
+        user = world.user()
+        for number in range(6):
+            pinned = MOMENT if number in {0, 3} else None
+            archived = MOMENT if number in {1, 4} else None
+            world.room(user, name=str(number), pinned_at=pinned, archived_at=archived)
+        world.room(pinned_at=MOMENT)
+        world.room(archived_at=MOMENT)
+        assert names_of_pages(world, user, limit, archived=False) == ["3", "0", "5", "2"]
+        assert names_of_pages(world, user, limit, archived=True) == ["4", "1"]
+
+    def test_each_says_whether_it_is_pinned_or_archived(self, world: World) -> None:
+        user = world.user()
+        pinned, archived = world.room(user, pinned_at=MOMENT), world.room(user, archived_at=MOMENT)
+        for room, is_archived in ((pinned, False), (archived, True)):
+            (line,) = world.reader.rooms(user.id, limit=2, archived=is_archived).rooms
+            found = world.reader.conversation(user.id, room.id, turns=1, before=None)
+            assert found is not None
+            assert (line.pinned, line.archived) == (found.pinned, found.archived) == (not is_archived, is_archived)
+
+    def test_a_room_that_is_pinned_between_two_pages_moves_no_others(self, world: World) -> None:
+        user = world.user()
+        rooms = [world.room(user, name=str(number)) for number in range(5)]
+        first = world.reader.rooms(user.id, limit=2)
+        with world.unit_of_work() as work:
+            work.chatrooms.change(replace(rooms[0], pinned_at=MOMENT))
+            work.commit()
+        second = world.reader.rooms(user.id, limit=2, before=first.next_before)
+        assert [line.name for line in (*first.rooms, *second.rooms)] == ["4", "3", "2", "1"]
+        assert second.next_before is None
 
     # Conversations
 

@@ -128,6 +128,8 @@ class World(ABC):
         room = a_room(user or self.user(), **changes)
         with self.unit_of_work() as work:
             work.chatrooms.add(room, limit=MAX_CHATROOMS)
+            if room.pinned or room.archived:
+                work.chatrooms.change(room)
             work.commit()
         return room
 

@@ -9,23 +9,25 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import chat, export, feedback, idempotency, reader, replies, reply_files
+from adapters.sql import chat, export, feedback, idempotency, reader, replies, reply_files, search
 from tests.servers import new_database
 
 FINISHED, UNFINISHED = 50_000, 200
 
+WORDS = "array_to_tsvector(ARRAY[right({}.user_id::text, 4) || 'why'])"
 FILL = f"""
 INSERT INTO users (id, phone, created_at)
     SELECT gen_random_uuid(), '+9198' || lpad(n::text, 8, '0'), now() FROM generate_series(1, 100) n;
 INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
     SELECT gen_random_uuid(), users.id, 'room', now(), now() FROM users, generate_series(1, 20);
-INSERT INTO messages (id, chatroom_id, content, created_at)
-    SELECT gen_random_uuid(), room.id, 'why', now()
-    FROM generate_series(1, {FINISHED // 2_000}), (SELECT id FROM chatrooms) room;
+INSERT INTO messages (id, chatroom_id, content, created_at, words)
+    SELECT gen_random_uuid(), room.id, 'why', now(), CASE WHEN number > 1 THEN {WORDS.format("room")} END
+    FROM generate_series(1, {FINISHED // 2_000}) number, (SELECT id, user_id FROM chatrooms) room;
 INSERT INTO replies (id, message_id, chatroom_id, user_id, state, attempt, available_at, deadline, charged_on, content,
-                     created_at, finished_at)
+                     created_at, finished_at, words)
     SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'done', 1, now() - interval '1 day',
-           now() - interval '1 day', current_date, 'because', now(), now()
+           now() - interval '1 day', current_date, 'because', now(), now(),
+           CASE WHEN m.words IS NOT NULL THEN {WORDS.format("c")} END
     FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id;
 INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, created_at)
     SELECT gen_random_uuid(), m.id, m.chatroom_id, c.user_id, 'queued', now() - interval '1 second',
@@ -100,9 +102,18 @@ def test_a_list_of_rooms_reads_only_its_own(plan: Plan, cursor: Cursor) -> None:
     cursor.execute("SELECT id FROM users LIMIT 1")
     row = cursor.fetchone()
     assert row is not None
-    nodes = plan(reader.ROOMS, {"user_id": row[0], "before": None, "limit": 51})
+    nodes = plan(reader.ROOMS, {"user_id": row[0], "pinned_before": None, "before": None, "limit": 51})
     assert whole_tables_read(nodes) == set()
-    assert indexes_read(nodes) == {"ix_chatrooms_user_id_id"}
+    assert indexes_read(nodes) == {"ix_chatrooms_pinned", "ix_chatrooms_user_id_id"}
+
+
+def test_an_archive_reads_only_what_is_in_it(plan: Plan, cursor: Cursor) -> None:
+    cursor.execute("SELECT id FROM users LIMIT 1")
+    row = cursor.fetchone()
+    assert row is not None
+    nodes = plan(reader.ARCHIVED_ROOMS, {"user_id": row[0], "before": None, "limit": 51})
+    assert whole_tables_read(nodes) == set()
+    assert indexes_read(nodes) == {"ix_chatrooms_archived"}
 
 
 @pytest.mark.parametrize("entry", ["message_id", "reply_id"])
@@ -150,6 +161,30 @@ def test_looking_for_stops_reads_only_what_is_asked_for(plan: Plan, cursor: Curs
 def test_forgetting_old_keys_reads_only_those(plan: Plan) -> None:
     nodes = plan(idempotency.PURGE_EXPIRED, {"limit": 100, "kept_for": timedelta(hours=24)})
     assert whole_tables_read(nodes) == set()
+
+
+def test_a_search_reads_only_what_its_words_are_in(plan: Plan, cursor: Cursor) -> None:
+    user_id = new_user(cursor)["user_id"]
+    words = f"'{str(user_id)[-4:]}wh':*"
+    nodes = plan(search.ENTRIES, {"user_id": user_id, "words": words, "before": user_id, "limit": 21})
+    assert whole_tables_read(nodes) == set()
+    assert {"ix_messages_words", "ix_replies_words"} <= indexes_read(nodes)
+
+
+def test_looking_for_what_is_not_searchable_yet_reads_only_that(plan: Plan, cursor: Cursor) -> None:
+    for statement in (search.UNSEARCHABLE, search.IS_COMPLETE):
+        values = {"limit": 50, "settled_id": new_user(cursor)["user_id"], "settled_after": timedelta(minutes=1)}
+        nodes = plan(statement, values)
+        assert whole_tables_read(nodes) == set()
+        assert {"ix_messages_unsearchable", "ix_replies_unsearchable"} <= indexes_read(nodes)
+
+
+def test_making_entries_searchable_reads_only_those(plan: Plan, cursor: Cursor) -> None:
+    found = new_user(cursor)
+    for table, entry in (("messages", "message_id"), ("replies", "reply_id")):
+        nodes = plan(search.ADD[table], {"ids": [found[entry]], "words": ["'why'"]})
+        assert whole_tables_read(nodes) == set()
+        assert f"pk_{table}" in indexes_read(nodes)
 
 
 def new_user(cursor: Cursor) -> dict[str, Any]:

@@ -9,10 +9,23 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from adapters.sql import audit, billing, chat, idempotency, ledger, reader, refresh_tokens, replies, usage, users
+from adapters.sql import (
+    audit,
+    billing,
+    chat,
+    idempotency,
+    ledger,
+    reader,
+    refresh_tokens,
+    replies,
+    search,
+    usage,
+    users,
+)
 from adapters.sql.export import ROOM, TURNS
 from adapters.sql.reply_files import FAILED, FIND, RATED
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
+from application.ports.chatrooms import Noted
 from application.ports.export import ExportedRoom, ExportedTurn
 from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
@@ -21,6 +34,7 @@ from application.ports.payments import Order
 from application.ports.reader import ChatroomSummary, Entry, MessageEntry, ReplyEntry, SessionSummary, Turn
 from application.ports.replies import Finished
 from application.ports.reply_files import ReplyFile, ReplyLine
+from application.ports.search import FoundEntry, Unsearchable
 from domain.accounts import Principal, Session, User
 from domain.billing import PaymentEvent, Subscription, SubscriptionRecord
 from domain.chat import Chatroom, Message
@@ -87,12 +101,17 @@ STATEMENTS = [
     (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
     (reader.PLAN_STATUS, (*DAY, "granted_until", *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
-    (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", *TURN)),
+    (search.ENTRIES, names(FoundEntry)),
+    (search.CHATROOMS, names(ChatroomSummary)),
+    (search.UNSEARCHABLE, names(Unsearchable)),
+    (reader.ARCHIVED_ROOMS, names(ChatroomSummary)),
+    (reader.CONVERSATION, ("name", "system_prompt", "created_at", "updated_at", "pinned", "archived", *TURN)),
     (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id feedback"), *names(Feedback))),
     (reader.REPLIES, ("chatroom_id", *names(ReplyEntry, without="feedback"), *names(Feedback))),
     (reader.ENTRY, (*names(Entry, without="turn"), *TURN)),
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),
+    (chat.NOTE_MESSAGE, names(Noted)),
     (chat.LOCK_MESSAGE_OF, names(Message, without="user_id")),
     (usage.PLAN_OF, ("granted_until", *SUBSCRIPTION)),
     (usage.SPEND, DAY),

@@ -6,10 +6,13 @@ import pytest
 from psycopg2.errors import QueryCanceled
 
 from adapters.sql.database import BoundedCursor, Transaction, connector
+from adapters.sql.search import SqlSearch, SqlSearchIndex
 from adapters.sql.startup import check_database
 from application.operations.startup import CannotStart
+from application.ports.search import Search, SearchIndex
 from tests.contract.test_acceptance import AcceptanceContract
 from tests.contract.test_reply_stopping import StoppingContract
+from tests.contract.test_search import SearchContract
 from tests.contract.test_users import UsersContract
 from tests.contract.world import SqlWorld, World, sql_world
 from tests.transaction_pooler import TransactionPooler
@@ -41,6 +44,20 @@ class TestStopping(StoppingContract):
     @pytest.fixture
     def world(self, pooled_world: SqlWorld) -> World:
         return pooled_world
+
+
+class TestSearch(SearchContract):
+    @pytest.fixture
+    def world(self, pooled_world: SqlWorld) -> World:
+        return pooled_world
+
+    @pytest.fixture
+    def search(self, pooled_world: SqlWorld) -> Search:
+        return SqlSearch(pooled_world.database)
+
+    @pytest.fixture
+    def index(self, pooled_world: SqlWorld) -> SearchIndex:
+        return SqlSearchIndex(pooled_world.database)
 
 
 class TestUsers(UsersContract):

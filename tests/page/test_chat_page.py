@@ -54,9 +54,9 @@ def test_from_the_first_code_to_the_log_out(visit: Visit, gemini: FakeGemini) ->
     one.send("Résumé or CV?")
     one.expect_reply("echo: Résumé or CV?")
     expect(one.rooms).to_have_text(["Résumé or CV?", "Greetings"])
-    one.page.get_by_role("searchbox", name="Search chats by name").fill("resume")
+    one.page.get_by_role("searchbox", name="Search chats and messages").fill("resume")
     expect(one.rooms).to_have_text(["Résumé or CV?"])
-    one.page.get_by_role("searchbox", name="Search chats by name").fill("")
+    one.page.get_by_role("searchbox", name="Search chats and messages").fill("")
     one.button("Delete Résumé or CV?").click()
     one.button("Delete").click()
     expect(one.rooms).to_have_text(["Greetings"])
@@ -80,6 +80,76 @@ def test_from_the_first_code_to_the_log_out(visit: Visit, gemini: FakeGemini) ->
     assert one.page.evaluate("Object.keys(localStorage)") == []
     one.page.reload()
     expect(one.field("Mobile number")).to_be_focused()
+
+
+def test_chats_are_pinned_and_archived(visit: Visit) -> None:
+    one = visit().sign_up()
+    for text in ("First", "**Second** one, is it? With more."):
+        one.button("New chat").click()
+        one.send(text)
+        one.expect_reply(re.compile("echo"))
+    expect(one.rooms).to_have_text(["Second one, is it?", "First"])
+    expect(one.page.get_by_role("heading", name="Second one, is it?")).to_be_visible()
+
+    one.rooms.nth(1).hover()
+    one.button("Pin First").click()
+    expect(one.rooms).to_have_text(["First", "Second one, is it?"])
+    one.rooms.nth(1).hover()
+    one.button("Archive Second one, is it?").click()
+    expect(one.rooms).to_have_text(["First"])
+    one.page.reload()
+    expect(one.rooms).to_have_text(["First"])
+    one.button("Archived chats").click()
+    expect(one.rooms).to_have_text(["Second one, is it?"])
+
+    # A message takes a chat out of the archive.
+    one.rooms.first.click()
+    one.send("And more")
+    one.expect_reply("echo: And more")
+    expect(one.page.get_by_text("Chats that you archive will be listed here.")).to_be_visible()
+    one.button("Back to your chats").click()
+    expect(one.rooms).to_have_text(["First", "Second one, is it?"])
+    one.rooms.first.hover()
+    one.button("Unpin First").click()
+    expect(one.rooms).to_have_text(["Second one, is it?", "First"])
+
+
+def test_messages_are_found_by_their_text(visit: Visit, gemini: FakeGemini) -> None:
+    one = visit().sign_up()
+    gemini.will(Outcome(text="The Moon <b>pulls</b> 🌕 the *sea*."))
+    one.send("Why are there tides?")
+    expect(one.replies.last).to_have_attribute("aria-busy", "false")
+    one.button("New chat").click()
+    one.send("दिल्ली में क्या देखूँ?")
+    one.expect_reply(re.compile("echo"))
+    field = one.page.get_by_role("searchbox", name="Search chats and messages")
+    found = one.page.get_by_role("region", name="In messages").get_by_role("link")
+
+    # A reply can be found a moment after it was finished, and the page asks once for what is typed.
+    field.fill("sea")
+    one.until("it is found", lambda: search_again(one) and found.count())
+    expect(found).to_have_text(re.compile(r"Why are there tides\? Reply\s*The Moon <b>pulls</b> 🌕 the \*sea\*\."))
+    expect(found.locator("mark")).to_have_text(["sea"])
+    field.fill("दिल्ली")
+    one.until("both are found", lambda: search_again(one) and found.count() == 2)
+    expect(found.locator("mark")).to_have_text(["दिल्ली"] * 2)
+    field.fill("tides")
+    expect(found).to_have_count(1)
+    found.first.click()
+    expect(one.page.get_by_role("heading", name="Why are there tides?")).to_be_visible()
+    field.fill("?")
+    expect(found).to_have_count(0)
+    expect(one.notice).to_be_empty()
+
+
+def search_again(one: Visitor) -> bool:
+    """Type the same once more; true when it was answered."""
+    field = one.page.get_by_role("searchbox", name="Search chats and messages")
+    wanted = field.input_value()
+    field.fill("")
+    with one.page.expect_response(lambda response: "/search?" in response.url):
+        field.fill(wanted)
+    return True
 
 
 def test_a_wrong_code_says_how_many_tries_are_left(visit: Visit) -> None:

@@ -1,15 +1,17 @@
 """Users open chatrooms, list them and read them, but not those of others."""
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE
-from application.ports.reader import RoomPage
+from application.ports.reader import RoomCursor, RoomPage
 from domain.accounts import Principal
-from domain.chat import ChatroomId
-from domain.errors import ChatroomNotFound, InvalidValue
+from domain.chat import MAX_PINNED, Chatroom, ChatroomId
+from domain.errors import ChatroomNotFound, InvalidValue, TooManyPinned
 from tests.builders import ASHA, RAVI, House
 
 
@@ -106,8 +108,8 @@ def test_pages_follow_one_another_and_only_the_usual_first_one_is_cached():
     ids = [house.room(asha, name) for name in "abcde"]
     assert listed(house, asha, limit=2) == (["e", "d"], False)
     assert listed(house, asha, limit=2) == (["e", "d"], False)
-    assert listed(house, asha, limit=2, before=ids[3]) == (["c", "b"], False)
-    assert listed(house, asha, before=ids[1]) == (["a"], False)
+    assert listed(house, asha, limit=2, before=RoomCursor(ids[3])) == (["c", "b"], False)
+    assert listed(house, asha, before=RoomCursor(ids[1])) == (["a"], False)
     assert listed(house, asha) == (["e", "d", "c", "b", "a"], False)
 
 
@@ -123,7 +125,7 @@ def test_a_page_says_where_the_next_begins():
 
     for limit in (DEFAULT_ROOMS_PER_PAGE - 1, DEFAULT_ROOMS_PER_PAGE):
         house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=keep, limit=limit)
-    assert [page.next_before for page in pages] == [ids[1], None]
+    assert [page.next_before for page in pages] == [RoomCursor(ids[1]), None]
 
 
 # --- Opening ---
@@ -154,6 +156,127 @@ def test_a_text_that_breaks_a_rule_opens_nothing(field: str, given: dict[str, st
         house.use_cases.chat.open_chatroom(user_id=asha.user_id, **given)
     assert refused.value.field == field
     assert not house.database.tables.chatrooms
+
+
+def test_a_room_without_a_name_is_called_after_its_first_message():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, name=None)
+    other = house.room(asha, "Tea")
+    assert listed(house, asha) == (["Tea", ""], False)
+    first, second = house.say(asha, room, "Why is the sky blue? Be brief."), house.say(asha, room, "And the sea?")
+    assert (first.title, second.title) == ("Why is the sky blue?", None)
+    assert house.say(asha, other, "Which is best?").title is None
+    assert listed(house, asha) == (["Tea", "Why is the sky blue?"], False)
+    house.say(asha, room, "And the sun?")
+    assert listed(house, asha) == (["Tea", "Why is the sky blue?"], True)
+
+
+def test_a_name_that_was_given_before_the_first_message_stays():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, name=None)
+    change = house.use_cases.chat.change_chatroom
+    unnamed = change(user_id=asha.user_id, chatroom_id=room, system_prompt="Be brief.")
+    assert (unnamed.name, unnamed.system_prompt) == ("", "Be brief.")
+    change(user_id=asha.user_id, chatroom_id=room, name="Mine")
+    assert house.say(asha, room, "Why?").title is None
+    assert listed(house, asha) == (["Mine"], False)
+
+
+def test_a_repeated_first_message_is_answered_with_the_same_title():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, name=None)
+    titles = [house.say(asha, room, "Why?", key="k").title for _ in range(2)]
+    house.use_cases.chat.change_chatroom(user_id=asha.user_id, chatroom_id=room, name="Mine")
+    assert [*titles, house.say(asha, room, "Why?", key="k").title] == ["Why?"] * 3
+    assert listed(house, asha) == (["Mine"], False)
+
+
+# --- Pins and the archive ---
+
+
+def change(house: House, who: Principal, room: ChatroomId, **changes: Any) -> Chatroom:
+    return house.use_cases.chat.change_chatroom(user_id=who.user_id, chatroom_id=room, **changes)
+
+
+def test_pinned_rooms_stand_first_and_archived_ones_apart():
+    house = House()
+    asha = house.user(ASHA)
+    one, two, _, four = (house.room(asha, name) for name in ("one", "two", "three", "four"))
+    listed(house, asha)
+    change(house, asha, one, pinned=True)
+    assert listed(house, asha) == (["one", "four", "three", "two"], False)
+    change(house, asha, four, archived=True)
+    change(house, asha, two, pinned=True)
+    assert listed(house, asha) == (["two", "one", "three"], False)
+    assert listed(house, asha) == (["two", "one", "three"], True)
+    assert [listed(house, asha, archived=True) for _ in range(2)] == [(["four"], False)] * 2
+    change(house, asha, two, pinned=False)
+    change(house, asha, four, archived=False)
+    assert listed(house, asha) == (["one", "four", "three", "two"], False)
+
+
+def test_the_archive_takes_the_pin_and_the_pin_takes_out_of_the_archive():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    states = [
+        (changed.pinned, changed.archived)
+        for wish in ({"pinned": True}, {"archived": True}, {"archived": False}, {"archived": True}, {"pinned": True},
+                     {"pinned": False, "archived": True}, {"pinned": False, "archived": False})
+        for changed in [change(house, asha, room, **wish)]
+    ]  # fmt: skip
+    assert states == [
+        (True, False), (False, True), (False, False), (False, True), (True, False), (False, True), (False, False)
+    ]  # fmt: skip
+
+
+def test_both_at_once_is_refused():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    with pytest.raises(InvalidValue) as refused:
+        change(house, asha, room, pinned=True, archived=True)
+    assert refused.value.field == "archived"
+    assert listed(house, asha, archived=True) == ([], False)
+
+
+def test_what_is_pinned_already_stays_so_since_then():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha)
+    first = change(house, asha, room, pinned=True)
+    house.clock.advance(timedelta(hours=1))
+    again = house.use_cases.chat.change_chatroom(user_id=asha.user_id, chatroom_id=room, name="Tea", pinned=True)
+    assert (again.pinned_at, again.updated_at) == (first.pinned_at, house.clock())
+
+
+def test_the_number_of_pinned_rooms_is_bounded():
+    house = House()
+    asha, ravi = house.user(ASHA), house.user(RAVI)
+    rooms = [house.room(asha) for _ in range(MAX_PINNED + 1)]
+    for room in rooms[:MAX_PINNED]:
+        change(house, asha, room, pinned=True)
+    with pytest.raises(TooManyPinned) as refused:
+        change(house, asha, rooms[-1], pinned=True)
+    assert refused.value.limit == MAX_PINNED
+    assert change(house, asha, rooms[0], pinned=True).pinned
+    change(house, ravi, house.room(ravi), pinned=True)
+    change(house, asha, rooms[0], archived=True)
+    assert change(house, asha, rooms[-1], pinned=True).pinned
+
+
+def test_a_message_takes_its_room_out_of_the_archive():
+    house = House()
+    asha = house.user(ASHA)
+    room = house.room(asha, "Tea")
+    change(house, asha, room, archived=True)
+    assert listed(house, asha) == ([], False)
+    assert house.say(asha, room, "Which is best?").unarchived
+    assert listed(house, asha) == (["Tea"], False)
+    assert listed(house, asha, archived=True) == ([], False)
 
 
 # --- Reading ---

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -255,7 +256,7 @@ def test_what_is_not_given_stays_and_none_takes_away():
 
 
 @pytest.mark.parametrize("wrong", [{"name": " "}, {"name": "x" * 101}, {"system_prompt": " "}])
-def test_texts_that_no_chatroom_may_have(wrong: dict[str, str]):
+def test_texts_that_no_chatroom_may_have(wrong: dict[str, Any]):
     house = House()
     asha = house.user(ASHA)
     room = house.room(asha)

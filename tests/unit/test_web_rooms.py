@@ -27,3 +27,13 @@ def test_a_request_is_answered_in_its_room(method: str, path: str, name: str):
 def test_every_room_is_looked_after():
     all_rooms = rooms(8)
     assert {room.name for room in all_rooms.all} >= {"chat", "work", "accounts", "exports", "probes"}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/search", "/search/"])
+def test_a_slow_search_makes_only_other_searches_wait(method: str, path: str):
+    of_process = rooms(8)
+    room = of_process.room_of({"REQUEST_METHOD": method, "PATH_INFO": path})
+    assert room is not None
+    assert room.name == "search"
+    assert room not in {of_process.chat, of_process.work}

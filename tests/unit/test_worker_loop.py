@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from application.chat.search import ENTRIES_PER_BATCH, IndexEntries
 from application.chat.write_reply import AskModel, FindStops, Outcome, Stored, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
@@ -314,6 +315,26 @@ def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
     with running() as here:
         here.loop._replying = replace(here.loop._replying, purge_expired=cast("PurgeExpired", fail))
         here.loop._forget_old()
+        here.model.answers.release(1)
+        here.say("a")
+        here.loop.notify()
+        here.wait_for(here.written, 1)
+
+
+def test_the_sweeper_makes_messages_searchable():
+    with running() as here:
+        here.say(*map(str, range(ENTRIES_PER_BATCH + 1)))
+        assert eventually(lambda: len(here.house.database.tables.search_terms) == ENTRIES_PER_BATCH + 1)
+
+
+@pytest.mark.parametrize("trouble", [DependencyDown("database"), ZeroDivisionError()])
+def test_what_cannot_be_made_searchable_stops_nothing_else(trouble: Exception):
+    def fail() -> bool:
+        raise trouble
+
+    with running() as here:
+        here.loop._replying = replace(here.loop._replying, index_entries=cast("IndexEntries", fail))
+        here.loop._index_entries()
         here.model.answers.release(1)
         here.say("a")
         here.loop.notify()

@@ -48,6 +48,19 @@ class Page(TypedDict, total=False):
     cursor: str
 
 
+class Rooms(Page, total=False):
+    """Which chatrooms of a list. ``archived``: those in the archive, and no others."""
+
+    archived: bool
+
+
+class Found(TypedDict, total=False):
+    """Which messages and replies that match."""
+
+    limit: int
+    cursor: str
+
+
 class Window(TypedDict, total=False):
     """Which messages. ``wait``: for so many seconds at most, until there is a new one."""
 
@@ -142,11 +155,15 @@ class Client:
     ) -> models.ChatroomSummary:
         return self._post(models.ChatroomSummary, "/chatroom", body, _key(idempotency_key))
 
-    def list_chatrooms(self, **query: Unpack[Page]) -> list[models.ChatroomSummary]:
+    def list_chatrooms(self, **query: Unpack[Rooms]) -> list[models.ChatroomSummary]:
         return self._get(list[models.ChatroomSummary], "/chatroom", query)
 
     def get_chatroom(self, chatroom_id: str, **query: Unpack[Page]) -> models.Conversation:
         return self._get(models.Conversation, f"/chatroom/{chatroom_id}", query)
+
+    def search_chats(self, q: str, **query: Unpack[Found]) -> models.Found:
+        """Chatrooms by name, messages and replies by their text. ``matches`` count characters, as Python does."""
+        return self._get(models.Found, "/search", {"q": q, **query})
 
     def update_chatroom(self, chatroom_id: str, **body: Unpack[models.ChangedChatroom]) -> models.Chatroom:
         return cast(models.Chatroom, self._request("PATCH", f"/chatroom/{chatroom_id}", body=body).json())

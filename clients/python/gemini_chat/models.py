@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 d33d6241f9bf68a33b651256b8097e7ff7469a7a76d3fc19b1c974ae52648e1c
+# Of openapi.json, sha256 59374ac8047199252e4f021d5f83716e12f50f2c80f32c32750cd96c1a7bd606
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
@@ -197,7 +197,10 @@ class ChangePassword(TypedDict):
 
 
 class NewChatroom(TypedDict):
-    name: str
+    name: NotRequired[str]
+    """
+    Without a name, the first message gives it one
+    """
     systemPrompt: NotRequired[str | None]
     """
     Sent to the model with every message of the chatroom
@@ -207,8 +210,13 @@ class NewChatroom(TypedDict):
 class ChatroomSummary(TypedDict):
     id: str
     name: str
+    """
+    Empty until the first message, where the chatroom was opened without a name
+    """
     createdAt: str
     updatedAt: str
+    pinned: bool
+    archived: bool
 
 
 class Failure(TypedDict):
@@ -310,8 +318,13 @@ class Entry(TypedDict):
 class Conversation(TypedDict):
     id: str
     name: str
+    """
+    Empty until the first message, where the chatroom was opened without a name
+    """
     createdAt: str
     updatedAt: str
+    pinned: bool
+    archived: bool
     systemPrompt: str | None
     messages: list[Entry]
     """
@@ -329,13 +342,26 @@ class ChangedChatroom(TypedDict):
     """
     null removes it
     """
+    pinned: NotRequired[bool]
+    """
+    Whether it stands in front of the others in the list; true takes it out of the archive
+    """
+    archived: NotRequired[bool]
+    """
+    Whether it is in the archive, and in the list only there; true takes the pin away
+    """
 
 
 class Chatroom(TypedDict):
     id: str
     name: str
+    """
+    Empty until the first message, where the chatroom was opened without a name
+    """
     createdAt: str
     updatedAt: str
+    pinned: bool
+    archived: bool
     systemPrompt: str | None
 
 
@@ -360,6 +386,10 @@ class AnsweredMessage(TypedDict):
     message: Entry
     reply: Entry
     quota: Quota
+    chatroomName: NotRequired[str]
+    """
+    The name that the chatroom got from this message; absent where it has a name already
+    """
     links: dict[str, str]
 
 
@@ -372,6 +402,10 @@ class SentMessage(TypedDict):
     message: Entry
     reply: ReplyStatus
     quota: Quota
+    chatroomName: NotRequired[str]
+    """
+    The name that the chatroom got from this message; absent where it has a name already
+    """
     links: dict[str, str]
 
 
@@ -457,6 +491,60 @@ class NewFeedback(TypedDict):
     comment: NotRequired[str | None]
     """
     In your own words. The operator of the service can read it
+    """
+
+
+class Match(TypedDict):
+    start: int
+    end: int
+    """
+    Behind the last character of the match
+    """
+
+
+class Passage(TypedDict):
+    text: str
+    """
+    Plain text on one line; `…` where something was left out
+    """
+    matches: list[Match]
+    """
+    In characters (Unicode code points: in JavaScript of `[...text]`), and none overlaps another
+    """
+
+
+class FoundChatroom(TypedDict):
+    id: str
+    name: Passage
+    createdAt: str
+    archived: bool
+
+
+class FoundEntry(TypedDict):
+    id: str
+    chatroomId: str
+    chatroomName: str
+    role: Literal['user', 'bot']
+    createdAt: str
+    passage: Passage
+
+
+class Found(TypedDict):
+    chatrooms: list[FoundChatroom]
+    """
+    At most 10 whose name matches, the newest first; empty on later pages
+    """
+    messages: list[FoundEntry]
+    """
+    Messages and replies, the newest first
+    """
+    nextCursor: str | None
+    """
+    Send as `cursor` to read the older ones; null when there are none
+    """
+    complete: bool
+    """
+    false: messages of longer than a minute ago are still being made searchable
     """
 
 

@@ -93,6 +93,11 @@ export class GeminiChat {
     return got(await this.api.POST("/chatroom", { body }));
   }
 
+  /** Chatrooms by name, messages and replies by their text. `matches` count characters, as `[...text]` does. */
+  async searchChats(q: string, options: { limit?: number; cursor?: string } = {}): Promise<Schemas["Found"]> {
+    return got(await this.api.GET("/search", { params: { query: { q, ...options } } }));
+  }
+
   /** With `wait` the answer comes when the reply is finished, or after so many seconds (at most 25). */
   async sendMessage(
     chatroomId: string,

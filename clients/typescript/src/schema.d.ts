@@ -158,14 +158,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List your chatrooms, newest first
-         * @description The first page is cached; you always see your own changes. `Link` leads to the next page.
+         * List your chatrooms: the pinned ones first, then the others, each newest first
+         * @description Chatrooms in the archive are left out; `archived=true` lists those alone. The first page is cached; you always
+         *     see your own changes. `Link` leads to the next page.
          */
         get: operations["listChatrooms"];
         put?: never;
         /**
          * Open a chatroom
          * @description A chatroom is a conversation: its messages and replies are sent to the model together. `Location` is its path.
+         *     Without a `name` it is called after its first message, as soon as there is one.
+         *
          *     With an `Idempotency-Key` the request can be repeated: for 24 hours, and while the chatroom is there, the same
          *     key gets the same response.
          */
@@ -204,8 +207,10 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Rename a chatroom, or change its system prompt
-         * @description Members that are not given stay unchanged. A new system prompt holds from the next message on.
+         * Rename a chatroom, change its system prompt, pin or archive it
+         * @description Members that are not given stay unchanged. A new system prompt holds from the next message on. A chatroom is
+         *     pinned or archived, not both: the one that is asked for ends the other. 20 may be pinned: 409 `too_many_pinned`.
+         *     A message in one that is archived takes it out of the archive.
          */
         patch: operations["updateChatroom"];
         trace?: never;
@@ -233,6 +238,9 @@ export interface paths {
          *     `idempotency_key_in_use` and 422 `idempotency_key_reused`; 409 `too_many_messages` when you keep as many as one
          *     user may; 503 `backlog_full`. With `Prefer: wait`, 404 `chatroom_not_found` when the chatroom is removed before
          *     there is a reply; a prompt for which the model was not asked is given back.
+         *
+         *     A chatroom that was opened without a name gets one from its first message: `chatroomName`, its first sentence in
+         *     at most 60 characters.
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -493,6 +501,32 @@ export interface paths {
          *     Documents may hold HTML that somebody wrote: show them as you show what strangers write.
          */
         get: operations["exportChatroom"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search your chatrooms by name, and your messages and the replies by their text
+         * @description What has all words of `q` is found, in any script: case, accents and the width of characters make no difference.
+         *     Scripts without spaces between words (Chinese, Japanese, Thai) are searched by pairs of neighbouring characters.
+         *     Of each text the first 8,000 characters are searched, and at most 1,000 different words. Chatrooms in the
+         *     archive are searched, too; removed ones are not.
+         *
+         *     A message can be found some seconds after it was sent, and a reply some seconds after it was finished. 60
+         *     searches a minute are answered; one that takes longer than two seconds is 422 `search_too_broad`.
+         */
+        get: operations["searchChats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1120,7 +1154,8 @@ export interface components {
          *     }
          */
         NewChatroom: {
-            name: string;
+            /** @description Without a name, the first message gives it one */
+            name?: string;
             /** @description Sent to the model with every message of the chatroom */
             systemPrompt?: string | null;
         };
@@ -1129,17 +1164,22 @@ export interface components {
          *       "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
          *       "name": "Tides",
          *       "createdAt": "2026-03-02T09:31:00Z",
-         *       "updatedAt": "2026-03-02T09:32:05Z"
+         *       "updatedAt": "2026-03-02T09:32:05Z",
+         *       "pinned": false,
+         *       "archived": false
          *     }
          */
         ChatroomSummary: {
             /** Format: uuid */
             id: string;
+            /** @description Empty until the first message, where the chatroom was opened without a name */
             name: string;
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            pinned: boolean;
+            archived: boolean;
         };
         Failure: {
             /**
@@ -1232,6 +1272,8 @@ export interface components {
          *       "name": "Tides",
          *       "createdAt": "2026-03-02T09:31:00Z",
          *       "updatedAt": "2026-03-02T09:32:05Z",
+         *       "pinned": false,
+         *       "archived": false,
          *       "systemPrompt": "Answer in one sentence.",
          *       "messages": [
          *         {
@@ -1264,11 +1306,14 @@ export interface components {
         Conversation: {
             /** Format: uuid */
             id: string;
+            /** @description Empty until the first message, where the chatroom was opened without a name */
             name: string;
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            pinned: boolean;
+            archived: boolean;
             systemPrompt: string | null;
             /** @description Oldest first */
             messages: components["schemas"]["Entry"][];
@@ -1287,6 +1332,10 @@ export interface components {
             name?: string;
             /** @description null removes it */
             systemPrompt?: string | null;
+            /** @description Whether it stands in front of the others in the list; true takes it out of the archive */
+            pinned?: boolean;
+            /** @description Whether it is in the archive, and in the list only there; true takes the pin away */
+            archived?: boolean;
         };
         /**
          * @example {
@@ -1294,17 +1343,22 @@ export interface components {
          *       "name": "Tides",
          *       "createdAt": "2026-03-02T09:31:00Z",
          *       "updatedAt": "2026-03-02T09:32:05Z",
+         *       "pinned": false,
+         *       "archived": false,
          *       "systemPrompt": "Answer in one sentence."
          *     }
          */
         Chatroom: {
             /** Format: uuid */
             id: string;
+            /** @description Empty until the first message, where the chatroom was opened without a name */
             name: string;
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            pinned: boolean;
+            archived: boolean;
             systemPrompt: string | null;
         };
         /**
@@ -1368,6 +1422,8 @@ export interface components {
             message: components["schemas"]["Entry"];
             reply: components["schemas"]["Entry"];
             quota: components["schemas"]["Quota"];
+            /** @description The name that the chatroom got from this message; absent where it has a name already */
+            chatroomName?: string;
             links: {
                 [key: string]: string;
             };
@@ -1408,6 +1464,8 @@ export interface components {
             message: components["schemas"]["Entry"];
             reply: components["schemas"]["ReplyStatus"];
             quota: components["schemas"]["Quota"];
+            /** @description The name that the chatroom got from this message; absent where it has a name already */
+            chatroomName?: string;
             links: {
                 [key: string]: string;
             };
@@ -1568,6 +1626,90 @@ export interface components {
              * @default null
              */
             comment: string | null;
+        };
+        Match: {
+            start: number;
+            /** @description Behind the last character of the match */
+            end: number;
+        };
+        Passage: {
+            /** @description Plain text on one line; `…` where something was left out */
+            text: string;
+            /** @description In characters (Unicode code points: in JavaScript of `[...text]`), and none overlaps another */
+            matches: components["schemas"]["Match"][];
+        };
+        FoundChatroom: {
+            /** Format: uuid */
+            id: string;
+            name: components["schemas"]["Passage"];
+            /** Format: date-time */
+            createdAt: string;
+            archived: boolean;
+        };
+        FoundEntry: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            chatroomId: string;
+            chatroomName: string;
+            /** @enum {string} */
+            role: "user" | "bot";
+            /** Format: date-time */
+            createdAt: string;
+            passage: components["schemas"]["Passage"];
+        };
+        /**
+         * @example {
+         *       "chatrooms": [
+         *         {
+         *           "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+         *           "name": {
+         *             "text": "Tides",
+         *             "matches": [
+         *               {
+         *                 "start": 0,
+         *                 "end": 4
+         *               }
+         *             ]
+         *           },
+         *           "createdAt": "2026-03-02T09:31:00Z",
+         *           "archived": false
+         *         }
+         *       ],
+         *       "messages": [
+         *         {
+         *           "id": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+         *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+         *           "chatroomName": "Tides",
+         *           "role": "user",
+         *           "createdAt": "2026-03-02T09:32:00Z",
+         *           "passage": {
+         *             "text": "Why are there two tides a day?",
+         *             "matches": [
+         *               {
+         *                 "start": 18,
+         *                 "end": 22
+         *               }
+         *             ]
+         *           }
+         *         }
+         *       ],
+         *       "nextCursor": null,
+         *       "complete": true
+         *     }
+         */
+        Found: {
+            /** @description At most 10 whose name matches, the newest first; empty on later pages */
+            chatrooms: components["schemas"]["FoundChatroom"][];
+            /** @description Messages and replies, the newest first */
+            messages: components["schemas"]["FoundEntry"][];
+            /**
+             * Format: uuid
+             * @description Send as `cursor` to read the older ones; null when there are none
+             */
+            nextCursor: string | null;
+            /** @description false: messages of longer than a minute ago are still being made searchable */
+            complete: boolean;
         };
         /**
          * @example {
@@ -2891,6 +3033,8 @@ export interface operations {
                 limit?: number;
                 /** @description From the `Link` of the last page */
                 cursor?: string;
+                /** @description true: the chatrooms in the archive, and no others */
+                archived?: boolean;
             };
             header?: {
                 /** @description The `ETag` that you have */
@@ -2921,7 +3065,9 @@ export interface operations {
                      *         "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
                      *         "name": "Tides",
                      *         "createdAt": "2026-03-02T09:31:00Z",
-                     *         "updatedAt": "2026-03-02T09:32:05Z"
+                     *         "updatedAt": "2026-03-02T09:32:05Z",
+                     *         "pinned": false,
+                     *         "archived": false
                      *       }
                      *     ]
                      */
@@ -3059,7 +3205,9 @@ export interface operations {
                      *       "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
                      *       "name": "Tides",
                      *       "createdAt": "2026-03-02T09:31:00Z",
-                     *       "updatedAt": "2026-03-02T09:32:05Z"
+                     *       "updatedAt": "2026-03-02T09:32:05Z",
+                     *       "pinned": false,
+                     *       "archived": false
                      *     }
                      */
                     "application/json": components["schemas"]["ChatroomSummary"];
@@ -3214,6 +3362,8 @@ export interface operations {
                      *       "name": "Tides",
                      *       "createdAt": "2026-03-02T09:31:00Z",
                      *       "updatedAt": "2026-03-02T09:32:05Z",
+                     *       "pinned": false,
+                     *       "archived": false,
                      *       "systemPrompt": "Answer in one sentence.",
                      *       "messages": [
                      *         {
@@ -3483,6 +3633,8 @@ export interface operations {
                      *       "name": "Tides",
                      *       "createdAt": "2026-03-02T09:31:00Z",
                      *       "updatedAt": "2026-03-02T09:32:05Z",
+                     *       "pinned": false,
+                     *       "archived": false,
                      *       "systemPrompt": "Answer in one sentence."
                      *     }
                      */
@@ -3528,6 +3680,16 @@ export interface operations {
              *     - [`not_found`](/problems/not_found): There is nothing here
              */
             404: {
+                headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`too_many_pinned`](/problems/too_many_pinned): There are too many pinned chatrooms */
+            409: {
                 headers: {
                     "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
@@ -4216,6 +4378,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4228,6 +4391,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4238,6 +4402,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4250,6 +4415,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4259,6 +4425,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4268,6 +4435,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -4283,6 +4451,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -4952,6 +5121,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4964,6 +5134,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -4974,6 +5145,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4986,6 +5158,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4995,6 +5168,7 @@ export interface operations {
             /** @description - [`reply_not_ratable`](/problems/reply_not_ratable): There is no answer to rate */
             409: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5004,6 +5178,7 @@ export interface operations {
             /** @description - [`payload_too_large`](/problems/payload_too_large): The body is too large */
             413: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5013,6 +5188,7 @@ export interface operations {
             /** @description - [`unsupported_media_type`](/problems/unsupported_media_type): The body must be application/json */
             415: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5022,6 +5198,7 @@ export interface operations {
             /** @description - [`validation_failed`](/problems/validation_failed): A value is not acceptable */
             422: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5031,6 +5208,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5046,6 +5224,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5083,6 +5262,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5095,6 +5275,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5105,6 +5286,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5117,6 +5299,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5126,6 +5309,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5141,6 +5325,7 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
@@ -5203,6 +5388,7 @@ export interface operations {
             /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
             400: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5215,6 +5401,7 @@ export interface operations {
              */
             401: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
@@ -5225,6 +5412,7 @@ export interface operations {
             /** @description - [`account_locked`](/problems/account_locked): The account is locked */
             403: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5237,6 +5425,7 @@ export interface operations {
              */
             404: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5246,6 +5435,7 @@ export interface operations {
             /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
             429: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -5261,6 +5451,154 @@ export interface operations {
              */
             503: {
                 headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    searchChats: {
+        parameters: {
+            query: {
+                /**
+                 * @description Words, all of which are looked for; each finds longer words that begin with it
+                 * @example tide
+                 */
+                q: string;
+                /** @description The most entries of a page */
+                limit?: number;
+                /** @description The `nextCursor` of the last page */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "chatrooms": [
+                     *         {
+                     *           "id": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+                     *           "name": {
+                     *             "text": "Tides",
+                     *             "matches": [
+                     *               {
+                     *                 "start": 0,
+                     *                 "end": 4
+                     *               }
+                     *             ]
+                     *           },
+                     *           "createdAt": "2026-03-02T09:31:00Z",
+                     *           "archived": false
+                     *         }
+                     *       ],
+                     *       "messages": [
+                     *         {
+                     *           "id": "019cad20-5ea0-7b1f-8e3d-c47a6f9b0521",
+                     *           "chatroomId": "019cad20-11f8-7d60-a1c5-90b37e4f2d18",
+                     *           "chatroomName": "Tides",
+                     *           "role": "user",
+                     *           "createdAt": "2026-03-02T09:32:00Z",
+                     *           "passage": {
+                     *             "text": "Why are there two tides a day?",
+                     *             "matches": [
+                     *               {
+                     *                 "start": 18,
+                     *                 "end": 22
+                     *               }
+                     *             ]
+                     *           }
+                     *         }
+                     *       ],
+                     *       "nextCursor": null,
+                     *       "complete": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Found"];
+                };
+            };
+            /** @description - [`bad_request`](/problems/bad_request): The request cannot be understood */
+            400: {
+                headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`token_invalid`](/problems/token_invalid): The access token is missing or not valid
+             *     - [`token_expired`](/problems/token_expired): The access token has expired
+             */
+            401: {
+                headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`account_locked`](/problems/account_locked): The account is locked */
+            403: {
+                headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`search_too_broad`](/problems/search_too_broad): The search finds too much
+             *     - [`validation_failed`](/problems/validation_failed): A value is not acceptable
+             */
+            422: {
+                headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - [`rate_limited`](/problems/rate_limited): Too many requests */
+            429: {
+                headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - [`too_busy`](/problems/too_busy): Too many requests of this kind
+             *     - [`dependency_unavailable`](/problems/dependency_unavailable): A part of the service is not available
+             */
+            503: {
+                headers: {
+                    "Content-Language": components["headers"]["Content-Language"];
                     "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };

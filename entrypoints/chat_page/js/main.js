@@ -11,8 +11,8 @@ import { offerLanguages } from './language_list.js';
 import { forgetLogin, onTold, readLogin, tellTabs, writeLogin } from './login_store.js';
 import { LoginView } from './login_view.js';
 import { Outbox } from './outbox.js';
-import { addressOf, nameFor, RoomList } from './room_list.js';
-import { onItsWay, quotaWords, words } from './words.js';
+import { addressOf, RoomList } from './room_list.js';
+import { nameOf, onItsWay, quotaWords, words } from './words.js';
 
 const NEW = 'new';
 const LIST_IS_OLD = 30_000;
@@ -22,14 +22,14 @@ class Page {
     this.usage = null;
     this.login = new LoginView({ onLogin: (login) => this.loggedIn(login) });
     this.rooms = new RoomList({
-      onRenamed: (room) => { if (room.id === this.roomId) this.setTitle(room.name); },
+      onRenamed: (room) => { if (room.id === this.roomId) this.setTitle(nameOf(room)); },
       onDeleted: (id) => { if (id === this.roomId) location.hash = ''; },
       onFault: (error) => this.fault(error),
     });
     this.conversation = new Conversation({
       onUsage: (quota) => (quota ? this.setUsage({ ...this.usage, ...quota }) : this.readProfile()),
       onNotice: (text, error) => this.say(text, error),
-      onRoom: (room) => this.setTitle(room.name),
+      onRoom: (room) => this.setTitle(nameOf(room)),
       onGone: (roomId) => this.gone(roomId),
       onBusy: (isBusy) => this.composer?.setBusy(isBusy),
       onLoggedOut: (error) => this.ended(words(error)),
@@ -174,7 +174,8 @@ class Page {
     this.composer.text = this.texts.draft(roomId ?? NEW);
     notice('');
     byId('welcome').hidden = Boolean(roomId);
-    this.setTitle(this.rooms.rooms.find(({ id }) => id === roomId)?.name ?? '');
+    const room = this.rooms.rooms.find(({ id }) => id === roomId);
+    this.setTitle(room ? nameOf(room) : '');
     this.conversation.open(roomId, () => this.outgoing());
     this.composer.setWaits(Boolean(roomId && this.outbox.in(roomId)));
     this.composer.focus();
@@ -218,7 +219,7 @@ class Page {
   async sendMessage(text) {
     notice('');
     try {
-      const roomId = this.roomId ?? await this.openRoom(text);
+      const roomId = this.roomId ?? await this.openRoom();
       this.composer.text = '';
       this.outbox.add(roomId, text);
     } catch (error) {
@@ -226,10 +227,10 @@ class Page {
     }
   }
 
-  async openRoom(text) {
+  async openRoom() {
     this.composer.setWaits(true);
     try {
-      const room = await this.rooms.open(nameFor(text));
+      const room = await this.rooms.open();
       this.composer.text = '';
       location.hash = addressOf(room.id);
       this.route();
@@ -255,7 +256,10 @@ class Page {
   accepted(roomId, sent) {
     this.setReached(null);
     this.setUsage({ ...this.usage, ...sent.quota });
-    if (roomId === this.roomId) this.conversation.accepted(sent);
+    this.rooms.accepted(roomId, sent.chatroomName);
+    if (roomId !== this.roomId) return;
+    this.conversation.accepted(sent);
+    if (sent.chatroomName) this.setTitle(sent.chatroomName);
   }
 
   returned(roomId, text, error) {

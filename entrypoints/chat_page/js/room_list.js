@@ -1,13 +1,14 @@
-/** The chatrooms in the side bar: listed page by page, found by name, renamed, exported, deleted. */
+/** The chatrooms in the side bar: listed page by page, found by name, renamed, pinned, archived, exported, deleted. */
 
 import { json, Offline, send } from './api.js';
 import { tellTabs } from './login_store.js';
 import { announce, ask, busy, byId, copyOf, save, show } from './dom.js';
 import { t } from './language.js';
+import { MessageSearch } from './message_search.js';
+import { nameOf } from './words.js';
 
 const PAGE = 30;
 const LARGEST_PAGE = 100;
-const NAME_LENGTH = 60;
 
 export const addressOf = (roomId) => `#/chat/${roomId}`;
 
@@ -18,9 +19,15 @@ export class RoomList {
     this.rooms = [];
     this.next = null;
     this.openId = null;
+    this.archived = false;
     this.list = byId('rooms');
     this.search = byId('search');
-    this.search.addEventListener('input', () => this.find());
+    this.messages = new MessageSearch({ addressOf, onFault: (error) => this.onFault(error) });
+    this.search.addEventListener('input', () => {
+      this.messages.find(this.search.value);
+      this.find();
+    });
+    byId('archive').addEventListener('click', () => this.setArchived(!this.archived));
     byId('more-rooms').addEventListener('click', () => this.more(PAGE));
     this.list.addEventListener('click', (event) => this.press(event));
   }
@@ -29,18 +36,35 @@ export class RoomList {
     this.rooms = [];
     this.next = null;
     this.search.value = '';
+    this.messages.find('');
+    this.loaded = false;
+    this.archived = false;
+    this.draw();
+  }
+
+  /** Lists the chats in the archive, or the others. */
+  async setArchived(archived) {
+    this.archived = archived;
+    this.rooms = [];
+    this.next = null;
     this.loaded = false;
     this.draw();
+    await this.read();
+    announce(t(archived ? 'archiveShown' : 'chatsShown'));
+    await this.find();
   }
 
   /** Reads the first page, or as much as is shown. */
   async read() {
+    const { archived } = this;
     const limit = Math.min(Math.max(PAGE, this.rooms.length), LARGEST_PAGE);
     try {
-      const { rooms, next } = await page(`chatroom?limit=${limit}`);
+      const { rooms, next } = await page(`chatroom?limit=${limit}${archived ? '&archived=true' : ''}`);
+      if (archived !== this.archived) return;
       const oldest = rooms.at(-1)?.createdAt ?? '';
+      const isBehind = ({ id, createdAt, pinned }) => !pinned && createdAt < oldest && !rooms.some((room) => room.id === id);
       // Of a longer list the rest stays as it is.
-      const rest = next ? this.rooms.filter(({ id, createdAt }) => createdAt < oldest && !rooms.some((room) => room.id === id)) : [];
+      const rest = next ? this.rooms.filter(isBehind) : [];
       if (!rest.length) this.next = next;
       this.rooms = [...rooms, ...rest];
       this.loaded = true;
@@ -52,8 +76,10 @@ export class RoomList {
 
   async more(limit) {
     if (!this.next) return;
+    const { archived } = this;
     try {
       const { rooms, next } = await page(this.next.replace(/limit=\d+/, `limit=${limit}`));
+      if (archived !== this.archived) return;
       this.next = next;
       const known = new Set(this.rooms.map(({ id }) => id));
       this.rooms.push(...rooms.filter(({ id }) => !known.has(id)));
@@ -77,15 +103,33 @@ export class RoomList {
 
   found() {
     const wanted = folded(this.search.value.trim());
-    return this.rooms.filter(({ name }) => folded(name).includes(wanted));
+    return this.rooms.filter((room) => folded(nameOf(room)).includes(wanted));
   }
 
-  async open(name) {
-    const room = await json('POST', 'chatroom', { body: { name } });
-    this.rooms.unshift(room);
-    this.draw();
+  /** Opens a chat, which gets its name from the first message. */
+  async open() {
+    const room = await json('POST', 'chatroom', { body: {} });
+    if (this.archived) this.setArchived(false);
+    else this.place(room);
     tellTabs('rooms-changed');
     return room;
+  }
+
+  /** A message was accepted: it may have named its chat, and have taken it out of the archive. */
+  accepted(roomId, name) {
+    const room = this.rooms.find(({ id }) => id === roomId);
+    if (room && name) Object.assign(room, { name });
+    if (name) this.draw();
+    const isElsewhere = this.archived ? room : !room;
+    if (isElsewhere) this.read();
+    if (name || isElsewhere) tellTabs('rooms-changed');
+  }
+
+  /** Puts a chat where it stands in the list: the pinned ones first, each part newest first. Ids follow time. */
+  place(room) {
+    this.rooms = [...this.rooms.filter(({ id }) => id !== room.id), ...(room.archived === this.archived ? [room] : [])];
+    this.rooms.sort((one, other) => other.pinned - one.pinned || (other.id > one.id ? 1 : -1));
+    this.draw();
   }
 
   /** Marks the room that is open. */
@@ -96,14 +140,16 @@ export class RoomList {
 
   draw() {
     const rooms = this.found();
-    const drawn = JSON.stringify([this.openId, ...rooms.map(({ id, name }) => [id, name])]);
+    const drawn = JSON.stringify([this.openId, ...rooms.map(({ id, name, pinned }) => [id, name, pinned])]);
     if (drawn !== this.drawn) {
       this.drawn = drawn;
       this.keepingFocus(() => this.list.replaceChildren(...rooms.map((room) => this.item(room))));
     }
     const searched = this.search.value.trim();
     byId('more-rooms').hidden = !this.next || Boolean(searched);
-    show(byId('rooms-empty'), rooms.length || !this.loaded ? '' : searched ? t('noChatFound') : t('noChatsYet'));
+    byId('archive').textContent = t(this.archived ? 'backToChats' : 'showArchive');
+    const empty = searched ? t('noChatFound') : t(this.archived ? 'archiveEmpty' : 'noChatsYet');
+    show(byId('rooms-empty'), rooms.length || !this.loaded ? '' : empty);
   }
 
   /** What has the focus in the list has it afterwards. */
@@ -119,13 +165,25 @@ export class RoomList {
     const item = copyOf('room-item');
     const link = item.querySelector('a');
     link.href = addressOf(room.id);
-    link.textContent = room.name;
-    link.title = room.name;
+    const name = nameOf(room);
+    link.textContent = name;
+    link.title = name;
     if (room.id === this.openId) link.setAttribute('aria-current', 'page');
     item.dataset.id = room.id;
-    item.querySelector('[data-action=rename]').setAttribute('aria-label', t('renameChat', room));
-    item.querySelector('[data-action=export]').setAttribute('aria-label', t('exportChat', room));
-    item.querySelector('[data-action=delete]').setAttribute('aria-label', t('deleteChat', room));
+    item.classList.toggle('pinned', room.pinned);
+    const labels = {
+      rename: t('renameChat', { name }),
+      pin: t(room.pinned ? 'unpinChat' : 'pinChat', { name }),
+      archive: t(room.archived ? 'unarchiveChat' : 'archiveChat', { name }),
+      export: t('exportChat', { name }),
+      delete: t('deleteChat', { name }),
+    };
+    for (const [action, label] of Object.entries(labels)) {
+      const button = item.querySelector(`[data-action=${action}]`);
+      button.setAttribute('aria-label', label);
+      button.title = label;
+    }
+    item.querySelector('[data-action=pin]').hidden = room.archived;
     return item;
   }
 
@@ -135,6 +193,20 @@ export class RoomList {
     if (room && action === 'rename') this.rename(room);
     if (room && action === 'export') busy(event.target.closest('button'), () => this.export(room));
     if (room && action === 'delete') this.remove(room);
+    if (room && action === 'pin') this.change(room, { pinned: !room.pinned }, t(room.pinned ? 'unpinned' : 'pinned'));
+    if (room && action === 'archive') {
+      this.change(room, { archived: !room.archived }, t(room.archived ? 'unarchived' : 'archived'));
+    }
+  }
+
+  /** Pins or archives a chat, or the opposite; `said` where it worked. */
+  async change(room, wish, said) {
+    try {
+      this.place({ ...room, ...await json('PATCH', `chatroom/${room.id}`, { body: wish }) });
+      this.changed(said);
+    } catch (error) {
+      this.onFault(error);
+    }
   }
 
   async rename(room) {
@@ -164,7 +236,7 @@ export class RoomList {
 
   async remove(room) {
     const sure = await ask({
-      title: t('deleteHeading'), text: t('deleteAbout', room), confirm: t('remove'), danger: true,
+      title: t('deleteHeading'), text: t('deleteAbout', { name: nameOf(room) }), confirm: t('remove'), danger: true,
     });
     if (sure === null) return;
     try {
@@ -200,11 +272,3 @@ async function page(path) {
 
 /** Without case and accents, so that `resume` finds `Résumé`. */
 const folded = (text) => text.normalize('NFKD').replace(/[\u0300-\u036f]/g, '').toLocaleLowerCase();
-
-/** The name of a chat that begins with this message. */
-export function nameFor(text) {
-  const line = text.trim().replace(/\s+/g, ' ');
-  if (line.length <= NAME_LENGTH) return line;
-  const cut = line.slice(0, NAME_LENGTH - 1);
-  return `${cut.slice(0, Math.max(cut.lastIndexOf(' '), NAME_LENGTH / 2)).trimEnd().replace(/[\ud800-\udbff]$/, '')}…`;
-}

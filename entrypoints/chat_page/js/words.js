@@ -3,6 +3,9 @@
 import { LoggedOut, Offline } from './api.js';
 import { at, fromNow, t, textFor } from './language.js';
 
+/** What a chat is called; one that has no message yet has no name. */
+export const nameOf = ({ name }) => name || t('newChat');
+
 /** An error in words that help. */
 export function words(error) {
   if (error instanceof Offline) return navigator.onLine ? t('unreachable') : t('offline');
