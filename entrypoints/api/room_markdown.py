@@ -30,6 +30,8 @@ FENCE = re.compile(rf"(?P<indent>{INDENT})(?:(?P<ticks>`{{3,}})[^`]*|(?P<tildes>
 # A line that may begin a block of HTML, but no link in angle brackets.
 HTML_BLOCK = re.compile(rf"{INDENT}<(?:[a-z][a-z0-9-]*(?:[\s/>]|$)|[/!?])", re.IGNORECASE)
 HEADING = re.compile(r"^(?P<indent> {0,3})(?P<marks>#{1,6})(?=[ \t]|$)")
+# The heading of a chatroom that has no name yet.
+UNNAMED = "Chat"
 UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
 
 
@@ -42,7 +44,7 @@ class Fence(NamedTuple):
 
 def markdown_of(room: ExportedChatroom) -> Iterator[str]:
     """The parts of the document. What iterating the turns raises passes through."""
-    yield f"# {_escaped(' '.join(room.name.split()))}\n\n"
+    yield f"# {_escaped(' '.join(room.name.split())) or UNNAMED}\n\n"
     yield f"*Opened {_moment(room.opened_at)}, exported {_moment(room.exported_at)}.*\n\n"
     if room.system_prompt is not None:
         yield f"## System prompt\n\n{_quoted(room.system_prompt)}\n\n"

@@ -7,6 +7,8 @@ repeated. The release before neither reads nor writes the columns.
 
 from alembic import op
 
+from adapters.sql.migrate import concurrently
+
 revision = "0015"
 down_revision = "0014"
 branch_labels = None
@@ -34,15 +36,9 @@ def upgrade() -> None:
             op.execute(f"ALTER TABLE replies ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID")
             # Reads the table, and lets others write meanwhile.
             op.execute(f"ALTER TABLE replies VALIDATE CONSTRAINT {name}")
-        # Building an index concurrently waits for other transactions, and blocks no writer meanwhile.
-        op.execute("SET lock_timeout = 0")
-        # One that an interrupted run left is not valid.
+    with concurrently():
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_replies_rated")
-        op.execute(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_replies_rated"
-            " ON replies (rating, rated_at) WHERE rating IS NOT NULL"
-        )
-        op.execute("SET lock_timeout = 5000")
+        op.execute("CREATE INDEX CONCURRENTLY ix_replies_rated ON replies (rating, rated_at) WHERE rating IS NOT NULL")
 
 
 def downgrade() -> None:

@@ -49,6 +49,10 @@ def structure_of(text: str) -> Structure:
     return Structure(headings, last.content if last.level == 1 else "")
 
 
+def test_a_chatroom_without_a_name_has_a_heading():
+    assert structure_of(document(a_turn(), name="")).headings == ["Chat", *HEADINGS]
+
+
 def answer_in(text: str) -> str:
     """What stands below the last answer's heading, without its time."""
     return text.rpartition("## Gemini\n\n")[2].partition("\n\n")[2].rpartition("\n\n---\n\n")[0]
