@@ -9,6 +9,8 @@ repeated.
 
 from alembic import op
 
+from adapters.sql.migrate import concurrently
+
 revision = "0014"
 down_revision = "0013"
 branch_labels = None
@@ -25,16 +27,13 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE chatrooms ADD COLUMN IF NOT EXISTS {column} timestamptz")
     for table in UNSEARCHABLE:
         op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS words tsvector")
-    with op.get_context().autocommit_block():
-        # Building an index concurrently waits for other transactions, and blocks no writer meanwhile.
-        op.execute("SET lock_timeout = 0")
+    with concurrently():
         for which in ("pinned", "archived"):
             _build(f"ix_chatrooms_{which}", f"chatrooms (user_id, id) WHERE {which}_at IS NOT NULL")
         for table, condition in UNSEARCHABLE.items():
             _build(f"ix_{table}_unsearchable", f"{table} (id) WHERE {condition}")
             words = f"{table} USING gin (words) WITH (fastupdate = off) WHERE words IS NOT NULL"
             _build(f"ix_{table}_words", words)
-        op.execute("SET lock_timeout = 5000")
 
 
 def downgrade() -> None:
