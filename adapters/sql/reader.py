@@ -77,6 +77,8 @@ LEFT JOIN users u ON u.id = %(id)s
 ROOM_COLUMNS = """id, name, created_at, updated_at, pinned_at IS NOT NULL AS pinned,
        archived_at IS NOT NULL AS archived"""
 # Each part through an index, and no further than the page goes.
+# Of IS NULL the planner believes, where the table was never analyzed, that it holds for few, and would sort all chatrooms
+# of a user; of an inequality it believes that it holds for a third.
 ROOMS = f"""
 SELECT * FROM (
     (SELECT {ROOM_COLUMNS} FROM chatrooms
@@ -84,7 +86,7 @@ SELECT * FROM (
      ORDER BY id DESC LIMIT %(limit)s)
     UNION ALL
     (SELECT {ROOM_COLUMNS} FROM chatrooms
-     WHERE user_id = %(user_id)s AND pinned_at IS NULL AND archived_at IS NULL
+     WHERE user_id = %(user_id)s AND num_nonnulls(pinned_at, archived_at) < 1
        AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
      ORDER BY id DESC LIMIT %(limit)s)
 ) AS listed ORDER BY pinned DESC, id DESC LIMIT %(limit)s

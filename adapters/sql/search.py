@@ -54,11 +54,13 @@ SELECT mine.id, mine.chatroom_id, mine.name AS chatroom_name, mine.is_reply,
 FROM mine LEFT JOIN messages m ON m.id = mine.id LEFT JOIN replies r ON r.id = mine.id
 ORDER BY mine.id DESC
 """  # noqa: S608 - constants, no values
-# The oldest stands first in the index.
+# The oldest stand first in the index, in which the order has them looked for. A reply may end long after it was queued.
 IS_COMPLETE = """
-SELECT NOT EXISTS (SELECT 1 FROM messages WHERE words IS NULL AND id < %(settled_id)s)
-   AND NOT EXISTS (SELECT 1 FROM replies WHERE words IS NULL AND content IS NOT NULL AND id < %(settled_id)s
-                   AND finished_at < now() - %(settled_after)s)
+SELECT NOT EXISTS (SELECT 1 FROM (
+    SELECT id FROM messages WHERE words IS NULL ORDER BY id LIMIT 1) AS first WHERE id < %(settled_id)s)
+   AND NOT EXISTS (SELECT 1 FROM (
+    SELECT id, finished_at FROM replies WHERE words IS NULL AND content IS NOT NULL ORDER BY id LIMIT 100) AS first
+    WHERE id < %(settled_id)s AND finished_at < now() - %(settled_after)s)
 """
 CHATROOMS = f"""
 SELECT {ROOM_COLUMNS} FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id DESC LIMIT %(limit)s

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Beside those of ordinary requests: so many that no room of the web server (entrypoints/web_rooms.py) waits for the
 # connections of another, be it because a table is locked or because an account is erased. They are opened when needed.
-OTHER_CONNECTIONS = 16
+OTHER_CONNECTIONS = 18
 # Replies need one for a few milliseconds at the beginning and at the end.
 WORKER_CONNECTIONS = 8
 
