@@ -77,8 +77,8 @@ LEFT JOIN users u ON u.id = %(id)s
 ROOM_COLUMNS = """id, name, created_at, updated_at, pinned_at IS NOT NULL AS pinned,
        archived_at IS NOT NULL AS archived"""
 # Each part through an index, and no further than the page goes.
-# Of IS NULL the planner believes, where the table was never analyzed, that it holds for few, and would sort all chatrooms
-# of a user; of an inequality it believes that it holds for a third.
+# Where the table was never analyzed, the planner believes of IS NULL that it holds for few, and would sort all rooms of
+# a user; of an inequality it believes that it holds for a third.
 ROOMS = f"""
 SELECT * FROM (
     (SELECT {ROOM_COLUMNS} FROM chatrooms
