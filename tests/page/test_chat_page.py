@@ -45,7 +45,7 @@ def test_from_the_first_code_to_the_log_out(visit: Visit, gemini: FakeGemini) ->
 
     # The chat is named after what it began with; its name changes, and finds it.
     expect(one.rooms).to_have_text(["How do I greet the world?"])
-    one.button("Rename How do I greet the world?").click()
+    one.choose("Rename", "How do I greet the world?")
     one.field("Name").fill("Greetings")
     one.button("Rename").click()
     expect(one.rooms).to_have_text(["Greetings"])
@@ -57,7 +57,7 @@ def test_from_the_first_code_to_the_log_out(visit: Visit, gemini: FakeGemini) ->
     one.page.get_by_role("searchbox", name="Search chats and messages").fill("resume")
     expect(one.rooms).to_have_text(["Résumé or CV?"])
     one.page.get_by_role("searchbox", name="Search chats and messages").fill("")
-    one.button("Delete Résumé or CV?").click()
+    one.choose("Delete", "Résumé or CV?")
     one.button("Delete").click()
     expect(one.rooms).to_have_text(["Greetings"])
     expect(one.page.get_by_role("heading", name="Hello, Ananya")).to_be_visible()
@@ -91,11 +91,9 @@ def test_chats_are_pinned_and_archived(visit: Visit) -> None:
     expect(one.rooms).to_have_text(["Second one, is it?", "First"])
     expect(one.page.get_by_role("heading", name="Second one, is it?")).to_be_visible()
 
-    one.rooms.nth(1).hover()
-    one.button("Pin First").click()
+    one.choose("Pin", "First")
     expect(one.rooms).to_have_text(["First", "Second one, is it?"])
-    one.rooms.nth(1).hover()
-    one.button("Archive Second one, is it?").click()
+    one.choose("Archive", "Second one, is it?")
     expect(one.rooms).to_have_text(["First"])
     one.page.reload()
     expect(one.rooms).to_have_text(["First"])
@@ -109,8 +107,7 @@ def test_chats_are_pinned_and_archived(visit: Visit) -> None:
     expect(one.page.get_by_text("Chats that you archive will be listed here.")).to_be_visible()
     one.button("Back to your chats").click()
     expect(one.rooms).to_have_text(["First", "Second one, is it?"])
-    one.rooms.first.hover()
-    one.button("Unpin First").click()
+    one.choose("Unpin", "First")
     expect(one.rooms).to_have_text(["Second one, is it?", "First"])
 
 
@@ -210,7 +207,7 @@ def test_a_chat_is_exported_as_a_document(visit: Visit) -> None:
     one.send("Why ☾?")
     one.expect_reply("echo: Why ☾?")
     with one.page.expect_download() as download:
-        one.button("Export Why ☾?").click()
+        one.choose("Export", "Why ☾?")
     assert download.value.suggested_filename == "Why ☾_.md"
     document = download.value.path().read_text(encoding="utf-8")
     assert "## You" in document
@@ -220,7 +217,7 @@ def test_a_chat_is_exported_as_a_document(visit: Visit) -> None:
 
     # A document that has lost its end is not saved.
     one.page.route("**/export", lambda route: route.fulfill(status=200, body=document[:-60]), times=1)
-    one.button("Export Why ☾?").click()
+    one.choose("Export", "Why ☾?")
     expect(one.notice).to_contain_text("The service cannot be reached.")
 
 
@@ -442,7 +439,7 @@ def test_two_devices_see_each_other(visit: Visit, gemini: FakeGemini) -> None:
     expect(phone.replies.last.locator(".prose")).to_have_text(re.compile("Seen by"))
     gemini.go_on.set()
     phone.expect_reply("Seen by both")
-    laptop.button("Delete From the phone").click()
+    laptop.choose("Delete", "From the phone")
     laptop.button("Delete").click()
     expect(phone.notice).to_contain_text("That chat was deleted.")
     expect(phone.rooms).to_have_count(0)

@@ -61,6 +61,12 @@ class Visitor:
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
+    def choose(self, action: str, chat: str) -> None:
+        """Something in the menu of a chat in the list."""
+        self.rooms.filter(has_text=chat).hover()
+        self.button(f"Options of {chat}").click()
+        self.page.locator("#room-menu").get_by_role("button", name=action, exact=True).click()
+
     def sign_up(self, name: str = "Ananya", password: str = "") -> "Visitor":
         """Log in with a code for the first time, giving a name and perhaps a password."""
         self.open()

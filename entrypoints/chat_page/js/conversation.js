@@ -3,7 +3,7 @@
 import { delayAfter, json, LoggedOut, newKey, Offline, pause } from './api.js';
 import { announce, byId } from './dom.js';
 import { t } from './language.js';
-import { lastFinished, listen } from './room_news.js';
+import { isFinished, lastFinished, listen } from './room_news.js';
 import { follow } from './reply_stream.js';
 import { Turn } from './turn.js';
 import { failure, words } from './words.js';
@@ -327,5 +327,3 @@ export class Conversation {
     byId('jump').hidden = true;
   }
 }
-
-const isFinished = ({ status }) => status !== 'queued' && status !== 'running';

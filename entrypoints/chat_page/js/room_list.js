@@ -5,6 +5,7 @@ import { tellTabs } from './login_store.js';
 import { announce, ask, busy, byId, copyOf, save, show } from './dom.js';
 import { t } from './language.js';
 import { MessageSearch } from './message_search.js';
+import { RoomMenu } from './room_menu.js';
 import { nameOf } from './words.js';
 
 const PAGE = 30;
@@ -29,7 +30,7 @@ export class RoomList {
     });
     byId('archive').addEventListener('click', () => this.setArchived(!this.archived));
     byId('more-rooms').addEventListener('click', () => this.more(PAGE));
-    this.list.addEventListener('click', (event) => this.press(event));
+    this.menu = new RoomMenu({ onChosen: (action, room, button) => this.press(action, room, button) });
   }
 
   clear() {
@@ -170,31 +171,17 @@ export class RoomList {
     link.title = name;
     if (room.id === this.openId) link.setAttribute('aria-current', 'page');
     item.dataset.id = room.id;
-    item.classList.toggle('pinned', room.pinned);
-    const labels = {
-      rename: t('renameChat', { name }),
-      pin: t(room.pinned ? 'unpinChat' : 'pinChat', { name }),
-      archive: t(room.archived ? 'unarchiveChat' : 'archiveChat', { name }),
-      export: t('exportChat', { name }),
-      delete: t('deleteChat', { name }),
-    };
-    for (const [action, label] of Object.entries(labels)) {
-      const button = item.querySelector(`[data-action=${action}]`);
-      button.setAttribute('aria-label', label);
-      button.title = label;
-    }
-    item.querySelector('[data-action=pin]').hidden = room.archived;
+    item.querySelector('.pin').toggleAttribute('hidden', !room.pinned);
+    this.menu.belongsTo(item.querySelector('[data-action=menu]'), room);
     return item;
   }
 
-  press(event) {
-    const action = event.target.closest('[data-action]')?.dataset.action;
-    const room = this.rooms.find(({ id }) => id === event.target.closest('.room-item')?.dataset.id);
-    if (room && action === 'rename') this.rename(room);
-    if (room && action === 'export') busy(event.target.closest('button'), () => this.export(room));
-    if (room && action === 'delete') this.remove(room);
-    if (room && action === 'pin') this.change(room, { pinned: !room.pinned }, t(room.pinned ? 'unpinned' : 'pinned'));
-    if (room && action === 'archive') {
+  press(action, room, button) {
+    if (action === 'rename') this.rename(room);
+    if (action === 'export') busy(button, () => this.export(room));
+    if (action === 'delete') this.remove(room);
+    if (action === 'pin') this.change(room, { pinned: !room.pinned }, t(room.pinned ? 'unpinned' : 'pinned'));
+    if (action === 'archive') {
       this.change(room, { archived: !room.archived }, t(room.archived ? 'unarchived' : 'archived'));
     }
   }

@@ -37,6 +37,9 @@ export async function listen(roomId, after, { signal, onEntries, onGone, onBroke
 
 /** The id of the last entry before the first that is not finished. */
 export function lastFinished(entries) {
-  const first = entries.findIndex((entry) => entry.status === 'queued' || entry.status === 'running');
+  const first = entries.findIndex((entry) => !isFinished(entry));
   return entries[(first < 0 ? entries.length : first) - 1]?.id;
 }
+
+/** Messages are, and replies that are neither queued nor being written. */
+export const isFinished = ({ status }) => status !== 'queued' && status !== 'running';

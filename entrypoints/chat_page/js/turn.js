@@ -4,6 +4,7 @@ import { busy, copyOf, copyText, show } from './dom.js';
 import { whatWasWrong } from './feedback.js';
 import { t } from './language.js';
 import { render } from './markdown.js';
+import { isFinished } from './room_news.js';
 import { failure } from './words.js';
 
 export class Turn {
@@ -81,7 +82,8 @@ export class Turn {
         cursor = page.nextCursor;
       }
       const ids = entries.map(({ id }) => id);
-      for (const entry of entries) if (entry.status !== 'queued' && entry.status !== 'running') this.replies.set(entry.id, entry);
+      // What is known already may be newer: the user can have rated it meanwhile.
+      for (const entry of entries) if (isFinished(entry) && !this.replies.has(entry.id)) this.replies.set(entry.id, entry);
       this.versions = [...ids, ...this.versions.filter((id) => !ids.includes(id))];
       this.redraw();
     } catch {
