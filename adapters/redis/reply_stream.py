@@ -98,7 +98,12 @@ class RedisReplyPublisher(ReplyPublisher):
 
     def _send(self, waiting: dict[ReplyId, list[Chunk]]) -> None:
         now = time.monotonic()
-        expiring = [reply_id for reply_id in waiting if now >= self._expire_again_at.get(reply_id, now)]
+        # With the last chunk, too: Redis may have lost the stream, and its expiry, since.
+        expiring = [
+            reply_id
+            for reply_id, chunks in waiting.items()
+            if chunks[-1].final or now >= self._expire_again_at.get(reply_id, now)
+        ]
         with self._redis.pipeline(transaction=False) as pipeline:
             for reply_id, chunks in waiting.items():
                 for encoded in map(_encode, chunks):

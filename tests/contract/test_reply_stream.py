@@ -358,6 +358,18 @@ class TestRedisReplyStream(ReplyStreamContract):
         assert eventually(lambda: subscriber.published(reply_id)[-1].final)
         assert publish("abcd") == kept_for  # of what has ended nothing is remembered
 
+    def test_a_stream_that_redis_has_lost_in_between_expires_all_the_same(
+        self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
+    ) -> None:
+        publisher.publish(reply_id, Chunk(Position(1, 1), "a"))
+        assert eventually(lambda: text_of(subscriber.published(reply_id)) == "a")
+        redis.flushdb()
+        publisher.publish(reply_id, Chunk(Position(1, 2), "b"))
+        publisher.publish(reply_id, Chunk(Position(1, 2), "", final=True))
+        assert eventually(lambda: any(chunk.final for chunk in subscriber.published(reply_id)))
+        (key,) = redis.scan_iter("reply:*")
+        assert redis.ttl(key) > 0
+
     def test_of_what_is_forgotten_no_text_is_left_and_soon_no_key(
         self, publisher: ReplyPublisher, subscriber: ReplySubscriber, reply_id: ReplyId, redis: Redis
     ) -> None:

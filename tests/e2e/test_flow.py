@@ -221,7 +221,7 @@ def assert_messages_are_only_in_streams_that_expire(service: Service) -> None:
     for key, value in keys_of_redis(service).items():
         if key.startswith(b"reply:stream:"):
             with service.redis() as redis:
-                assert 0 < redis.ttl(key) <= 600
+                assert 0 < redis.ttl(key) <= 660
         else:
             assert [text for text in service.messages if text in value] == [], key
 
