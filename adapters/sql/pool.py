@@ -8,9 +8,10 @@ from typing import Generic, Protocol, TypeVar
 
 # How long a caller waits for a connection that others use.
 WAIT_SECONDS = 2.0
-# A connection is replaced when it is older, and asked whether it still lives when it rested longer.
+# A connection is replaced when it is older, and asked whether it still lives when it rested longer: longer than between
+# two looks of an idle worker, each of which would take a question with it.
 RECYCLE_SECONDS = 1800.0
-PING_AFTER_SECONDS = 1.0
+PING_AFTER_SECONDS = 2.0
 
 
 class PoolIsFull(Exception):
