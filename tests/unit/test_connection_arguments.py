@@ -21,3 +21,18 @@ def test_what_is_asked_for_is_handed_on():
         "host": "/run/postgresql",
         "sslmode": "require",
     }
+
+
+def test_a_user_may_be_of_a_server() -> None:
+    arguments = connection_arguments("postgresql://asha@chat:secret@db.example.org/chat")
+    assert (arguments["user"], arguments["password"], arguments["host"]) == ("asha@chat", "secret", "db.example.org")
+
+
+def test_what_is_left_empty_is_left_to_the_driver() -> None:
+    assert connection_arguments("postgresql://:@db.example.org/chat") == {"host": "db.example.org", "dbname": "chat"}
+    assert connection_arguments("postgresql://@/chat") == {"dbname": "chat"}
+
+
+def test_there_may_be_several_hosts_and_addresses() -> None:
+    arguments = connection_arguments("postgresql://asha@[::1]:5433,db.example.org:5432/chat")
+    assert (arguments["host"], arguments["port"]) == ("::1,db.example.org", "5433,5432")
