@@ -3,6 +3,7 @@
 import pytest
 
 from adapters.sql.database import connection_arguments
+from application.operations.startup import CannotStart
 
 EVERYTHING = {"host": "db.example.org", "port": "5433", "user": "asha", "password": "a/b@c%", "dbname": "chat"}
 
@@ -36,3 +37,18 @@ def test_what_is_left_empty_is_left_to_the_driver() -> None:
 def test_there_may_be_several_hosts_and_addresses() -> None:
     arguments = connection_arguments("postgresql://asha@[::1]:5433,db.example.org:5432/chat")
     assert (arguments["host"], arguments["port"]) == ("::1,db.example.org", "5433,5432")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://asha:p@secret%zz@db.example.org/chat",
+        "postgresql://asha:secret@[::1/chat",
+        "postgresql://asha:secret@db.example.org/chat?unknown=secret",
+    ],
+)
+def test_one_that_cannot_be_read_is_not_shown(url: str) -> None:
+    with pytest.raises(CannotStart) as raised:
+        connection_arguments(url)
+    assert "secret" not in str(raised.value)
+    assert raised.value.__suppress_context__
