@@ -30,8 +30,15 @@ class BackgroundNotifier(WorkerNotifier):
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = Thread(target=self._notify_for_ever, name="notifications", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._notify_for_ever, name="notifications", daemon=True)
+                try:
+                    thread.start()
+                except (
+                    RuntimeError
+                ) as error:  # there are as many as there may be; what is due was accepted all the same
+                    log.warning("notify_failed", error=type(error).__name__)
+                else:
+                    self._thread = thread
 
     def _notify_for_ever(self) -> None:
         while self._due.wait():

@@ -22,4 +22,14 @@ def black_hole() -> Iterator[str]:
         yield f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
 
 
+@contextmanager
+def dropped_packets() -> Iterator[str]:
+    """URL of a Redis to which no connection comes about: its queue of connections that wait to be taken is full."""
+    with socket.socket() as silent, socket.socket() as first:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        first.connect(silent.getsockname())
+        yield f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+
+
 DOWN = [closed_port, black_hole]

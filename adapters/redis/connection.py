@@ -49,6 +49,9 @@ class _Pool(BlockingConnectionPool):
         self.pool.put_nowait(connection)
 
     def _is_beyond_doubt(self, connection: Any) -> bool:
+        # One that was disconnected would connect by itself when it is used, and what comes of that would not be noted.
+        if not connection.is_connected:
+            return False
         since: float = connection.rested_since
         return since > self.failed_at and time.monotonic() - since < DOUBT_AFTER_SECONDS
 

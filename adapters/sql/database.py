@@ -27,6 +27,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.outage import Outage
 from adapters.sql.pool import Pool, PoolIsFull
+from application.operations.startup import CannotStart
 from domain.errors import DependencyDown
 
 # The server ends a statement after five seconds. One that has said nothing for seven is not there any more.
@@ -42,7 +43,11 @@ psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 # A statement was planned for tables that have changed since, or what was planned is gone: a new connection plans anew.
 PLAN_IS_STALE = (FeatureNotSupported, InvalidSqlStatementName, DuplicatePreparedStatement)
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-URL = re.compile(r"[\w+]+://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?(?P<rest>.*)")
+URL = re.compile(r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?P<rest>.*)")
+NOT_READABLE = (
+    "The URL of the database cannot be read. It is postgresql://user:password@host:port/database?parameter=value with "
+    "parameters that libpq knows; an @ in the password is written %40."
+)
 LONE_PERCENT = re.compile(r"%(?!\(\w+\)s)")
 
 
@@ -204,25 +209,19 @@ class AutocommitCursor(BoundedCursor):
         """Nothing is left to do."""
 
 
-def sqlalchemy_url(database_url: str) -> str:
-    """The URL with our driver named: ``postgres://`` and ``postgresql://`` alone mean psycopg 3 to SQLAlchemy 2.1."""
-    scheme, separator, rest = database_url.partition("://")
-    if scheme in {"postgres", "postgresql"}:
-        scheme = "postgresql+psycopg2"
-    return f"{scheme}{separator}{rest}"
-
-
 def connection_arguments(database_url: str) -> dict[str, Any]:
-    """What the driver needs of the URL, read as SQLAlchemy reads it for the migrations.
-
-    libpq reads all but the user: it takes no password with a stroke or an unescaped percent sign.
+    """What the driver needs of the URL. libpq reads all but user and password: it takes no password with a stroke or an
+    unescaped percent sign, and no user with an @. Raises CannotStart for one that is none.
     """
     found = URL.fullmatch(database_url)
-    if found is None:  # not shown: it may hold a password
-        raise ValueError("no URL of a database")
-    arguments: dict[str, Any] = psycopg2.extensions.parse_dsn(f"postgresql://{found['rest']}")
+    if found is None:
+        raise CannotStart(NOT_READABLE)
+    try:
+        arguments: dict[str, Any] = psycopg2.extensions.parse_dsn(f"postgresql://{found['rest']}")
+    except psycopg2.ProgrammingError:  # quotes what it does not understand: a password that holds an @, for one
+        raise CannotStart(NOT_READABLE) from None
     given = {"user": found["user"], "password": found["password"]}
-    return arguments | {name: unquote(text) for name, text in given.items() if text is not None}
+    return arguments | {name: unquote(text) for name, text in given.items() if text}
 
 
 ISOLATION = "default_transaction_isolation"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 from sqlalchemy.pool import NullPool
 
-from adapters.sql.database import sqlalchemy_url
+from adapters.sql.database import connection_arguments
 from adapters.sql.startup import check_encoding, check_revision, schema_of
 from application.operations.startup import CannotStart
 
@@ -111,9 +111,11 @@ def _config(database_url: str, patience: timedelta = PATIENCE) -> Iterator[Confi
         "timezone": "UTC",
     }
     engine = create_engine(
-        sqlalchemy_url(database_url),
+        # The driver is all that SQLAlchemy is told here: it knows fewer URLs than libpq.
+        "postgresql+psycopg2://",
         poolclass=NullPool,
-        connect_args={
+        connect_args=connection_arguments(database_url)
+        | {
             "connect_timeout": 5,
             "application_name": "migrate",
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),

@@ -8,9 +8,10 @@ from typing import Generic, Protocol, TypeVar
 
 # How long a caller waits for a connection that others use.
 WAIT_SECONDS = 2.0
-# A connection is replaced when it is older, and asked whether it still lives when it rested longer.
+# A connection is replaced when it is older, and asked whether it still lives when it rested longer: longer than between
+# two looks of an idle worker, each of which would take a question with it.
 RECYCLE_SECONDS = 1800.0
-PING_AFTER_SECONDS = 1.0
+PING_AFTER_SECONDS = 2.0
 
 
 class PoolIsFull(Exception):
@@ -80,8 +81,10 @@ class Pool(Generic[C]):
         """Close it, for another to be made. ``broken``: so may be all others."""
         if broken:
             self._broke_at = time.monotonic()
-        connection.close()
-        self._places.put(None)
+        try:
+            connection.close()
+        finally:
+            self._places.put(None)
 
     def close(self) -> None:
         """Close what rests."""
@@ -89,20 +92,24 @@ class Pool(Generic[C]):
             self._resting.pop().close()
 
     def _rested(self) -> C | None:
-        """One that rested and still lives."""
+        """One that rested and still lives. None if there is none, or if the first that was asked does not live.
+
+        Of a server that is silent each question takes as long as a question may: the others are not asked as well.
+        """
         while True:
             try:
                 connection = self._resting.pop()
             except IndexError:  # none rests
                 return None
-            if self._may_be_used(connection):
+            now = time.monotonic()
+            if now - connection.made_at > RECYCLE_SECONDS:
+                connection.close()
+                continue
+            if self._is_beyond_doubt(connection, now) or self._still_lives(connection):
                 return connection
+            self._broke_at = time.monotonic()
             connection.close()
+            return None
 
-    def _may_be_used(self, connection: C) -> bool:
-        now = time.monotonic()
-        if now - connection.made_at > RECYCLE_SECONDS:
-            return False
-        if connection.rested_since > self._broke_at and now - connection.rested_since < PING_AFTER_SECONDS:
-            return True
-        return self._still_lives(connection)
+    def _is_beyond_doubt(self, connection: C, now: float) -> bool:
+        return connection.rested_since > self._broke_at and now - connection.rested_since < PING_AFTER_SECONDS

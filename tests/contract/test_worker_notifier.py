@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from redis import Redis
@@ -93,6 +93,19 @@ class TestBackgroundNotifier(WorkerNotifierContract):
             notifier.notify()
             assert eventually(lambda: broken.tried == 2)
         assert "notification_failed" in [line["event"] for line in logs]
+
+    def test_without_a_thread_nothing_is_raised_and_the_next_one_is_notified(
+        self, worker_notifier: BackgroundNotifier, behind: MemoryWorkerNotifier, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(thread: Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as full, capture_logs() as logs:
+            full.setattr(Thread, "start", refuse)
+            worker_notifier.notify()
+        assert [line["event"] for line in logs] == ["notify_failed"]
+        worker_notifier.notify()
+        assert eventually(lambda: behind.notified == 1)
 
 
 class Listener:

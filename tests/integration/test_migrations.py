@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from adapters.sql import migrate
-from adapters.sql.database import SESSION_SETTINGS, sqlalchemy_url
+from adapters.sql.database import SESSION_SETTINGS, connection_arguments
 from adapters.sql.tables import metadata
 from entrypoints.cli.commands import cli
 from tests.servers import new_database
@@ -40,7 +40,7 @@ SCHEMA = {
 
 
 def engine_of(database_url: str) -> Engine:
-    return create_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    return create_engine("postgresql+psycopg2://", connect_args=connection_arguments(database_url), poolclass=NullPool)
 
 
 def rows(database_url: str, statement: str) -> list[tuple[Any, ...]]:
@@ -147,6 +147,13 @@ def test_every_foreign_key_has_an_index(migrated_database: str) -> None:
         """,
     )
     assert missing == []
+
+
+def test_migrations_read_the_url_as_the_service_does(migrated_database: str) -> None:
+    """libpq knows of several hosts, as SQLAlchemy does not."""
+    scheme, _, rest = migrated_database.partition("://")
+    account, at, server = rest.rpartition("@")
+    migrate.upgrade(f"{scheme}://{account}{at}127.0.0.1:1,{server}")
 
 
 def test_four_processes_may_migrate_at_once(empty_database: str) -> None:

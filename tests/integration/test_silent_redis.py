@@ -8,8 +8,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from adapters.redis.connection import ENOUGH_TIMEOUTS, connect
+from adapters.redis.connection import ENOUGH_TIMEOUTS, connect, outage_of
 from tests.proxy import FreezableProxy
+from tests.redis_doubles import closed_port, dropped_packets
 
 pytestmark = pytest.mark.real
 
@@ -45,12 +46,24 @@ def test_after_some_time_outs_callers_are_refused_without_asking_it(
     fails(redis, 100)
 
 
+def test_one_to_which_no_connection_comes_about_is_left_alone_as_well() -> None:
+    with dropped_packets() as url, connect(url) as redis:
+        fails(redis, ENOUGH_TIMEOUTS)
+        assert not outage_of(redis).may_try()
+
+
 def test_one_time_out_alone_proves_nothing(redis: Redis, proxy: FreezableProxy) -> None:
     redis.get("a key")
     proxy.freeze()
     fails(redis, 1)
     proxy.thaw()
     redis.get("a key")
+
+
+def test_each_refused_connection_is_noted() -> None:
+    with closed_port() as url, connect(url) as redis:
+        fails(redis, 5)
+        assert outage_of(redis).errors == 5
 
 
 def test_it_is_found_again_and_both_changes_are_logged_once(redis: Redis, proxy: FreezableProxy) -> None:

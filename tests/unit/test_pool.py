@@ -97,10 +97,23 @@ def test_after_a_rest_only_one_that_lives_is_given_out(pool: Pool[Line], monkeyp
     monkeypatch.setattr(pool_module, "PING_AFTER_SECONDS", 0.0)
     lives, dead = pool.take(), pool.take()
     dead.lives = False
-    pool.give_back(lives)
     pool.give_back(dead)
+    pool.give_back(lives)
     assert pool.take() is lives
+    assert pool.take() is not dead
     assert dead.closed
+
+
+def test_a_caller_waits_for_one_that_does_not_answer_and_not_for_all(
+    pool: Pool[Line], cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = [pool.take(), pool.take()]
+    for line in dead:
+        line.lives = False
+        pool.give_back(line)
+    monkeypatch.setattr(pool_module, "PING_AFTER_SECONDS", 0.0)
+    assert pool.take() not in dead
+    assert cable.asked == 1
 
 
 def test_those_that_rested_while_another_broke_are_asked(pool: Pool[Line], cable: Cable) -> None:
@@ -125,3 +138,14 @@ def test_closing_closes_what_rests(pool: Pool[Line]) -> None:
     pool.close()
     assert resting.closed
     assert not used.closed
+
+
+def test_one_that_cannot_be_closed_takes_no_place(pool: Pool[Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError
+
+    stuck = pool.take()
+    monkeypatch.setattr(stuck, "close", refuse)
+    with pytest.raises(OSError):  # noqa: PT011 - any
+        pool.discard(stuck, broken=True)
+    assert pool.in_use == 0
