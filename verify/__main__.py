@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("url", nargs="?", help="where the service is, such as https://chat.example.com")
     made.add_argument("--only", action="append", default=[], metavar="NAME", help="this check; may be repeated")
     made.add_argument("--list", action="store_true", help="list the checks, and run none")
-    made.add_argument("--plain", action="store_true", help="only what the two documents promise; see docs/verify.md")
+    made.add_argument(
+        "--plain", action="store_true", help="only what both specifications of this API promise; see docs/verify.md"
+    )
     made.add_argument("--json", action="store_true", help="print one JSON object, with all exchanges")
     made.add_argument("--verbose", action="store_true", help="print all exchanges, not only those of failures")
     made.add_argument("--unmasked", action="store_true", help="print tokens, codes and numbers as well")

@@ -62,7 +62,7 @@ def leave(world: World) -> Left:
 
 def _look(check: Check, world: World) -> tuple[Outcome, str]:
     if world.options.plain and not check.plain:
-        return "left out", "the two documents do not promise it (--plain)"
+        return "left out", "the two specifications of this API do not both promise it (--plain)"
     try:
         check.run(world)
     except Failed as failure:

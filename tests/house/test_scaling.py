@@ -57,7 +57,7 @@ def test_a_row_follows_from_what_is_measured_and_assumed(row: list[float]) -> No
     of_requests = figure("web_cpu") + figure("server_cpu")
     assert cores == max(AT_LEAST, ceil(a_second * (of_requests + figure("reply_cpu")) / 1000 / figure("busy")))
     assert machines == max(AT_LEAST, ceil(cores / CORES_OF_A_MACHINE)) + 1
-    assert disk == ceil(messages * 365 * (figure("turn") + figure("text")) / 1e9)
+    assert disk == ceil(messages * 365 * (figure("turn") + figure("text") + figure("words")) / 1e9)
 
 
 def test_there_are_rows_up_to_what_was_measured_and_no_further() -> None:

@@ -8,7 +8,7 @@ from verify.world import World
 
 @dataclass(frozen=True)
 class Check:
-    """A promise of the API, and how it is looked at. ``plain``: the two documents that this API comes from make it."""
+    """A promise of the API, and how it is looked at. ``plain``: both specifications of this API make it."""
 
     name: str
     promise: str
