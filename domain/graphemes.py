@@ -11,6 +11,8 @@ _SKIN_TONES = ("\U0001f3fb", "\U0001f3ff")
 _REGIONAL_INDICATORS = ("\U0001f1e6", "\U0001f1ff")
 _KOREAN_VOWELS_AND_FINALS = ("\u1160", "\u11ff")
 _SARA_AM = "\u0e33\u0eb3"
+# In a longer row of flags, two letters of one may be taken apart.
+_FLAG_LETTERS_READ = 100
 _VIRAMA = 9
 """The combining class of the signs that join two consonants of an Indic script."""
 
@@ -60,7 +62,7 @@ def _within(character: str, bounds: tuple[str, str]) -> bool:
 
 
 def _flags_before(text: str, at: int) -> int:
-    start = at
-    while start > 0 and _within(text[start - 1], _REGIONAL_INDICATORS):
+    start, first = at, max(at - _FLAG_LETTERS_READ, 0)
+    while start > first and _within(text[start - 1], _REGIONAL_INDICATORS):
         start -= 1
     return at - start

@@ -8,10 +8,11 @@ difference.
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import groupby
+from itertools import accumulate, chain, groupby, takewhile
 from typing import NamedTuple
 
 from domain.errors import InvalidValue
@@ -21,6 +22,8 @@ QUERY_MAX_LENGTH = 100
 # Of a longer text the rest cannot be found: what is kept for searching is bounded, however long texts are.
 SEARCHED_CHARACTERS = 8_000
 SEARCHED_TERMS = 1_000
+# One character may fold to eighteen; those of a syllable of Korean, the longest that texts are made of, are three.
+_FOLDED_CHARACTERS = 3 * SEARCHED_CHARACTERS
 TERM_MAX_LENGTH = 40
 
 PASSAGE_LENGTH = 200
@@ -75,7 +78,7 @@ def fold(text: str) -> str:
 def terms_in(text: str) -> Collection[str]:
     """What can be found of a text."""
     found: dict[str, None] = {}
-    for kind, token in _tokens(fold(text[:SEARCHED_CHARACTERS])):
+    for kind, token in _tokens(fold(text[:SEARCHED_CHARACTERS])[:_FOLDED_CHARACTERS]):
         found.update(dict.fromkeys([*_pairs(token), token[-1]] if kind == "run" else [token[:TERM_MAX_LENGTH]]))
         if len(found) >= SEARCHED_TERMS:
             break
@@ -111,19 +114,26 @@ class SearchQuery:
     def passage(self, text: str) -> Passage:
         """The part of the text around the first match; the beginning where there is none."""
         text = text[:SEARCHED_CHARACTERS]
-        found = list(self._found(text))
-        start = _start_of_passage(text, found[0][0] if found else 0)
+        found = self._found(text)
+        first = next(found, None)
+        start = _start_of_passage(text, first[0] if first else 0)
         end = last_cut(text, start + PASSAGE_LENGTH) if len(text) - start > PASSAGE_LENGTH else len(text)
         before, after = (ELLIPSIS if start else ""), (ELLIPSIS if end < len(text) else "")
         shift = len(before) - start
-        matches = [(first + shift, last + shift) for first, last in found if last <= end]
+        shown = takewhile(lambda match: match[1] <= end, chain([first] if first else [], found))
+        matches = [(match_start + shift, match_end + shift) for match_start, match_end in shown]
         return Passage(before + "".join(map(_on_one_line, text[start:end])) + after, matches)
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where the matches are, one after the other: none begins before the one before it has ended."""
         pieces = [_folded(character) for character in text]
-        origin = [place for place, piece in enumerate(pieces) for _ in piece]
-        for match in self._match.finditer("".join(pieces)):
-            yield origin[match.start()], next_cut(text, origin[match.end() - 1] + 1)
+        starts = list(accumulate(map(len, pieces), initial=0))
+        end = 0
+        for match in self._match.finditer("".join(pieces)[:_FOLDED_CHARACTERS]):
+            start = bisect_right(starts, match.start()) - 1
+            if start >= end:
+                end = next_cut(text, bisect_right(starts, match.end() - 1))
+                yield start, end
 
 
 _folded = lru_cache(maxsize=4_096)(fold)

@@ -46,7 +46,7 @@ class Rooms(NamedTuple):
     def room_of(self, environ: Environ) -> Room | None:
         """None: answered on the event loop."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")
-        if method == "GET" and EXPORT.fullmatch(path):
+        if method in {"GET", "HEAD"} and EXPORT.fullmatch(path):
             return self.exports
         ordinary = self.chat if path.startswith(CHAT) else self.work
         return self.by_route.get((method, path), ordinary)

@@ -32,6 +32,8 @@ from domain.search import SEARCHED_CHARACTERS, SearchQuery, Term
 
 SEARCH_SECONDS = 2
 SETTLED_AFTER = timedelta(minutes=1)
+# So many workers share what is not searchable yet; more do some of it twice.
+AMONG_BATCHES = 8
 
 # With the statement as one message, which PostgreSQL takes as one transaction. A plan that reads whole tables is never
 # the better one here, whatever the statistics say.
@@ -65,13 +67,19 @@ SELECT NOT EXISTS (SELECT 1 FROM (
 CHATROOMS = f"""
 SELECT {ROOM_COLUMNS} FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id DESC LIMIT %(limit)s
 """  # noqa: S608 - columns, no values
+# Of the newest, some at random: workers that look at the same moment would make the same ones searchable otherwise.
+PICKED = {
+    table: f"""ARRAY(
+    SELECT id FROM (SELECT id FROM {table} WHERE {missing} ORDER BY id DESC LIMIT %(limit)s * {AMONG_BATCHES}) AS newest
+    ORDER BY random() LIMIT %(limit)s)"""  # noqa: S608 - constants, no values
+    for table, missing in (("messages", "words IS NULL"), ("replies", "words IS NULL AND content IS NOT NULL"))
+}
 UNSEARCHABLE = f"""
 (SELECT m.id, false AS is_reply, c.user_id AS owner, left(m.content, {SEARCHED_CHARACTERS}) AS content
- FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id WHERE m.words IS NULL ORDER BY m.id DESC LIMIT %(limit)s)
+ FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id WHERE m.id = ANY({PICKED["messages"]}))
 UNION ALL
 (SELECT r.id, true, c.user_id, left(r.content, {SEARCHED_CHARACTERS})
- FROM replies r JOIN chatrooms c ON c.id = r.chatroom_id
- WHERE r.words IS NULL AND r.content IS NOT NULL ORDER BY r.id DESC LIMIT %(limit)s)
+ FROM replies r JOIN chatrooms c ON c.id = r.chatroom_id WHERE r.id = ANY({PICKED["replies"]}))
 """  # noqa: S608 - constants, no values
 # Waits for no lock, and so for nobody's transaction.
 ADD = {

@@ -79,7 +79,7 @@ class IndexEntries:
     batch: int = ENTRIES_PER_BATCH
 
     def __call__(self) -> bool:
-        """Takes a batch, the newest first; whether there may be more."""
+        """Takes a batch from among the newest; whether there may be more."""
         entries = self.search_index.unsearchable(limit=self.batch)
         if not entries:
             return False

@@ -71,7 +71,10 @@ class SearchIndex(Protocol):
     """Both raise DependencyDown("database") when the database does not answer."""
 
     def unsearchable(self, *, limit: int) -> Sequence[Unsearchable]:
-        """At most ``limit`` messages and as many replies with text that has ended, the newest first."""
+        """At most ``limit`` messages and as many replies with text that has ended, all of them among the newest.
+
+        Which of them is not promised, so that workers that ask at the same moment may get different ones.
+        """
 
     def add(self, entries: Sequence[Searchable]) -> None:
         """Has entries found.

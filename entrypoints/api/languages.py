@@ -11,6 +11,8 @@ from entrypoints.api.texts.hindi import HINDI
 
 CATALOGUES: Mapping[Language, Catalogue] = {Language.ENGLISH: ENGLISH, Language.HINDI: HINDI}
 BY_TAG = {language.value: language for language in Language}
+# So many subtags has the longest of them.
+MOST_SUBTAGS = max(len(tag.split("-")) for tag in BY_TAG)
 
 
 def language() -> Language:
@@ -41,7 +43,8 @@ def in_language(response: Response) -> Response:
 
 def _lookup(language_range: str) -> Language | None:
     """Lookup of RFC 4647, 3.4: the range, and then shorter and shorter ones. ``*`` says nothing, and finds nothing."""
-    subtags = language_range.lower().split("-")
+    # What follows can be part of no tag of ours: trying all of a very long range would take seconds.
+    subtags = language_range.lower().split("-", MOST_SUBTAGS)[:MOST_SUBTAGS]
     while subtags:
         found = BY_TAG.get("-".join(subtags))
         if found is not None:

@@ -1,11 +1,12 @@
 """In which language the API speaks to people: Accept-Language, Content-Language, Vary."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from werkzeug.exceptions import NotAcceptable
 
 from domain.languages import Language
+from entrypoints.api import languages
 from entrypoints.api.languages import CATALOGUES
 from entrypoints.api.problems import http_problem
 from entrypoints.api.request_id import REQUEST_ID
@@ -42,6 +43,28 @@ def test_the_language_is_the_one_that_the_client_wants_most(guest: Client, accep
     assert answer.headers["Content-Language"] == spoken
     assert (problem["title"] == MISSING_IN_HINDI) == (spoken == "hi")
     assert "Accept-Language" in answer.headers["Vary"]
+
+
+class CountedTags(dict[str, Language]):
+    """Tags of languages, and how many were looked up."""
+
+    looked_up = 0
+
+    def get(self, *args: Any) -> Any:
+        self.looked_up += 1
+        return super().get(*args)
+
+
+@pytest.mark.parametrize("long", ["hi" + "-" * 8_000, "hi" + "-a" * 4_000, "hi" + "-deva" * 1_600])
+def test_a_long_tag_takes_no_more_looks_than_a_short_one(guest: Client, monkeypatch: pytest.MonkeyPatch, long: str):
+    looks = []
+    for accepted in ("hi", long):
+        tags = CountedTags(languages.BY_TAG)
+        monkeypatch.setattr(languages, "BY_TAG", tags)
+        answer = guest.get("/user/me", headers={"Accept-Language": accepted})
+        assert (answer.status_code, answer.headers["Content-Language"]) == (401, "hi")
+        looks.append(tags.looked_up)
+    assert looks[0] == looks[1]
 
 
 def test_a_problem_is_the_same_in_every_language_but_for_its_texts(guest: Client):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain import graphemes
 from domain.errors import InvalidValue
 from domain.search import (
     PASSAGE_LENGTH,
@@ -119,6 +120,46 @@ def shown(query: str, text: str) -> list[str]:
 )
 def test_where_the_matches_are(query: str, text: str, matches: list[str]):
     assert shown(query, text) == matches
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "matches"),
+    [
+        ("👩 🚀", f"an {ASTRONAUT} flies, a 🚀", [ASTRONAUT, "🚀"]),
+        ("株式 会社", "㍿ 会社", ["㍿", "会社"]),
+    ],
+)
+def test_no_match_overlaps_another(query: str, text: str, matches: list[str]):
+    assert shown(query, text) == matches
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("🚀", "🚀\u200d" * 4_000),
+        ("🇮", "🇮🇳" * 4_000),
+        ("🇿", "🇦" * 7_800 + "🇿" * 200),
+        ("a", "a" + "\u0301" * 7_999),
+        ("क", "क\u094d" * 4_000),
+    ],
+)
+def test_what_a_passage_takes_grows_with_its_text_and_no_faster(monkeypatch: pytest.MonkeyPatch, query: str, text: str):
+    compared = 0
+
+    def within(character: str, bounds: tuple[str, str]) -> bool:
+        nonlocal compared
+        compared += 1
+        return bounds[0] <= character <= bounds[1]
+
+    monkeypatch.setattr(graphemes, "_within", within)
+    SearchQuery.of(query).passage(text)
+    assert compared < 20 * SEARCHED_CHARACTERS
+
+
+def test_what_is_read_of_characters_that_stand_for_many_is_bounded():
+    assert is_found("zz", "\ufdfa" * 1_000 + " zz")
+    assert not is_found("zz", "\ufdfa" * (SEARCHED_CHARACTERS - 3) + " zz")
+    assert is_found("zz", "각" * (SEARCHED_CHARACTERS - 3) + " zz")
 
 
 def test_a_passage_is_around_the_first_match_and_on_one_line():

@@ -13,6 +13,7 @@ A_ROOM = "/chatroom/019cad20-11f8-7d60-a1c5-90b37e4f2d18"
         ("GET", A_ROOM, "chat"),
         ("GET", f"{A_ROOM}/export", "exports"),
         ("GET", f"{A_ROOM}/export/", "exports"),
+        ("HEAD", f"{A_ROOM}/export", "exports"),
         ("POST", f"{A_ROOM}/export", "chat"),
         ("GET", "/user/export", "accounts"),
         ("GET", "/user/me", "work"),
