@@ -31,6 +31,9 @@ from application.ports.reply_stream import (
 from domain.replies import ReplyId
 
 GATHER_SECONDS = 0.02
+# Chunks that could not be sent wait so long for the next attempt, as long as there are no more of them than that.
+RETRY_SECONDS = 0.25
+MOST_UNSENT_CHARACTERS = 1_000_000
 # The number of streams that are emptied in one pipeline.
 FORGET_AT_ONCE = 1_000
 KEEP_CHUNKS = 5_000
@@ -94,7 +97,21 @@ class RedisReplyPublisher(ReplyPublisher):
             try:
                 self._send(waiting)
             except RedisError as error:
-                log.warning("chunks_not_published", replies=len(waiting), error=type(error).__name__)
+                self._send_again(waiting, error)
+                time.sleep(RETRY_SECONDS)
+
+    def _send_again(self, unsent: dict[ReplyId, list[Chunk]], error: RedisError) -> None:
+        """Have them wait before what came meanwhile. Those that were sent come twice."""
+        with self._some_wait:
+            for reply_id, chunks in unsent.items():
+                self._waiting[reply_id] = chunks + self._waiting.get(reply_id, [])
+            characters = sum(len(chunk.text) for chunks in self._waiting.values() for chunk in chunks)
+            replies = len(self._waiting)
+            if characters > MOST_UNSENT_CHARACTERS:
+                self._waiting.clear()
+        if characters > MOST_UNSENT_CHARACTERS:
+            # Listeners get the text with the end of the reply, from the database.
+            log.warning("chunks_not_published", replies=replies, error=type(error).__name__)
 
     def _send(self, waiting: dict[ReplyId, list[Chunk]]) -> None:
         now = time.monotonic()

@@ -552,6 +552,31 @@ def test_listeners_of_a_redis_that_comes_later_hear_what_is_said_then(
             assert text_of([chunk for chunk in hear(subscription) if chunk.end.generation == 2]) == TEXT
 
 
+def test_what_is_said_while_redis_is_silent_is_heard_afterwards(clean_redis: str, reply_id: ReplyId) -> None:
+    with connect(clean_redis) as redis:
+        publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
+        with listening(subscriber, reply_id) as subscription:
+            redis.execute_command("CLIENT", "PAUSE", "1000")
+            publisher.publish(reply_id, Chunk(Position(1, 4), "Said"))
+            time.sleep(0.5)  # sent, and not answered in time
+            publisher.publish(reply_id, Chunk(Position(1, 6), " s"))
+            publisher.publish(reply_id, Chunk(Position(1, 6), "", final=True))
+            assert text_of(hear(subscription)) == "Said s"
+        assert text_of(subscriber.published(reply_id)) == "Said s"
+
+
+def test_of_what_a_silent_redis_was_not_told_no_more_is_kept_than_fits(
+    clean_redis: str, reply_id: ReplyId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_reply_stream, "MOST_UNSENT_CHARACTERS", 5)
+    with connect(clean_redis) as redis, capture_logs() as logs:
+        publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
+        redis.execute_command("CLIENT", "PAUSE", "1000")
+        publisher.publish(reply_id, Chunk(Position(1, 6), "Too lo"))
+        assert eventually(lambda: any(line["event"] == "chunks_not_published" for line in logs))
+        assert subscriber.published(reply_id) == []
+
+
 def channels(redis: Redis) -> list[bytes]:
     return cast("list[bytes]", redis.pubsub_channels("reply:*"))
 
