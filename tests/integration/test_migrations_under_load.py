@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHORT = timedelta(seconds=1)
 ENOUGH_ROUNDS = 20
 THREADS = 4
-BEFORE = "0012"
+BEFORE_USERS_CHANGE = "0012"
 
 new_id = Uuid7Ids()
 
@@ -161,9 +161,9 @@ def in_thread(action: Callable[[], None]) -> tuple[threading.Thread, list[Except
 
 @pytest.fixture
 def database(database_server: str) -> Iterator[str]:
-    """A database of the revision before one that alters ``users``."""
+    """A database whose next migration alters the table of users."""
     with new_database(database_server, migrated=False) as url:
-        migrate.upgrade(url, BEFORE)
+        migrate.upgrade(url, BEFORE_USERS_CHANGE)
         yield url
 
 
@@ -205,7 +205,7 @@ def test_a_migration_that_waits_stops_no_write_for_long_and_ends_once_the_lock_g
             assert eventually(tried_again)
             written = load.rounds
             assert eventually(lambda: load.rounds > written)
-            assert revision_of(database) == BEFORE
+            assert revision_of(database) == BEFORE_USERS_CHANGE
         migration.join(60)
     assert raised == []
     assert load.failures == []
@@ -267,7 +267,7 @@ def test_a_database_that_goes_away_is_said_in_one_sentence(database: str) -> Non
         migration.join(60)
     [error] = raised
     assert isinstance(error, CannotStart)
-    assert f"at revision {BEFORE}" in str(error)
+    assert f"at revision {BEFORE_USERS_CHANGE}" in str(error)
 
 
 def test_time_limits_of_the_role_do_not_end_a_migration(database_server: str) -> None:
