@@ -24,7 +24,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 @click.group(epilog=exit_status("done", "there is no such reply", OR_DOWN))
 def replies() -> None:
-    """List replies that failed or were rated, show one, retry it, or give it up."""
+    """List failed or rated replies; show, retry or give up one."""
 
 
 @replies.command("list", epilog=exit_status("listed, even if none", "there is no such user", OR_DOWN))
