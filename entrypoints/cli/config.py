@@ -11,12 +11,12 @@ from domain.one_time_password import FixedCode
 from entrypoints.settings import VARIABLES, Secret, Settings, is_set
 
 # What may hold a password, or is an address that is a secret as a whole.
-HIDDEN = frozenset(one.field for one in VARIABLES if one.is_secret)
+HIDDEN = frozenset(one.name for one in VARIABLES if one.is_secret)
 
 
 def print_config(settings: Settings, *, as_json: bool) -> int:
     """Print each variable with its value and whether it was set; the exit status."""
-    rows = [(one.name, _shown(one.field, getattr(settings, one.field)), is_set(one.name)) for one in VARIABLES]
+    rows = [(one.name, _shown(one.name, getattr(settings, one.field)), is_set(one.name)) for one in VARIABLES]
     if as_json:
         print(orjson.dumps({name: {"value": value, "set": given} for name, value, given in rows}).decode())
     else:
@@ -27,17 +27,24 @@ def print_config(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-def _shown(field: str, value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Secret | FixedCode):
         return "(hidden)" if value else ""
-    if isinstance(value, str) and (field in HIDDEN or "@" in value):
+    if isinstance(value, str) and (name in HIDDEN or "@" in value):
         return _address(value)
-    if isinstance(value, timedelta):
-        return f"{value.total_seconds():.0f} s"
     if isinstance(value, Collection) and not isinstance(value, str):
-        return ", ".join(sorted(_shown(field, one) for one in value))
+        return ", ".join(sorted(_shown(name, one) for one in value))
+    return _as_set(name, value)
+
+
+def _as_set(name: str, value: Any) -> str:
+    """As one writes it in the environment, with its unit."""
+    if isinstance(value, timedelta):
+        return f"{value.days} days" if name.endswith("_DAYS") else f"{value.total_seconds():.0f} s"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return str(value)
 
 

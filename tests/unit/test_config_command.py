@@ -53,3 +53,10 @@ def test_what_was_set_is_told_apart_from_defaults(monkeypatch: pytest.MonkeyPatc
     assert told["PORT"] == {"value": "8123", "set": True}
     assert told["WEB_THREADS"] == {"value": "8", "set": False}
     assert told["REPLY_LEASE_SECONDS"] == {"value": "60 s", "set": False}
+
+
+def test_values_are_told_as_they_are_set():
+    told = json.loads(CliRunner().invoke(cli, ["config", "--json"]).stdout)
+    assert told["AUDIT_RETENTION_DAYS"]["value"] == "400 days"
+    assert told["CHAT_PAGE"]["value"] == "yes"
+    assert told["SHARED_PORT"]["value"] == "no"
