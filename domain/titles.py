@@ -38,7 +38,8 @@ def title_of(prompt: str) -> str:
         plain = _without_marks(visible)
         if any(map(_says_something, plain)):
             return _cut(_first_sentence(plain))
-        nothing_said = nothing_said or visible
+        if any(unicodedata.category(character) not in {"Cf", "Zs"} for character in visible):
+            nothing_said = nothing_said or visible
     return _cut(nothing_said)
 
 

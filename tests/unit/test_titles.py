@@ -59,6 +59,8 @@ def test_without_markdown(prompt: str, title: str):
         ("👍", "👍"),
         (f"{WALES} {ASTRONAUT}", f"{WALES} {ASTRONAUT}"),
         ("\u202e\u200b", ""),
+        ("\u200d \u200c", ""),
+        ("\U000e0067\n!", "!"),
         ("\x00\x01", ""),
         ("", ""),
     ],
