@@ -33,9 +33,8 @@ class BackgroundNotifier(WorkerNotifier):
                 thread = Thread(target=self._notify_for_ever, name="notifications", daemon=True)
                 try:
                     thread.start()
-                except (
-                    RuntimeError
-                ) as error:  # there are as many as there may be; what is due was accepted all the same
+                except RuntimeError as error:
+                    # There are as many threads as there may be. The message was accepted, and is found without this.
                     log.warning("notify_failed", error=type(error).__name__)
                 else:
                     self._thread = thread
