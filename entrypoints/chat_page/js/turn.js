@@ -81,7 +81,9 @@ export class Turn {
         cursor = page.nextCursor;
       }
       const ids = entries.map(({ id }) => id);
-      for (const entry of entries) if (entry.status !== 'queued' && entry.status !== 'running') this.replies.set(entry.id, entry);
+      const isFinished = ({ status }) => status !== 'queued' && status !== 'running';
+      // One that is known stays: the user may have rated it since the page was read.
+      for (const entry of entries) if (isFinished(entry) && !this.replies.has(entry.id)) this.replies.set(entry.id, entry);
       this.versions = [...ids, ...this.versions.filter((id) => !ids.includes(id))];
       this.redraw();
     } catch {
