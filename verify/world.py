@@ -40,7 +40,7 @@ class Options:
 
 @dataclass
 class User:
-    """Somebody with an access token. ``is_ours``: made by this run, and erased in the end."""
+    """A user with an access token. ``is_ours``: made by this run, and erased in the end."""
 
     http: Http
     token: str
@@ -108,7 +108,7 @@ class World:
     # Users.
 
     def user(self, *, prompts: int = 0) -> User:
-        """Somebody who may send so many messages today: a new user, or the first who can of those who were given."""
+        """A user who may send so many messages today: a new user, or the first who can of those who were given."""
         return self._given(prompts=prompts) if self.options.tokens else self.new_user()
 
     def another_user(self, than: User) -> User:

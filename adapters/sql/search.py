@@ -81,7 +81,7 @@ UNION ALL
 (SELECT r.id, true, c.user_id, left(r.content, {SEARCHED_CHARACTERS})
  FROM replies r JOIN chatrooms c ON c.id = r.chatroom_id WHERE r.id = ANY({PICKED["replies"]}))
 """  # noqa: S608 - constants, no values
-# Waits for no lock, and so for nobody's transaction.
+# Skips rows that are locked, so that it waits for no other transaction.
 ADD = {
     table: f"""
 UPDATE {table} SET words = searchable.words::tsvector

@@ -60,7 +60,7 @@ class OutcomesContract:
         room = world.room()
         for _ in range(2):
             world.ask(room)
-        world.ask(world.room())  # somebody else's
+        world.ask(world.room())  # of another user
         theirs = [claimed.claim for claimed in world.claim(limit=2) if claimed.user_id == room.user_id]
         others = []
         while theirs:

@@ -48,7 +48,7 @@ def redis(service: Service) -> Iterator[Redis]:
 
 @pytest.fixture
 def person(person: Person) -> Person:
-    """Somebody whom the service knows: statements are prepared, scripts loaded."""
+    """A user of a service that is warm: statements are prepared, scripts loaded."""
     send_and_leave(person)
     return person
 

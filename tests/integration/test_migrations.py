@@ -183,7 +183,7 @@ def test_a_migration_goes_on_alone_and_waits_for_locks_less_long_than_the_servic
 
 
 def test_no_migration_has_a_time_limit_for_locks_of_its_own() -> None:
-    # adapters.sql.migrate.concurrently lifts the limit where nobody is stopped.
+    # adapters.sql.migrate.concurrently lifts the limit for what blocks no writer.
     texts = {path.name: path.read_text(encoding="utf-8") for path in (migrate.SCRIPTS / "versions").glob("0*.py")}
     assert len(texts) == len(REVISIONS)
     assert [name for name, text in texts.items() if "lock_timeout" in text] == []

@@ -103,7 +103,7 @@ NAMES = {
 
 
 def said(source: str) -> list[str]:
-    """The strings of a module in which somebody is told something."""
+    """The strings of a module that a user would read."""
     strings = [one or other for one, other in STRING.findall(COMMENT.sub("", source))]
     # What is filled into a template is code.
     bare = [re.sub(r"\$\{[^{}]*\}", "", text) for text in strings]

@@ -100,7 +100,7 @@ def logout(world: World) -> None:
 
 @check("ownership", plain=True)
 def ownership(world: World) -> None:
-    """Somebody else's chatroom is not found, as if there were none: 404, and neither 403 nor 200."""
+    """Another user's chatroom is not found, as if there were none: 404, and neither 403 nor 200."""
     owner = world.user()
     stranger = world.another_user(owner)
     room = owner.open_room("Verify: ownership")
@@ -108,7 +108,7 @@ def ownership(world: World) -> None:
     stranger.say(room, "Is there a chatroom?").must_be(404)
     stranger.get(f"/chatroom/{UNKNOWN_ID}").must_be(404)
     listed = [bodies.id_of(one) for one in bodies.entries(stranger.get("/chatroom").must_be(200), "chatrooms")]
-    expect(room not in listed, "GET /chatroom lists somebody else's chatroom")
+    expect(room not in listed, "GET /chatroom lists another user's chatroom")
     if not world.options.plain:
         stranger.get(f"/chatroom/{room}/messages").must_be(404)
         stranger.send("PATCH", f"/chatroom/{room}", body={"name": "Taken"}).must_be(404)
@@ -120,7 +120,7 @@ def ownership(world: World) -> None:
 
 @check("message-ownership")
 def message_ownership(world: World) -> None:
-    """Somebody else's message, reply and stream are not found, and cannot be cancelled or asked for again."""
+    """Another user's message, reply and stream are not found, and cannot be cancelled or asked for again."""
     owner = world.user(prompts=1)
     stranger = world.another_user(owner)
     room = owner.open_room("Verify: message-ownership")

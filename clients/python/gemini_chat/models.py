@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 59374ac8047199252e4f021d5f83716e12f50f2c80f32c32750cd96c1a7bd606
+# Of openapi.json, sha256 d46e4a7b6a81633aa32b393f97838bdb144558c14a9715638b57f499dc959748
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations

@@ -498,7 +498,7 @@ export interface paths {
          *     failed, were stopped or are not finished say so. What is added while the export runs is not part of it.
          *
          *     The last line begins with `*End of the export`. When it is missing, the export is incomplete: try again.
-         *     Documents may hold HTML that somebody wrote: show them as you show what strangers write.
+         *     Messages and replies may contain HTML. Treat the document as untrusted input where you show it.
          */
         get: operations["exportChatroom"];
         put?: never;

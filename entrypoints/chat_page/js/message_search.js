@@ -41,7 +41,7 @@ export class MessageSearch {
     } catch (error) {
       if (signal.aborted) return;
       this.draw([], true);
-      // Signs alone find nothing; that is no mistake while somebody types.
+      // Signs alone find nothing; that is no error while a user is typing.
       if (error.code !== 'validation_failed') this.onFault(error);
     }
   }
