@@ -45,6 +45,9 @@ def test_from_the_first_code_to_the_log_out(visit: Visit, gemini: FakeGemini) ->
 
     # The chat is named after what it began with; its name changes, and finds it.
     expect(one.rooms).to_have_text(["How do I greet the world?"])
+    # The list is read again, as it is when a tab is looked at: the chat has changed in no way.
+    with one.page.expect_response(re.compile(r"/chatroom\?limit=")):
+        one.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     one.choose("Rename", "How do I greet the world?")
     one.field("Name").fill("Greetings")
     one.button("Rename").click()

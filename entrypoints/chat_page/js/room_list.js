@@ -186,11 +186,13 @@ export class RoomList {
     }
   }
 
-  /** Pins or archives a chat, or the opposite; `said` where it worked. */
+  /** Renames, pins or archives a chat, or the opposite; `said` where it worked. */
   async change(room, wish, said) {
     try {
-      this.place({ ...room, ...await json('PATCH', `chatroom/${room.id}`, { body: wish }) });
+      const changed = { ...room, ...await json('PATCH', `chatroom/${room.id}`, { body: wish }) };
+      this.place(changed);
       this.changed(said);
+      if (changed.name !== room.name) this.onRenamed(changed);
     } catch (error) {
       this.onFault(error);
     }
@@ -198,14 +200,7 @@ export class RoomList {
 
   async rename(room) {
     const name = await ask({ title: t('renameHeading'), label: t('name'), value: room.name, confirm: t('rename'), accepts: Boolean });
-    if (!name || name === room.name) return;
-    try {
-      Object.assign(room, await json('PATCH', `chatroom/${room.id}`, { body: { name } }));
-      this.changed(t('renamed', room));
-      this.onRenamed(room);
-    } catch (error) {
-      this.onFault(error);
-    }
+    if (name && name !== room.name) this.change(room, { name }, t('renamed', { name }));
   }
 
   async export(room) {
