@@ -14,8 +14,8 @@ from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, Chatroom, ChatroomId
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
+from entrypoints.api.entries import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
 from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
-from entrypoints.api.messages import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
 from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
 from entrypoints.api.schemas import (
     ETAG,

@@ -4,73 +4,54 @@ An entry is a message of the user or a reply of the model. `/message/{id}` takes
 stands for its newest reply where an operation is about replies.
 """
 
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
 
 from application.chat.chatrooms import DEFAULT_TURNS_PER_PAGE
-from application.chat.follow_reply import Delta, Ended, Heartbeat, Removed, Reset, Stream, Wait, Waiting
+from application.chat.follow_reply import Waiting
 from application.chat.list_replies import DEFAULT_REPLIES_PER_PAGE
 from application.chat.send_message import SentMessage
-from application.ports.reader import Entry, MessageEntry, ReplyEntry, Turn
-from application.ports.reply_stream import START, Chunk, Position
+from application.ports.reader import Entry, MessageEntry, ReplyEntry
 from application.use_cases import Chat
 from domain.accounts import Principal, UserId
 from domain.chat import MESSAGE_MAX_LENGTH, ChatroomId, MessageId
 from domain.errors import ChatroomNotFound, DependencyDown, MessageNotFound
 from domain.plans import DailyQuota
-from domain.replies import FailureReason, ReplyId, ReplyState
+from domain.replies import ReplyId, ReplyState
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
-from entrypoints.api.feedback import FeedbackSchema, feedback_json
+from entrypoints.api.entries import (
+    MAX_PER_PAGE,
+    EntrySchema,
+    OneEntrySchema,
+    added_json,
+    entry_json,
+    reply_json,
+    turns_for,
+    turns_json,
+)
 from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
-from entrypoints.api.reply_events import LAST_EVENT_ID, REPLY_EVENT, STREAM_DESCRIPTION
+from entrypoints.api.reply_events import (
+    LAST_EVENT_ID,
+    REPLY_EVENT,
+    STREAM_DESCRIPTION,
+    is_end,
+    last_event,
+    server_sent,
+)
 from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
 from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, QuotaSchema, Schema, described, header, quota_json
 from entrypoints.api.waiting import MAX_WAIT, TooManyWaiting, WaitingPlaces, preferred_wait, stream, wait_for
 
-MAX_PER_PAGE = 100
 # As many answers as the largest page of a conversation has.
 MAX_REPLIES_PER_PAGE = 50
 
 # Key of the WSGI environ: the message that a request has sent, while it waits for the reply.
 SENT = "gemini_chat.sent"
-
-# After a broken connection, browsers reconnect after this time.
-RECONNECT_MILLISECONDS = 1_000
-
-# Longer positions in a Last-Event-ID are none of ours.
-MAX_POSITION_DIGITS = 20
-
-# Of the id of the event that ends a stream, so that it differs from that of the text before it.
-END_SUFFIX = "-end"
-
-FAILURE_DETAILS = {
-    FailureReason.MODEL_BUSY: "The model was too busy to answer. Ask again in a minute. Your prompt was not counted.",
-    FailureReason.MODEL_UNREACHABLE: "The model could not be reached. Ask again later. Your prompt was not counted.",
-    FailureReason.MODEL_REJECTED_REQUEST: "The model did not accept the request. Your prompt was not counted.",
-    FailureReason.MODEL_NOT_FOUND: "The model is not available. Your prompt was not counted.",
-    FailureReason.MODEL_MISCONFIGURED: (
-        "The service may not use the model until its operator has mended that. Your prompt was not counted."
-    ),
-    FailureReason.PROMPT_TOO_LONG: (
-        "The message is too long for the model. Shorten it, or send it in parts. Your prompt was not counted."
-    ),
-    FailureReason.REFUSED: "The model declined to answer this. Your prompt was not counted.",
-    FailureReason.ANSWER_INTERRUPTED: "The model broke its answer off. Ask again. Your prompt was not counted.",
-    FailureReason.EMPTY_ANSWER: (
-        "The model had nothing to say to this. Ask again, or in other words. Your prompt was not counted."
-    ),
-    FailureReason.DEADLINE_EXCEEDED: "There was no answer in time. Ask again later. Your prompt was not counted.",
-    FailureReason.ATTEMPTS_EXHAUSTED: "The answer failed several times. Ask again later. Your prompt was not counted.",
-    FailureReason.NOT_STORABLE: "The answer could not be kept. Your prompt was not counted.",
-    FailureReason.GIVEN_UP: "The answer was given up. Your prompt was not counted.",
-}
 
 # Problems of everything that costs a prompt.
 REFUSED_PROMPTS = ("daily_quota_exceeded", "too_many_unfinished_replies", "backlog_full")
@@ -79,60 +60,6 @@ SENT_HEADERS = {
     "Location": header("Path of the reply"),
     **REPLAYED_HEADER,
 }
-
-FAILURE_CODE_DESCRIPTION = """Why there is no reply. None of them counts as a prompt.
-
-| code | | what helps |
-|---|---|---|
-| `model_busy`, `model_unreachable` | the model is overloaded or down | `/retry` later |
-| `deadline_exceeded`, `attempts_exhausted` | no answer came in time, or only failures | `/retry` later |
-| `answer_interrupted`, `empty_answer` | the answer broke off, or was empty, each time | `/retry`, or other words |
-| `prompt_too_long` | the model takes no message of this length | a shorter message |
-| `refused` | the model declines to answer this | other words |
-| `model_rejected_request` | the model did not take the request | another message, or another `systemPrompt` |
-| `model_misconfigured`, `model_not_found` | the service may not use its model, or it is gone | its operator |
-| `given_up` | the operator ended it | `/retry` later |
-| `not_storable` | the answer could not be kept | other words |"""
-
-
-class FailureSchema(Schema):
-    code = ma.fields.Enum(FailureReason, by_value=True, required=True, metadata=described(FAILURE_CODE_DESCRIPTION))
-    detail = ma.fields.String(required=True)
-
-
-class TokenUsageSchema(Schema):
-    input_tokens = ma.fields.Integer(required=True, allow_none=True)
-    output_tokens = ma.fields.Integer(required=True, allow_none=True)
-
-
-class AttemptSchema(Schema):
-    id = ma.fields.UUID(required=True)
-    status = ma.fields.Enum(ReplyState, by_value=True, required=True)
-    error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
-
-
-class EntrySchema(Schema):
-    id = ma.fields.UUID(required=True)
-    chatroom_id = ma.fields.UUID(required=True)
-    role = ma.fields.String(required=True, validate=ma.validate.OneOf(["user", "bot"]))
-    content = ma.fields.String(required=True, allow_none=True, metadata=described("null until the reply is done"))
-    created_at = ma.fields.AwareDateTime(required=True)
-    reply_to = ma.fields.UUID(metadata=described("Replies only: the message this answers"))
-    status = ma.fields.Enum(ReplyState, by_value=True, metadata=described("Replies only"))
-    model = ma.fields.String(metadata=described("Which model answered"))
-    truncated = ma.fields.Boolean(metadata=described("The model reached its output limit"))
-    finished_at = ma.fields.AwareDateTime()
-    error = ma.fields.Nested(FailureSchema, metadata=described("Failed replies only"))
-    usage = ma.fields.Nested(TokenUsageSchema)
-    feedback = ma.fields.Nested(FeedbackSchema, metadata=described("Replies only: what you think of it, if you said"))
-    latest_attempt = ma.fields.Nested(
-        AttemptSchema,
-        metadata=described("Replies only: the newest reply to the same message, where that is another one than this"),
-    )
-
-
-class OneEntrySchema(EntrySchema):
-    replies = ma.fields.List(ma.fields.UUID(), metadata=described("Messages only: all replies to it, oldest first"))
 
 
 class NewMessageSchema(Schema):
@@ -260,7 +187,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         if "after" not in query:
             return _page_before(chat, principal, query, chatroom_id)
         entries = _poll_messages(chat, places, principal, query, chatroom_id)
-        return json_response({"messages": [_added_json(chatroom_id, one) for one in entries], "nextCursor": None})
+        return json_response({"messages": [added_json(chatroom_id, one) for one in entries], "nextCursor": None})
 
     @blp.route("/message/<uuid:entry_id>", methods=["GET"])
     @blp.may_give("message_not_found")
@@ -273,7 +200,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         A message lists the ids of all its replies. To wait for a reply, watch its stream rather than asking again.
         """
         entry = chat.read_entry(user_id=principal.user_id, entry_id=MessageId(entry_id))
-        body = to_json(_entry_json(entry_id, entry))
+        body = to_json(entry_json(entry_id, entry))
         return tagged_response(body, entity_tag(body))
 
     @blp.route("/message/<uuid:entry_id>/replies", methods=["GET"])
@@ -372,11 +299,6 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
 # --- Pages of messages ---
 
 
-def turns_for(entries: int) -> int:
-    """The number of turns that shows at least this many entries: a turn is a message with its reply."""
-    return (entries + 1) // 2
-
-
 def _page_before(chat: Chat, principal: Principal, query: Body, chatroom_id: UUID) -> Response:
     conversation = chat.read_chatroom(
         user_id=principal.user_id,
@@ -430,8 +352,8 @@ def _wait_for_reply(chat: Chat, places: WaitingPlaces, sent: SentMessage, *, wit
 
 
 def _stream_response(chat: Chat, places: WaitingPlaces, user_id: UserId, entry_id: MessageId) -> Response:
-    after, ended = _last_event()
-    if ended and _is_end(chat.read_entry(user_id=user_id, entry_id=entry_id), after):
+    after, ended = last_event()
+    if ended and is_end(chat.read_entry(user_id=user_id, entry_id=entry_id), after):
         return Response(status=204)
     events = chat.follow_reply(user_id=user_id, entry_id=entry_id, after=after)
     response = Response(
@@ -439,124 +361,10 @@ def _stream_response(chat: Chat, places: WaitingPlaces, user_id: UserId, entry_i
         # Without X-Accel-Buffering, nginx and other proxies hold chunks back.
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-    return stream(places, user_id, _server_sent(events), response)
-
-
-def _last_event() -> tuple[Position, bool]:
-    """The position in ``Last-Event-ID``, and whether the event was the last of its reply.
-
-    The beginning where there is no position, or none of ours.
-    """
-    event_id = request.headers.get("Last-Event-ID", "")
-    position = _position(event_id.removesuffix(END_SUFFIX))
-    return (START, False) if position is None else (position, event_id.endswith(END_SUFFIX))
-
-
-def _is_end(entry: Entry, position: Position) -> bool:
-    turn = entry.turn
-    return turn.reply_state.final and position == Position(turn.generation, len(turn.reply_content or ""))
-
-
-def _position(text: str) -> Position | None:
-    generation, _, characters = text.partition("-")
-    if not all(part.isascii() and part.isdigit() for part in (generation, characters)):
-        return None
-    if len(generation + characters) >= MAX_POSITION_DIGITS:
-        return None
-    return Position(int(generation), int(characters))
-
-
-def _server_sent(events: Stream) -> Generator[bytes | Wait, Chunk | None, None]:
-    """The format of html.spec.whatwg.org, section 9.2; waits are passed on."""
-    yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
-    chunk: Chunk | None = None
-    with suppress(StopIteration), closing(events):
-        while True:
-            event = events.send(chunk)
-            chunk = None
-            match event:
-                case Wait():
-                    chunk = yield event
-                case Delta(position, text):
-                    yield _server_sent_event("delta", {"text": text}, position)
-                case Reset(position):
-                    yield _server_sent_event("reset", {}, position)
-                case Ended(position, entry):
-                    # The final states are also the names of the events.
-                    reply = reply_json(entry.chatroom_id, entry.turn)
-                    yield _server_sent_event(entry.turn.reply_state.value, reply, position, suffix=END_SUFFIX)
-                case Removed():
-                    yield b"event: removed\ndata: {}\n\n"
-                case Heartbeat():
-                    yield b": still here\n\n"
-
-
-def _server_sent_event(name: str, data: dict[str, Any], position: Position, *, suffix: str = "") -> bytes:
-    # JSON without line breaks: one `data` line.
-    return b"id: %d-%d%s\nevent: %s\ndata: %s\n\n" % (*position, suffix.encode(), name.encode(), to_json(data))
+    return stream(places, user_id, server_sent(events), response)
 
 
 # --- Presentation ---
-
-
-def turns_json(chatroom_id: UUID, turns: Iterable[Turn]) -> list[Body]:
-    """The messages of the turns, each followed by its reply, as EntrySchema describes them."""
-    return [entry for turn in turns for entry in (_message_json(chatroom_id, turn), reply_json(chatroom_id, turn))]
-
-
-def reply_json(chatroom_id: UUID, turn: Turn | ReplyEntry) -> Body:
-    """The reply of a turn, or one by itself, as EntrySchema describes it."""
-    entry: Body = {
-        "id": turn.reply_id,
-        "chatroomId": chatroom_id,
-        "role": "bot",
-        "content": turn.reply_content,
-        "createdAt": turn.reply_created_at,
-        "replyTo": turn.message_id,
-        "status": turn.reply_state.value,
-    }
-    if turn.finished_at is not None:
-        entry["finishedAt"] = turn.finished_at
-    if turn.reply_state is ReplyState.DONE:
-        entry["model"] = turn.model
-        entry["truncated"] = turn.truncated
-        entry["usage"] = {"inputTokens": turn.input_tokens, "outputTokens": turn.output_tokens}
-    if turn.failure is not None:
-        entry["error"] = _failure_json(turn.failure)
-    if turn.feedback is not None:
-        entry["feedback"] = feedback_json(turn.feedback)
-    if isinstance(turn, Turn) and turn.latest_state is not None:
-        entry["latestAttempt"] = {"id": turn.latest_id, "status": turn.latest_state.value}
-        if turn.latest_failure is not None:
-            entry["latestAttempt"]["error"] = _failure_json(turn.latest_failure)
-    return entry
-
-
-def _failure_json(failure: FailureReason) -> Body:
-    return {"code": failure.value, "detail": FAILURE_DETAILS[failure]}
-
-
-def _added_json(chatroom_id: UUID, entry: MessageEntry | ReplyEntry) -> Body:
-    if isinstance(entry, MessageEntry):
-        return _message_json(chatroom_id, entry)
-    return reply_json(chatroom_id, entry)
-
-
-def _message_json(chatroom_id: UUID, turn: Turn | MessageEntry) -> Body:
-    return {
-        "id": turn.message_id,
-        "chatroomId": chatroom_id,
-        "role": "user",
-        "content": turn.content,
-        "createdAt": turn.sent_at,
-    }
-
-
-def _entry_json(entry_id: UUID, entry: Entry) -> Body:
-    """The message or the reply of a turn, whichever has the id."""
-    if entry.turn.message_id == entry_id:
-        return {**_message_json(entry.chatroom_id, entry.turn), "replies": list(entry.replies)}
-    return reply_json(entry.chatroom_id, entry.turn)
 
 
 def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:

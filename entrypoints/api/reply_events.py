@@ -1,7 +1,16 @@
-"""The events of /message/{id}/stream in the OpenAPI document. messages.py writes them."""
+"""The events of /message/{id}/stream: in the OpenAPI document, and as they are sent."""
 
+from collections.abc import Generator
+from contextlib import closing, suppress
 from typing import Any
 
+from flask import request
+
+from application.chat.follow_reply import Delta, Ended, Heartbeat, Removed, Reset, Stream, Wait
+from application.ports.reader import Entry
+from application.ports.reply_stream import START, Chunk, Position
+from entrypoints.api.entries import reply_json
+from entrypoints.api.responses import to_json
 from entrypoints.api.schemas import described
 
 STREAM_DESCRIPTION = """Server-Sent Events of a reply, from its beginning or, with `Last-Event-ID`, from where the
@@ -25,6 +34,15 @@ LAST_EVENT_ID = {
 }
 
 REPLY_EVENT = {"$ref": "#/components/schemas/ReplyEvent"}
+
+# After a broken connection, browsers reconnect after this time.
+RECONNECT_MILLISECONDS = 1_000
+
+# Longer positions in a Last-Event-ID are none of ours.
+MAX_POSITION_DIGITS = 20
+
+# Of the id of the event that ends a stream, so that it differs from that of the text before it.
+END_SUFFIX = "-end"
 
 
 def _event(names: list[str], data: dict[str, Any], text: str, *, has_id: bool = True) -> dict[str, Any]:
@@ -53,3 +71,58 @@ EVENT_SCHEMAS["ReplyEvent"] = {
         "mapping": {event: f"#/components/schemas/{name}" for name, events in _NAMES.items() for event in events},
     },
 }
+
+
+def last_event() -> tuple[Position, bool]:
+    """The position in ``Last-Event-ID``, and whether the event was the last of its reply.
+
+    The beginning where there is no position, or none of ours.
+    """
+    event_id = request.headers.get("Last-Event-ID", "")
+    position = _position(event_id.removesuffix(END_SUFFIX))
+    return (START, False) if position is None else (position, event_id.endswith(END_SUFFIX))
+
+
+def is_end(entry: Entry, position: Position) -> bool:
+    """Whether the events up to this position are the whole reply, which is finished."""
+    turn = entry.turn
+    return turn.reply_state.final and position == Position(turn.generation, len(turn.reply_content or ""))
+
+
+def _position(text: str) -> Position | None:
+    generation, _, characters = text.partition("-")
+    if not all(part.isascii() and part.isdigit() for part in (generation, characters)):
+        return None
+    if len(generation + characters) >= MAX_POSITION_DIGITS:
+        return None
+    return Position(int(generation), int(characters))
+
+
+def server_sent(events: Stream) -> Generator[bytes | Wait, Chunk | None, None]:
+    """The format of html.spec.whatwg.org, section 9.2; waits are passed on."""
+    yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
+    chunk: Chunk | None = None
+    with suppress(StopIteration), closing(events):
+        while True:
+            event = events.send(chunk)
+            chunk = None
+            match event:
+                case Wait():
+                    chunk = yield event
+                case Delta(position, text):
+                    yield _server_sent_event("delta", {"text": text}, position)
+                case Reset(position):
+                    yield _server_sent_event("reset", {}, position)
+                case Ended(position, entry):
+                    # The final states are also the names of the events.
+                    reply = reply_json(entry.chatroom_id, entry.turn)
+                    yield _server_sent_event(entry.turn.reply_state.value, reply, position, suffix=END_SUFFIX)
+                case Removed():
+                    yield b"event: removed\ndata: {}\n\n"
+                case Heartbeat():
+                    yield b": still here\n\n"
+
+
+def _server_sent_event(name: str, data: dict[str, Any], position: Position, *, suffix: str = "") -> bytes:
+    # JSON without line breaks: one `data` line.
+    return b"id: %d-%d%s\nevent: %s\ndata: %s\n\n" % (*position, suffix.encode(), name.encode(), to_json(data))

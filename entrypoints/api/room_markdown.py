@@ -12,7 +12,7 @@ from typing import NamedTuple
 from application.chat.export_chatroom import ExportedChatroom
 from application.ports.export import ExportedTurn
 from domain.replies import ReplyState
-from entrypoints.api.messages import FAILURE_DETAILS
+from entrypoints.api.entries import FAILURE_DETAILS
 
 LINE_ENDING = re.compile(r"\r\n|\r|\n")
 # What would be markup in a heading or in an emphasis.

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.replies import Answer, AnswerFailed, FailureReason
-from entrypoints.api.messages import FAILURE_DETAILS
+from entrypoints.api.entries import FAILURE_DETAILS
 from tests.api.client import Api, Client, body_of, faulty_fields, problem_of
 from tests.builders import ASHA, House
 
