@@ -42,7 +42,7 @@ class ProblemError(Exception):
 
 
 class Page(TypedDict, total=False):
-    """Which chatrooms or replies."""
+    """Which part of a list."""
 
     limit: int
     cursor: str
@@ -52,13 +52,6 @@ class Rooms(Page, total=False):
     """Which chatrooms of a list. ``archived``: those in the archive, and no others."""
 
     archived: bool
-
-
-class Found(TypedDict, total=False):
-    """Which messages and replies that match."""
-
-    limit: int
-    cursor: str
 
 
 class Window(TypedDict, total=False):
@@ -161,7 +154,7 @@ class Client:
     def get_chatroom(self, chatroom_id: str, **query: Unpack[Page]) -> models.Conversation:
         return self._get(models.Conversation, f"/chatroom/{chatroom_id}", query)
 
-    def search_chats(self, q: str, **query: Unpack[Found]) -> models.Found:
+    def search_chats(self, q: str, **query: Unpack[Page]) -> models.Found:
         """Chatrooms by name, messages and replies by their text. ``matches`` count characters, as Python does."""
         return self._get(models.Found, "/search", {"q": q, **query})
 
