@@ -14,9 +14,14 @@ from application.ports.export import ExportedTurn
 from domain.replies import ReplyState
 from entrypoints.api.entries import FAILURE_DETAILS
 
+# The heading of a chatroom that has no name yet.
+UNNAMED = "Chat"
+
 LINE_ENDING = re.compile(r"\r\n|\r|\n")
 # What would be markup in a heading or in an emphasis.
 MARKUP = re.compile(r"([\\`*_\[\]<>#&~|])")
+HEADING = re.compile(r"^(?P<indent> {0,3})(?P<marks>#{1,6})(?=[ \t]|$)")
+UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
 LOWER = 2
 LOWEST = 6
 TAB = 4
@@ -29,10 +34,6 @@ INDENT = r" *(?:(?:[-*+]|[0-9]{1,9}[.)]) +)*"
 FENCE = re.compile(rf"(?P<indent>{INDENT})(?:(?P<ticks>`{{3,}})[^`]*|(?P<tildes>~{{3,}}).*)")
 # A line that may begin a block of HTML, but no link in angle brackets.
 HTML_BLOCK = re.compile(rf"{INDENT}<(?:[a-z][a-z0-9-]*(?:[\s/>]|$)|[/!?])", re.IGNORECASE)
-HEADING = re.compile(r"^(?P<indent> {0,3})(?P<marks>#{1,6})(?=[ \t]|$)")
-# The heading of a chatroom that has no name yet.
-UNNAMED = "Chat"
-UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
 
 
 class Fence(NamedTuple):
