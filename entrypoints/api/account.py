@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import marshmallow as ma
-import structlog
 from flask import Response
 
 from application.ports.export import Record
@@ -12,11 +11,11 @@ from application.ports.reader import Profile
 from application.unset import UNSET
 from application.use_cases import Auth, Billing
 from domain.accounts import NAME_MAX_LENGTH, Principal, User
-from domain.errors import DomainError
 from domain.plans import Plan
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.client import origin
+from entrypoints.api.downloads import until_broken_off
 from entrypoints.api.responses import json_response, to_json
 from entrypoints.api.schemas import QueryInteger, Schema, UsageSchema, camel_case, described, header, usage_json
 
@@ -25,8 +24,6 @@ ERASED = "Everything that was yours is erased."
 ERASED_BUT_FOR_MESSAGES = (
     "Your account is erased. The last of your messages are out of reach, and are being deleted at the moment."
 )
-
-log = structlog.get_logger(__name__)
 
 
 class AccountSchema(Schema):
@@ -164,7 +161,7 @@ def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated
         """
         records = auth.export_account(principal=principal, origin=origin())
         return Response(
-            _export_lines(records),
+            until_broken_off(_export_lines(records)),
             content_type=NDJSON,
             headers={"Content-Disposition": 'attachment; filename="export.ndjson"'},
         )
@@ -197,12 +194,7 @@ def _profile_json(profile: Profile) -> dict[str, Any]:
 
 def _export_lines(records: Iterator[Record]) -> Iterator[bytes]:
     count = 0
-    try:
-        for record in records:
-            yield to_json(record) + b"\n"
-            count += 1
-    except DomainError as error:
-        # The status has been sent already: the missing last line tells the client.
-        log.warning("export_broken_off", error=error.code)
-        return
+    for record in records:
+        yield to_json(record) + b"\n"
+        count += 1
     yield to_json({"type": "end", "records": count}) + b"\n"

@@ -1,8 +1,13 @@
-"""Names of files that responses are saved under."""
+"""Responses that are saved as files: their names, and what becomes of one that breaks off."""
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from urllib.parse import quote
+
+import structlog
+
+from domain.errors import DomainError
 
 # Not in names of files on some system, or taken by the header itself.
 UNFIT = re.compile(r'[\\/:*?"<>|%;]')
@@ -10,6 +15,8 @@ UNFIT_IN_ASCII = re.compile(r"[^A-Za-z0-9 ._-]+")
 # RFC 8187, 3.2.1: attr-char, besides letters and digits.
 ATTR_CHARS = "!#$&+-.^_`|~"
 LONGEST = 100
+
+log = structlog.get_logger(__name__)
 
 
 def attachment(name: str, *, extension: str, fallback: str) -> str:
@@ -24,6 +31,15 @@ def attachment(name: str, *, extension: str, fallback: str) -> str:
         ascii_only = fallback
     encoded = quote(f"{whole}.{extension}", safe=ATTR_CHARS)
     return f"attachment; filename=\"{ascii_only}.{extension}\"; filename*=UTF-8''{encoded}"
+
+
+def until_broken_off(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The parts of an export, as far as they can be read."""
+    try:
+        yield from parts
+    except DomainError as error:
+        # The status has been sent already: the missing last line tells the client.
+        log.warning("export_broken_off", error=error.code)
 
 
 def _trimmed(name: str) -> str:

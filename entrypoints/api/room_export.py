@@ -1,19 +1,15 @@
 """/chatroom/{id}/export: a chatroom as a document."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
-import structlog
 from flask import Response
 
-from application.chat.export_chatroom import ExportedChatroom
 from application.use_cases import Chat
 from domain.accounts import Principal
 from domain.chat import ChatroomId
-from domain.errors import DomainError
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import JsonBlueprint
-from entrypoints.api.downloads import attachment
+from entrypoints.api.downloads import attachment, until_broken_off
 from entrypoints.api.room_markdown import markdown_of
 from entrypoints.api.schemas import header
 
@@ -39,8 +35,6 @@ Because the Moon pulls the near side of the Earth more than its centre, and the 
 
 *End of the export: 1 message with its reply.*
 """
-
-log = structlog.get_logger(__name__)
 
 
 def room_export_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBlueprint:
@@ -70,18 +64,9 @@ def room_export_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluep
         """
         room = chat.export_chatroom(user_id=principal.user_id, chatroom_id=ChatroomId(chatroom_id))
         return Response(
-            _parts(room),
+            until_broken_off(part.encode() for part in markdown_of(room)),
             content_type=f"{MARKDOWN}; charset=utf-8",
             headers={"Content-Disposition": attachment(room.name, extension="md", fallback="chat")},
         )
 
     return blp
-
-
-def _parts(room: ExportedChatroom) -> Iterator[bytes]:
-    try:
-        for part in markdown_of(room):
-            yield part.encode()
-    except DomainError as error:
-        # The status has been sent already: the missing last line tells the client.
-        log.warning("export_broken_off", error=error.code)
