@@ -16,7 +16,7 @@ from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.entries import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
 from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
-from entrypoints.api.responses import entity_tag, json_response, tagged_response, to_json
+from entrypoints.api.responses import entity_tag, json_response, tagged_json, tagged_response, to_json
 from entrypoints.api.schemas import (
     ETAG,
     QueryBoolean,
@@ -181,14 +181,13 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
             turns=turns_for(query["limit"]),
             before=query.get("cursor"),
         )
-        body = to_json(
+        return tagged_json(
             {
                 **_chatroom_json(conversation),
                 "messages": turns_json(chatroom_id, conversation.turns),
                 "nextCursor": conversation.next_before,
             }
         )
-        return tagged_response(body, entity_tag(body))
 
     @blp.route("/<uuid:chatroom_id>", methods=["PATCH"])
     @blp.may_give("chatroom_not_found", "too_many_pinned")

@@ -43,7 +43,7 @@ from entrypoints.api.reply_events import (
     last_event,
     server_sent,
 )
-from entrypoints.api.responses import entity_tag, json_response, rate_limit_headers, tagged_response, to_json
+from entrypoints.api.responses import json_response, rate_limit_headers, tagged_json
 from entrypoints.api.schemas import ETAG, QueryInteger, QueryUuid, QuotaSchema, Schema, described, header, quota_json
 from entrypoints.api.waiting import MAX_WAIT, TooManyWaiting, WaitingPlaces, preferred_wait, stream, wait_for
 
@@ -200,8 +200,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
         A message lists the ids of all its replies. To wait for a reply, watch its stream rather than asking again.
         """
         entry = chat.read_entry(user_id=principal.user_id, entry_id=MessageId(entry_id))
-        body = to_json(entry_json(entry_id, entry))
-        return tagged_response(body, entity_tag(body))
+        return tagged_json(entry_json(entry_id, entry))
 
     @blp.route("/message/<uuid:entry_id>/replies", methods=["GET"])
     @blp.may_give("message_not_found")
@@ -222,8 +221,7 @@ def messages_blueprint(chat: Chat, authenticated: Authenticated, places: Waiting
             after=ReplyId(query["cursor"]) if "cursor" in query else None,
         )
         replies = [reply_json(page.chatroom_id, reply) for reply in page.replies]
-        body = to_json({"replies": replies, "nextCursor": page.next_after})
-        return tagged_response(body, entity_tag(body))
+        return tagged_json({"replies": replies, "nextCursor": page.next_after})
 
     @blp.route("/message/<uuid:entry_id>/stream", methods=["GET"])
     @blp.may_give("message_not_found", "too_many_waiting")

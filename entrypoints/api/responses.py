@@ -56,6 +56,12 @@ def tagged_response(body: bytes, tag: str, headers: Mapping[str, str] | None = N
     return BufferedResponse(body, 200, validators, content_type=JSON)
 
 
+def tagged_json(payload: Any) -> Response:
+    """The payload as JSON with its entity tag, or 304."""
+    body = to_json(payload)
+    return tagged_response(body, entity_tag(body))
+
+
 def seconds_until(moment: datetime) -> int:
     """Whole seconds until ``moment``, at least one."""
     return max(ceil((moment - datetime.now(UTC)).total_seconds()), 1)
