@@ -1,4 +1,4 @@
-/** Elements, icons, announcements for screen readers, and the one dialog that asks. */
+/** Elements, icons, announcements for screen readers, and dialogs that ask. */
 
 import { t, translate } from './language.js';
 
@@ -52,7 +52,6 @@ export function announce(text) {
  * `accepts` tells which input can be confirmed.
  */
 export function ask({ title, text = '', confirm, danger = false, label = '', value = '', accepts = () => true }) {
-  const dialog = byId('ask');
   const input = byId('ask-input');
   const yes = byId('ask-yes');
   byId('ask-title').textContent = title;
@@ -65,12 +64,18 @@ export function ask({ title, text = '', confirm, danger = false, label = '', val
   const check = () => { yes.disabled = Boolean(label) && !accepts(input.value.trim()); };
   check();
   input.oninput = check;
-  byId('ask-no').onclick = () => dialog.close('');
+  const answered = answerOf(byId('ask'), () => input.value.trim());
+  if (label) input.select();
+  return answered;
+}
+
+/** Opens a dialog. Resolves to its `answer()` where the user confirms, and to null where the user declines. */
+export function answerOf(dialog, answer) {
+  dialog.querySelector('[data-decline]').onclick = () => dialog.close('');
   dialog.returnValue = '';
   dialog.showModal();
-  if (label) input.select();
   return new Promise((resolve) => {
-    dialog.onclose = () => resolve(dialog.returnValue === 'yes' ? input.value.trim() : null);
+    dialog.onclose = () => resolve(dialog.returnValue === 'yes' ? answer() : null);
   });
 }
 

@@ -1,11 +1,10 @@
 /** What was wrong with an answer: asked in a dialog. */
 
-import { byId, make } from './dom.js';
+import { answerOf, byId, make } from './dom.js';
 import { textsOf } from './language.js';
 
 /** Resolves to `{reasons, comment}`, or to null where the user says no more. */
 export function whatWasWrong() {
-  const dialog = byId('feedback');
   const comment = byId('feedback-comment');
   const reasons = byId('feedback-reasons');
   const choices = Object.entries(textsOf('REASONS')).map(([reason, text]) => {
@@ -14,13 +13,8 @@ export function whatWasWrong() {
   });
   reasons.replaceChildren(reasons.querySelector('legend'), ...choices.map(({ label }) => label));
   comment.value = '';
-  byId('feedback-no').onclick = () => dialog.close('');
-  dialog.returnValue = '';
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.onclose = () => {
-      const chosen = choices.filter(({ box }) => box.checked).map(({ box }) => box.value);
-      resolve(dialog.returnValue === 'yes' ? { reasons: chosen, comment: comment.value.trim() || null } : null);
-    };
-  });
+  return answerOf(byId('feedback'), () => ({
+    reasons: choices.filter(({ box }) => box.checked).map(({ box }) => box.value),
+    comment: comment.value.trim() || null,
+  }));
 }
