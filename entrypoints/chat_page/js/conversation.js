@@ -214,7 +214,6 @@ export class Conversation {
       again: (what, id) => this.askAgain(turn, what, id),
       rate: (entry, feedback) => this.rate(entry, feedback),
       onGrown: () => this.keepAtEnd(),
-      onFault: (error) => this.fail(error),
     });
     this.turns.set(message.id, turn);
     this.list.insertBefore(turn.element, before ?? this.outgoing?.element ?? null);

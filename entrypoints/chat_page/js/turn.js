@@ -10,7 +10,7 @@ import { failure } from './words.js';
 export class Turn {
   /**
    * `readReplies(id, cursor)`: a page of all replies; `again(what, id)`: retry or regenerate; `rate(entry, feedback)`: keeps
-   * what the user thinks of it, null takes it back; whether that was done; `onGrown()`; `onFault(error)`.
+   * what the user thinks of it, null takes it back; whether that was done; `onGrown()`.
    */
   constructor(message, handlers) {
     Object.assign(this, handlers);
