@@ -253,7 +253,6 @@ export const FIELDS = {
   mobileNumber: 'That is not a phone number we can read. Start with + and the country code.',
   otp: 'A code has digits only, as in the message that we sent.',
   password: 'A password has 8 to 128 characters, is not a common one, and is not made of your number or name.',
-  newPassword: 'A password has 8 to 128 characters, is not a common one, and is not made of your number or name.',
   name: 'A name has up to 100 characters.',
   email: 'That is not an email address.',
   message: 'A message has some text, and not too much of it.',
