@@ -17,7 +17,6 @@ from entrypoints.api.problem_registry import PROBLEM_JSON
 
 Json = dict[str, Any]
 
-
 # Pages for people and the document itself: not operations of the API.
 NOT_IN_THE_DOCUMENT = re.compile(
     r"/docs(/.*)?|/app(/.*)?|/openapi\.json|/problems(/.*)?|/pages\.css|/success|/cancel|/sandbox/.*"
@@ -27,17 +26,16 @@ NOT_IN_THE_DOCUMENT = re.compile(
 RATE_LIMIT = {"RateLimit", "RateLimit-Policy"}
 # Headers that are part of what an operation answers.
 TOLD_HEADERS = {
-    *(
-        "Content-Disposition",
-        "Content-Language",
-        "ETag",
-        "Idempotent-Replayed",
-        "Link",
-        "Location",
-        "Retry-After",
-        "WWW-Authenticate",
-    ),
-    *("X-Cache", *RATE_LIMIT),
+    "Content-Disposition",
+    "Content-Language",
+    "ETag",
+    "Idempotent-Replayed",
+    "Link",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Cache",
+    *RATE_LIMIT,
 }
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

@@ -11,7 +11,7 @@ from entrypoints.api.languages import CATALOGUES
 from entrypoints.api.problem_bodies import example_of
 from entrypoints.api.problem_registry import PROBLEMS, leaves
 from entrypoints.api.schemas import camel_case
-from entrypoints.api.texts.catalogue import Catalogue, PageText
+from entrypoints.api.texts.catalogue import PageText
 
 TRANSLATED = [language for language in Language if language is not DEFAULT_LANGUAGE]
 # A letter of the script in which a language is written.
@@ -87,6 +87,5 @@ def test_every_error_brings_what_its_detail_says(error: type[DomainError]):
     ],
 )
 def test_a_duration_is_never_told_too_short(seconds: int, english: str, hindi: str):
-    told: dict[Language, Catalogue] = dict(CATALOGUES)
-    assert told[Language.ENGLISH].duration(seconds) == english
-    assert told[Language.HINDI].duration(seconds) == hindi
+    assert CATALOGUES[Language.ENGLISH].duration(seconds) == english
+    assert CATALOGUES[Language.HINDI].duration(seconds) == hindi
