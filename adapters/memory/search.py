@@ -1,11 +1,11 @@
 """Searching the tables in memory."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.reader import ChatroomSummary
 from application.ports.search import (
+    SETTLED_AFTER,
     EntryId,
     FoundEntry,
     FoundPage,
@@ -17,8 +17,6 @@ from application.ports.search import (
 from domain.accounts import UserId
 from domain.chat import Message
 from domain.search import SEARCHED_CHARACTERS, SearchQuery, Term
-
-SETTLED_AFTER = timedelta(minutes=1)
 
 
 class MemorySearch(Search):
