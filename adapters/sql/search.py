@@ -113,9 +113,8 @@ class SqlSearch(Search):
         return FoundPage(entries, entries[-1].id if len(rows) > limit else None, complete[0])
 
     def chatrooms(self, user_id: UserId, *, limit: int) -> Sequence[ChatroomSummary]:
-        with self._database.read() as cursor:
-            cursor.execute(CHATROOMS, {"user_id": user_id, "limit": limit})
-            return [ChatroomSummary._make(row) for row in cursor.fetchall()]
+        rows = self._database.rows(CHATROOMS, {"user_id": user_id, "limit": limit})
+        return [ChatroomSummary._make(row) for row in rows]
 
 
 class SqlSearchIndex(SearchIndex):
@@ -123,9 +122,7 @@ class SqlSearchIndex(SearchIndex):
         self._database = database
 
     def unsearchable(self, *, limit: int) -> Sequence[Unsearchable]:
-        with self._database.read() as cursor:
-            cursor.execute(UNSEARCHABLE, {"limit": limit})
-            return [Unsearchable._make(row) for row in cursor.fetchall()]
+        return [Unsearchable._make(row) for row in self._database.rows(UNSEARCHABLE, {"limit": limit})]
 
     def add(self, entries: Sequence[Searchable]) -> None:
         with self._database.transaction() as transaction:
