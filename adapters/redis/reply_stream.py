@@ -106,12 +106,12 @@ class RedisReplyPublisher(ReplyPublisher):
             for reply_id, chunks in unsent.items():
                 self._waiting[reply_id] = chunks + self._waiting.get(reply_id, [])
             characters = sum(len(chunk.text) for chunks in self._waiting.values() for chunk in chunks)
+            if characters <= MOST_UNSENT_CHARACTERS:
+                return
             replies = len(self._waiting)
-            if characters > MOST_UNSENT_CHARACTERS:
-                self._waiting.clear()
-        if characters > MOST_UNSENT_CHARACTERS:
             # Listeners get the text with the end of the reply, from the database.
-            log.warning("chunks_not_published", replies=replies, error=type(error).__name__)
+            self._waiting.clear()
+        log.warning("chunks_not_published", replies=replies, error=type(error).__name__)
 
     def _send(self, waiting: dict[ReplyId, list[Chunk]]) -> None:
         now = time.monotonic()
