@@ -19,7 +19,7 @@ import psutil
 from contenders import NAMES, PEERS, PEERS_PYTHON, Running, answer, contenders, fill
 from figures import Cell, Rounds, busy_note, contenders_table, members, middle, ratio, ratios_table, table
 from load import CONNECTIONS, Answers, generator, load
-from people import CASES, USERS, Endpoint, Requests, people
+from people import CASES, Endpoint, Requests, people
 from plot import bars
 from stage import Stage, busy_share, keep_all_to, split_cores, stage, usage_of
 
@@ -114,12 +114,8 @@ def compare(here: Stage, options: argparse.Namespace, wanted: list[str]) -> tupl
     """By the number of processes, every round; and what was answered."""
     core, others = split_cores()
     keep_all_to(others)
-    everybody, requests = people(here), Requests()
-    kinds = [
-        kind
-        for kind in requests.endpoints(everybody[: USERS // 2], everybody[USERS // 2 :])
-        if kind.case in options.only
-    ]
+    requests = Requests()
+    kinds = [kind for kind in requests.of_both_halves(people(here)) if kind.case in options.only]
     for name in {"fastapi", "express"} & set(wanted):
         fill(here, name)
     found: dict[str, Rounds] = {}

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-from contenders import Running
+from contenders import Running, database_of
 from endpoints import measured
 from figures import MOST_GROWTH, Cell, Growth, busy_note, growth_table
 from load import generator
-from people import Person, Requests
+from people import Person, Requests, known, queue
 from stage import Stage, answers, busy_share, free_port, keep_all_to, split_cores, stage, until
 
 from adapters.sql.migrate import upgrade
@@ -57,40 +57,20 @@ INSERT INTO replies (id, message_id, chatroom_id, user_id, state, attempt, run, 
 UPDATE chatrooms SET last_sequence = 2 * %(turns)s FROM room WHERE room.id = chatrooms.id;
 ALTER TABLE messages ENABLE TRIGGER number_entry; ALTER TABLE replies ENABLE TRIGGER number_entry
 """
-# One reply for each of so many new users.
-WAITING = """
-WITH person AS (
-    INSERT INTO users (id, phone, created_at)
-    SELECT gen_random_uuid(), '+996' || lpad(n::text, 9, '0'), now() FROM generate_series(1, %s) n RETURNING id
-), room AS (
-    INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
-    SELECT gen_random_uuid(), id, 'waiting', now(), now() FROM person RETURNING id, user_id
-), message AS (
-    INSERT INTO messages (id, chatroom_id, content, created_at)
-    SELECT gen_random_uuid(), id, 'And now?', now() FROM room RETURNING id, chatroom_id
-)
-INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, created_at)
-SELECT gen_random_uuid(), message.id, room.id, room.user_id, 'queued', now(), now() + interval '1 day', current_date,
-       now() - interval '1 day' FROM message JOIN room ON room.id = message.chatroom_id
-"""
-KNOWN = """
-SELECT u.id, s.id, (SELECT c.id FROM chatrooms c WHERE c.user_id = u.id ORDER BY c.id LIMIT 1)
-FROM users u JOIN sessions s ON s.user_id = u.id WHERE u.phone LIKE %s || '%%'
-"""
 # What a round has added is taken away, but for the replies that wait on purpose.
 TIDY = """
 UPDATE replies SET state = 'done', content = 'Yes.', model = 'bench', finished_at = now()
 WHERE state = 'queued' AND created_at > now() - interval '1 hour';
 DELETE FROM chatrooms WHERE name = 'Bench'
 """
-FEW, MANY_ROOMS, LONG, BESIDE = "+999", "+998", "+997", "+995"
+FEW, MANY_ROOMS, LONG, WAITING, BESIDE = "+999", "+998", "+997", "+996", "+995"
 
 
 def fill(here: Stage, sort: str, *, users: int = USERS, rooms: int, turns: int) -> list[Person]:
     """Users with so many chatrooms each, one of them with so many turns."""
     here.query(PEOPLE, {"sort": sort, "users": users, "rooms": rooms})
     here.query(TURNS, {"sort": sort, "turns": turns})
-    return [Person(*row) for row in here.query(KNOWN, sort)]
+    return known(here, sort)
 
 
 @contextmanager
@@ -146,7 +126,7 @@ def grow(small: Stage, big: Stage, options: argparse.Namespace) -> Growth:
             return found
 
         found = side_by_side(sorts)
-        big.query(WAITING, options.waiting)
+        queue(big, options.waiting, sort=WAITING, waited=timedelta(days=1))
         waiting = side_by_side({f"{options.waiting:,} replies waiting": next(iter(sorts.values()))})
     return {kind: {**pairs, **waiting[kind]} for kind, pairs in found.items()}
 
@@ -166,7 +146,7 @@ def main() -> None:
     before = busy_share()
     with stage(options.python) as small:
         small.run_alone("CREATE DATABASE big")
-        url = urlunsplit(urlsplit(small.database_url)._replace(path="/big"))
+        url = database_of(small, "big")
         upgrade(url)
         big = replace(small, database_url=url, environment={**small.environment, "DATABASE_URL": url})
         growth = grow(small, big, options)

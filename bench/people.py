@@ -48,7 +48,25 @@ FROM m JOIN chatrooms c ON c.id = m.chatroom_id
 # The first chatroom of each is the one with the conversation.
 KNOWN = """
 SELECT u.id, s.id, (SELECT c.id FROM chatrooms c WHERE c.user_id = u.id ORDER BY c.id LIMIT 1)
-FROM users u JOIN sessions s ON s.user_id = u.id ORDER BY u.phone
+FROM users u JOIN sessions s ON s.user_id = u.id WHERE u.phone LIKE %s || '%%' ORDER BY u.phone
+"""
+# A user and a chatroom for each reply: none waits for its turn.
+QUEUED = """
+WITH u AS (
+    INSERT INTO users (id, phone, created_at)
+    SELECT gen_random_uuid(), %(sort)s || lpad(n::text, 9, '0'), now() FROM generate_series(1, %(replies)s) n
+    RETURNING id
+), c AS (
+    INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
+    SELECT gen_random_uuid(), id, 'bench', now(), now() FROM u RETURNING id, user_id
+), m AS (
+    INSERT INTO messages (id, chatroom_id, content, created_at)
+    SELECT gen_random_uuid(), id, 'What do you think?', now() FROM c RETURNING id, chatroom_id
+)
+INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, created_at)
+SELECT gen_random_uuid(), m.id, c.id, c.user_id, 'queued', now(), now() + interval '1 day', current_date,
+       now() - %(waited)s
+FROM m JOIN c ON c.id = m.chatroom_id
 """
 
 
@@ -77,7 +95,17 @@ def people(here: Stage) -> list[Person]:
     here.query(CHATROOMS, ROOMS, USERS // 2)
     here.query(CONVERSATIONS, TURNS)
     here.run_alone("VACUUM ANALYZE")
-    return [Person(*row) for row in here.query(KNOWN)]
+    return known(here)
+
+
+def known(here: Stage, sort: str = "") -> list[Person]:
+    """Those who are logged in, whose numbers begin with ``sort``."""
+    return [Person(*row) for row in here.query(KNOWN, sort)]
+
+
+def queue(here: Stage, replies: int, *, sort: str, waited: timedelta = timedelta(0)) -> None:
+    """So many replies that are due, each of a new user whose number begins with ``sort``."""
+    here.query(QUEUED, {"replies": replies, "sort": sort, "waited": waited})
 
 
 class Requests:
@@ -98,6 +126,10 @@ class Requests:
             "BACKLOG_REPLIES": "1000000",
             "USER_BACKLOG_REPLIES": "100000",
         }
+
+    def of_both_halves(self, everybody: Sequence[Person]) -> list[Endpoint]:
+        """One half reads, the other writes."""
+        return self.endpoints(everybody[: USERS // 2], everybody[USERS // 2 :])
 
     def endpoints(self, readers: Sequence[Person], writers: Sequence[Person]) -> list[Endpoint]:
         now = datetime.now(UTC)

@@ -15,7 +15,7 @@ import psutil
 from contenders import ANSWER_ALL
 from figures import Stacks, own_time, packages, read_stacks, table
 from load import generator, load
-from people import CASES, USERS, Requests, people
+from people import CASES, Requests, people
 from plot import flame
 from stage import ROOT, Stage, answers, free_port, keep_all_to, pinned, split_cores, stage, until
 
@@ -27,9 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 def sampled(here: Stage, py_spy: str, case: str, seconds: int) -> Stacks:
     """By stack, the samples of a web process that is asked one kind of request."""
     requests, port = Requests(), free_port()
-    everybody = people(here)
-    kinds = requests.endpoints(everybody[: USERS // 2], everybody[USERS // 2 :])
-    kind = next(one for one in kinds if one.case == case)
+    kind = next(one for one in requests.of_both_halves(people(here)) if one.case == case)
     core, others = split_cores()
     keep_all_to(others)
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as raw:

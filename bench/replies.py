@@ -15,26 +15,13 @@ import plot
 import psutil
 import psycopg2
 from figures import percentile
+from people import queue
 from stage import MODEL_SECONDS, Stage, answers, free_port, stage, until, usage_of
 
 from adapters.sql.replies import CLAIM_DUE
 
-# A user and a chatroom for each reply: nothing waits for its turn.
-BACKLOG = """
-WITH u AS (
-    INSERT INTO users (id, phone, created_at)
-    SELECT gen_random_uuid(), '+999' || lpad(n::text, 9, '0'), now() FROM generate_series(1, %s) n RETURNING id
-), c AS (
-    INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
-    SELECT gen_random_uuid(), id, 'bench', now(), now() FROM u RETURNING id, user_id
-), m AS (
-    INSERT INTO messages (id, chatroom_id, content, created_at)
-    SELECT gen_random_uuid(), id, 'What do you think?', now() FROM c RETURNING id, chatroom_id
-)
-INSERT INTO replies (id, message_id, chatroom_id, user_id, state, available_at, deadline, charged_on, created_at)
-SELECT gen_random_uuid(), m.id, c.id, c.user_id, 'queued', now(), now() + interval '1 hour', current_date, now()
-FROM m JOIN c ON c.id = m.chatroom_id
-"""
+# How the numbers of users begin whose replies are queued.
+NEW = "+999"
 # Turns of long ago, about which the statistics know everything, and nothing of what is queued afterwards.
 OLD = """
 ALTER TABLE replies SET (autovacuum_enabled = off);
@@ -65,7 +52,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def throughput(here: Stage, replies: int, *, concurrency: int, provider: str) -> None:
     """A backlog that is there when the worker starts."""
-    here.query(BACKLOG, replies)
+    queue(here, replies, sort=NEW)
     settings = {"WORKER_CONCURRENCY": str(concurrency), "LLM_PROVIDER": provider}
     with here.running("-m", "entrypoints.cli", "worker", **settings) as worker:
         until(lambda: _done(here) > 0)
@@ -96,7 +83,7 @@ def big_table(here: Stage, *, old: int, replies: int, provider: str) -> None:
 
 
 def _drain(here: Stage, name: str, replies: int, *, workers: int, pieces: int, provider: str) -> plot.Line:
-    here.query(BACKLOG, replies)
+    queue(here, replies, sort=NEW)
     old = _done(here)
     claims = _claim_milliseconds(here, limit=200)
     port = free_port()

@@ -8,7 +8,6 @@ each side's CPU and p99 as multiples of the first side's in the same round.
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,7 +20,7 @@ from contenders import ANSWER_ALL, Running
 from endpoints import measured
 from figures import Cell
 from load import CONNECTIONS
-from people import USERS, Endpoint, Requests, people
+from people import Endpoint, Requests, people
 from stage import Stage, answers, free_port, stage, until
 
 
@@ -42,27 +41,19 @@ class Side:
 
 def asked(here: Stage, requests: Requests, only: str) -> list[Endpoint]:
     """The requests of everybody, of the kinds whose name has ``only`` in it."""
-    everybody = people(here)
-    kinds = requests.endpoints(everybody[: USERS // 2], everybody[USERS // 2 :])
-    return [kind for kind in kinds if only in kind.name]
+    return [kind for kind in requests.of_both_halves(people(here)) if only in kind.name]
 
 
 @contextmanager
 def serving(here: Stage, side: Side, requests: Requests, options: argparse.Namespace) -> Iterator[Running]:
     """A web process of a side."""
     port = free_port()
-    environment = here.environment | requests.settings(port) | side.settings
-    python = side.settings.get("PYTHON", options.python)
-    command = [python, "-m", "entrypoints.cli", "web"]
-    if "CORE" in side.settings:
-        command = ["taskset", "--cpu-list", side.settings["CORE"], *command]
-    process = subprocess.Popen(command, cwd=side.directory, env=environment, stderr=subprocess.DEVNULL)
-    try:
+    command = [side.settings.get("PYTHON", options.python), "-m", "entrypoints.cli", "web"]
+    cores = [int(side.settings["CORE"])] if "CORE" in side.settings else []
+    settings = requests.settings(port) | side.settings
+    with here.program(*command, directory=side.directory, cores=cores, **settings) as process:
         until(lambda: answers(f"http://127.0.0.1:{port}/health/live"))
-        yield Running(side.name, port, psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        process.wait(30)
+        yield Running(side.name, port, process)
 
 
 def compare(here: Stage, sides: Sequence[Side], options: argparse.Namespace) -> None:

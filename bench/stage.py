@@ -140,13 +140,13 @@ def usage_of(process: psutil.Process) -> tuple[float, float]:
     return cpu, sum(member.memory_full_info().pss for member in family) / 1e6
 
 
-def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    """Wait for something, but not for ever."""
+def until(condition: Callable[[], bool], seconds: float = 120.0, *, every: float = 0.02) -> None:
+    """Wait for something, but not for ever, looking ``every`` so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def answers(url: str, *, post: bool = False) -> bool:

@@ -10,20 +10,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
 from statistics import median
 
 import psutil
 from figures import busy_note, import_costs, table
 from people import Requests
-from stage import ROOT, Stage, answers, busy_share, free_port, stage
+from stage import ROOT, Stage, answers, busy_share, free_port, stage, until
 
 from entrypoints.local_stack.children import inherited_environment
 
 WANTED_WEB, WANTED_RUN = 1.5, 3.0
 LOOK_EVERY_SECONDS = 0.005
 SHOWN = 15
-STARTS_WITHIN = 120.0
 
 
 def web_start(here: Stage) -> tuple[float, float]:
@@ -31,7 +29,7 @@ def web_start(here: Stage) -> tuple[float, float]:
     port = free_port()
     began = time.monotonic()
     with here.running("-m", "entrypoints.cli", "web", **Requests().settings(port)) as process:
-        _await(lambda: answers(f"http://127.0.0.1:{port}/health/live"))
+        until(lambda: answers(f"http://127.0.0.1:{port}/health/live"), every=LOOK_EVERY_SECONDS)
         taken = time.monotonic() - began
         return taken, sum(process.cpu_times()[:2])
 
@@ -46,7 +44,7 @@ def imports_of_web(here: Stage) -> str:
             env={**here.environment, **Requests().settings(port)},
             stderr=said,
         )
-        _await(lambda: answers(f"http://127.0.0.1:{port}/health/live"))
+        until(lambda: answers(f"http://127.0.0.1:{port}/health/live"), every=LOOK_EVERY_SECONDS)
         process.terminate()
         process.wait(30)
         said.seek(0)
@@ -66,7 +64,7 @@ def run_start(python: str, data: str) -> tuple[float, float]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _await(lambda: _is_ready(port))
+        until(lambda: _is_ready(port), every=LOOK_EVERY_SECONDS)
         taken = time.monotonic() - began
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         return taken, sum(sum(one.cpu_times()[:4]) for one in family)
@@ -81,14 +79,6 @@ def _is_ready(port: int) -> bool:
             return answer.status == 200
     except OSError:  # an HTTPError, too
         return False
-
-
-def _await(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ from verify.outcomes import Failed, OutOfTime, expect
 from verify.server_sent_events import Event, events_of
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-_CHUNK_BYTES = 65_536
 
 
 @dataclass
@@ -204,7 +203,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 def _lines(response: HTTPResponse, exchange: Exchange) -> Iterator[str]:
     """The lines of a body, which is written down as far as it comes."""
-    while line := response.readline(_CHUNK_BYTES):
+    while line := response.readline(MAX_BODY_BYTES + 1):
         exchange.body += line
         if len(exchange.body) > MAX_BODY_BYTES:
             raise Failed(f"{exchange.line} does not end after {MAX_BODY_BYTES} bytes")

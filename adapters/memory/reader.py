@@ -25,7 +25,7 @@ from application.ports.reader import (
 )
 from domain.accounts import Principal, SessionId, UserId
 from domain.billing import plan_of
-from domain.chat import ChatroomId, Message, MessageId
+from domain.chat import Chatroom, ChatroomId, Message, MessageId
 from domain.plans import Allowances, DailyQuota
 from domain.replies import ReplyId, ReplyState
 
@@ -97,7 +97,7 @@ class MemoryReader(Reader):
         self, user_id: UserId, *, limit: int, before: RoomCursor | None = None, archived: bool = False
     ) -> RoomPage:
         rooms = [
-            ChatroomSummary(room.id, room.name, room.created_at, room.updated_at, room.pinned, room.archived)
+            summary_of(room)
             for room in self._database.tables.chatrooms.values()
             if room.user_id == user_id and room.archived == archived
         ]
@@ -197,6 +197,10 @@ class MemoryReader(Reader):
         if reply is not None and reply.queued.message_id in ids:
             return messages[: ids.index(reply.queued.message_id) + 1]
         return messages
+
+
+def summary_of(room: Chatroom) -> ChatroomSummary:
+    return ChatroomSummary(room.id, room.name, room.created_at, room.updated_at, room.pinned, room.archived)
 
 
 def _place(room: ChatroomSummary) -> tuple[bool, ChatroomId]:

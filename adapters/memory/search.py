@@ -1,11 +1,12 @@
 """Searching the tables in memory."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
+from adapters.memory.reader import summary_of
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.reader import ChatroomSummary
 from application.ports.search import (
+    SETTLED_AFTER,
     EntryId,
     FoundEntry,
     FoundPage,
@@ -17,8 +18,6 @@ from application.ports.search import (
 from domain.accounts import UserId
 from domain.chat import Message
 from domain.search import SEARCHED_CHARACTERS, SearchQuery, Term
-
-SETTLED_AFTER = timedelta(minutes=1)
 
 
 class MemorySearch(Search):
@@ -38,11 +37,7 @@ class MemorySearch(Search):
         return FoundPage(page, page[-1].id if len(found) > limit else None, self._is_complete())
 
     def chatrooms(self, user_id: UserId, *, limit: int) -> Sequence[ChatroomSummary]:
-        rooms = [
-            ChatroomSummary(room.id, room.name, room.created_at, room.updated_at, room.pinned, room.archived)
-            for room in self._database.tables.chatrooms.values()
-            if room.user_id == user_id
-        ]
+        rooms = [summary_of(room) for room in self._database.tables.chatrooms.values() if room.user_id == user_id]
         return sorted(rooms, key=lambda room: room.id, reverse=True)[:limit]
 
     def _is_complete(self) -> bool:

@@ -6,7 +6,7 @@ reads the single connection that feeds all subscribers of the process.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from queue import Empty, SimpleQueue
@@ -17,7 +17,9 @@ import orjson
 import structlog
 from redis import Redis
 from redis.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis.connection import prefix_of
 from application.ports.reply_stream import (
@@ -96,22 +98,21 @@ class RedisReplyPublisher(ReplyPublisher):
                 waiting, self._waiting = self._waiting, {}
             try:
                 self._send(waiting)
-            except RedisError as error:
+            except (RedisConnectionError, RedisTimeoutError) as error:
                 self._send_again(waiting, error)
                 time.sleep(RETRY_SECONDS)
+            except RedisError as error:
+                _note_loss(waiting, error)
 
     def _send_again(self, unsent: dict[ReplyId, list[Chunk]], error: RedisError) -> None:
         """Have them wait before what came meanwhile. Those that were sent come twice."""
         with self._some_wait:
             for reply_id, chunks in unsent.items():
                 self._waiting[reply_id] = chunks + self._waiting.get(reply_id, [])
-            characters = sum(len(chunk.text) for chunks in self._waiting.values() for chunk in chunks)
-            replies = len(self._waiting)
-            if characters > MOST_UNSENT_CHARACTERS:
-                self._waiting.clear()
-        if characters > MOST_UNSENT_CHARACTERS:
-            # Listeners get the text with the end of the reply, from the database.
-            log.warning("chunks_not_published", replies=replies, error=type(error).__name__)
+            if _characters(self._waiting) <= MOST_UNSENT_CHARACTERS:
+                return
+            lost, self._waiting = self._waiting, {}
+        _note_loss(lost, error)
 
     def _send(self, waiting: dict[ReplyId, list[Chunk]]) -> None:
         now = time.monotonic()
@@ -142,6 +143,15 @@ class RedisReplyPublisher(ReplyPublisher):
                 self._expire_again_at.pop(reply_id, None)
         while len(self._expire_again_at) > EXPIRIES_REMEMBERED:
             self._expire_again_at.popitem(last=False)
+
+
+def _characters(waiting: Mapping[ReplyId, Sequence[Chunk]]) -> int:
+    return sum(len(chunk.text) for chunks in waiting.values() for chunk in chunks)
+
+
+def _note_loss(lost: Collection[ReplyId], error: RedisError) -> None:
+    # Listeners get the text with the end of the reply, from the database.
+    log.warning("chunks_not_published", replies=len(lost), error=type(error).__name__)
 
 
 class _Subscription(ReplySubscription):

@@ -73,17 +73,13 @@ class SqlAuditReader(AuditReader):
     def __call__(
         self, *, user_id: UserId | None, phone_digests: Sequence[str], what: AuditEventType | None, limit: int
     ) -> Sequence[AuditEvent]:
-        with self._database.read() as cursor:
-            cursor.execute(
-                NEWEST,
-                {
-                    "user_id": user_id,
-                    "phone_digests": list(phone_digests) or None,
-                    "what": what.value if what else None,
-                    "limit": limit,
-                },
-            )
-            return [_event(row) for row in cursor.fetchall()]
+        values = {
+            "user_id": user_id,
+            "phone_digests": list(phone_digests) or None,
+            "what": what.value if what else None,
+            "limit": limit,
+        }
+        return [_event(row) for row in self._database.rows(NEWEST, values)]
 
 
 def _event(row: tuple[Any, ...]) -> AuditEvent:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from adapters.sql.database import Database
-from adapters.sql.reader import FAILURES, STATES, STOPPED_WITH_TEXT
+from adapters.sql.reader import FAILURES, SHOWN_FIRST, STATES
 from application.ports.export import Export, ExportedRoom, ExportedTurn, Record, RoomExport
 from domain.accounts import UserId
 from domain.chat import ChatroomId
@@ -137,9 +137,8 @@ class SqlExport(Export):
     def _rows(self, part: Part, user_id: UserId) -> Iterator[tuple[Any, ...]]:
         after = None
         while True:
-            with self._database.read() as cursor:
-                cursor.execute(part.statement, {"user_id": user_id, "after": after, "limit": self._rows_per_page})
-                page = cursor.fetchall()
+            values = {"user_id": user_id, "after": after, "limit": self._rows_per_page}
+            page = self._database.rows(part.statement, values)
             yield from page
             if len(page) < self._rows_per_page:
                 return
@@ -162,11 +161,11 @@ LEFT JOIN LATERAL (
 ) t ON true
 LEFT JOIN LATERAL (
     SELECT * FROM replies WHERE replies.message_id = t.id AND replies.sequence <= %(newest)s
-    ORDER BY (state = 'done') DESC, {STOPPED_WITH_TEXT} DESC, sequence DESC LIMIT 1
+    ORDER BY {SHOWN_FIRST} LIMIT 1
 ) r ON true
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
 ORDER BY t.sequence
-"""  # noqa: S608 - a condition, no values
+"""  # noqa: S608 - an order, no values
 
 
 class SqlRoomExport(RoomExport):
@@ -176,20 +175,16 @@ class SqlRoomExport(RoomExport):
 
     def __call__(self, user_id: UserId, chatroom_id: ChatroomId) -> ExportedRoom | None:
         values = {"user_id": user_id, "chatroom_id": chatroom_id}
-        with self._database.read() as cursor:
-            cursor.execute(ROOM, values)
-            row = cursor.fetchone()
-        if row is None:
+        rows = self._database.rows(ROOM, values)
+        if not rows:
             return None
-        name, system_prompt, created_at, newest = row
+        name, system_prompt, created_at, newest = rows[0]
         return ExportedRoom(name, system_prompt, created_at, self._turns({**values, "newest": newest}))
 
     def _turns(self, values: dict[str, Any]) -> Iterator[ExportedTurn]:
         after = 0
         while True:
-            with self._database.read() as cursor:
-                cursor.execute(TURNS, {**values, "after": after, "limit": self._turns_per_page})
-                page = cursor.fetchall()
+            page = self._database.rows(TURNS, {**values, "after": after, "limit": self._turns_per_page})
             if not page:
                 raise ChatroomNotFound
             for sequence, *columns in page:

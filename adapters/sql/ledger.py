@@ -88,6 +88,4 @@ class SqlLedger(Ledger):
         return UserId(rows[0][0]) if rows else None
 
     def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-        with self._database.read() as cursor:
-            cursor.execute(statement, values)
-            return cursor.fetchall()
+        return self._database.rows(statement, values)

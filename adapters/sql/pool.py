@@ -43,7 +43,6 @@ class Pool(Generic[C]):
 
     def __init__(self, connect: Callable[[], C], still_lives: Callable[[C], bool], *, size: int) -> None:
         self.size = size
-        self.wait_seconds = WAIT_SECONDS
         self._connect = connect
         self._still_lives = still_lives
         # One for each connection that may be given out now. It is a queue because that waits without Python's help.
@@ -61,7 +60,7 @@ class Pool(Generic[C]):
     def take(self) -> C:
         """A connection, to be given back or discarded. Raises PoolIsFull, and what ``connect`` raises."""
         try:
-            self._places.get(timeout=self.wait_seconds)
+            self._places.get(timeout=WAIT_SECONDS)
         except Empty:
             raise PoolIsFull from None
         try:

@@ -103,9 +103,10 @@ TURN_COLUMNS = f"""t.id AS message_id, t.content, t.created_at AS sent_at,
        latest.failure AS latest_failure, {overdue("r")} OR COALESCE(latest.overdue, false) AS overdue,
        {FEEDBACK_COLUMNS}"""
 STOPPED_WITH_TEXT = "(state = 'cancelled' AND content IS NOT NULL)"
+# Of the replies to a message, the one that shows in the conversation comes first.
+SHOWN_FIRST = f"(state = 'done') DESC, {STOPPED_WITH_TEXT} DESC, sequence DESC"
 SHOWN_REPLY = f"""(
-    SELECT * FROM replies WHERE replies.message_id = t.id
-    ORDER BY (state = 'done') DESC, {STOPPED_WITH_TEXT} DESC, sequence DESC LIMIT 1
+    SELECT * FROM replies WHERE replies.message_id = t.id ORDER BY {SHOWN_FIRST} LIMIT 1
 ) r"""  # noqa: S608 - parts of statements, no values
 LATEST_REPLY = f"""(
     SELECT id, state, failure, {overdue("replies")} AS overdue FROM replies
@@ -197,7 +198,7 @@ SELECT m.content AS prompt, r.content AS answer FROM messages m
 JOIN LATERAL (
     SELECT content FROM replies
     WHERE replies.message_id = m.id AND (state = 'done' OR {STOPPED_WITH_TEXT})
-    ORDER BY (state = 'done') DESC, replies.sequence DESC LIMIT 1
+    ORDER BY {SHOWN_FIRST} LIMIT 1
 ) r ON true
 WHERE m.chatroom_id = %(chatroom_id)s AND m.sequence < {BEFORE}
 ORDER BY m.sequence DESC LIMIT %(limit)s
@@ -305,11 +306,9 @@ class SqlReader(Reader):
     def replies(
         self, user_id: UserId, entry_id: MessageId | ReplyId, *, limit: int, after: ReplyId | None
     ) -> ReplyPage | None:
-        with self._database.read() as cursor:
-            # One more than asked for shows whether there is a next page.
-            values = {"user_id": user_id, "entry_id": entry_id, "after": after, "limit": limit + 1}
-            cursor.execute(REPLIES, values)
-            rows = cursor.fetchall()
+        # One more than asked for shows whether there is a next page.
+        values = {"user_id": user_id, "entry_id": entry_id, "after": after, "limit": limit + 1}
+        rows = self._database.rows(REPLIES, values)
         if not rows:
             return None
         replies = [_reply(columns) for _, *columns in rows if columns[REPLY_ID] is not None]

@@ -52,23 +52,18 @@ class SqlReplyFiles(ReplyFiles):
             "user_id": user_id,
             "limit": limit,
         }
-        return [_line(row) for row in self._rows(FAILED, values)]
+        return [_line(row) for row in self._database.rows(FAILED, values)]
 
     def rated(self, rating: Rating, *, since: datetime, user_id: UserId | None, limit: int) -> Sequence[ReplyLine]:
         values = {"rating": rating.value, "since": since, "user_id": user_id, "limit": limit}
-        return [_line(row) for row in self._rows(RATED, values)]
+        return [_line(row) for row in self._database.rows(RATED, values)]
 
     def find(self, reply_id: ReplyId) -> ReplyFile | None:
-        rows = self._rows(FIND, {"id": reply_id})
+        rows = self._database.rows(FIND, {"id": reply_id})
         if not rows:
             return None
         prompt, answer, comment, *line = rows[0]
         return ReplyFile(_line(line), prompt, answer, comment)
-
-    def _rows(self, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with self._database.read() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
 
 
 def _line(row: Sequence[Any]) -> ReplyLine:

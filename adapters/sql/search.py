@@ -8,16 +8,17 @@ user alone, or nearly, however many users there are. What is found is the user's
 
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from psycopg2.errors import QueryCanceled
 
 from adapters.sql.database import Database
+from adapters.sql.queue_state import first_id_of
 from adapters.sql.reader import AFTER_ALL, ROOM_COLUMNS
 from application.ports.reader import ChatroomSummary
 from application.ports.search import (
+    SETTLED_AFTER,
     EntryId,
     FoundEntry,
     FoundPage,
@@ -31,7 +32,6 @@ from domain.errors import SearchTooBroad
 from domain.search import SEARCHED_CHARACTERS, SearchQuery, Term
 
 SEARCH_SECONDS = 2
-SETTLED_AFTER = timedelta(minutes=1)
 # So many workers share what is not searchable yet; more do some of it twice.
 AMONG_BATCHES = 8
 
@@ -106,16 +106,15 @@ class SqlSearch(Search):
             except QueryCanceled:
                 raise SearchTooBroad from None  # the driver's text would quote what was looked for
             rows = cursor.fetchall()
-            settled_id = _first_id_of(datetime.now(UTC) - SETTLED_AFTER)
+            settled_id = first_id_of(datetime.now(UTC) - SETTLED_AFTER)
             cursor.execute(IS_COMPLETE, {"settled_id": settled_id, "settled_after": SETTLED_AFTER})
             complete: Any = cursor.fetchone()
         entries = [FoundEntry._make(row) for row in rows[:limit]]
         return FoundPage(entries, entries[-1].id if len(rows) > limit else None, complete[0])
 
     def chatrooms(self, user_id: UserId, *, limit: int) -> Sequence[ChatroomSummary]:
-        with self._database.read() as cursor:
-            cursor.execute(CHATROOMS, {"user_id": user_id, "limit": limit})
-            return [ChatroomSummary._make(row) for row in cursor.fetchall()]
+        rows = self._database.rows(CHATROOMS, {"user_id": user_id, "limit": limit})
+        return [ChatroomSummary._make(row) for row in rows]
 
 
 class SqlSearchIndex(SearchIndex):
@@ -123,9 +122,7 @@ class SqlSearchIndex(SearchIndex):
         self._database = database
 
     def unsearchable(self, *, limit: int) -> Sequence[Unsearchable]:
-        with self._database.read() as cursor:
-            cursor.execute(UNSEARCHABLE, {"limit": limit})
-            return [Unsearchable._make(row) for row in cursor.fetchall()]
+        return [Unsearchable._make(row) for row in self._database.rows(UNSEARCHABLE, {"limit": limit})]
 
     def add(self, entries: Sequence[Searchable]) -> None:
         with self._database.transaction() as transaction:
@@ -154,8 +151,3 @@ def _wanted(user_id: UserId, term: Term) -> str:
 
 def _prefix(user_id: UserId) -> str:
     return urlsafe_b64encode(user_id.bytes[-3:]).decode()
-
-
-def _first_id_of(moment: datetime) -> UUID:
-    """The smallest UUIDv7 of a moment."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -43,7 +43,7 @@ class Chatrooms(Protocol):
         """The chatroom, locked until the unit of work ends. Raises ChatroomNotFound unless it is ``by``'s."""
 
     def change(self, chatroom: Chatroom) -> None:
-        """Replaces the name, the system prompt and ``updated_at`` of a stored chatroom."""
+        """Stores what ``Chatroom.changed`` and ``Chatroom.placed`` have changed of a stored chatroom."""
 
     def check_pinned(self, user_id: UserId, *, limit: int) -> None:
         """Raises TooManyPinned when the user has pinned ``limit`` already. Concurrent calls may pin a few more."""

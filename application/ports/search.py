@@ -1,7 +1,7 @@
 """Searching what a user has said and been told."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from application.ports.reader import ChatroomSummary
@@ -11,6 +11,9 @@ from domain.replies import ReplyId
 from domain.search import SearchQuery
 
 EntryId = MessageId | ReplyId
+
+# What is older has been made searchable, unless workers are behind.
+SETTLED_AFTER = timedelta(minutes=1)
 
 
 class FoundEntry(NamedTuple):
@@ -27,7 +30,7 @@ class FoundEntry(NamedTuple):
 class FoundPage(NamedTuple):
     """``next_before``: the cursor of the next page; None on the last one.
 
-    ``complete``: no entry, of any user, that was there a minute ago waits for being made searchable.
+    ``complete``: no entry, of any user, that was there SETTLED_AFTER ago waits for being made searchable.
     """
 
     entries: Sequence[FoundEntry]

@@ -90,24 +90,14 @@ def answers(model: LanguageModel) -> Works:
 
 
 @contextmanager
-def gemini() -> Iterator[Rotation]:
-    with FakeGemini() as server, ExitStack() as stack:
+def language_model(
+    provider: FakeGemini, adapter: type[GeminiLanguageModel | OpenAiCompatibleLanguageModel]
+) -> Iterator[Rotation]:
+    with provider as server, ExitStack() as stack:
         server.keys = set()
 
         def process(key: str) -> Works:
-            model = GeminiLanguageModel(api_key=key, model="m", base_url=server.base_url)
-            return answers(stack.enter_context(closing(model)))
-
-        yield server.keys, process
-
-
-@contextmanager
-def openai() -> Iterator[Rotation]:
-    with FakeOpenAi() as server, ExitStack() as stack:
-        server.keys = set()
-
-        def process(key: str) -> Works:
-            model = OpenAiCompatibleLanguageModel(api_key=key, model="m", base_url=server.base_url)
+            model = adapter(api_key=key, model="m", base_url=server.base_url)
             return answers(stack.enter_context(closing(model)))
 
         yield server.keys, process
@@ -216,8 +206,8 @@ def sentry() -> Iterator[Rotation]:
 
 
 ROTATIONS = {
-    "GEMINI_API_KEY": gemini,
-    "OPENAI_API_KEY": openai,
+    "GEMINI_API_KEY": lambda: language_model(FakeGemini(), GeminiLanguageModel),
+    "OPENAI_API_KEY": lambda: language_model(FakeOpenAi(), OpenAiCompatibleLanguageModel),
     "STRIPE_SECRET_KEY": stripe,
     "TWILIO_AUTH_TOKEN": twilio,
     "OTP_WEBHOOK_SECRET": webhook,

@@ -565,6 +565,22 @@ def test_what_is_said_while_redis_is_silent_is_heard_afterwards(clean_redis: str
         assert text_of(subscriber.published(reply_id)) == "Said s"
 
 
+def test_what_redis_refuses_is_not_sent_again(clean_redis: str, reply_id: ReplyId) -> None:
+    with connect(clean_redis) as redis, capture_logs() as logs:
+        publisher, subscriber = RedisReplyPublisher(redis), RedisReplySubscriber(redis)
+        with listening(subscriber, reply_id) as subscription:
+            redis.config_set("maxmemory", "1")
+            try:
+                publisher.publish(reply_id, Chunk(Position(1, 4), "Said"))
+                assert eventually(lambda: any(line["event"] == "chunks_not_published" for line in logs))
+            finally:
+                redis.config_set("maxmemory", "0")
+            publisher.publish(reply_id, Chunk(Position(1, 4), "", final=True))
+            # To those who listen now it was said, once.
+            assert text_of(hear(subscription)) == "Said"
+        assert [chunk.text for chunk in subscriber.published(reply_id)] == [""]
+
+
 def test_of_what_a_silent_redis_was_not_told_no_more_is_kept_than_fits(
     clean_redis: str, reply_id: ReplyId, monkeypatch: pytest.MonkeyPatch
 ) -> None:

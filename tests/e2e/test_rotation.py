@@ -5,7 +5,6 @@ accepted, and has one reply.
 """
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -24,8 +23,7 @@ from redis.exceptions import AuthenticationError
 from sqlalchemy import make_url
 
 from entrypoints.local_stack import launch
-from entrypoints.settings import VARIABLES
-from tests.e2e.service import PATIENCE, ROOT, free_port, until
+from tests.e2e.service import PATIENCE, ROOT, environment_without_settings, free_port, until
 from tests.fakes.gemini_server import FakeGemini
 from tests.servers import libpq_url, new_database
 
@@ -39,8 +37,6 @@ class Process:
     """A process of the service, ready when it is made."""
 
     def __init__(self, command: str, settings: dict[str, str], directory: Path) -> None:
-        ours = {variable.name for variable in VARIABLES}
-        environment = {name: value for name, value in os.environ.items() if name not in ours}
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = directory / f"{uuid4().hex}.log"
@@ -48,7 +44,7 @@ class Process:
             self._process = subprocess.Popen(
                 launch.command_line([sys.executable, "-m", "entrypoints.cli", command], death_signal=signal.SIGTERM),
                 cwd=directory,
-                env=environment | {"PYTHONPATH": str(ROOT), "PORT": str(port)} | settings,
+                env=environment_without_settings() | {"PYTHONPATH": str(ROOT), "PORT": str(port)} | settings,
                 stdout=log,
                 stderr=log,
             )

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
@@ -15,6 +16,7 @@ from tests.e2e.faulty_proxy import Answered, Asked, Fault, FaultyProxy, PassOn
 from tests.e2e.service import ROOT, Person, Service, running
 from tests.e2e.verify_faults import FAULTS, WEBHOOK_SECRET
 from verify.__main__ import main
+from verify.http import Http, Log
 from verify.run import ALL
 
 pytestmark = pytest.mark.real
@@ -201,6 +203,19 @@ def test_a_service_that_says_nothing_is_given_up(capsys):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert main([url, "--timeout", "0.2"], {}) == 2
     assert "no whole answer in at most 0.2 s" in capsys.readouterr().err
+
+
+def test_an_event_may_be_as_long_as_an_answer():
+    data = json.dumps({"content": "a" * 100_000})
+    body = f"id: 1-100000\nevent: done\ndata: {data}\n\n".encode()
+
+    def long_answer(asked: Asked, pass_on: PassOn) -> Answered:
+        return Answered(200, {"content-type": "text/event-stream"}, body)
+
+    with FaultyProxy("http://127.0.0.1:1", [long_answer]) as proxy:
+        http = Http(proxy.base, timeout=5, deadline=time.monotonic() + 5, log=Log())
+        with http.stream("/message/1/stream", token="", within=5) as events:
+            assert [json.dumps(event.data) for event in events] == [data]
 
 
 def test_a_run_has_an_end(service, verify):

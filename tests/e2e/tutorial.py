@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.service import ROOT
+from tests.e2e.service import ROOT, environment_without_settings
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 STREAMING = ROOT / "docs" / "streaming.md"
@@ -15,9 +15,6 @@ PYTHON_CLIENT = ROOT / "clients" / "python"
 TYPESCRIPT_CLIENT = ROOT / "clients" / "typescript"
 
 BASE, NUMBER = "http://127.0.0.1:8000", "+919876543210"
-
-# Where make runs the tests, a make in a program is its child.
-OF_MAKE = frozenset({"MAKEFLAGS", "MAKELEVEL", "MFLAGS"})
 
 _numbers = itertools.count(1)
 
@@ -43,8 +40,7 @@ def run(program: str, language: str, base: str, *, cwd: Path = TYPESCRIPT_CLIENT
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={name: value for name, value in os.environ.items() if name not in OF_MAKE}
-        | {"PYTHONPATH": str(PYTHON_CLIENT)},
+        env=environment_without_settings() | {"PYTHONPATH": str(PYTHON_CLIENT)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -43,6 +43,15 @@ def changing(method: str, path: str, change: Callable[[Asked, Answered], Answere
     return fault
 
 
+def with_another_status(method: str, path: str, status: int, *, was: int) -> Fault:
+    """Changes one status of the answers to a method and a path (a regular expression)."""
+
+    def change(_: Asked, answered: Answered) -> Answered:
+        return answered.having(status=status) if answered.status == was else answered
+
+    return changing(method, path, change)
+
+
 def is_refusal(answered: Answered, *statuses: int) -> bool:
     return answered.status in (statuses or (400, 401, 403, 404, 409, 422, 429))
 
@@ -118,10 +127,7 @@ def nothing_is_ever_unchanged() -> Fault:
 
 @breaks("bad-input")
 def broken_json_is_an_internal_error() -> Fault:
-    def change(_: Asked, answered: Answered) -> Answered:
-        return answered.having(status=500) if answered.status == 400 else answered
-
-    return changing("POST", "/auth/send-otp", change)
+    return with_another_status("POST", "/auth/send-otp", 500, was=400)
 
 
 # Of accounts.
@@ -129,10 +135,7 @@ def broken_json_is_an_internal_error() -> Fault:
 
 @breaks("sign-up")
 def a_number_signs_up_twice() -> Fault:
-    def change(_: Asked, answered: Answered) -> Answered:
-        return answered.having(status=201) if answered.status == 409 else answered
-
-    return changing("POST", "/auth/signup", change)
+    return with_another_status("POST", "/auth/signup", 201, was=409)
 
 
 @breaks("login")
@@ -222,26 +225,17 @@ def well(*, body: object) -> Answered:
 
 @breaks("ownership")
 def forbidden_in_place_of_not_found() -> Fault:
-    def change(_: Asked, answered: Answered) -> Answered:
-        return answered.having(status=403) if answered.status == 404 else answered
-
-    return changing("GET", ROOM.pattern, change)
+    return with_another_status("GET", ROOM.pattern, 403, was=404)
 
 
 @breaks("message-ownership")
 def a_reply_is_shown_to_everybody() -> Fault:
-    def change(_: Asked, answered: Answered) -> Answered:
-        return answered.having(status=200) if answered.status == 404 else answered
-
-    return changing("GET", MESSAGE.pattern, change)
+    return with_another_status("GET", MESSAGE.pattern, 200, was=404)
 
 
 @breaks("password-reset")
 def an_old_password_works() -> Fault:
-    def change(_: Asked, answered: Answered) -> Answered:
-        return answered.having(status=200) if answered.status == 401 else answered
-
-    return changing("POST", "/auth/login", change)
+    return with_another_status("POST", "/auth/login", 200, was=401)
 
 
 @breaks("erasure")

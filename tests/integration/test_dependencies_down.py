@@ -179,7 +179,7 @@ class TestWhenConnectionsAreCut:
         self._write(world)
 
     def test_a_full_pool_says_so(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(database.pool, "wait_seconds", 0.05)
+        monkeypatch.setattr(pool_module, "WAIT_SECONDS", 0.05)
         start = Barrier(CONNECTIONS + 1)
         done = Barrier(CONNECTIONS + 1)
 

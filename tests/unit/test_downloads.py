@@ -15,7 +15,7 @@ from entrypoints.api.downloads import attachment
         ("Résumé", "R_sum_.md", "Résumé.md"),
         ("../../etc/passwd", "_.._etc_passwd.md", "_.._etc_passwd.md"),
         (".hidden.", "hidden.md", "hidden.md"),
-        ('a"; filename="b', "a__ filename=_b.md".replace("=", "_"), "a__ filename=_b.md"),
+        ('a"; filename="b', "a__ filename__b.md", "a__ filename=_b.md"),
         ("a\r\nSet-Cookie: b=c", "a Set-Cookie_ b_c.md", "a Set-Cookie_ b=c.md"),
         ("x\u202egnp.exe", "x gnp.exe.md", "x gnp.exe.md"),
         (" . ", "chat.md", "chat.md"),

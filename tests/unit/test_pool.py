@@ -44,10 +44,9 @@ def cable() -> Cable:
 
 
 @pytest.fixture
-def pool(cable: Cable) -> Pool[Line]:
-    pool = Pool(cable.connect, cable.still_lives, size=2)
-    pool.wait_seconds = 0.01
-    return pool
+def pool(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> Pool[Line]:
+    monkeypatch.setattr(pool_module, "WAIT_SECONDS", 0.01)
+    return Pool(cable.connect, cable.still_lives, size=2)
 
 
 def test_the_one_that_was_used_last_is_given_out_first(pool: Pool[Line], cable: Cable) -> None:

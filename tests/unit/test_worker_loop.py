@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from application.chat.search import ENTRIES_PER_BATCH, IndexEntries
+from application.chat.search import ENTRIES_PER_BATCH
 from application.chat.write_reply import AskModel, FindStops, Outcome, Stored, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
@@ -307,20 +307,6 @@ def test_it_looks_for_more_with_each_sweep_until_there_is_none(monkeypatch: pyte
     assert not looked.acquire(blocking=False)
 
 
-@pytest.mark.parametrize("trouble", [DependencyDown("database"), ZeroDivisionError()])
-def test_what_cannot_be_forgotten_stops_nothing_else(trouble: Exception):
-    def fail() -> int:
-        raise trouble
-
-    with running() as here:
-        here.loop._replying = replace(here.loop._replying, purge_expired=cast("PurgeExpired", fail))
-        here.loop._forget_old()
-        here.model.answers.release(1)
-        here.say("a")
-        here.loop.notify()
-        here.wait_for(here.written, 1)
-
-
 def test_the_sweeper_makes_messages_searchable():
     with running() as here:
         here.say(*map(str, range(ENTRIES_PER_BATCH + 1)))
@@ -328,13 +314,15 @@ def test_the_sweeper_makes_messages_searchable():
 
 
 @pytest.mark.parametrize("trouble", [DependencyDown("database"), ZeroDivisionError()])
-def test_what_cannot_be_made_searchable_stops_nothing_else(trouble: Exception):
-    def fail() -> bool:
+@pytest.mark.parametrize(("use_case", "step"), [("purge_expired", "_forget_old"), ("index_entries", "_index_entries")])
+def test_housekeeping_that_fails_stops_nothing_else(use_case: str, step: str, trouble: Exception):
+    def fail() -> None:
         raise trouble
 
+    failing: dict[str, Any] = {use_case: fail}
     with running() as here:
-        here.loop._replying = replace(here.loop._replying, index_entries=cast("IndexEntries", fail))
-        here.loop._index_entries()
+        here.loop._replying = replace(here.loop._replying, **failing)
+        getattr(here.loop, step)()
         here.model.answers.release(1)
         here.say("a")
         here.loop.notify()
