@@ -100,7 +100,7 @@ def turns_for(entries: int) -> int:
 
 def turns_json(chatroom_id: UUID, turns: Iterable[Turn]) -> list[Body]:
     """The messages of the turns, each followed by its reply, as EntrySchema describes them."""
-    return [entry for turn in turns for entry in (_message_json(chatroom_id, turn), reply_json(chatroom_id, turn))]
+    return [entry for turn in turns for entry in (message_json(chatroom_id, turn), reply_json(chatroom_id, turn))]
 
 
 def reply_json(chatroom_id: UUID, turn: Turn | ReplyEntry) -> Body:
@@ -138,11 +138,12 @@ def _failure_json(failure: FailureReason) -> Body:
 def added_json(chatroom_id: UUID, entry: MessageEntry | ReplyEntry) -> Body:
     """One of the entries in the order in which they were added, as EntrySchema describes it."""
     if isinstance(entry, MessageEntry):
-        return _message_json(chatroom_id, entry)
+        return message_json(chatroom_id, entry)
     return reply_json(chatroom_id, entry)
 
 
-def _message_json(chatroom_id: UUID, turn: Turn | MessageEntry) -> Body:
+def message_json(chatroom_id: UUID, turn: Turn | MessageEntry) -> Body:
+    """The message of a turn, or one by itself, as EntrySchema describes it."""
     return {
         "id": turn.message_id,
         "chatroomId": chatroom_id,
@@ -155,5 +156,5 @@ def _message_json(chatroom_id: UUID, turn: Turn | MessageEntry) -> Body:
 def entry_json(entry_id: UUID, entry: Entry) -> Body:
     """The message or the reply of a turn, whichever has the id, as OneEntrySchema describes it."""
     if entry.turn.message_id == entry_id:
-        return {**_message_json(entry.chatroom_id, entry.turn), "replies": list(entry.replies)}
+        return {**message_json(entry.chatroom_id, entry.turn), "replies": list(entry.replies)}
     return reply_json(entry.chatroom_id, entry.turn)

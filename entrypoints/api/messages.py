@@ -30,6 +30,7 @@ from entrypoints.api.entries import (
     OneEntrySchema,
     added_json,
     entry_json,
+    message_json,
     reply_json,
     turns_for,
     turns_json,
@@ -370,13 +371,7 @@ def _sent_json(sent: SentMessage, reply: Body | None = None) -> Body:
     message = sent.message
     named = {} if sent.title is None else {"chatroomName": sent.title}
     return {
-        "message": {
-            "id": message.id,
-            "chatroomId": message.chatroom_id,
-            "role": "user",
-            "content": message.content,
-            "createdAt": message.created_at,
-        },
+        "message": message_json(message.chatroom_id, MessageEntry(message.id, message.content, message.created_at)),
         "reply": reply or {"id": sent.reply_id, "status": ReplyState.QUEUED.value},
         "quota": quota_json(sent.quota),
         **named,

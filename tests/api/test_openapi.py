@@ -38,7 +38,6 @@ NOT_OPERATIONS = {
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
-
 # The operations that must exist. An endpoint is built or absent, never a stub.
 OWED = {
     "POST /auth/refresh",
