@@ -7,6 +7,7 @@ NUL and lone surrogates, which PostgreSQL cannot store.
 import json
 import re
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any, NoReturn
 
 import flask
@@ -143,10 +144,46 @@ def _has_none_of(schema: ma.Schema, location: str | None) -> bool:
     return False
 
 
+def _documented(view: View, by: Callable[[View], Any]) -> View:
+    """The view itself, with what a decorator of flask-smorest says about it."""
+    view._apidoc = by(view)._apidoc  # type: ignore[attr-defined]  # noqa: SLF001 - where all of them keep it
+    return view
+
+
 class JsonBlueprint(Blueprint):
-    """A blueprint whose request bodies are loaded by load_json."""
+    """A blueprint whose request bodies are loaded by load_json.
+
+    Its decorators document a view, and none but ``arguments`` is there when the view is called: flask-smorest's own
+    would dump what it returns, which is a response already.
+    """
 
     ARGUMENTS_PARSER = BodyParser()
+
+    def arguments(self, schema: ma.Schema, *, location: str = "json", **options: Any) -> Callable[[View], View]:
+        """Gives the view the arguments that the schema makes of the body, the query or the headers."""
+        document, parse = super().arguments(schema, location=location, **options), self.ARGUMENTS_PARSER.parse
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def with_arguments(*args: Any, **kwargs: Any) -> flask.Response:
+                return view(*args, parse(schema, location=location), **kwargs)
+
+            return _documented(with_arguments, document)
+
+        return decorate
+
+    def response(self, *args: Any, **options: Any) -> Callable[[View], View]:
+        """Documents the response."""
+        return partial(_documented, by=super().response(*args, **options))
+
+    def alt_response(self, *args: Any, **options: Any) -> Callable[[View], View]:
+        """Documents another response."""
+        return partial(_documented, by=super().alt_response(*args, **options))
+
+    @staticmethod
+    def doc(**options: Any) -> Callable[[View], View]:
+        """Documents what the other decorators have no word for."""
+        return partial(_documented, by=Blueprint.doc(**options))
 
     def _prepare_arguments_doc(self, doc: dict[str, Any], doc_info: dict[str, Any], **context: Any) -> dict[str, Any]:
         """Leave 422 to the default response: its name in http.HTTPStatus changed in Python 3.13."""
