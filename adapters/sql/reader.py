@@ -210,7 +210,6 @@ FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value:
 REPLY_STATE, FAILURE = Turn._fields.index("reply_state"), Turn._fields.index("failure")
 REPLY_ID = ReplyEntry._fields.index("reply_id")
 LATEST_STATE, LATEST_FAILURE = Turn._fields.index("latest_state"), Turn._fields.index("latest_failure")
-FEEDBACK = Turn._fields.index("feedback")
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
@@ -339,14 +338,15 @@ def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
     return Profile(user_id, phone, name, email, created_at, plan, quota)
 
 
-def _turn(columns: list[Any]) -> Turn:
+def _turn(columns: Sequence[Any]) -> Turn:
     """The turn of TURN_COLUMNS."""
-    columns[REPLY_STATE] = STATES[columns[REPLY_STATE]]
-    columns[FAILURE] = FAILURES[columns[FAILURE]]
-    columns[LATEST_STATE] = STATES.get(columns[LATEST_STATE])
-    columns[LATEST_FAILURE] = FAILURES[columns[LATEST_FAILURE]]
-    columns[FEEDBACK:] = [feedback_of(*columns[FEEDBACK:])]
-    return Turn._make(columns)
+    *turn, rating, reasons, comment, given_at = columns
+    turn[REPLY_STATE] = STATES[turn[REPLY_STATE]]
+    turn[FAILURE] = FAILURES[turn[FAILURE]]
+    turn[LATEST_STATE] = STATES.get(turn[LATEST_STATE])
+    turn[LATEST_FAILURE] = FAILURES[turn[LATEST_FAILURE]]
+    turn.append(feedback_of(rating, reasons, comment, given_at))
+    return Turn._make(turn)
 
 
 def _entry(columns: Sequence[Any]) -> MessageEntry | ReplyEntry:

@@ -112,7 +112,7 @@ class Application(Flask):
         """No route depends on the host, and none redirects: the Host header is not even read."""
         if request is None:
             return super().create_url_adapter(None)
-        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+        return MapAdapter(self.url_map, "", "/", "", "http", request.path, request.method)
 
 
 def create_app(
