@@ -33,10 +33,12 @@ def serve(settings: Settings, *, shared: bool) -> int:
     from entrypoints.container.build import check_servers  # noqa: PLC0415
 
     check_servers(settings)
-    by_route = rooms(settings.web_threads)
-    check_threads(sum(one.threads for one in (*by_route.all, WAITING_ROOM)), "WEB_THREADS")
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
     from wsgi import app, web  # noqa: PLC0415
+
+    by_route = rooms(settings.web_threads, start=web.start_on_loop)
+    # Those on the loop count, too: they may need a helper each.
+    check_threads(sum(one.threads for one in (*by_route.all, WAITING_ROOM)), "WEB_THREADS")
 
     try:
         listener.listen(BACKLOG)
