@@ -1,5 +1,6 @@
 """The web process: our server (entrypoints.server) before the application of wsgi.py."""
 
+import gc
 import sys
 
 from application.ports.observation import RoomState
@@ -59,6 +60,9 @@ def serve(settings: Settings, *, shared: bool) -> int:
             lambda: [RoomState(one.name, one.threads, one.running, one.waiting, one.refused) for one in watched]
         )
         serve_metrics(web.metrics)
+    # What is there now stays: collections that look at it again and again would stop the event loop.
+    gc.collect()
+    gc.freeze()
     serve_on(app, options, listener)
     web.close()
     return 0

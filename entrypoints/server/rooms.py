@@ -1,6 +1,6 @@
-"""Bulkheads (M. Nygard, "Release It!"): each kind of work has threads of its own, so that none makes another wait.
+"""Bulkheads (M. Nygard, "Release It!"): each kind of work has places of its own, so that none makes another wait.
 
-A room runs up to ``threads`` jobs at once, ``per_client`` of them for one client. What comes beyond that waits, up to
+A room runs up to ``threads`` jobs at once, in threads or taking turns on the event loop, ``per_client`` of them for one client. What comes beyond that waits, up to
 ``waiting`` jobs and ``per_client_waiting`` of one client; what comes beyond that is refused at once.
 """
 
@@ -22,7 +22,7 @@ class _Client:
 
 
 class Room:
-    """Threads for one kind of work. All methods belong to the thread of the event loop, so that none needs a lock."""
+    """Places for one kind of work. All methods belong to the thread of the event loop, so that none needs a lock."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Room:
         per_client_waiting: int | None = None,
         start: Callable[[Job], None] | None = None,
     ) -> None:
-        """``start``: runs a job on the event loop, which then must not wait; ``threads`` is how many at once."""
+        """``start``: runs a job on the event loop, where it lets others go on while it waits; without it, in a thread."""
         self.name = name
         self._start_on_loop = start
         self._threads = threads
