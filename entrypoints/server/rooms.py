@@ -1,7 +1,8 @@
 """Bulkheads (M. Nygard, "Release It!"): each kind of work has places of its own, so that none makes another wait.
 
-A room runs up to ``threads`` jobs at once, in threads or taking turns on the event loop, ``per_client`` of them for one client. What comes beyond that waits, up to
-``waiting`` jobs and ``per_client_waiting`` of one client; what comes beyond that is refused at once.
+A room runs up to ``threads`` jobs at once, ``per_client`` of them for one client: in threads, or taking turns on the
+event loop. What comes beyond that waits, up to ``waiting`` jobs and ``per_client_waiting`` of one client; what comes
+beyond that is refused at once.
 """
 
 from collections import deque
@@ -34,7 +35,7 @@ class Room:
         per_client_waiting: int | None = None,
         start: Callable[[Job], None] | None = None,
     ) -> None:
-        """``start``: runs a job on the event loop, where it lets others go on while it waits; without it, in a thread."""
+        """``start``: runs a job on the event loop, where it has to let others go on while it waits."""
         self.name = name
         self._start_on_loop = start
         self._threads = threads
