@@ -14,7 +14,7 @@ from entrypoints.server.serve import serve as serve_on
 from entrypoints.server.server import Options
 from entrypoints.settings import Settings
 from entrypoints.thread_limit import check_threads
-from entrypoints.web_rooms import WAITING_ROOM, client_of, rooms
+from entrypoints.web_rooms import client_of, rooms, waiting_room
 
 EXIT_FAILED = 1
 WEBHOOK_PATHS = (b"/webhook/stripe", b"/subscription/webhook/stripe")
@@ -38,9 +38,10 @@ def serve(settings: Settings, *, shared: bool) -> int:
     from wsgi import app, web  # noqa: PLC0415
 
     by_route = rooms(settings.web_threads, start=web.start_on_loop)
+    waiting = waiting_room(web.start_on_loop)
+    watched = (*by_route.all, waiting)
     # Those on the loop count, too: they may need a helper each.
-    check_threads(sum(one.threads for one in (*by_route.all, WAITING_ROOM)), "WEB_THREADS")
-
+    check_threads(sum(one.threads for one in watched), "WEB_THREADS")
     try:
         listener.listen(BACKLOG)
     except OSError as error:  # another process was faster meanwhile
@@ -49,13 +50,12 @@ def serve(settings: Settings, *, shared: bool) -> int:
     options = Options(
         room_of=by_route.room_of,
         client_of=lambda environ: client_of(environ, proxies),
-        waiting_room=WAITING_ROOM,
+        waiting_room=waiting,
         rooms=by_route.all,
         limits=Limits(body_bytes=MAX_BODY_BYTES, body_bytes_of=dict.fromkeys(WEBHOOK_PATHS, MAX_EVENT_BYTES)),
         max_connections=allowed_connections(settings.web_connections),
     )
     if web.metrics is not None:
-        watched = (*by_route.all, WAITING_ROOM)
         web.metrics.watch_rooms(
             lambda: [RoomState(one.name, one.threads, one.running, one.waiting, one.refused) for one in watched]
         )

@@ -107,8 +107,9 @@ def rooms(threads: int, *, start: Callable[[Job], None] | None = None) -> Rooms:
     )
 
 
-# Steps of streams and long polls: short looks at Redis and PostgreSQL. All of them wait for their turn here.
-WAITING_ROOM = Room("waiting", threads=4, per_client=4, waiting=1_000_000)
+def waiting_room(start: Callable[[Job], None] | None = None) -> Room:
+    """For steps of streams and long polls, short looks at Redis and PostgreSQL. All of them wait for their turn."""
+    return Room("waiting", threads=4, per_client=4, waiting=1_000_000, start=start)
 
 
 def client_of(environ: Environ, proxies: Proxies) -> Hashable:

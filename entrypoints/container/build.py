@@ -67,7 +67,7 @@ def build_web(settings: Settings) -> Web:
     from entrypoints.container.use_cases import use_cases
     from entrypoints.container.web_adapters import WebAdapters
 
-    greenlets = Greenlets(helpers=settings.web_threads * 2)
+    greenlets = Greenlets(helpers=settings.web_threads * 2 + 4)
     adapters = WebAdapters(
         settings=settings,
         connections=settings.web_threads + OTHER_CONNECTIONS,
