@@ -368,7 +368,7 @@ class House:
         web.override(memory)
         worker.override(memory)
         self.use_cases = UseCases(
-            auth=auth_use_cases(web, before_erasure=self.erasure_hook),
+            auth=auth_use_cases(web, erasure_hook=self.erasure_hook),
             chat=chat_use_cases(web),
             billing=billing_use_cases(web),
             check_readiness=check_readiness(web),

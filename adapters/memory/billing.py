@@ -194,7 +194,7 @@ class MemoryCheckouts(Repository, Checkouts):
         if order.user_id not in self._tables.users:
             return None
         current = self._tables.checkouts.get(order.user_id)
-        if (current.order.attempt_id if current else None) == instead_of:
+        if current is None or current.order.attempt_id == instead_of:
             self._tables.checkouts[order.user_id] = KeptCheckout(order, self._now, None, closed=False)
         return self._tables.checkouts[order.user_id]
 

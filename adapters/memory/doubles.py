@@ -11,6 +11,7 @@ from application.ports.otp_delivery import OtpDelivery
 from application.ports.password_hasher import PasswordHasher
 from application.ports.refresh_tokens import RefreshTokens
 from application.ports.runtime import Clock, NewId
+from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import PhoneNumber, SessionId, UserId
 from domain.languages import Language
 from domain.one_time_password import Purpose
@@ -149,3 +150,6 @@ class RecordingErasureHook(AccountErasureHook):
         if self.failure is not None:
             raise self.failure
         self.called_for.append(user_id)
+
+    def note_erased(self, work: UnitOfWork, *, user_id: UserId) -> None:
+        """Nothing is looked at afterwards."""

@@ -371,7 +371,7 @@ erased_customers = Table(
     Index(None, "erased_at"),
 )
 
-# Users who were erased while the provider could not be searched for customers of theirs, until it can be.
+# Erased users, until the provider was searched for customers of theirs.
 leavers = Table(
     "leavers",
     metadata,

@@ -40,7 +40,7 @@ class EraseAccount:
     """
 
     unit_of_work: UnitOfWorkFactory
-    before_erasure: AccountErasureHook
+    erasure_hook: AccountErasureHook
     room_list_cache: RoomListCache
     publisher: ReplyPublisher
     otp_store: OtpStore
@@ -53,7 +53,7 @@ class EraseAccount:
 
         Raised later, it leaves an account with less in it, and the request may be repeated.
         """
-        self.before_erasure(user_id=principal.user_id)
+        self.erasure_hook(user_id=principal.user_id)
         rows: Counter[str] = Counter()
         left = 0
         for number in count(1):
@@ -78,6 +78,7 @@ class EraseAccount:
                 leave_messages=leave_messages,
             )
             if erased.finished:
+                self.erasure_hook.note_erased(work, user_id=user_id)
                 # Without the user's id, which is erased, too.
                 self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()

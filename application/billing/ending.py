@@ -152,7 +152,7 @@ class EndErased:
 
 @dataclass(frozen=True, slots=True)
 class EndLeavers:
-    """Ends what users have at the provider who were erased while it could not be searched."""
+    """Ends what erased users have at the provider, by searching it for customers of theirs after the erasure."""
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments

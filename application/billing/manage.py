@@ -9,7 +9,7 @@ from application.billing.subscribe import ReturnUrls
 from application.billing.sync import SyncSubscription
 from application.ports.payments import ChangeRefused, CustomerUnknown, Payments
 from application.ports.runtime import Clock, NewId
-from application.ports.unit_of_work import UnitOfWorkFactory
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.billing import NOT_PAID, BillingPolicy, CheckoutId, CheckoutState, CustomerId, Mode, ProvidedSubscription
 from domain.errors import DependencyDown, NotSubscribed
@@ -123,7 +123,11 @@ class SyncCheckout:
 
 @dataclass(frozen=True, slots=True)
 class EndBilling:
-    """Ends everything that could still charge a user. Called before the account is erased."""
+    """Ends everything that could still charge a user. Called before the account is erased.
+
+    Between that and the erasure the user may still buy, and our rows of that may be lost, as when a backup is restored.
+    So workers search the provider once more afterwards.
+    """
 
     unit_of_work: UnitOfWorkFactory
     payments: Payments
@@ -143,6 +147,11 @@ class EndBilling:
         for customer_id in self._customers(user_id, kept):
             self._end(customer_id)
 
+    def note_erased(self, work: UnitOfWork, *, user_id: UserId) -> None:
+        """For EndLeavers. Without a provider there is nothing to search."""
+        if self.payments.mode is not Mode.NONE:
+            work.billing.leavers.note(user_id)
+
     def _customers(self, user_id: UserId, kept: CustomerId | None) -> list[CustomerId]:
         try:
             named = self.payments.customers_of(user_id)
@@ -151,7 +160,7 @@ class EndBilling:
                 raise
             # Hardly any of them ever bought something: they may leave now, and EndLeavers searches once it can.
             if self.payments.mode is not Mode.NONE:
-                self._note(user_id)
+                log.warning("%s leaves while the payment provider cannot be searched for customers of theirs", user_id)
             return []
         if kept is None and named:
             # So that the erasure remembers it.
@@ -159,12 +168,6 @@ class EndBilling:
                 work.billing.customers.add(user_id, named[0], mode=self.payments.mode)
                 work.commit()
         return list(dict.fromkeys([*([kept] if kept else []), *named]))
-
-    def _note(self, user_id: UserId) -> None:
-        with self.unit_of_work() as work:
-            work.billing.leavers.note(user_id)
-            work.commit()
-        log.warning("%s leaves, and the payment provider is searched for customers of theirs later", user_id)
 
     def _end(self, customer_id: CustomerId) -> None:
         with suppress(CustomerUnknown):

@@ -1,7 +1,8 @@
-"""What must happen outside of our tables before an account is erased."""
+"""What must happen outside of our tables when an account is erased."""
 
 from typing import Protocol
 
+from application.ports.unit_of_work import UnitOfWork
 from domain.accounts import UserId
 
 
@@ -13,3 +14,6 @@ class AccountErasureHook(Protocol):
 
         Called outside of any transaction. It must be idempotent: a user whose erasure failed tries again.
         """
+
+    def note_erased(self, work: UnitOfWork, *, user_id: UserId) -> None:
+        """Stores, in the transaction that erases the user, what workers need to look once more afterwards."""

@@ -79,10 +79,10 @@ class Customers(Protocol):
 
 
 class Leavers(Protocol):
-    """Users who were erased while the provider could not be searched for customers of theirs."""
+    """Erased users, until the provider was searched for customers of theirs."""
 
     def note(self, user_id: UserId) -> None:
-        """Stores a user who is about to be erased."""
+        """Stores a user who is being erased. Call it in the transaction of the erasure."""
 
     def take(self, *, since: datetime, limit: int) -> Sequence[UserId]:
         """Takes up to ``limit`` users who are erased and were not taken after ``since``, and marks them.
@@ -123,6 +123,7 @@ class Checkouts(Protocol):
     def begin(self, order: Order, *, instead_of: UUID | None) -> KeptCheckout | None:
         """Stores a new order in place of the attempt ``instead_of``; None: the user must not have one.
 
+        Where the attempt ``instead_of`` is there no more, as after ``abandon``, the new order is stored, too.
         Returns the stored checkout, which may be that of a concurrent caller: of all callers with the same
         ``instead_of`` the first one's order is stored, and all get that one. Returns None when the user was erased.
         """

@@ -45,7 +45,7 @@ def use_cases(adapters: WebAdapters) -> UseCases:
         end=end_and_refund(adapters),
     )
     return UseCases(
-        auth=auth_use_cases(adapters, before_erasure=end_billing),
+        auth=auth_use_cases(adapters, erasure_hook=end_billing),
         chat=chat_use_cases(adapters),
         billing=billing_use_cases(adapters),
         check_readiness=check_readiness(adapters),
@@ -67,7 +67,7 @@ def recorder_of(adapters: WebAdapters) -> Recorder:
     )
 
 
-def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook) -> Auth:
+def auth_use_cases(adapters: WebAdapters, *, erasure_hook: AccountErasureHook) -> Auth:
     unit_of_work, reader = adapters.unit_of_work(), adapters.reader()
     clock, new_id = adapters.clock(), adapters.new_id()
     read_phone_number, password_hasher = adapters.read_phone_number(), adapters.password_hasher()
@@ -182,7 +182,7 @@ def auth_use_cases(adapters: WebAdapters, *, before_erasure: AccountErasureHook)
         change_profile=ChangeProfile(unit_of_work=unit_of_work, show_profile=show_profile, recorder=recorder),
         erase_account=EraseAccount(
             unit_of_work=unit_of_work,
-            before_erasure=before_erasure,
+            erasure_hook=erasure_hook,
             otp_store=otp_store,
             room_list_cache=adapters.room_list_cache(),
             publisher=adapters.reply_publisher(),

@@ -273,6 +273,17 @@ class BillingWorkContract:
         [second] = set(together([lambda: begin(first)] * THREADS))
         assert second != first
 
+    def test_an_order_may_begin_in_place_of_one_that_was_abandoned_meanwhile(self, world: World) -> None:
+        user = world.user()
+        abandoned, order = an_order(user.id), an_order(user.id)
+        write(world, lambda work: work.billing.checkouts.begin(abandoned, instead_of=None))
+        write(world, lambda work: work.billing.checkouts.abandon(user.id))
+        write(world, lambda work: work.billing.checkouts.begin(order, instead_of=abandoned.attempt_id))
+        with world.unit_of_work() as work:
+            kept = work.billing.checkouts.current(user.id)
+        assert kept is not None
+        assert kept.order == order
+
     def test_a_checkout_is_kept_as_it_was_ordered(self, world: World) -> None:
         user, other = world.user(), world.user()
         order = an_order(user.id)

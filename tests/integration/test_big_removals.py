@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.doubles import SettableClock
+from adapters.memory.doubles import RecordingErasureHook, SettableClock
 from adapters.memory.stores import MemoryOtpStore, MemoryReplyStream, MemoryRoomListCache
 from application.auth.audit import Recorder
 from application.auth.erasure import EraseAccount
@@ -126,7 +126,7 @@ def test_a_worker_that_dies_in_the_middle_loses_one_batch(world: SqlWorld, room:
 def erase_account(world: SqlWorld, user_id: UserId, **options: Any) -> tuple[dict[str, int], bool]:
     erase = EraseAccount(
         unit_of_work=world.unit_of_work,
-        before_erasure=lambda *, user_id: None,
+        erasure_hook=RecordingErasureHook(),
         room_list_cache=MemoryRoomListCache(),
         publisher=MemoryReplyStream(),
         otp_store=MemoryOtpStore(SettableClock(MOMENT)),

@@ -13,6 +13,7 @@ from adapters.stripe.payments import StripePayments
 from adapters.stripe.webhook_events import StripeEventReader
 from application.billing.ending import EndAndRefund
 from application.billing.manage import EndBilling
+from domain.accounts import UserId
 from domain.billing import MAY_HAVE_BOUGHT_FOR, BillingPolicy, CheckoutState, CustomerId, InboxState, Mode
 from domain.errors import AlreadySubscribed, DependencyDown, NotSubscribed, TokenInvalid
 from domain.plans import Plan
@@ -49,8 +50,8 @@ def resume(buyer: Buyer) -> None:
 
 def leave(house: StripeHouse, buyer: Buyer) -> None:
     end = EndAndRefund(house.unit_of_work, house.provider)
-    EndBilling(house.unit_of_work, house.provider, house.policy_of_billing, end)(user_id=buyer.user_id)
-    house.use_cases.auth.erase_account(principal=buyer.principal)
+    end_billing = EndBilling(house.unit_of_work, house.provider, house.policy_of_billing, end)
+    replace(house.use_cases.auth.erase_account, erasure_hook=end_billing)(principal=buyer.principal)
 
 
 def status(house: StripeHouse, subscription_id: str) -> str:
@@ -553,6 +554,25 @@ def test_and_also_when_no_event_tells_of_it(house: StripeHouse, asha: Buyer):
     house.maintenance.end_erased()
     assert status(house, late) == "canceled"
     assert len(house.stripe.look().refunds) == 1
+
+
+def test_what_was_bought_while_leaving_is_ended_although_its_row_is_lost(
+    house: StripeHouse, asha: Buyer, monkeypatch: pytest.MonkeyPatch
+):
+    end_all = EndBilling.__call__
+
+    def buy_meanwhile(self: EndBilling, *, user_id: UserId) -> None:
+        end_all(self, user_id=user_id)
+        asha.buy()
+        lose_rows(house)
+
+    monkeypatch.setattr(EndBilling, "__call__", buy_meanwhile)
+    leave(house, asha)
+    assert len(running(house)) == 1
+    assert house.maintenance.end_leavers() == 1
+    assert running(house) == []
+    assert len(house.stripe.look().refunds) == 1
+    assert not house.database.tables.leavers
 
 
 def test_who_left_while_stripe_was_down_is_charged_no_more_once_it_is_back(house: StripeHouse, asha: Buyer):

@@ -64,4 +64,4 @@ def test_a_service_may_sell_nothing(tmp_path: Path):
 
 def test_erasing_an_account_ends_its_billing_first(tmp_path: Path):
     use_cases = built(tmp_path).use_cases
-    assert isinstance(use_cases.auth.erase_account.before_erasure, EndBilling)
+    assert isinstance(use_cases.auth.erase_account.erasure_hook, EndBilling)
