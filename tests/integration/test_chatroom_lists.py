@@ -11,6 +11,8 @@ import pytest
 
 from adapters.sql.database import StatementFailed
 from adapters.sql.tables import TOUCH_LISTS_OF_ROW
+from application.ports.reader import RoomPage
+from application.use_cases import UseCases
 from domain.accounts import User
 from domain.chat import Chatroom, ChatroomId
 from domain.errors import ChatroomNotFound, TokenInvalid
@@ -28,6 +30,8 @@ from tests.contract.world import (
     new_id,
     sql_world,
 )
+from tests.integration.conftest import BuildUseCases
+from tests.integration.people import a_mobile_number, log_in
 
 THREADS, ROUNDS = 12, 15
 Action = Callable[[SqlWorld, Chatroom], object]
@@ -213,3 +217,41 @@ def test_what_waits_for_the_user_does_not_hold_the_list(world: SqlWorld, write: 
         transaction.execute("SELECT 1 FROM chatroom_lists FOR UPDATE NOWAIT")
         transaction.commit()
         writing.result()
+
+
+def names(page: RoomPage) -> bytes:
+    return ", ".join(room.name for room in page.rooms).encode()
+
+
+def test_users_see_their_own_changes_in_every_process(
+    build_use_cases: BuildUseCases, clean_database: str, clean_redis: str
+) -> None:
+    one, other = (build_use_cases(clean_database, clean_redis) for _ in range(2))
+    logged_in = log_in(one, a_mobile_number())
+    user_id = logged_in.user.id
+
+    def listed(process: UseCases) -> tuple[bytes, bool]:
+        _, version = process.auth.authenticate_with_list_version(logged_in.token)
+        rooms = process.chat.list_chatrooms(user_id=user_id, version=version, render=names)
+        return rooms.page, rooms.from_cache
+
+    room = one.chat.open_chatroom(user_id=user_id).chatroom.id
+    shown: list[bytes] = []
+    for change in (
+        lambda: None,
+        lambda: other.chat.send_message(sender=user_id, chatroom_id=room, text="Why?"),
+        lambda: one.chat.change_chatroom(user_id=user_id, chatroom_id=room, name="Physics"),
+        lambda: other.chat.open_chatroom(user_id=user_id, name="Poems"),
+        lambda: one.chat.change_chatroom(user_id=user_id, chatroom_id=room, pinned=True),
+        lambda: other.chat.change_chatroom(user_id=user_id, chatroom_id=room, archived=True),
+        lambda: one.chat.send_message(sender=user_id, chatroom_id=room, text="Why not?"),
+        lambda: other.chat.remove_chatroom(user_id=user_id, chatroom_id=room),
+    ):
+        change()
+        page, from_cache = listed(one)
+        assert not from_cache
+        assert [listed(process) for process in (other, other, one)] == [(page, True)] * 3
+        shown.append(page)
+    assert shown == [
+        b"", b"Why?", b"Physics", b"Poems, Physics", b"Physics, Poems", b"Poems", b"Poems, Physics", b"Poems"
+    ]  # fmt: skip
