@@ -349,9 +349,10 @@ NUMBER_ENTRIES_OF = {
 
 # A version is the microsecond in which the list changed, or more: so a database that was restored, or a server that has
 # lost its last transactions, does not give a version again that a cached page has.
-# The row is locked last of all that a transaction locks: after chatrooms, the user and the use of the day. So changes
-# of one list take turns, and do not deadlock with each other or with the erasure of the user. That is why the trigger
-# of changes, some of which a message makes, is deferred to the commit. A user who is being deleted gets no row.
+# The row is locked after chatrooms, the user and the use of the day, and nothing that others wait for is locked after
+# it. So changes of one list take turns, and do not deadlock with each other or with the erasure of the user. (A message
+# that changes its chatroom has the user when the statement ends: numbering it asks the foreign key of the chatroom.)
+# A user who is being deleted gets no row.
 TOUCH_LIST = """
 CREATE OR REPLACE FUNCTION touch_chatroom_list(owner uuid, added bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -403,14 +404,9 @@ CREATE TRIGGER touch_lists_on_delete AFTER DELETE ON chatrooms REFERENCING OLD T
     FOR EACH STATEMENT EXECUTE FUNCTION touch_chatroom_lists()
 """,
     """
-CREATE TRIGGER touch_lists_on_move AFTER UPDATE OF user_id ON chatrooms
-    FOR EACH ROW WHEN (OLD.user_id IS DISTINCT FROM NEW.user_id) EXECUTE FUNCTION touch_chatroom_lists_of_row()
-""",
-    """
-CREATE CONSTRAINT TRIGGER touch_list_on_change AFTER UPDATE OF name, updated_at, pinned_at, archived_at ON chatrooms
-    DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (OLD.user_id = NEW.user_id AND (OLD.name, OLD.updated_at, OLD.pinned_at, OLD.archived_at)
-                       IS DISTINCT FROM (NEW.name, NEW.updated_at, NEW.pinned_at, NEW.archived_at))
+CREATE TRIGGER touch_lists_on_update AFTER UPDATE OF user_id, name, updated_at, pinned_at, archived_at ON chatrooms
+    FOR EACH ROW WHEN ((OLD.user_id, OLD.name, OLD.updated_at, OLD.pinned_at, OLD.archived_at)
+                       IS DISTINCT FROM (NEW.user_id, NEW.name, NEW.updated_at, NEW.pinned_at, NEW.archived_at))
     EXECUTE FUNCTION touch_chatroom_lists_of_row()
 """,
 )

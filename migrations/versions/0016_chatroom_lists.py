@@ -62,14 +62,9 @@ CREATE TRIGGER touch_lists_on_delete AFTER DELETE ON chatrooms REFERENCING OLD T
     FOR EACH STATEMENT EXECUTE FUNCTION touch_chatroom_lists()
 """,
     """
-CREATE TRIGGER touch_lists_on_move AFTER UPDATE OF user_id ON chatrooms
-    FOR EACH ROW WHEN (OLD.user_id IS DISTINCT FROM NEW.user_id) EXECUTE FUNCTION touch_chatroom_lists_of_row()
-""",
-    """
-CREATE CONSTRAINT TRIGGER touch_list_on_change AFTER UPDATE OF name, updated_at, pinned_at, archived_at ON chatrooms
-    DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (OLD.user_id = NEW.user_id AND (OLD.name, OLD.updated_at, OLD.pinned_at, OLD.archived_at)
-                       IS DISTINCT FROM (NEW.name, NEW.updated_at, NEW.pinned_at, NEW.archived_at))
+CREATE TRIGGER touch_lists_on_update AFTER UPDATE OF user_id, name, updated_at, pinned_at, archived_at ON chatrooms
+    FOR EACH ROW WHEN ((OLD.user_id, OLD.name, OLD.updated_at, OLD.pinned_at, OLD.archived_at)
+                       IS DISTINCT FROM (NEW.user_id, NEW.name, NEW.updated_at, NEW.pinned_at, NEW.archived_at))
     EXECUTE FUNCTION touch_chatroom_lists_of_row()
 """,
 )
