@@ -30,7 +30,7 @@ class Chatrooms(Protocol):
     def add(self, chatroom: Chatroom, *, limit: int) -> None:
         """Raises TooManyChatrooms when its user has ``limit`` already; TokenInvalid when its user was erased.
 
-        Concurrent calls add no more, unless they are the first since there are counts of chatrooms.
+        Concurrent calls do not exceed it, unless the user's list has not changed before (version 0).
         """
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:
