@@ -113,6 +113,7 @@ WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
 RETURNING EXISTS (
     SELECT 1 FROM replies o WHERE o.user_id = replies.user_id AND {BY_USER} AND o.id <> replies.id) AS others_wait
 """  # noqa: S608 - a condition, no values
+FINISH_PREPARED = PreparedStatement("finish", FINISH)
 POSTPONE = """
 UPDATE replies
 SET state = 'queued', available_at = now() + %(delay)s, attempt = attempt - %(uncounted)s,
@@ -235,7 +236,7 @@ class SqlReplies(Replies):
 
     def finish(self, claim: Claim, answer: Answer) -> Finished | None:
         finished = self._guarded(
-            FINISH,
+            FINISH_PREPARED,
             claim,
             content=answer.text,
             model=answer.model,
@@ -301,9 +302,13 @@ class SqlReplies(Replies):
         # Sorted, so that two sweepers lock the users' daily use in the same order.
         return sorted(self._ended(), key=lambda ended: (ended.charge.user_id, ended.charge.day))
 
-    def _guarded(self, statement: str, claim: Claim, **values: Any) -> bool:
+    def _guarded(self, statement: PreparedStatement | str, claim: Claim, **values: Any) -> bool:
         """Execute a statement that writes only while the claim holds the lease; whether it wrote."""
-        self._cursor.execute(statement, {"id": claim.reply_id, "lease_token": claim.lease_token, **values})
+        values |= {"id": claim.reply_id, "lease_token": claim.lease_token}
+        if isinstance(statement, PreparedStatement):
+            statement.execute(self._cursor, values)
+        else:
+            self._cursor.execute(statement, values)
         return self._cursor.rowcount == 1
 
     def _charge(self) -> Charge:
