@@ -1,5 +1,6 @@
 """The web process: our server (entrypoints.server) before the application of wsgi.py."""
 
+import gc
 import sys
 
 from application.ports.observation import RoomState
@@ -13,7 +14,7 @@ from entrypoints.server.serve import serve as serve_on
 from entrypoints.server.server import Options
 from entrypoints.settings import Settings
 from entrypoints.thread_limit import check_threads
-from entrypoints.web_rooms import WAITING_ROOM, client_of, rooms
+from entrypoints.web_rooms import client_of, rooms, waiting_room
 
 EXIT_FAILED = 1
 WEBHOOK_PATHS = (b"/webhook/stripe", b"/subscription/webhook/stripe")
@@ -33,11 +34,14 @@ def serve(settings: Settings, *, shared: bool) -> int:
     from entrypoints.container.build import check_servers  # noqa: PLC0415
 
     check_servers(settings)
-    by_route = rooms(settings.web_threads)
-    check_threads(sum(one.threads for one in (*by_route.all, WAITING_ROOM)), "WEB_THREADS")
     # Built after the port is ours: a second process on a taken port fails at once, and changes nothing.
     from wsgi import app, web  # noqa: PLC0415
 
+    by_route = rooms(settings.web_threads, start=web.start_on_loop)
+    waiting = waiting_room(web.start_on_loop)
+    watched = (*by_route.all, waiting)
+    # Those on the loop count, too: they may need a helper each.
+    check_threads(sum(one.threads for one in watched), "WEB_THREADS")
     try:
         listener.listen(BACKLOG)
     except OSError as error:  # another process was faster meanwhile
@@ -46,17 +50,19 @@ def serve(settings: Settings, *, shared: bool) -> int:
     options = Options(
         room_of=by_route.room_of,
         client_of=lambda environ: client_of(environ, proxies),
-        waiting_room=WAITING_ROOM,
+        waiting_room=waiting,
         rooms=by_route.all,
         limits=Limits(body_bytes=MAX_BODY_BYTES, body_bytes_of=dict.fromkeys(WEBHOOK_PATHS, MAX_EVENT_BYTES)),
         max_connections=allowed_connections(settings.web_connections),
     )
     if web.metrics is not None:
-        watched = (*by_route.all, WAITING_ROOM)
         web.metrics.watch_rooms(
             lambda: [RoomState(one.name, one.threads, one.running, one.waiting, one.refused) for one in watched]
         )
         serve_metrics(web.metrics)
+    # What is there now stays: collections that look at it again and again would stop the event loop.
+    gc.collect()
+    gc.freeze()
     serve_on(app, options, listener)
     web.close()
     return 0

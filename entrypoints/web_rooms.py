@@ -7,13 +7,13 @@ of its own. So a provider that hangs stops those who need it, and no others.
 import base64
 import binascii
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from domain.accounts import Origin
 from entrypoints.api.client import ORIGIN, Proxies, note_origin
-from entrypoints.server.rooms import Room
+from entrypoints.server.rooms import Job, Room
 from entrypoints.server.wsgi import Environ
 
 # The subject of an access token, read without verifying the token: a forged one waits in the line of another user
@@ -52,11 +52,15 @@ class Rooms(NamedTuple):
         return self.by_route.get((method, path), ordinary)
 
 
-def rooms(threads: int) -> Rooms:
-    """``threads``: for ordinary work. No kind of it may have all of them, nor may one client all of one kind."""
+def rooms(threads: int, *, start: Callable[[Job], None] | None = None) -> Rooms:
+    """``threads``: for ordinary work. No kind of it may have all of them, nor may one client all of one kind.
+
+    ``start``: runs ordinary work on the event loop, where it waits for PostgreSQL and Redis alone. What asks anybody
+    else, computes for long or sends without an end has threads.
+    """
     # While a table of messages is locked, requests that need it wait for seconds; those that do not must not.
     chat, work = (
-        Room(name, threads=size, per_client=max(size * 3 // 4, 1), waiting=2_000, per_client_waiting=500)
+        Room(name, threads=size, per_client=max(size * 3 // 4, 1), waiting=2_000, per_client_waiting=500, start=start)
         for name, size in (("chat", max(threads * 3 // 4, 1)), ("work", max(threads // 2, 1)))
     )
     # The provider's answers take as long as they take; a buyer needs one at a time.
@@ -103,8 +107,9 @@ def rooms(threads: int) -> Rooms:
     )
 
 
-# Steps of streams and long polls: short looks at Redis and PostgreSQL. All of them wait for their turn here.
-WAITING_ROOM = Room("waiting", threads=4, per_client=4, waiting=1_000_000)
+def waiting_room(start: Callable[[Job], None] | None = None) -> Room:
+    """For steps of streams and long polls, short looks at Redis and PostgreSQL. All of them wait for their turn."""
+    return Room("waiting", threads=4, per_client=4, waiting=1_000_000, start=start)
 
 
 def client_of(environ: Environ, proxies: Proxies) -> Hashable:

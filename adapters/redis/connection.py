@@ -1,6 +1,7 @@
 """How this service talks to Redis: briefly, or not at all."""
 
 import time
+from functools import partial
 from queue import Empty
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis.retry import Retry
 
 from adapters.outage import Outage
 from adapters.redis.key_prefix import PrefixingPacker
+from adapters.waiting import POLLING, Waiter
 
 TIMEOUT_SECONDS = 0.25
 MAX_CONNECTIONS = 64
@@ -30,19 +32,26 @@ class _Pool(BlockingConnectionPool):
     """
 
     outage: Outage
+    waiter: Waiter
     failed_at = 0.0
 
     def get_connection(self, *args: Any, **options: Any) -> Any:
         if not self.outage.may_try():
             raise RedisConnectionError("silent a moment ago")
         try:
-            connection = self.pool.get(timeout=self.timeout)
+            connection = self.pool.get_nowait()
         except Empty:
-            raise RedisConnectionError("all connections are in use") from None
+            connection = self.waiter.run(self._given_back)
         if connection is not None and self._is_beyond_doubt(connection):
             return connection
         self.pool.put_nowait(connection)
         return super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+
+    def _given_back(self) -> Any:
+        try:
+            return self.pool.get(timeout=self.timeout)
+        except Empty:
+            raise RedisConnectionError("all connections are in use") from None
 
     def release(self, connection: Any) -> None:
         connection.rested_since = time.monotonic()
@@ -61,6 +70,10 @@ class _Client(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         pool: Any = self.connection_pool
+        return pool.waiter.run(lambda: self._execute(*args, **options))
+
+    def _execute(self, *args: Any, **options: Any) -> Any:
+        pool: Any = self.connection_pool
         connection = pool.get_connection()
         try:
             connection.send_command(*args, **options)
@@ -74,7 +87,7 @@ class _Client(Redis):
             pool.release(connection)
 
 
-def connect(redis_url: str, *, prefix: str = "") -> Redis:
+def connect(redis_url: str, *, prefix: str = "", waiter: Waiter = POLLING) -> Redis:
     """A client that gives up after a quarter of a second and does not send a command twice.
 
     redis-py's own default is ten attempts, and it would send a whole MULTI/EXEC again. ``prefix``: of every key.
@@ -92,6 +105,7 @@ def connect(redis_url: str, *, prefix: str = "") -> Redis:
         **_packing(prefix),
     )
     pool.outage = Outage("redis", enough=ENOUGH_TIMEOUTS)
+    pool.waiter = waiter
     pool.connection_class = _observed(pool.connection_class, pool)
     return _Client(connection_pool=pool)
 
@@ -115,12 +129,12 @@ def _packing(prefix: str) -> dict[str, Any]:
 
 def _observed(connection_class: type[Any], pool: _Pool) -> type[Any]:
     """The class of connections (TCP, TLS or Unix socket), which tells the pool what came of each attempt."""
-    outage = pool.outage
+    outage, waiter = pool.outage, pool.waiter
 
     class Observed(connection_class):  # type: ignore[misc]  # which of three classes, the URL decides
         def connect(self) -> None:
             try:
-                super().connect()
+                waiter.run(super().connect)
             except (RedisConnectionError, RedisTimeoutError) as error:
                 _note(outage, error)
                 raise
@@ -132,7 +146,8 @@ def _observed(connection_class: type[Any], pool: _Pool) -> type[Any]:
 
         def read_response(self, *args: Any, **options: Any) -> Any:
             try:
-                response = super().read_response(*args, **options)
+                read = partial(super().read_response, *args, **options)
+                response = waiter.run(read)
             except (RedisConnectionError, RedisTimeoutError) as error:
                 # With a time-out of its own the caller waits for what may never be said: a message on a channel.
                 if "timeout" not in options:

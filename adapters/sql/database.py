@@ -7,26 +7,24 @@ Every wait has an end on our side, too: a server that was stopped, or a network 
 error that ``statement_timeout`` promises (docs/decisions/0016).
 """
 
-import os
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from threading import Lock, Thread
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
-from weakref import WeakSet
 
 import psycopg2
 import psycopg2.extras
 from psycopg2.errors import DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatementName
+from psycopg2.extensions import POLL_OK, POLL_WRITE
 from psycopg2.extensions import connection as BaseConnection  # noqa: N812 - classes with small names
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.outage import Outage
 from adapters.sql.pool import Pool, PoolIsFull
+from adapters.waiting import POLLING, Waiter
 from application.operations.startup import CannotStart
 from domain.errors import DependencyDown
 
@@ -34,9 +32,6 @@ from domain.errors import DependencyDown
 STATEMENT_DEADLINE_SECONDS = 7.0
 # To SELECT 1, before a connection that rested is used.
 PING_DEADLINE_SECONDS = 1.0
-# How often the deadlines are looked at: a statement may take that much longer.
-WATCH_EVERY_SECONDS = 0.25
-
 
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
@@ -51,34 +46,41 @@ NOT_READABLE = (
 LONE_PERCENT = re.compile(r"%(?!\(\w+\)s)")
 
 
-class Connection(BaseConnection):
-    """A connection that remembers which statements are PREPAREd on it, and that can be cut off by another thread.
+class ServerIsSilent(psycopg2.OperationalError):
+    """The server has said nothing for longer than it may take. The connection is closed."""
 
-    ``preamble``: what stands before the first statement of each transaction where a pooler may give each of them
-    another session; empty where the connection has a session of its own.
+
+class Connection(BaseConnection):
+    """An asynchronous connection of psycopg2 that waits by a waiter, and never without an end.
+
+    It remembers which statements are PREPAREd on it. ``preamble``: what stands before the first statement of each
+    transaction where a pooler may give each of them another session; empty where the connection has one of its own.
     """
 
     preamble = ""
+    waiter: Waiter = POLLING
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.cursor_factory = BoundedCursor
         self.prepared: set[str] = set()
-        # When the statement that runs now must have ended (``time.monotonic``); None while none runs.
-        self.deadline: float | None = None
-        self.was_cut_off = False
         self.made_at = self.rested_since = time.monotonic()
-        # A second descriptor of the same socket: libpq closes and reuses its own while another thread looks at it.
-        self._socket = socket.socket(fileno=os.dup(self.fileno()))
 
-    def cut_off(self) -> None:
-        """End the statement that runs in another thread, with an error: libpq waits for the socket without a limit."""
-        self.was_cut_off = True
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+    def finish(self, *, within: float) -> None:
+        """Wait until what was begun is done. Raises the driver's errors, ServerIsSilent after ``within`` seconds."""
+        until = time.monotonic() + within
+        while (state := self.poll()) != POLL_OK:
+            if not self._can_go_on(writing=state == POLL_WRITE, seconds=until - time.monotonic()):
+                raise ServerIsSilent
 
-    def close(self) -> None:
-        super().close()
-        self._socket.close()
+    def _can_go_on(self, *, writing: bool, seconds: float) -> bool:
+        ready = False
+        try:
+            ready = self.waiter.wait_for(self.fileno(), writing=writing, seconds=seconds)
+        finally:
+            if not ready:  # the answer may still come, and would be taken for that to the next statement
+                self.close()
+        return ready
 
 
 class BoundedCursor(Cursor):
@@ -89,50 +91,17 @@ class BoundedCursor(Cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:
         connection: Any = self.connection
-        connection.deadline = time.monotonic() + self.seconds
         if connection.preamble and not self.begun:
             # One message, which PostgreSQL takes as one transaction.
             query = f"{connection.preamble}{query}"
-        try:
-            super().execute(query, vars)
-        finally:
-            connection.deadline = None
+        super().execute(query, vars)
+        connection.finish(within=self.seconds)
 
 
 class PingCursor(BoundedCursor):
     """A cursor for the question whether a connection still lives."""
 
     seconds = PING_DEADLINE_SECONDS
-
-
-class Watchdog:
-    """A thread that cuts off connections whose statement is past its deadline. It starts with the first connection."""
-
-    def __init__(self) -> None:
-        self._connections: WeakSet[Connection] = WeakSet()
-        self._lock = Lock()
-        self._thread: Thread | None = None
-
-    def watch(self, connection: Connection) -> None:
-        with self._lock:
-            self._connections.add(connection)
-            if self._thread is None:
-                self._thread = Thread(target=self._watch_for_ever, name="statement-deadlines", daemon=True)
-                self._thread.start()
-
-    def _watch_for_ever(self) -> None:
-        while True:
-            time.sleep(WATCH_EVERY_SECONDS)
-            with self._lock:
-                connections = list(self._connections)
-            now = time.monotonic()
-            for connection in connections:
-                deadline = connection.deadline
-                if deadline is not None and deadline < now and not connection.was_cut_off:
-                    connection.cut_off()
-
-
-WATCHDOG = Watchdog()
 
 
 class PreparedStatement:
@@ -249,15 +218,15 @@ def connector(
     connect_timeout: int = 3,
     session_settings: Mapping[str, str] = MappingProxyType({}),
     sessions_are_shared: bool = False,
+    waiter: Waiter = POLLING,
 ) -> Callable[[], Any]:
     """Makes a ``Connection`` whose every wait is bounded. ``session_settings``: in place of those of SESSION_SETTINGS.
 
-    ``connect_timeout``: seconds, two or more. ``sessions_are_shared``: a pooler gives each transaction another session,
-    so that nothing is left in one, and settings go with each transaction.
+    ``connect_timeout``: seconds, of each host. ``sessions_are_shared``: a pooler gives each transaction another
+    session, so that nothing is left in one, and settings go with each transaction.
     """
     settings = {**SESSION_SETTINGS, **session_settings}
     arguments = connection_arguments(database_url) | {
-        "connect_timeout": connect_timeout,
         "application_name": application_name,
         "client_encoding": "UTF8",
         "keepalives_idle": 10,
@@ -269,17 +238,47 @@ def connector(
         arguments["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
 
     def connect() -> Any:  # a BaseConnection, whose stubs are not the ones that the pool asks for
-        connection = psycopg2.connect(**arguments, connection_factory=Connection)
-        WATCHDOG.watch(connection)
-        connection.autocommit = True
+        connection = _first_that_answers(arguments, within=connect_timeout)
         if sessions_are_shared:
             connection.preamble = _preamble(settings)
-            return connection
-        with connection.cursor(cursor_factory=BoundedCursor) as cursor:
-            cursor.execute(QUOTE_NO_STATEMENTS)
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute(QUOTE_NO_STATEMENTS)
+        connection.waiter = waiter
         return connection
 
-    return connect
+    # Looking up a name, and TLS, wait by themselves.
+    return lambda: waiter.run(connect)
+
+
+def _first_that_answers(arguments: Mapping[str, Any], *, within: float) -> Any:
+    """A connection to the first host of the URL that is there and fits. Raises what was wrong with the last one.
+
+    ``within``: seconds for each host; libpq does not bound them where a connection is asynchronous.
+    """
+    *others, last = _each_host(arguments)
+    for one in others:
+        with suppress(psycopg2.OperationalError):
+            return _connected(one, within=within)
+    return _connected(last, within=within)
+
+
+def _connected(arguments: Mapping[str, Any], *, within: float) -> Any:
+    connection = psycopg2.connect(**arguments, connection_factory=Connection, async_=True)
+    connection.finish(within=within)
+    return connection
+
+
+def _each_host(arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The arguments for each host alone, in libpq's order (libpq: Specifying Multiple Hosts)."""
+    lists = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
+    count = max(map(len, lists.values()), default=1)
+    if any(len(values) not in {1, count} for values in lists.values()):
+        return [arguments]  # for libpq to refuse
+    return [
+        {**arguments, **{name: values[number % len(values)] for name, values in lists.items()}}
+        for number in range(count)
+    ]
 
 
 def _preamble(settings: Mapping[str, str]) -> str:
@@ -288,11 +287,18 @@ def _preamble(settings: Mapping[str, str]) -> str:
 
 
 def make_pool(
-    database_url: str, *, size: int, application_name: str, sessions_are_shared: bool = False
+    database_url: str,
+    *,
+    size: int,
+    application_name: str,
+    sessions_are_shared: bool = False,
+    waiter: Waiter = POLLING,
 ) -> "Pool[Connection]":
     """A pool whose waits are all bounded: connect 3 s, a place in the pool 2 s, a statement 5 s, a lock 3 s."""
-    connect = connector(database_url, application_name=application_name, sessions_are_shared=sessions_are_shared)
-    return Pool(connect, _still_lives, size=size)
+    connect = connector(
+        database_url, application_name=application_name, sessions_are_shared=sessions_are_shared, waiter=waiter
+    )
+    return Pool(connect, _still_lives, size=size, run=waiter.run)
 
 
 def _still_lives(connection: Connection) -> bool:
@@ -332,7 +338,7 @@ class Database:
     def rows(self, statement: PreparedStatement | str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows of one statement that only reads."""
         with Lent(self) as connection:
-            cursor = connection.cursor(cursor_factory=BoundedCursor)
+            cursor = connection.cursor()
             if isinstance(statement, PreparedStatement):
                 statement.execute(cursor, values)
             else:
@@ -343,7 +349,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Cursor]:
         """A cursor on which each statement stands alone (autocommit): for reads, without a round trip for BEGIN."""
-        with Lent(self) as connection, connection.cursor(cursor_factory=BoundedCursor) as cursor:
+        with Lent(self) as connection, connection.cursor() as cursor:
             yield cursor
 
     @contextmanager
@@ -375,7 +381,7 @@ class Database:
         try:
             return self.pool.take()
         except psycopg2.Error as error:
-            self.outage.unreachable(error, code=error.pgcode, silent="timeout" in str(error))
+            self.outage.unreachable(error, code=error.pgcode, silent=isinstance(error, ServerIsSilent))
             raise DependencyDown("database") from None
         except PoolIsFull as error:
             self.outage.refused(error)
@@ -390,7 +396,7 @@ class Database:
         # A statement that was cancelled or lost a deadlock leaves a connection that is as good as before.
         broken = bool(connection.closed)
         if broken:
-            self.outage.unreachable(error, code=error.pgcode, silent=connection.was_cut_off)
+            self.outage.unreachable(error, code=error.pgcode, silent=isinstance(error, ServerIsSilent))
         refused = error.pgcode in REFUSALS
         unavailable = refused or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
         if unavailable and not broken:  # a statement that took too long among them, or waited too long for a lock

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg2
 
-from adapters.sql.database import BoundedCursor, connector
+from adapters.sql.database import connector
 from adapters.sql.startup import (
     PARAMETERS_REFUSED,
     SETTINGS_DROPPED,
@@ -44,7 +44,7 @@ class SqlInspection(InspectDatabase):
 
 def _facts(connection: Any, pooler_fault: str | None) -> DatabaseFacts:
     revision = revision_of(connection)
-    with connection.cursor(cursor_factory=BoundedCursor) as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(STATE)
         [(version, encoding, isolation, read_only, superuser, logs_values, clock)] = cursor.fetchall()
     host = connection.info.host

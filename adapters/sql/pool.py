@@ -41,8 +41,17 @@ class Pool(Generic[C]):
     another turned out to be broken, for the server may have been restarted.
     """
 
-    def __init__(self, connect: Callable[[], C], still_lives: Callable[[C], bool], *, size: int) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], C],
+        still_lives: Callable[[C], bool],
+        *,
+        size: int,
+        run: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """``run``: calls what waits for other users of the pool."""
         self.size = size
+        self._run = run
         self._connect = connect
         self._still_lives = still_lives
         # One for each connection that may be given out now. It is a queue because that waits without Python's help.
@@ -60,9 +69,9 @@ class Pool(Generic[C]):
     def take(self) -> C:
         """A connection, to be given back or discarded. Raises PoolIsFull, and what ``connect`` raises."""
         try:
-            self._places.get(timeout=WAIT_SECONDS)
+            self._places.get_nowait()
         except Empty:
-            raise PoolIsFull from None
+            self._run(self._wait_for_place)
         try:
             return self._rested() or self._connect()
         except BaseException:
@@ -89,6 +98,12 @@ class Pool(Generic[C]):
         """Close what rests."""
         while self._resting:
             self._resting.pop().close()
+
+    def _wait_for_place(self) -> None:
+        try:
+            self._places.get(timeout=WAIT_SECONDS)
+        except Empty:
+            raise PoolIsFull from None
 
     def _rested(self) -> C | None:
         """One that rested and still lives. None if there is none, or if the first that was asked does not live.

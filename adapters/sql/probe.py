@@ -6,7 +6,7 @@ from typing import Any
 import psycopg2
 from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 
-from adapters.sql.database import PingCursor, connector
+from adapters.sql.database import PingCursor, ServerIsSilent, connector
 from adapters.sql.replies import BACKLOG_OF_ALL
 from adapters.sql.schema import REVISION
 from application.ports.health import Fault, Faults, Part, Probe
@@ -60,10 +60,10 @@ class DatabaseProbe(Probe):
         if self._connection is not None and time.monotonic() - self._connected_at < KEEP_CONNECTION_SECONDS:
             try:
                 return self._rows(STATE)
+            except ServerIsSilent:
+                raise
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                if self._connection.was_cut_off:
-                    raise
-                # The server may have been restarted since the last call.
+                pass  # the server may have been restarted since the last call
         self.close()
         self._connection = self._connect()
         self._connected_at = time.monotonic()

@@ -7,7 +7,7 @@ import psycopg2
 import structlog
 from psycopg2.errors import DuplicatePreparedStatement, InsufficientPrivilege, InvalidSqlStatementName, UndefinedTable
 
-from adapters.sql.database import SESSION_SETTINGS, BoundedCursor, connector
+from adapters.sql.database import SESSION_SETTINGS, connector
 from adapters.sql.schema import REVISIONS
 from application.operations.startup import CannotStart
 
@@ -119,7 +119,7 @@ def revision_of(connection: Any) -> str | None:
 
 
 def value_of(connection: Any, statement: str, values: dict[str, str] | None = None) -> Any:
-    with closing(connection.cursor(cursor_factory=BoundedCursor)) as cursor:
+    with closing(connection.cursor()) as cursor:
         cursor.execute(statement, values)
         [(value,)] = cursor.fetchall()
         return value

@@ -14,6 +14,7 @@ from adapters.sql.ledger import SqlLedger
 from adapters.sql.reader import SqlReader
 from adapters.sql.unit_of_work import SqlUnitOfWorkFactory
 from adapters.system_runtime import system_clock
+from adapters.waiting import POLLING, Waiter
 from application.ports.ledger import Ledger
 from application.ports.payments import Payments
 from application.ports.reader import Reader
@@ -30,6 +31,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+D = TypeVar("D")
 
 
 @overload
@@ -40,6 +42,10 @@ def singleton(build: Callable[[A], T], a: Provider[A], /) -> Provider[T]: ...
 def singleton(build: Callable[[A, B], T], a: Provider[A], b: Provider[B], /) -> Provider[T]: ...
 @overload
 def singleton(build: Callable[[A, B, C], T], a: Provider[A], b: Provider[B], c: Provider[C], /) -> Provider[T]: ...
+@overload
+def singleton(
+    build: Callable[[A, B, C, D], T], a: Provider[A], b: Provider[B], c: Provider[C], d: Provider[D], /
+) -> Provider[T]: ...
 def singleton(build: Callable[..., T], /, *arguments: Provider[Any]) -> Provider[T]:
     """One object a process, built when it is first asked for.
 
@@ -60,27 +66,34 @@ class SharedAdapters(DeclarativeContainer):
     settings: Dependency[Settings] = Dependency(instance_of=Settings)
     connections: Dependency[int] = Dependency(instance_of=int)
     application_name: Dependency[str] = Dependency(instance_of=str)
+    waiter: Dependency[Waiter] = Dependency(default=Object(POLLING))
 
     clock: Provider[Clock] = Object(system_clock)
 
     database = singleton(
-        lambda settings, size, name: Database(
+        lambda settings, size, name, waiter: Database(
             make_pool(
                 settings.database_url or "",
                 size=size,
                 application_name=name,
                 sessions_are_shared=settings.sessions_are_shared,
+                waiter=waiter,
             )
         ),
         settings,
         connections,
         application_name,
+        waiter,
     )
     unit_of_work: Provider[UnitOfWorkFactory] = singleton(lambda database: SqlUnitOfWorkFactory(database), database)
     reader: Provider[Reader] = singleton(lambda database: SqlReader(database), database)
     ledger: Provider[Ledger] = singleton(lambda database: SqlLedger(database), database)
 
-    redis = singleton(lambda settings: connect(settings.redis_url or "", prefix=settings.key_prefix), settings)
+    redis = singleton(
+        lambda settings, waiter: connect(settings.redis_url or "", prefix=settings.key_prefix, waiter=waiter),
+        settings,
+        waiter,
+    )
     worker_notifier: Provider[WorkerNotifier] = singleton(lambda redis: RqWorkerNotifier(redis), redis)
     reply_publisher: Provider[ReplyPublisher] = singleton(lambda redis: RedisReplyPublisher(redis), redis)
 

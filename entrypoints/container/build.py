@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from application.ports.queue_state import ReadQueue
     from application.use_cases import UseCases
     from entrypoints.metrics import Metrics
+    from entrypoints.server.rooms import Job
     from entrypoints.worker.run import WorkerParts
 
 # Beside those of ordinary requests: so many that no room of the web server (entrypoints/web_rooms.py) waits for the
@@ -48,6 +49,8 @@ class Web:
     metrics: "Metrics | None" = None
     trace: "TraceRequest | None" = None
     report_error: "ReportError | None" = None
+    # Runs a request on the event loop. None: every request needs a thread.
+    start_on_loop: "Callable[[Job], None] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,17 @@ class OperatorCommands:
 
 
 def build_web(settings: Settings) -> Web:
+    from adapters.greenlets import Greenlets
     from entrypoints.container.payments import webhook_secrets_of
     from entrypoints.container.use_cases import use_cases
     from entrypoints.container.web_adapters import WebAdapters
 
+    greenlets = Greenlets(helpers=settings.web_threads * 2 + 4)
     adapters = WebAdapters(
-        settings=settings, connections=settings.web_threads + OTHER_CONNECTIONS, application_name="web"
+        settings=settings,
+        connections=settings.web_threads + OTHER_CONNECTIONS,
+        application_name="web",
+        waiter=greenlets,
     )
     metrics = None
     if settings.metrics_port is not None:
@@ -83,6 +91,7 @@ def build_web(settings: Settings) -> Web:
     def close() -> None:
         adapters.database().close()
         adapters.database_probe().close()
+        greenlets.close()
         if metrics is not None:
             metrics.close()
         if traced is not None:
@@ -91,7 +100,7 @@ def build_web(settings: Settings) -> Web:
             reporter.close()
 
     trace = traced.trace if traced else None
-    return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics, trace, reporter)
+    return Web(use_cases(adapters), close, adapters.payment_sandbox(), metrics, trace, reporter, greenlets.start)
 
 
 def build_worker(settings: Settings) -> "WorkerParts":

@@ -1,7 +1,8 @@
-"""Bulkheads (M. Nygard, "Release It!"): each kind of work has threads of its own, so that none makes another wait.
+"""Bulkheads (M. Nygard, "Release It!"): each kind of work has places of its own, so that none makes another wait.
 
-A room runs up to ``threads`` jobs at once, ``per_client`` of them for one client. What comes beyond that waits, up to
-``waiting`` jobs and ``per_client_waiting`` of one client; what comes beyond that is refused at once.
+A room runs up to ``threads`` jobs at once, ``per_client`` of them for one client: in threads, or taking turns on the
+event loop. What comes beyond that waits, up to ``waiting`` jobs and ``per_client_waiting`` of one client; what comes
+beyond that is refused at once.
 """
 
 from collections import deque
@@ -22,12 +23,21 @@ class _Client:
 
 
 class Room:
-    """Threads for one kind of work. All methods belong to the thread of the event loop, so that none needs a lock."""
+    """Places for one kind of work. All methods belong to the thread of the event loop, so that none needs a lock."""
 
     def __init__(
-        self, name: str, *, threads: int, per_client: int, waiting: int = 0, per_client_waiting: int | None = None
+        self,
+        name: str,
+        *,
+        threads: int,
+        per_client: int,
+        waiting: int = 0,
+        per_client_waiting: int | None = None,
+        start: Callable[[Job], None] | None = None,
     ) -> None:
+        """``start``: runs a job on the event loop, where it has to let others go on while it waits."""
         self.name = name
+        self._start_on_loop = start
         self._threads = threads
         self.refused = 0
         self._per_client = per_client
@@ -44,6 +54,10 @@ class Room:
     @property
     def threads(self) -> int:
         return self._threads
+
+    @property
+    def on_loop(self) -> bool:
+        return self._start_on_loop is not None
 
     def enter(self, client: Hashable, job: Job) -> bool:
         """Run ``job`` in a thread, now or in its turn. False: the room is full, and ``job`` will not run.
@@ -91,6 +105,9 @@ class Room:
     def _start(self, client: _Client, job: Job) -> None:
         self.running += 1
         client.running += 1
+        if self._start_on_loop is not None:
+            self._start_on_loop(job)
+            return
         # Started as they are needed: most rooms of most processes stay empty.
         if self.running > self._started:
             self._started += 1

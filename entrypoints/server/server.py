@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from email.utils import formatdate
-from threading import Event
+from threading import Event, get_ident
 from typing import Any, NamedTuple
 
 import structlog
@@ -123,6 +123,7 @@ class Server:
         self._waits: set[Waiting] = set()
         self._done: deque[Callable[[], None]] = deque()
         self._draining_done = False
+        self._thread = get_ident()
         self._date = _date()
         # How many requests each room has refused since that was last logged, and when it was.
         self._full: Counter[str] = Counter()
@@ -165,7 +166,7 @@ class Server:
         exchange = connection.exchange = Exchange(connection, request, client, room)
         if room is None:
             self._answer_on_the_loop(exchange)
-        elif not room.enter(client, lambda: self._answer_in_thread(exchange)):
+        elif not room.enter(client, lambda: self._answer(exchange)):
             self._full[room.name] += 1
             exchange.room = None
             environ[REFUSED] = Refusal(503)
@@ -197,8 +198,8 @@ class Server:
         response = call(self._application, exchange.environ)
         self._finish(exchange, self._whole(exchange, response, _joined(response)))
 
-    def _answer_in_thread(self, exchange: Exchange) -> None:
-        """Runs in a thread of the exchange's room."""
+    def _answer(self, exchange: Exchange) -> None:
+        """Runs in a thread of the exchange's room, or on the loop as that room's jobs do."""
         if exchange.gone:
             self.post(lambda: self._leave(exchange))
             return
@@ -219,8 +220,9 @@ class Server:
         if waiting is not None and exchange.environ["REQUEST_METHOD"] == "HEAD":
             waiting.give_up()
             waiting = None
-        if waiting is None and isinstance(response.body, list | tuple):
-            data = self._whole(exchange, response, b"".join(response.body))
+        on_loop = exchange.room is not None and exchange.room.on_loop
+        if waiting is None and (on_loop or isinstance(response.body, list | tuple)):
+            data = self._whole(exchange, response, _joined(response))
             self.post(lambda: self._finish(exchange, data))
         elif waiting is None:
             self._send_pieces(exchange, response)
@@ -351,7 +353,7 @@ class Server:
         exchange.environ[RESUMED] = outcome
         exchange.environ["wsgi.input"].seek(0)
         exchange.room, exchange.client = self.options.waiting_room, "resumed"
-        exchange.room.enter(exchange.client, lambda: self._answer_in_thread(exchange))
+        exchange.room.enter(exchange.client, lambda: self._answer(exchange))
 
     # Threads
 
@@ -360,6 +362,9 @@ class Server:
         self._done.append(callback)
         if not self._draining_done:
             self._draining_done = True
+            if get_ident() == self._thread:
+                self.loop.call_soon(self._drain)
+                return
             # RuntimeError: the loop is closed, and this thread was closing what its request had opened.
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._drain)

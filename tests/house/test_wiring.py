@@ -109,6 +109,7 @@ def test_use_case_tests_meet_no_real_adapter():
         "settings",
         "connections",
         "application_name",
+        "waiter",
         "redis",
         "payment_mode",
         "payment_sandbox",

@@ -101,7 +101,7 @@ class Load:
         one: UUID = new_id()
         made = {"session": new_id(), "event": one, "phone": str(one), "digest": one.bytes, "now": datetime.now(UTC)}
         try:
-            with connection, connection.cursor() as cursor:
+            with connection.cursor() as cursor:
                 cursor.execute(statement, made | known)
         except psycopg2.Error as error:
             self.failures.append(f"{type(error).__name__}: {error}")

@@ -85,6 +85,7 @@ def test_nothing_is_left_in_a_session(pooled: str, clean_database: str) -> None:
     with connection.cursor(cursor_factory=Transaction) as transaction:
         transaction.execute("SELECT 1")
         transaction.commit()
+    connection.preamble = ""
     with connection.cursor() as plain:
         plain.execute("SELECT current_setting('statement_timeout'), count(*) FROM pg_prepared_statements")
         assert plain.fetchone() == ("0", 0)

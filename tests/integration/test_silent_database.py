@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from threading import Thread
 
 import psycopg2
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.sql import database as database_module
-from adapters.sql.database import BoundedCursor, Database, PingCursor, make_pool
+from adapters.sql.database import BoundedCursor, Database, PingCursor, connector, make_pool
 from domain.errors import DependencyDown
 from tests.proxy import FreezableProxy
 
@@ -30,7 +30,6 @@ def database(proxy: FreezableProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """Through the proxy; deadlines are shorter, so that a test does not wait for seven seconds."""
     monkeypatch.setattr(BoundedCursor, "seconds", 0.5)
     monkeypatch.setattr(PingCursor, "seconds", 0.5)
-    monkeypatch.setattr(database_module, "WATCH_EVERY_SECONDS", 0.05)
     database = Database(make_pool(proxy.url, size=4, application_name="silent"))
     yield database
     database.close()
@@ -90,7 +89,7 @@ def test_it_is_found_again_and_both_changes_are_logged_once(database: Database, 
         proxy.thaw()
         select_until_it_works(database)
     down, up = [line for line in logs if line["event"].startswith("dependency")]
-    assert (down["event"], down["dependency"], down["error"]) == ("dependency_down", "database", "OperationalError")
+    assert (down["event"], down["dependency"], down["error"]) == ("dependency_down", "database", "ServerIsSilent")
     assert (up["event"], up["dependency"]) == ("dependency_up_again", "database")
 
 
@@ -102,6 +101,19 @@ def test_a_refused_connection_is_logged_with_its_sqlstate_or_class(clean_databas
     [line] = [line for line in logs if line["event"] == "dependency_down"]
     assert line["dependency"] == "database"
     assert "no_such_database" not in repr(line)
+
+
+def test_a_host_that_is_silent_or_refuses_is_passed_over_for_the_next(
+    proxy: FreezableProxy, clean_database: str
+) -> None:
+    scheme, _, rest = clean_database.partition("://")
+    account, _, server = rest.rpartition("@")
+    proxy.freeze()
+    silent = proxy.url.rpartition("@")[2].partition("/")[0]
+    connect = connector(f"{scheme}://{account}@127.0.0.1:1,{silent},{server}", application_name="t", connect_timeout=1)
+    with closing(connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def cable() -> Cable:
 @pytest.fixture
 def pool(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> Pool[Line]:
     monkeypatch.setattr(pool_module, "WAIT_SECONDS", 0.01)
-    return Pool(cable.connect, cable.still_lives, size=2)
+    return Pool(cable.connect, cable.still_lives, size=2, run=lambda call: call())
 
 
 def test_the_one_that_was_used_last_is_given_out_first(pool: Pool[Line], cable: Cable) -> None:

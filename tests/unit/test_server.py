@@ -13,8 +13,9 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
+from adapters.greenlets import Greenlets
 from entrypoints.server.connection import Limits
-from entrypoints.server.rooms import Room
+from entrypoints.server.rooms import Job, Room
 from entrypoints.server.serve import bound_socket, serve_until
 from entrypoints.server.server import REFUSED, Options
 from entrypoints.server.waiting import RESUMED, WAITING, Waiting
@@ -74,6 +75,7 @@ class App:
         self.mailbox = Mailbox()
         self.released = SimpleQueue[str]()
         self.calls: list[str] = []
+        self.wait: Callable[[], object] = bool
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Any:
         if refusal := environ.get(REFUSED):
@@ -91,6 +93,8 @@ class App:
         }
         if path == "/hold":
             self.held.wait(PATIENCE)
+        if path == "/wait":
+            self.wait()
         return answer.get(path, self._echo)(environ, start)
 
     @staticmethod
@@ -156,13 +160,20 @@ class Running:
     """A server in a thread of this process."""
 
     def __init__(
-        self, app: App, *, limits: Limits = LIMITS, connections: int = 100, threads: int = 2, drain: float = 0.0
+        self,
+        app: App,
+        *,
+        limits: Limits = LIMITS,
+        connections: int = 100,
+        threads: int = 2,
+        drain: float = 0.0,
+        start: Callable[[Job], None] | None = None,
     ) -> None:
         self.app = app
         self.listener = bound_socket("127.0.0.1", 0, shared=False)
         self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
-        self.work = Room("work", threads=threads, per_client=threads, waiting=2)
+        self.work = Room("work", threads=threads, per_client=threads, waiting=2, start=start)
         options = Options(
             room_of=lambda environ: None if environ["PATH_INFO"] == "/inline" else self.work,
             client_of=lambda environ: environ["REMOTE_ADDR"],
@@ -269,11 +280,17 @@ def server(start: Callable[..., Running]) -> Running:
     return start()
 
 
+@pytest.fixture(params=["threads", "loop"])
+def either(request: pytest.FixtureRequest, start: Callable[..., Running]) -> Running:
+    """A server whose requests have threads, and one whose requests take turns on its loop."""
+    return start() if request.param == "threads" else start(start=Greenlets(helpers=2).start)
+
+
 # --- Requests and responses ---
 
 
-def test_a_request_becomes_an_environment(server: Running) -> None:
-    client = Client(server.port)
+def test_a_request_becomes_an_environment(either: Running) -> None:
+    client = Client(either.port)
     client.send(
         "POST /a%20b%C3%A4?q=1%202 HTTP/1.1\r\nHost: here\r\nContent-Type: text/x\r\nContent-Length: 4\r\n"
         "X-One: 1\r\nX-One: 2\r\nX_Forged: yes\r\n\r\nbody"
@@ -290,8 +307,8 @@ def test_a_request_becomes_an_environment(server: Running) -> None:
     assert environ["REMOTE_ADDR"] == "127.0.0.1"
 
 
-def test_a_chunked_body_arrives_as_a_whole(server: Running) -> None:
-    client = Client(server.port).send(
+def test_a_chunked_body_arrives_as_a_whole(either: Running) -> None:
+    client = Client(either.port).send(
         "POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
     )
     environ = json.loads(client.response()[2])
@@ -299,33 +316,33 @@ def test_a_chunked_body_arrives_as_a_whole(server: Running) -> None:
     assert "HTTP_TRANSFER_ENCODING" not in environ
 
 
-def test_a_connection_is_kept_for_the_next_request(server: Running) -> None:
-    client = Client(server.port)
+def test_a_connection_is_kept_for_the_next_request(either: Running) -> None:
+    client = Client(either.port)
     for _ in range(3):
         assert client.get("/").response()[0] == 200
 
 
-def test_requests_that_are_sent_ahead_are_answered_in_order(server: Running) -> None:
-    client = Client(server.port)
+def test_requests_that_are_sent_ahead_are_answered_in_order(either: Running) -> None:
+    client = Client(either.port)
     client.send("".join(f"GET /{number} HTTP/1.1\r\nHost: here\r\n\r\n" for number in range(10)))
     assert [json.loads(client.response()[2])["PATH_INFO"] for _ in range(10)] == [f"/{number}" for number in range(10)]
 
 
 @pytest.mark.parametrize("headers", [["Connection: close"], []])
-def test_a_connection_is_closed_where_the_client_says_so(server: Running, headers: list[str]) -> None:
-    client = Client(server.port).get("/", *headers, version="1.1" if headers else "1.0")
+def test_a_connection_is_closed_where_the_client_says_so(either: Running, headers: list[str]) -> None:
+    client = Client(either.port).get("/", *headers, version="1.1" if headers else "1.0")
     assert client.rest().startswith(b"HTTP/1.1 200")
 
 
-def test_head_has_no_body(server: Running) -> None:
-    client = Client(server.port).send("HEAD / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+def test_head_has_no_body(either: Running) -> None:
+    client = Client(either.port).send("HEAD / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
     head, _, body = client.rest().partition(b"\r\n\r\n")
     assert b"Content-Length" in head
     assert body == b""
 
 
-def test_a_client_that_expects_to_be_told_is_told_to_go_on(server: Running) -> None:
-    client = Client(server.port)
+def test_a_client_that_expects_to_be_told_is_told_to_go_on(either: Running) -> None:
+    client = Client(either.port)
     client.send("POST / HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert client.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert json.loads(client.send("ok").response()[2])["body"] == "ok"
@@ -337,8 +354,25 @@ def test_a_response_in_pieces_is_chunked(server: Running) -> None:
     assert b"Transfer-Encoding: chunked" in raw
 
 
-def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(server: Running) -> None:
-    client = Client(server.port).send("GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
+def test_on_the_loop_a_response_in_pieces_is_sent_as_a_whole(start: Callable[..., Running]) -> None:
+    _, headers, body = Client(start(start=Greenlets(helpers=1).start).port).get("/pieces").response()
+    assert (headers["content-length"], body) == ("13", b"one two three")
+
+
+def test_on_the_loop_a_request_that_waits_lets_others_be_answered(start: Callable[..., Running]) -> None:
+    greenlets = Greenlets(helpers=1)
+    server = start(start=greenlets.start)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        server.app.wait = lambda: greenlets.wait_for(ours.fileno(), writing=False, seconds=PATIENCE)
+        waits = Client(server.port).get("/wait")
+        assert Client(server.port).get("/").response()[0] == 200
+        theirs.send(b"go on")
+        assert waits.response()[0] == 200
+
+
+def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(either: Running) -> None:
+    client = Client(either.port).send("GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
     client.send("GET /next HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
     nothing, _, rest = client.rest().partition(b"\r\n\r\n")
     assert nothing.startswith(b"HTTP/1.1 204 No Content")
@@ -346,8 +380,8 @@ def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(ser
     assert rest.startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_response_in_pieces_ends_with_the_connection_for_http_1_0(server: Running) -> None:
-    raw = Client(server.port).get("/pieces", version="1.0").rest()
+def test_a_response_in_pieces_ends_with_the_connection_for_http_1_0(either: Running) -> None:
+    raw = Client(either.port).get("/pieces", version="1.0").rest()
     assert raw.endswith(b"\r\n\r\none two three")
 
 
@@ -368,12 +402,12 @@ def test_a_response_in_pieces_ends_with_the_connection_for_http_1_0(server: Runn
     ],
 )
 def test_what_is_no_request_or_too_large_is_refused_and_the_connection_ends(
-    server: Running, request_text: str, status: int
+    either: Running, request_text: str, status: int
 ) -> None:
-    raw = Client(server.port).send(request_text).rest()
+    raw = Client(either.port).send(request_text).rest()
     assert raw.startswith(f"HTTP/1.1 {status} ".encode())
     assert raw.count(b"HTTP/1.1") == 1
-    assert server.app.calls == []
+    assert either.app.calls == []
 
 
 def test_a_path_may_take_larger_bodies(server: Running) -> None:
@@ -481,8 +515,11 @@ def test_a_client_that_left_while_waiting_for_its_turn_is_not_worked_for(start: 
     assert "/never" not in server.app.calls
 
 
-def test_a_response_that_cannot_be_sent_costs_its_connection_and_no_thread(start: Callable[..., Running]) -> None:
-    server = start(threads=1)
+@pytest.mark.parametrize("options", [{}, {"start": Greenlets(helpers=1).start}], ids=["threads", "loop"])
+def test_a_response_that_cannot_be_sent_costs_its_connection_and_no_place(
+    start: Callable[..., Running], options: dict[str, Any]
+) -> None:
+    server = start(threads=1, **options)
     with capture_logs() as logs:
         for _ in range(3):
             assert Client(server.port).get("/broken-header").rest() == b""
