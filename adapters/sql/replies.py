@@ -100,8 +100,8 @@ RETURNING id AS reply_id, lease_token, message_id, chatroom_id, user_id, attempt
 # In one message with the lock, so that no claim waits for what this process does while it holds it. The claim has a
 # snapshot of its own, from after the lock was acquired. Planning it takes longer than an ordinary claim.
 CLAIM_DUE_PREPARED = PreparedStatement("claim_due", CLAIM_DUE, first=LOCK_CLAIMS)
-# That the claim holds the lease, which a reply has while it runs. The state is left out: with it, the index of what is due
-# was read from end to end where statistics are of a day without a queue.
+# That the claim holds the lease, which a reply has while it runs. The state is left out: with it, the index of what is
+# due was read from end to end where statistics are of a day without a queue.
 IS_HELD = "id = %(id)s AND lease_token = %(lease_token)s AND lease_until IS NOT NULL"
 RENEW_LEASE = f"""
 UPDATE replies SET lease_until = now() + %(lease)s
