@@ -151,6 +151,30 @@ def test_claiming_with_a_plan_that_was_made_for_any_values(cost: Cost, cursor: C
     cursor.execute(f"DEALLOCATE {claim.name}; RESET plan_cache_mode")
 
 
+OUTCOMES: dict[str, dict[str, Any]] = {
+    replies.FINISH: {"content": "y", "model": "m", "truncated": False, "input_tokens": 3, "output_tokens": None},
+    replies.POSTPONE: {"delay": timedelta(), "uncounted": 0},
+    replies.FAIL: {"failure": "model_unreachable"},
+    replies.STOP: {"partial": "", "refund": True},
+    replies.RENEW_LEASE: {"lease": timedelta(seconds=60)},
+}
+
+
+@pytest.mark.parametrize("statement", OUTCOMES)
+def test_storing_what_came_of_a_reply(plan: Plan, cursor: Cursor, statement: str) -> None:
+    cursor.execute("SELECT id FROM replies WHERE state = 'queued' LIMIT 1")
+    claim = {"id": cursor.fetchone()[0], "lease_token": uuid4()}  # type: ignore[index]
+    leased = f"state = 'running', lease_token = '{claim['lease_token']}', lease_until = now() + interval '1 minute'"
+    begun = f"UPDATE replies SET {leased} WHERE id = '{claim['id']}'"
+    prepared = PreparedStatement("outcome", statement)
+    for kind in ("force_custom_plan", "force_generic_plan"):
+        cursor.execute("DEALLOCATE ALL")
+        steps = (prepared._prepare, f"SET LOCAL plan_cache_mode = {kind}", begun)
+        nodes = plan(prepared._execute, *steps, **claim, **OUTCOMES[statement])
+        assert {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} == set()
+        assert max(map(rows_of, nodes)) <= 2
+
+
 def test_sweeping(cost: Cost) -> None:
     values = {"max_attempts": 3, "deadline_exceeded": "x", "attempts_exhausted": "y"}
     assert cost(replies.FAIL_EXPIRED, limit=100, **values) <= ALL_QUEUED
@@ -212,7 +236,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], int]] = {
 # and sorts them.
 BY_STATISTICS = {"rooms": OWN_ROOMS}
 # What only workers ask has tests of its own.
-OF_WORKERS = {"claim_due", "history"}
+OF_WORKERS = {"claim_due", "finish", "history"}
 
 
 def prepared_statements() -> dict[str, PreparedStatement]:
