@@ -18,8 +18,9 @@ _LINE_MARKS = re.compile(r"(?:\s*(?:#{1,6}\s+|>\s?|[-*+•]\s+(?:\[[ xX]\]\s+)?)
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s[^()]*)?\)")
 _EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|~~)(?=\S)([^*~]+)(?<=\S)\1(?!\w)")
 _CODE = re.compile(r"(`{1,3})([^`]+)\1")
-# A full stop ends a sentence behind a word of four letters or more: most abbreviations are shorter.
-_SENTENCE_END = re.compile(r"(?:(?<=\w{4})\.|[!?…])+[\"'”’»)\]]*(?=\s)|[।॥؟۔።]+(?=\s)|[。！？｡]+[」』”’）]*")
+# A full stop ends a sentence behind a word of four letters or more: most abbreviations are shorter. Each alternative
+# begins with its marks: they are what is searched for.
+_SENTENCE_END = re.compile(r"(?:\.(?<=\w{4}\.)|[!?…])+[\"'”’»)\]]*(?=\s)|[।॥؟۔።]+(?=\s)|[。！？｡]+[」』”’）]*")
 _LOOSE_ENDS = " .,:;–—-。，、：；।۔،"
 
 

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -23,13 +24,14 @@ def configure_logs(level: str, *, process: int | None = None) -> None:
 
     ``process``: stands in each line, to tell several processes of one command apart.
     """
+    for_people = sys.stderr.isatty()
     shared: list[Any] = [
         *([_numbered(process)] if process is not None else []),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True) if for_people else _add_timestamp,
     ]
-    renderers = _renderers(for_people=sys.stderr.isatty())
+    renderers = _renderers(for_people=for_people)
     # Our own events do not go through the standard library's logging: that would double what a line costs.
     structlog.configure(
         processors=[*shared, *renderers],
@@ -79,6 +81,11 @@ def _numbered(process: int) -> Callable[..., dict[str, Any]]:
     return add_process
 
 
+def _add_timestamp(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    event["timestamp"] = datetime.now(UTC)
+    return event
+
+
 def _renderers(*, for_people: bool) -> list[Any]:
     if for_people:
         # Plain tracebacks: the rich ones show the values of local variables, prompts and codes among them.
@@ -91,4 +98,4 @@ def _renderers(*, for_people: bool) -> list[Any]:
 
 
 def _to_json(event: dict[str, Any], **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z).decode()

@@ -3,16 +3,16 @@
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import ceil
 from threading import Lock
-from typing import NamedTuple
 
 from limits.storage import MemoryStorage, RedisStorage
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from application.ports.rate_limiter import Hit, Limit, RateLimiter, WindowStatus
+from application.ports.rate_limiter import Hit, RateLimiter, WindowStatus
 
 # A process reserves a hundredth of a limit in Redis at once and uses it up without a round trip. So a client may be
 # refused that much too early, never too late. Limits below a hundred are counted one by one.
@@ -21,21 +21,9 @@ SHARES = 100
 KEPT = 10_000
 
 
-class _Window(NamedTuple):
-    """The current window of one subject under a limit."""
-
-    limit: Limit
-    subject: str
-    number: int
-
-    @property
-    def share(self) -> int:
-        """How much of it is reserved at once."""
-        return max(self.limit.amount // SHARES, 1)
-
-    @property
-    def seconds(self) -> int:
-        return int(self.limit.per.total_seconds())
+# The window of a hit: its number since the epoch.
+Window = tuple[Hit, int]
+NONE_RESERVED: Iterator[int] = iter(())
 
 
 class RedisRateLimiter(RateLimiter):
@@ -52,21 +40,21 @@ class RedisRateLimiter(RateLimiter):
         self._storage = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix="limits")
         self._here = MemoryStorage()
         self._lock = Lock()
-        # What is reserved and not used; several ranges where threads reserved at the same moment.
-        self._reserved: OrderedDict[_Window, list[range]] = OrderedDict()
+        # What is reserved and not used.
+        self._reserved: OrderedDict[Window, Iterator[int]] = OrderedDict()
 
     def __call__(self, hits: Sequence[Hit]) -> Sequence[WindowStatus]:
         now = time.time()
         windows = _windows(hits, now)
         with self._lock:
-            counts = [self._next_reserved(window) for window in windows]
+            counts = [next(self._reserved.get(window, NONE_RESERVED), None) for window in windows]
         if None in counts:
             missing = [window for window, count in zip(windows, counts, strict=True) if count is None]
             reserved = iter(self._reserve(missing))
             counts = [next(reserved) if count is None else count for count in counts]
         return [
-            WindowStatus(window.limit, count or 0, max(ceil((window.number + 1) * window.seconds - now), 1))
-            for window, count in zip(windows, counts, strict=True)
+            WindowStatus(limit, count or 0, max(ceil((number + 1) * limit.per.total_seconds() - now), 1))
+            for ((limit, _), number), count in zip(windows, counts, strict=True)
         ]
 
     def give_back(self, hits: Sequence[Hit]) -> None:
@@ -75,40 +63,31 @@ class RedisRateLimiter(RateLimiter):
             for window in windows:
                 self._here.decr(self._key_of(window))
 
-    def _key_of(self, window: _Window) -> str:
-        subject = window.subject.encode("utf-8", "surrogatepass")
-        digest = hmac.digest(self._key, subject, "sha256").hex()[:24]
-        return f"{window.limit.name}:{digest}:{window.number}"
+    def _key_of(self, window: Window) -> str:
+        (limit, subject), number = window
+        digest = hmac.digest(self._key, subject.encode("utf-8", "surrogatepass"), "sha256").hex()[:24]
+        return f"{limit.name}:{digest}:{number}"
 
-    def _next_reserved(self, window: _Window) -> int | None:
-        """The next reserved count, None if none is left."""
-        shares = self._reserved.get(window)
-        if not shares:
-            return None
-        share = shares.pop()
-        if len(share) > 1:
-            shares.append(share[1:])
-        return share[0]
-
-    def _reserve(self, windows: Sequence[_Window]) -> Sequence[int]:
+    def _reserve(self, windows: Sequence[Window]) -> Sequence[int]:
         """Reserve a share of each window; the first count of each share."""
-        totals = self._count_in_redis(windows, [window.share for window in windows])
+        shares = [max(hit.limit.amount // SHARES, 1) for hit, _ in windows]
+        totals = self._count_in_redis(windows, shares)
         if totals is None:
-            return [self._here.incr(self._key_of(window), window.seconds) for window in windows]
-        firsts = []
+            return [self._here.incr(self._key_of(window), _seconds(window)) for window in windows]
+        firsts = [total - share + 1 for total, share in zip(totals, shares, strict=True)]
         with self._lock:
-            for window, total in zip(windows, totals, strict=True):
-                first = total - window.share + 1
-                firsts.append(first)
-                if window.share > 1:
-                    self._reserved.setdefault(window, []).append(range(first + 1, total + 1))
+            for window, first, total in zip(windows, firsts, totals, strict=True):
+                if first < total:
+                    # Another thread may have reserved a share at the same moment.
+                    before = self._reserved.get(window, NONE_RESERVED)
+                    self._reserved[window] = chain(before, range(first + 1, total + 1))
             while len(self._reserved) > KEPT:
                 self._reserved.popitem(last=False)
         return firsts
 
-    def _count_in_redis(self, windows: Sequence[_Window], amounts: Sequence[int]) -> Sequence[int] | None:
+    def _count_in_redis(self, windows: Sequence[Window], amounts: Sequence[int]) -> Sequence[int] | None:
         counters = [
-            (self._key_of(window), window.seconds, amount) for window, amount in zip(windows, amounts, strict=True)
+            (self._key_of(window), _seconds(window), amount) for window, amount in zip(windows, amounts, strict=True)
         ]
         try:
             if len(counters) == 1:
@@ -129,5 +108,9 @@ class RedisRateLimiter(RateLimiter):
             return [self._storage.incr(*counter) for counter in counters]
 
 
-def _windows(hits: Sequence[Hit], now: float) -> list[_Window]:
-    return [_Window(limit, subject, int(now // limit.per.total_seconds())) for limit, subject in hits]
+def _windows(hits: Sequence[Hit], now: float) -> list[Window]:
+    return [(hit, int(now // hit.limit.per.total_seconds())) for hit in hits]
+
+
+def _seconds(window: Window) -> int:
+    return int(window[0].limit.per.total_seconds())

@@ -153,7 +153,6 @@ class SqlAcceptance(Acceptance):
     def accept(
         self, message: Message, reply_id: ReplyId, *, allowances: Allowances, policy: ReplyPolicy
     ) -> AcceptedMessage:
-        limits = {plan: allowances[plan].daily_prompts for plan in Plan}
         count_all = self._everybodys.must_be_counted(limit=policy.backlog)
         estimate = self._kept_messages.estimate(message.user_id, limit=policy.user_messages)
         ACCEPT_PREPARED.execute(
@@ -172,8 +171,8 @@ class SqlAcceptance(Acceptance):
                 "user_messages": policy.user_messages,
                 "kept": estimate,
                 "count_all": count_all,
-                "basic_limit": limits[Plan.BASIC],
-                "pro_limit": limits[Plan.PRO],
+                "basic_limit": allowances[Plan.BASIC].daily_prompts,
+                "pro_limit": allowances[Plan.PRO].daily_prompts,
             },
         )
         row = self._cursor.fetchone()
@@ -195,7 +194,7 @@ class SqlAcceptance(Acceptance):
         refused = used is None
         if refused:
             used = self._used_on(today, message.user_id)
-        quota = DailyQuota(today, used, limits[plan], plan)
+        quota = DailyQuota(today, used, allowances[plan].daily_prompts, plan)
         if refused:
             raise quota.exhausted()
         self._kept_messages.one_more(message.user_id)

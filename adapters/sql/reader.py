@@ -10,7 +10,7 @@ from uuid import UUID
 from adapters.sql.database import Database, PreparedStatement
 from adapters.sql.feedback import FEEDBACK_COLUMNS, feedback_of
 from adapters.sql.replies import overdue
-from adapters.sql.subscriptions import GRANTED_UNTIL, SUBSCRIPTION_COLUMNS, subscription_from
+from adapters.sql.subscriptions import GRANTED_UNTIL, IS_PRO, SUBSCRIPTION_COLUMNS, subscription_from
 from adapters.sql.usage import TODAY
 from application.ports.language_model import Exchange
 from application.ports.reader import (
@@ -31,7 +31,7 @@ from application.ports.reader import (
 from domain.accounts import LoginMethod, Principal, SessionId, UserId
 from domain.billing import plan_of
 from domain.chat import ChatroomId, MessageId
-from domain.plans import Allowances, DailyQuota
+from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import FailureReason, ReplyId, ReplyState
 
 # Stands for NULL, from where the first page begins: with an OR for NULL the plan could not start in the index.
@@ -40,11 +40,11 @@ AFTER_ALL = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
 BEFORE_ALL = UUID(int=0)
 
 PRINCIPAL = """
-SELECT user_id, id AS session_id, method, started_at FROM sessions
+SELECT user_id, method, started_at FROM sessions
 WHERE id = %(id)s AND ended_at IS NULL AND expires_at > now()
 """
 PRINCIPAL_WITH_LIST_VERSION = """
-SELECT login.user_id, login.id AS session_id, login.method, login.started_at, COALESCE(list.version, 0) AS version
+SELECT login.user_id, login.method, login.started_at, COALESCE(list.version, 0) AS version
 FROM sessions login LEFT JOIN chatroom_lists list ON list.user_id = login.user_id
 WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
 """
@@ -55,7 +55,7 @@ WHERE user_id = %(user_id)s AND ended_at IS NULL AND expires_at > now()
 ORDER BY id DESC LIMIT 100
 """
 PROFILE_COLUMNS = f"""u.id, u.phone, u.name, u.email, u.created_at, today.day, COALESCE(d.used, 0) AS used,
-       {GRANTED_UNTIL}, {SUBSCRIPTION_COLUMNS}"""
+       COALESCE({IS_PRO}, false) OR COALESCE(u.pro_until > now(), false) AS is_pro"""
 USE_AND_SUBSCRIPTION = f"""CROSS JOIN (SELECT {TODAY} AS day) AS today
 LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = today.day
 LEFT JOIN subscriptions s ON s.user_id = u.id"""
@@ -215,7 +215,6 @@ FAILURES: dict[str | None, FailureReason | None] = {None: None, **{reason.value:
 REPLY_STATE, FAILURE = Turn._fields.index("reply_state"), Turn._fields.index("failure")
 REPLY_ID = ReplyEntry._fields.index("reply_id")
 LATEST_STATE, LATEST_FAILURE = Turn._fields.index("latest_state"), Turn._fields.index("latest_failure")
-FEEDBACK = Turn._fields.index("feedback")
 
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
@@ -234,8 +233,8 @@ class SqlReader(Reader):
         row = self._one(ASK_PRINCIPAL, {"id": session_id})
         if row is None:
             return None
-        user_id, found_id, method, started_at = row
-        return Principal(user_id, found_id, LoginMethod(method), started_at)
+        user_id, method, started_at = row
+        return Principal(user_id, session_id, LoginMethod(method), started_at)
 
     def is_locked(self, user_id: UserId) -> bool:
         row = self._one(IS_LOCKED, {"id": user_id})
@@ -263,8 +262,8 @@ class SqlReader(Reader):
         row = self._one(ASK_PRINCIPAL_WITH_LIST_VERSION, {"id": session_id})
         if row is None:
             return None
-        user_id, found_id, method, started_at, version = row
-        return Principal(user_id, found_id, LoginMethod(method), started_at), version
+        user_id, method, started_at, version = row
+        return Principal(user_id, session_id, LoginMethod(method), started_at), version
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         row = self._one(PLAN_STATUS, {"id": user_id})
@@ -346,20 +345,21 @@ def _behind(cursor: RoomCursor | None) -> dict[str, UUID | None]:
 
 
 def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
-    user_id, phone, name, email, created_at, day, used, granted_until, *subscription = columns
-    plan = plan_of(subscription_from(subscription), granted=granted_until is not None)
+    user_id, phone, name, email, created_at, day, used, is_pro = columns
+    plan = Plan.PRO if is_pro else Plan.BASIC
     quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
     return Profile(user_id, phone, name, email, created_at, plan, quota)
 
 
-def _turn(columns: list[Any]) -> Turn:
+def _turn(columns: Sequence[Any]) -> Turn:
     """The turn of TURN_COLUMNS."""
-    columns[REPLY_STATE] = STATES[columns[REPLY_STATE]]
-    columns[FAILURE] = FAILURES[columns[FAILURE]]
-    columns[LATEST_STATE] = STATES.get(columns[LATEST_STATE])
-    columns[LATEST_FAILURE] = FAILURES[columns[LATEST_FAILURE]]
-    columns[FEEDBACK:] = [feedback_of(*columns[FEEDBACK:])]
-    return Turn._make(columns)
+    *turn, rating, reasons, comment, given_at = columns
+    turn[REPLY_STATE] = STATES[turn[REPLY_STATE]]
+    turn[FAILURE] = FAILURES[turn[FAILURE]]
+    turn[LATEST_STATE] = STATES.get(turn[LATEST_STATE])
+    turn[LATEST_FAILURE] = FAILURES[turn[LATEST_FAILURE]]
+    turn.append(feedback_of(rating, reasons, comment, given_at))
+    return Turn._make(turn)
 
 
 def _entry(columns: Sequence[Any]) -> MessageEntry | ReplyEntry:

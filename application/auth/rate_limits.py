@@ -48,13 +48,12 @@ class LimitRequests:
         return nearest
 
     def _hits(self, user_id: UserId | None, address: str | None, *, is_login: bool) -> Sequence[Hit]:
-        limits = self.limits
-        subjects = [
-            (limits.per_user, str(user_id) if user_id is not None else None),
-            (limits.per_address, address),
-            (limits.logins if is_login else None, address),
-        ]
-        hits = [Hit(limit, subject) for limit, subject in subjects if limit is not None and subject is not None]
-        if is_login and limits.logins is not None and address is not None:
-            hits += by_network(limits.logins, address)[1:]
+        limits, hits = self.limits, []
+        if limits.per_user is not None and user_id is not None:
+            hits.append(Hit(limits.per_user, str(user_id)))
+        if address is not None:
+            if limits.per_address is not None:
+                hits.append(Hit(limits.per_address, address))
+            if is_login and limits.logins is not None:
+                hits += by_network(limits.logins, address)
         return hits

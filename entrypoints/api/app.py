@@ -1,10 +1,11 @@
 """The Flask application: blueprints, error handlers, documentation, middleware."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from application.ports.payment_sandbox import PaymentSandbox
@@ -64,8 +65,44 @@ may be sent along with the request.
 """
 
 
+class NoSession(SessionInterface):
+    """There are no cookies: one empty session, which cannot be written to, serves every request."""
+
+    def __init__(self) -> None:
+        self._session = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002
+        return self._session
+
+
 class Application(Flask):
-    """Flask without what it does on every request for features that are not used here."""
+    """Flask without what it does on every request for features that are not used here.
+
+    It calls the hooks of the application alone: those of blueprints and of teardowns are never called.
+    """
+
+    session_interface = NoSession()
+
+    def preprocess_request(self) -> Any:
+        """The first answer of a hook before the view, None if there is none."""
+        hooks: Iterable[Callable[[], Any]] = self.before_request_funcs.get(None, ())
+        for hook in hooks:
+            if (answer := hook()) is not None:
+                return answer
+        return None
+
+    def process_response(self, response: Response) -> Response:
+        """The response after the hooks that may change it."""
+        hooks: Iterable[Callable[[Response], Any]] = self.after_request_funcs.get(None, ())
+        for hook in hooks:
+            response = hook(response)
+        return response
+
+    def do_teardown_request(self, exc: object = None) -> None:
+        """Nothing: no request leaves anything open."""
+
+    def do_teardown_appcontext(self, exc: object = None) -> None:
+        """Nothing, as above."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view is a coroutine."""
@@ -75,7 +112,7 @@ class Application(Flask):
         """No route depends on the host, and none redirects: the Host header is not even read."""
         if request is None:
             return super().create_url_adapter(None)
-        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+        return MapAdapter(self.url_map, "", "/", "", "http", request.path, request.method)
 
 
 def create_app(

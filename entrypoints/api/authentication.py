@@ -5,12 +5,12 @@ from functools import wraps
 from typing import Any
 
 from flask import Response, request
-from flask_smorest import Blueprint
 
 from application.auth.rate_limits import LimitRequests
 from application.auth.sessions import Authenticate
 from domain.accounts import Principal, UserId
 from domain.errors import AccountLocked, TokenInvalid, Unauthenticated
+from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.client import ORIGIN
 from entrypoints.server.waiting import RESUMED
 
@@ -52,8 +52,7 @@ class Authenticated:
             return view(principal, *args, **kwargs)
 
         perhaps_authenticated.needs_login = True  # type: ignore[attr-defined]
-        documented: View = Blueprint.doc(security=[{SCHEME: []}, {}])(perhaps_authenticated)
-        return documented
+        return JsonBlueprint.doc(security=[{SCHEME: []}, {}])(perhaps_authenticated)
 
     def _decorate(self, view: View, load: Callable[[str], tuple[Any, ...]]) -> View:
         @wraps(view)
@@ -61,8 +60,7 @@ class Authenticated:
             return view(*self._load_and_count(load), *args, **kwargs)
 
         authenticated.needs_login = True  # type: ignore[attr-defined]
-        documented: View = Blueprint.doc(security=[{SCHEME: []}])(authenticated)
-        return documented
+        return JsonBlueprint.doc(security=[{SCHEME: []}])(authenticated)
 
     def _load_and_count(self, load: Callable[[str], tuple[Any, ...]]) -> tuple[Any, ...]:
         try:

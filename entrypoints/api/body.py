@@ -6,14 +6,17 @@ NUL and lone surrogates, which PostgreSQL cannot store.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial, wraps
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import flask
 import marshmallow as ma
 from flask_smorest import Blueprint
-from webargs import missing
-from webargs.flaskparser import FlaskParser, abort
+from webargs.flaskparser import abort
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import get_content_length
 
 from domain.chat import MESSAGE_MAX_LENGTH
 from entrypoints.api.schemas import camel_case
@@ -95,58 +98,107 @@ _decode = json.JSONDecoder(
 ).decode
 
 
-class BodyParser(FlaskParser):
-    """webargs with this loader: 415 for another media type, 400 for malformed JSON."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._defaults: dict[ma.Schema, dict[str, Any] | None] = {}
-
-    def parse(self, argmap: Any, req: flask.Request | None = None, **options: Any) -> Any:
-        """The arguments. The result for requests that have none of them is computed once per schema."""
-        if isinstance(argmap, ma.Schema) and _has_none_of(argmap, options.get("location")):
-            defaults = self._defaults_of(argmap)
-            if defaults is not None:
-                return dict(defaults)
-        return super().parse(argmap, req, **options)
-
-    def _defaults_of(self, schema: ma.Schema) -> dict[str, Any] | None:
-        """The schema's result for no input; None if it requires some."""
-        if schema not in self._defaults:
-            try:
-                self._defaults[schema] = schema.load({})
-            except ma.ValidationError:
-                self._defaults[schema] = None
-        return self._defaults[schema]
-
-    def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:  # noqa: ARG002
-        """The value of the body; ``missing`` without a body, so that each required field is reported."""
-        body = req.get_data(cache=False)
-        if not body:
-            return missing
-        if not req.is_json:
-            abort(415)
-        try:
-            return load_json(body)
-        except MalformedJson as error:
-            abort(400, detail=f"The body is {error}.")
+def _arguments(schema: ma.Schema, location: str) -> Any:
+    """What a schema makes of the body, the query or the headers of the present request. 422 says what is wrong."""
+    given = GIVEN_IN[location](flask.request._get_current_object(), schema)  # type: ignore[attr-defined]  # noqa: SLF001
+    try:
+        return schema.load(given) if given or location == "json" else dict(_defaults(schema))
+    except ma.ValidationError as error:
+        abort(422, messages={location: error.messages})
 
 
-def _has_none_of(schema: ma.Schema, location: str | None) -> bool:
-    """Whether the query or the headers of the request contain no argument of the schema."""
-    environ = flask.request.environ
-    if location == "query":
-        return not environ.get("QUERY_STRING")
-    if location == "headers":
-        names = (field.data_key or name for name, field in schema.fields.items())
-        return not any(f"HTTP_{name.upper().replace('-', '_')}" in environ for name in names)
-    return False
+@cache
+def _defaults(schema: ma.Schema) -> Mapping[str, Any]:
+    """The arguments of a request that gives none. Raises ma.ValidationError when the schema requires some."""
+    return MappingProxyType(schema.load({}))
+
+
+def _body(request: flask.Request, _schema: ma.Schema) -> Any:
+    """The value of the body. Without a body that of an empty object, so that each required field is reported."""
+    body = _read(request)
+    if not body:
+        return {}
+    if not request.is_json:
+        abort(415)
+    try:
+        return load_json(body)
+    except MalformedJson as error:
+        abort(400, detail=f"The body is {error}.")
+
+
+def _read(request: flask.Request) -> bytes:
+    """The bytes of the body. Werkzeug's stream refuses what is too long, and reads what comes without a length."""
+    environ = request.environ
+    length = get_content_length(environ)
+    if length is None or length > MAX_BODY_BYTES:
+        return request.get_data(cache=False)
+    body: bytes = environ["wsgi.input"].read(length)
+    if len(body) < length:
+        raise ClientDisconnected
+    return body
+
+
+def _query(request: flask.Request, _schema: ma.Schema) -> dict[str, str]:
+    return request.args.to_dict() if request.environ.get("QUERY_STRING") else {}
+
+
+def _headers(request: flask.Request, schema: ma.Schema) -> dict[str, str]:
+    environ = request.environ
+    return {name: environ[key] for name, key in _header_keys(schema) if key in environ}
+
+
+@cache
+def _header_keys(schema: ma.Schema) -> Sequence[tuple[str, str]]:
+    """The headers that are arguments, with their keys in the WSGI environ."""
+    names = [field.data_key or name for name, field in schema.fields.items()]
+    return [(name, f"HTTP_{name.upper().replace('-', '_')}") for name in names]
+
+
+GIVEN_IN: Mapping[str, Callable[[flask.Request, ma.Schema], Any]] = {
+    "json": _body,
+    "query": _query,
+    "headers": _headers,
+}
+
+
+def _documented(view: View, by: Callable[[View], Any]) -> View:
+    """The view itself, with what a decorator of flask-smorest says about it."""
+    view._apidoc = by(view)._apidoc  # type: ignore[attr-defined]  # noqa: SLF001 - where all of them keep it
+    return view
 
 
 class JsonBlueprint(Blueprint):
-    """A blueprint whose request bodies are loaded by load_json."""
+    """A blueprint whose request bodies are loaded by load_json.
 
-    ARGUMENTS_PARSER = BodyParser()
+    Its decorators document a view, and none but ``arguments`` is there when the view is called: flask-smorest's own
+    would dump what it returns, which is a response already.
+    """
+
+    def arguments(self, schema: ma.Schema, *, location: str = "json", **options: Any) -> Callable[[View], View]:
+        """Gives the view the arguments that the schema makes of the body, the query or the headers."""
+        document = super().arguments(schema, location=location, **options)
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def with_arguments(*args: Any, **kwargs: Any) -> flask.Response:
+                return view(*args, _arguments(schema, location), **kwargs)
+
+            return _documented(with_arguments, document)
+
+        return decorate
+
+    def response(self, *args: Any, **options: Any) -> Callable[[View], View]:
+        """Documents the response."""
+        return partial(_documented, by=super().response(*args, **options))
+
+    def alt_response(self, *args: Any, **options: Any) -> Callable[[View], View]:
+        """Documents another response."""
+        return partial(_documented, by=super().alt_response(*args, **options))
+
+    @staticmethod
+    def doc(**options: Any) -> Callable[[View], View]:
+        """Documents what the other decorators have no word for."""
+        return partial(_documented, by=Blueprint.doc(**options))
 
     def _prepare_arguments_doc(self, doc: dict[str, Any], doc_info: dict[str, Any], **context: Any) -> dict[str, Any]:
         """Leave 422 to the default response: its name in http.HTTPStatus changed in Python 3.13."""

@@ -23,9 +23,9 @@ def install_rate_limiting(app: Flask, limit_requests: LimitRequests) -> None:
 
     @app.before_request
     def count() -> None:
-        if request.method == "OPTIONS" or not is_limited(request.path):
-            return
         if needs_login(app.view_functions.get(request.endpoint or "")):
+            return
+        if request.method == "OPTIONS" or not is_limited(request.path):
             return
         # Refreshing is not limited as a login: a refresh token cannot be guessed, and many users share an address.
         is_login = request.path.startswith("/auth/") and not request.path.startswith("/auth/refresh")

@@ -271,3 +271,11 @@ def test_two_applications_live_in_one_process():
     headers = {"Authorization": f"Bearer {houses[0].token(ASHA)}"}
     body_of(ours.get("/user/me", headers=headers))
     problem_of(theirs.get("/user/me", headers=headers), 401, "token_invalid")
+
+
+def test_there_is_no_hook_that_the_application_would_not_call():
+    app = application()
+    hooks = (app.before_request_funcs, app.after_request_funcs)
+    assert all(set(by_blueprint) <= {None} for by_blueprint in hooks)
+    uncalled = (app.url_value_preprocessors, app.teardown_request_funcs, app.teardown_appcontext_funcs)
+    assert not any(uncalled)

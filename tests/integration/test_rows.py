@@ -78,7 +78,7 @@ ENDED = (*names(EndedReply, without="charge"), *CHARGE)
 DAY = names(DailyQuota, without="limit plan")
 TURN = (*names(Turn, without="feedback"), *names(Feedback))
 SUBSCRIPTION, RECORD = names(Subscription), names(SubscriptionRecord)
-PROFILE = ("id", "phone", "name", "email", "created_at", *DAY, "granted_until", *SUBSCRIPTION)
+PROFILE = ("id", "phone", "name", "email", "created_at", *DAY, "is_pro")
 EVENT = ("event_id", *names(PaymentEvent, without="id money"), "money_kind", "amount", "currency", "object_id")
 
 STATEMENTS = [
@@ -95,11 +95,11 @@ STATEMENTS = [
     (FIND, (*names(ReplyFile, without="line"), *names(ReplyLine))),
     (ROOM, (*names(ExportedRoom, without="turns"), "newest")),
     (TURNS, ("sequence", *names(ExportedTurn))),
-    (reader.PRINCIPAL, names(Principal)),
+    (reader.PRINCIPAL, names(Principal, without="session_id")),
     (reader.SESSIONS, names(SessionSummary)),
     (reader.PROFILE, PROFILE),
     (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
-    (reader.PRINCIPAL_WITH_LIST_VERSION, (*names(Principal), "version")),
+    (reader.PRINCIPAL_WITH_LIST_VERSION, (*names(Principal, without="session_id"), "version")),
     (reader.PLAN_STATUS, (*DAY, "granted_until", *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
     (search.ENTRIES, names(FoundEntry)),
