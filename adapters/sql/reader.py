@@ -44,7 +44,7 @@ SELECT user_id, method, started_at FROM sessions
 WHERE id = %(id)s AND ended_at IS NULL AND expires_at > now()
 """
 PRINCIPAL_WITH_LIST_VERSION = """
-SELECT login.user_id, login.id AS session_id, login.method, login.started_at, COALESCE(list.version, 0) AS version
+SELECT login.user_id, login.method, login.started_at, COALESCE(list.version, 0) AS version
 FROM sessions login LEFT JOIN chatroom_lists list ON list.user_id = login.user_id
 WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
 """
@@ -262,8 +262,8 @@ class SqlReader(Reader):
         row = self._one(ASK_PRINCIPAL_WITH_LIST_VERSION, {"id": session_id})
         if row is None:
             return None
-        user_id, found_id, method, started_at, version = row
-        return Principal(user_id, found_id, LoginMethod(method), started_at), version
+        user_id, method, started_at, version = row
+        return Principal(user_id, session_id, LoginMethod(method), started_at), version
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         row = self._one(PLAN_STATUS, {"id": user_id})
