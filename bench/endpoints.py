@@ -170,16 +170,8 @@ def _size(size: int, missing: str) -> str:
     return f"{size:,}, without {missing}" if missing else f"{size:,}"
 
 
-# What ``python`` is, and how it was built: an optimised one is a tenth faster.
-BUILD = """
-import platform, sysconfig
-optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-print(f"Python {platform.python_version()} ({'optimised' if optimised else 'plain'} build)")
-"""
-
-
 def _versions(python: str) -> str:
-    build = subprocess.run([python, "-c", BUILD], capture_output=True, text=True, check=True).stdout.strip()
+    build = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False) if _has_node() else None
     return build + (f", Node {node.stdout.strip().removeprefix('v')}" if node else "")
 
