@@ -4,6 +4,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# What the benches measure with. The image's Python is an optimised build; one of pyenv, as a rule, is not.
+BENCH_PYTHON ?= $(PY)
 # Wheels only: nothing is compiled, and no package runs code of its own while it is installed. Without --no-deps pip
 # resolves a complete lock all the same, and fails as soon as there is a newer version of a package that is
 # locked with an extra and wanted without. Whether the lock is complete, `pip check` says afterwards.
@@ -230,13 +232,13 @@ $(VENV)/.created:
 
 # What is measured is what production installs: some libraries import development tools where they find them (7 MB).
 .venv-bench/.runtime: requirements/runtime.txt $(VENV)/.created
-	@$(PY) -m venv --clear .venv-bench
+	@$(BENCH_PYTHON) -m venv --clear .venv-bench
 	@$(call install,.venv-bench/bin/python,runtime)
 	@touch $@
 
 # What only the peers of the bench need.
 .venv-peers/.installed: bench/peers/fastapi/requirements.txt $(VENV)/.created
-	@$(PY) -m venv --clear .venv-peers
+	@$(BENCH_PYTHON) -m venv --clear .venv-peers
 	@.venv-peers/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 

@@ -9,7 +9,7 @@ from application.auth.passwords import ChangePassword, LogIn, ResetPassword
 from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
 from application.auth.rate_limits import LimitRequests
 from application.auth.refresh import RefreshSession
-from application.auth.sessions import Authenticate
+from application.auth.sessions import Authenticate, AuthenticateWithListVersion
 from application.auth.sign_up import SignUp
 from application.billing.ledger import ShowDays
 from application.billing.manage import OpenPortal, SetRenewal, SyncCheckout
@@ -38,6 +38,7 @@ class Auth:
     reset_password: ResetPassword
     change_password: ChangePassword
     authenticate: Authenticate
+    authenticate_with_list_version: AuthenticateWithListVersion
     show_profile: ShowProfile
     show_own_profile: ShowOwnProfile
     refresh_session: RefreshSession

@@ -6,7 +6,6 @@ make bench-requests
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -146,8 +145,8 @@ def report(
     how = "without limits, security headers and lines in the log" if options.plain else "with limits, headers and log"
     amount = f"{options.rounds} × {options.seconds} s of each, {how}"
     text = (
-        f"# Requests, side by side\n\n`make bench-requests`: {os.cpu_count()} cores, {_versions()}; {CONNECTIONS}"
-        f" connections, load by {generator().partition(':')[0]}; {amount}."
+        f"# Requests, side by side\n\n`make bench-requests`: {os.cpu_count()} cores, {_versions(options.python)};"
+        f" {CONNECTIONS} connections, load by {generator().partition(':')[0]}; {amount}."
         f" Other work took {busy[0]:.0%} of the cores before and {busy[1]:.0%} after.\n\n"
         f"{busy_note(busy[0])}"
         "CPU of the web processes per request (a multiple of bare Express in the same round and case; seconds per 1000"
@@ -171,9 +170,10 @@ def _size(size: int, missing: str) -> str:
     return f"{size:,}, without {missing}" if missing else f"{size:,}"
 
 
-def _versions() -> str:
+def _versions(python: str) -> str:
+    build = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False) if _has_node() else None
-    return f"Python {platform.python_version()}" + (f", Node {node.stdout.strip().removeprefix('v')}" if node else "")
+    return build + (f", Node {node.stdout.strip().removeprefix('v')}" if node else "")
 
 
 def _has_node() -> bool:

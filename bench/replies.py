@@ -8,7 +8,9 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from datetime import timedelta
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import plot
@@ -150,11 +152,26 @@ def latency(here: Stage, messages: int) -> None:
             )
             assert answer.status_code == 201, answer.text
     added = [(row[0] - MODEL_SECONDS) * 1000 for row in here.query(LATENCIES, WARM_UP)]
+    alone = _model_milliseconds(here, messages)
     print(
-        f"idle, {messages} messages: accepted -> stored, beyond the model's own time: "
-        f"p50 {percentile(added, 0.5):.1f} ms, p99 {percentile(added, 0.99):.1f} ms"
+        f"idle, {messages} messages: accepted -> stored, beyond the model's second: "
+        f"p50 {percentile(added, 0.5):.1f} ms, p99 {percentile(added, 0.99):.1f} ms; "
+        f"the model server alone: p50 {percentile(alone, 0.5):.1f} ms, p99 {percentile(alone, 0.99):.1f} ms"
     )
     here.query("TRUNCATE users CASCADE")
+
+
+def _model_milliseconds(here: Stage, calls: int) -> list[float]:
+    """What the model server takes beyond its second, as a client sees it that does nothing else."""
+    address = urlsplit(here.environment["OPENAI_BASE_URL"])
+    milliseconds = []
+    with closing(HTTPConnection(address.hostname or "", address.port)) as connection:
+        for _ in range(calls):
+            began = time.monotonic()
+            connection.request("POST", f"{address.path}/chat/completions", b"{}")
+            connection.getresponse().read()
+            milliseconds.append((time.monotonic() - began - MODEL_SECONDS) * 1000)
+    return milliseconds
 
 
 def fairness(here: Stage, messages: int) -> None:

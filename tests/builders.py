@@ -418,6 +418,12 @@ class House:
         opened = self.use_cases.chat.open_chatroom(user_id=principal.user_id, name=name, system_prompt=system_prompt)
         return opened.chatroom.id
 
+    def list_version(self, principal: Principal) -> int:
+        """The version of the user's list of chatrooms."""
+        found = MemoryReader(self.database).principal_with_list_version(principal.session_id)
+        assert found is not None
+        return found[1]
+
     def remove_room(self, principal: Principal, room: ChatroomId) -> None:
         self.use_cases.chat.remove_chatroom(user_id=principal.user_id, chatroom_id=room)
 

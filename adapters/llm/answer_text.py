@@ -91,7 +91,7 @@ class Chunks:
         return bool(self._texts)
 
     def add(self, text: str) -> None:
-        """Append a chunk and deliver it at once."""
+        """Append a chunk, which the delivery's next ``flush`` delivers."""
         text = storable(text)
         if text:
             self._texts.append(text)

@@ -7,7 +7,7 @@ a ``Stop`` and the deadline reach the waiting thread, which alone decides when t
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,10 +29,11 @@ class Delivery:
     ``over``: the waiting thread has left, so the call may end. ``idle``: after so long without a sign of life it ends.
     """
 
-    __slots__ = ("_alive_at", "_begun", "_events", "_idle", "over")
+    __slots__ = ("_alive_at", "_begun", "_events", "_gathered", "_idle", "over")
 
     def __init__(self, *, idle: timedelta = IDLE) -> None:
-        self._events: SimpleQueue[str | Answer | Exception] = SimpleQueue()
+        self._events: SimpleQueue[Sequence[str] | Answer | Exception] = SimpleQueue()
+        self._gathered: list[str] = []
         self._idle = idle.total_seconds()
         self._alive_at = time.monotonic()
         self._begun = False
@@ -44,13 +45,20 @@ class Delivery:
         self._begun = True
 
     def chunk(self, text: str) -> None:
-        """Deliver the next part of the answer."""
+        """Have the next part of the answer delivered, by ``flush`` or with the end."""
         if text:
             self.is_alive()
-            self._events.put(text)
+            self._gathered.append(text)
+
+    def flush(self) -> None:
+        """Deliver what was given since the last time, together: each delivery wakes up a thread."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._events.put(gathered)
 
     def end(self, outcome: Answer | Exception) -> None:
         """Deliver the complete answer, or the error instead of it."""
+        self.flush()
         self._events.put(outcome)
 
     @contextmanager
@@ -74,19 +82,21 @@ class Delivery:
                     return event
                 if isinstance(event, Exception):
                     raise event
-                if event:
-                    on_chunk(event)
+                for text in event:
+                    on_chunk(text)
+                    if stop.requested:
+                        raise AnswerStopped
         finally:
             self.over = True
 
-    def _next(self, ends: float) -> str | Answer | Exception:
+    def _next(self, ends: float) -> Sequence[str] | Answer | Exception:
         while (remaining := min(ends, self._alive_at + self._idle) - time.monotonic()) > 0:
             with suppress(Empty):  # meanwhile there may have been a sign of life
                 return self._events.get(timeout=remaining)
         raise AnswerOverdue if self._begun else AnswerFailed(FailureReason.MODEL_UNREACHABLE)
 
     def _wake_up(self) -> None:
-        self._events.put("")
+        self._events.put(())
 
 
 Call = Callable[[Delivery], Coroutine[Any, Any, Answer]]

@@ -94,6 +94,7 @@ class GeminiLegacyLanguageModel(LanguageModel):
                         raise AnswerStopped
                     delivery.is_alive()
                     answer.read(chunk)
+                    delivery.flush()
         except GoogleAPICallError as error:  # `from None`: the SDK's text may quote the prompt
             raise _failure_by(error) from None
         except NO_ANSWER:

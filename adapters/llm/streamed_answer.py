@@ -136,6 +136,7 @@ async def _parts_of(content: aiohttp.StreamReader, delivery: Delivery) -> AsyncG
     async for part in content.iter_any():
         delivery.is_alive()
         yield part
+        delivery.flush()  # all of it was read
 
 
 async def _values_of(parts: AsyncIterator[bytes]) -> AsyncGenerator[Any]:

@@ -84,6 +84,10 @@ class MemoryReader(Reader):
         profile = self.profile(principal.user_id, allowances=allowances) if principal else None
         return (principal, profile) if principal and profile else None
 
+    def principal_with_list_version(self, session_id: SessionId) -> tuple[Principal, int] | None:
+        principal = self.principal(session_id)
+        return None if principal is None else (principal, self._database.tables.list_versions.get(principal.user_id, 0))
+
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         tables = self._database.tables
         now = self._database.clock()

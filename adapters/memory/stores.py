@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 from math import ceil
 from queue import Empty, SimpleQueue
 from threading import Lock
-from uuid import uuid4
 
 from application.ports.otp_budget import OtpBudget
 from application.ports.otp_store import OtpStore, Redeemed
 from application.ports.rate_limiter import Hit, RateLimiter, WindowStatus
 from application.ports.reply_stream import Chunk, ReplyPublisher, ReplySubscriber, ReplySubscription
-from application.ports.room_list_cache import Lookup, RoomListCache
+from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock
 from application.ports.worker_notifier import WorkerNotifier
 from domain.accounts import UNKNOWN_ORIGIN, Origin, PhoneNumber, UserId
@@ -243,23 +242,14 @@ class MemoryRateLimiter(RateLimiter):
 
 class MemoryRoomListCache(RoomListCache):
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._pages: dict[UserId, bytes] = {}
-        self._versions: dict[UserId, bytes] = {}
+        self._pages: dict[UserId, tuple[int, bytes]] = {}
 
-    def get(self, user_id: UserId) -> Lookup:
-        with self._lock:
-            return Lookup(self._pages.get(user_id), self._versions.get(user_id))
+    def get(self, user_id: UserId, version: int) -> bytes | None:
+        kept, page = self._pages.get(user_id, (None, b""))
+        return page if kept == version else None
 
-    def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
-        with self._lock:
-            if self._versions.get(user_id) == version:
-                self._pages[user_id] = page
-
-    def drop(self, user_id: UserId) -> None:
-        with self._lock:
-            self._pages.pop(user_id, None)
-            self._versions[user_id] = uuid4().bytes
+    def put(self, user_id: UserId, version: int, page: bytes) -> None:
+        self._pages[user_id] = version, page
 
 
 class MemoryWorkerNotifier(WorkerNotifier):

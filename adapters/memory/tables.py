@@ -151,6 +151,8 @@ class Tables:
     sequences: dict[UUID, int] = field(default_factory=dict)
     # What messages and replies can be found by.
     search_terms: dict[UUID, frozenset[str]] = field(default_factory=dict)
+    # Of the users' lists of chatrooms, as triggers keep them in PostgreSQL: see ``MemoryDatabase.commit``.
+    list_versions: dict[UserId, int] = field(default_factory=dict)
 
     def number(self, entry_id: UUID) -> None:
         """Give an entry the next place."""
@@ -176,7 +178,15 @@ class MemoryDatabase:
 
     def commit(self, tables: Tables) -> None:
         """Replaces the tables by a copy of ``tables``: what is done to those afterwards is not part of it."""
+        for user_id in _owners_of_changes(self.tables.chatrooms, tables.chatrooms):
+            tables.list_versions[user_id] = tables.list_versions.get(user_id, 0) + 1
+        delete_where(tables.list_versions, lambda user_id, _: user_id not in tables.users)
         self.tables = tables.copy()
+
+
+def _owners_of_changes(before: dict[ChatroomId, Chatroom], after: dict[ChatroomId, Chatroom]) -> set[UserId]:
+    """Whose list of chatrooms differs. A system prompt is not shown there, but makes its chatroom newer."""
+    return {room.user_id for _, room in before.items() ^ after.items()}
 
 
 def delete_where(table: dict[Any, Any], matches: Callable[[Any, Any], bool], *, limit: int | None = None) -> int:

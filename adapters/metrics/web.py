@@ -12,7 +12,7 @@ from application.ports.otp_delivery import NotDelivered, OtpDelivery
 from application.ports.payment_events import EventRejected, ReadPaymentEvent
 from application.ports.rate_limiter import Hit, RateLimiter, WindowStatus
 from application.ports.reply_stream import Chunk, ReplyPublisher
-from application.ports.room_list_cache import Lookup, RoomListCache
+from application.ports.room_list_cache import RoomListCache
 from domain.accounts import PhoneNumber, UserId
 from domain.billing import PaymentEvent
 from domain.chat import MessageId
@@ -69,16 +69,13 @@ class MeasuredRoomListCache(RoomListCache):
         self._hit, self._miss = lookups.labels("hit"), lookups.labels("miss")
         self._cache = cache
 
-    def get(self, user_id: UserId) -> Lookup:
-        found = self._cache.get(user_id)
-        (self._miss if found.page is None else self._hit).inc()
+    def get(self, user_id: UserId, version: int) -> bytes | None:
+        found = self._cache.get(user_id, version)
+        (self._miss if found is None else self._hit).inc()
         return found
 
-    def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
-        self._cache.put(user_id, page, version=version)
-
-    def drop(self, user_id: UserId) -> None:
-        self._cache.drop(user_id)
+    def put(self, user_id: UserId, version: int, page: bytes) -> None:
+        self._cache.put(user_id, version, page)
 
 
 class MeasuredFeedbackStore(FeedbackStore):

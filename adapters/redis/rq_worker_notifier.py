@@ -4,14 +4,17 @@ A job carries no work, only the notification that replies are due; which ones th
 blocking pop from a list in Redis would do the same in 25 lines.
 
 Running a job costs RQ some sixty commands, most of them for its records, and some providers are paid by the command. So
-RQ enqueues the job and takes it, and the records are left out: nine commands (docs/decisions/0036).
+RQ enqueues the job and takes it, and the records are left out: seven commands (docs/decisions/0036).
 """
 
+import math
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from redis import ConnectionPool, Redis
@@ -29,6 +32,10 @@ from application.ports.worker_notifier import WorkerNotifier
 
 QUEUE = "replies"
 ANSWER_DUE = "answer_due_replies"
+# How the ids of our jobs begin.
+OURS = f"{ANSWER_DUE}-"
+# A notification that follows another one sooner than that asks first whether the other one still waits.
+ASKS_WITHIN_SECONDS = 0.25
 SIGN_OFF_SECONDS = 0.25
 # How often a worker renews its registration, which expires after eight minutes (RQ's own).
 REGISTERED_ANEW_EVERY = timedelta(minutes=1)
@@ -47,6 +54,13 @@ class AllowListedJob(Job):
     """
 
     registered: Mapping[str, Callable[[], None]] = {ANSWER_DUE: answered}
+
+    @classmethod
+    def fetch(cls, id: str, connection: Redis, serializer: Any = None) -> Job:  # type: ignore[override]
+        """The job of that id. Of ours the id says all that is in Redis, which is not asked."""
+        if not id.startswith(OURS):
+            return super().fetch(id, connection=connection, serializer=serializer)
+        return cls.create(ANSWER_DUE, id=id, connection=connection, serializer=serializer)
 
     @property
     def func(self) -> Callable[[], None]:
@@ -67,16 +81,21 @@ class AllowListedJob(Job):
 
 
 class RqWorkerNotifier(WorkerNotifier):
-    """Enqueues a job unless one is waiting: the worker that takes it will find all replies due by then."""
+    """Enqueues a job unless one is waiting: the worker that takes it will find all replies due by then.
+
+    On an idle service none is waiting, and Redis is not asked: then two may wait, if no worker takes the first.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        # Until then (``time.monotonic``) one may be waiting.
+        self._asks_until = 0.0
         self._queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer, job_class=AllowListedJob)
 
     def notify(self) -> None:
         try:
-            if self._queue.count == 0:
-                # RQ would put MULTI and EXEC around it. The job is written before its id, and that is enough.
+            if time.monotonic() >= self._asks_until or self._queue.count == 0:
+                # RQ asks for MULTI and EXEC around it. The job is written before its id, and that is enough.
                 with self._redis.pipeline(transaction=False) as pipeline:
                     self._queue.enqueue_call(
                         ANSWER_DUE,
@@ -84,9 +103,12 @@ class RqWorkerNotifier(WorkerNotifier):
                         result_ttl=0,
                         failure_ttl=3600,
                         description=ANSWER_DUE,
+                        job_id=f"{OURS}{uuid4().hex}",
                         pipeline=pipeline,
                     )
-                    pipeline.execute()
+                    pipeline.explicit_transaction = False
+                    *_, waiting = pipeline.execute()
+                self._asks_until = math.inf if waiting > 1 else time.monotonic() + ASKS_WITHIN_SECONDS
         except RedisError as error:
             log.warning("notify_failed", error=type(error).__name__)
 

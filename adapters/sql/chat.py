@@ -16,11 +16,20 @@ from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooM
 from domain.replies import ReplyId, ReplyState
 from domain.retention import ROWS_PER_BATCH
 
+# The list is locked, so that concurrent calls do not pass the limit; the user before it, as the foreign key and erasure
+# do it (adapters/sql/tables.py). Chatrooms are counted where the list has no row yet.
 ADD_CHATROOM = """
+WITH list AS MATERIALIZED (
+    SELECT l.chatroom_count FROM users u JOIN chatroom_lists l ON l.user_id = u.id
+    WHERE u.id = %(user_id)s FOR KEY SHARE OF u FOR NO KEY UPDATE OF l
+)
 INSERT INTO chatrooms (id, user_id, name, system_prompt, created_at, updated_at)
 SELECT %(id)s::uuid, %(user_id)s::uuid, %(name)s, %(system_prompt)s, %(created_at)s::timestamptz,
        %(updated_at)s::timestamptz
-WHERE (SELECT count(*) FROM (SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s LIMIT %(limit)s) AS mine) < %(limit)s
+WHERE COALESCE(
+    (SELECT chatroom_count FROM list),
+    (SELECT count(*) FROM (SELECT 1 FROM chatrooms WHERE user_id = %(user_id)s LIMIT %(limit)s) AS mine)
+) < %(limit)s
 """
 ADD_CHATROOM_PREPARED = PreparedStatement("add_chatroom", ADD_CHATROOM)
 OWNED_CHATROOM = """

@@ -1,7 +1,8 @@
 """Erasing a user from PostgreSQL.
 
 ERASURES names every table with data of users, children before their parents; a test fails when a new table is missing
-(tests/contract/test_erasure.py).
+(tests/contract/test_erasure.py). The version of the list of chatrooms goes with the user: until then triggers keep it,
+which lock it after the user.
 """
 
 from collections.abc import Collection

@@ -43,6 +43,11 @@ PRINCIPAL = """
 SELECT user_id, method, started_at FROM sessions
 WHERE id = %(id)s AND ended_at IS NULL AND expires_at > now()
 """
+PRINCIPAL_WITH_LIST_VERSION = """
+SELECT login.user_id, login.method, login.started_at, COALESCE(list.version, 0) AS version
+FROM sessions login LEFT JOIN chatroom_lists list ON list.user_id = login.user_id
+WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
+"""
 IS_LOCKED = "SELECT EXISTS (SELECT 1 FROM users WHERE id = %(id)s AND locked_at IS NOT NULL)"
 SESSIONS = """
 SELECT id, method, device, started_at, COALESCE(last_used_at, started_at) AS last_used_at, expires_at FROM sessions
@@ -214,6 +219,7 @@ LATEST_STATE, LATEST_FAILURE = Turn._fields.index("latest_state"), Turn._fields.
 ASK_PRINCIPAL = PreparedStatement("principal", PRINCIPAL)
 ASK_PROFILE = PreparedStatement("profile", PROFILE)
 ASK_PRINCIPAL_WITH_PROFILE = PreparedStatement("principal_with_profile", PRINCIPAL_WITH_PROFILE)
+ASK_PRINCIPAL_WITH_LIST_VERSION = PreparedStatement("principal_with_list_version", PRINCIPAL_WITH_LIST_VERSION)
 ASK_ROOMS = PreparedStatement("rooms", ROOMS)
 ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
 ASK_HISTORY = PreparedStatement("history", HISTORY)
@@ -251,6 +257,13 @@ class SqlReader(Reader):
         method, started_at, *columns = row
         profile = _profile(columns, allowances)
         return Principal(profile.id, session_id, LoginMethod(method), started_at), profile
+
+    def principal_with_list_version(self, session_id: SessionId) -> tuple[Principal, int] | None:
+        row = self._one(ASK_PRINCIPAL_WITH_LIST_VERSION, {"id": session_id})
+        if row is None:
+            return None
+        user_id, method, started_at, version = row
+        return Principal(user_id, session_id, LoginMethod(method), started_at), version
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         row = self._one(PLAN_STATUS, {"id": user_id})

@@ -100,39 +100,43 @@ RETURNING id AS reply_id, lease_token, message_id, chatroom_id, user_id, attempt
 # In one message with the lock, so that no claim waits for what this process does while it holds it. The claim has a
 # snapshot of its own, from after the lock was acquired. Planning it takes longer than an ordinary claim.
 CLAIM_DUE_PREPARED = PreparedStatement("claim_due", CLAIM_DUE, first=LOCK_CLAIMS)
-RENEW_LEASE = """
+# That the claim holds the lease, which a reply has while it runs. The state is left out: with it, the index of what is
+# due was read from end to end where statistics are of a day without a queue.
+IS_HELD = "id = %(id)s AND lease_token = %(lease_token)s AND lease_until IS NOT NULL"
+RENEW_LEASE = f"""
 UPDATE replies SET lease_until = now() + %(lease)s
-WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
-"""
+WHERE {IS_HELD}
+"""  # noqa: S608 - a condition, no values
 FINISH = f"""
 UPDATE replies
 SET state = 'done', content = %(content)s, model = %(model)s, truncated = %(truncated)s,
     input_tokens = %(input_tokens)s, output_tokens = %(output_tokens)s,
     finished_at = now(), lease_token = NULL, lease_until = NULL
-WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
+WHERE {IS_HELD}
 RETURNING EXISTS (
     SELECT 1 FROM replies o WHERE o.user_id = replies.user_id AND {BY_USER} AND o.id <> replies.id) AS others_wait
 """  # noqa: S608 - a condition, no values
-POSTPONE = """
+FINISH_PREPARED = PreparedStatement("finish", FINISH)
+POSTPONE = f"""
 UPDATE replies
 SET state = 'queued', available_at = now() + %(delay)s, attempt = attempt - %(uncounted)s,
     lease_token = NULL, lease_until = NULL
-WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running' AND stop_requested_at IS NULL
-"""
-FAIL = """
+WHERE {IS_HELD} AND stop_requested_at IS NULL
+"""  # noqa: S608 - a condition, no values
+FAIL = f"""
 UPDATE replies
 SET state = 'failed', failure = %(failure)s, finished_at = now(), refunded_at = now(),
     lease_token = NULL, lease_until = NULL
-WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
+WHERE {IS_HELD}
 RETURNING user_id, charged_on AS day
-"""
-STOP = """
+"""  # noqa: S608 - a condition, no values
+STOP = f"""
 UPDATE replies
 SET state = 'cancelled', content = NULLIF(%(partial)s, ''), finished_at = now(),
     refunded_at = CASE WHEN %(refund)s THEN now() END, lease_token = NULL, lease_until = NULL
-WHERE id = %(id)s AND lease_token = %(lease_token)s AND state = 'running'
+WHERE {IS_HELD}
 RETURNING user_id, charged_on AS day
-"""
+"""  # noqa: S608 - a condition, no values
 LOCK_STATE = "SELECT state FROM replies WHERE id = %(id)s FOR UPDATE"
 CANCEL_QUEUED = """
 UPDATE replies SET state = 'cancelled', finished_at = now(), refunded_at = now() WHERE id = %(id)s
@@ -235,7 +239,7 @@ class SqlReplies(Replies):
 
     def finish(self, claim: Claim, answer: Answer) -> Finished | None:
         finished = self._guarded(
-            FINISH,
+            FINISH_PREPARED,
             claim,
             content=answer.text,
             model=answer.model,
@@ -301,9 +305,13 @@ class SqlReplies(Replies):
         # Sorted, so that two sweepers lock the users' daily use in the same order.
         return sorted(self._ended(), key=lambda ended: (ended.charge.user_id, ended.charge.day))
 
-    def _guarded(self, statement: str, claim: Claim, **values: Any) -> bool:
+    def _guarded(self, statement: PreparedStatement | str, claim: Claim, **values: Any) -> bool:
         """Execute a statement that writes only while the claim holds the lease; whether it wrote."""
-        self._cursor.execute(statement, {"id": claim.reply_id, "lease_token": claim.lease_token, **values})
+        values |= {"id": claim.reply_id, "lease_token": claim.lease_token}
+        if isinstance(statement, PreparedStatement):
+            statement.execute(self._cursor, values)
+        else:
+            self._cursor.execute(statement, values)
         return self._cursor.rowcount == 1
 
     def _charge(self) -> Charge:

@@ -172,6 +172,19 @@ chatrooms = Table(
     Index("ix_chatrooms_archived", "user_id", "id", postgresql_where=text("archived_at IS NOT NULL")),
 )
 
+# The version and the length of each user's list of chatrooms, which triggers keep (docs/decisions/0041). A list that
+# has not changed since there are versions has no row.
+chatroom_lists = Table(
+    "chatroom_lists",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    # Those in the archive among them.
+    Column("chatroom_count", BigInteger, nullable=False),
+    # Room for the next version beside each row: no index is written for it.
+    postgresql_with={"fillfactor": "50"},
+)
+
 # The default, a fifth of a table, is late for a big one: dead rows of a queue and new ones are a small part of it.
 OFTEN_VACUUMED = {
     "autovacuum_vacuum_scale_factor": 0.02,
@@ -334,6 +347,70 @@ NUMBER_ENTRIES_OF = {
     for table in ("messages", "replies")
 }
 
+# A version is the microsecond in which the list changed, or more: so a database that was restored, or a server that has
+# lost its last transactions, does not give a version again that a cached page has.
+# The row is locked after chatrooms, the user and the use of the day, and nothing that others wait for is locked after
+# it. So changes of one list take turns, and do not deadlock with each other or with the erasure of the user. (A message
+# that changes its chatroom has the user when the statement ends: numbering it asks the foreign key of the chatroom.)
+# A user who is being deleted gets no row.
+TOUCH_LIST = """
+CREATE OR REPLACE FUNCTION touch_chatroom_list(owner uuid, added bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    moment CONSTANT bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+BEGIN
+    UPDATE chatroom_lists
+    SET version = GREATEST(version + 1, moment), chatroom_count = chatroom_count + added
+    WHERE user_id = owner;
+    IF NOT FOUND THEN
+        INSERT INTO chatroom_lists (user_id, version, chatroom_count)
+        SELECT id, moment, (SELECT count(*) FROM chatrooms WHERE user_id = owner) FROM users WHERE id = owner
+        ON CONFLICT (user_id) DO UPDATE
+        SET version = GREATEST(chatroom_lists.version + 1, moment),
+            chatroom_count = chatroom_lists.chatroom_count + added;
+    END IF;
+END $$
+"""
+# Of a statement that adds or deletes chatrooms, of many perhaps. Lists are locked in the order of their users.
+TOUCH_LISTS = """
+CREATE OR REPLACE FUNCTION touch_chatroom_lists() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM touch_chatroom_list(user_id, CASE TG_OP WHEN 'DELETE' THEN -rooms ELSE rooms END)
+    FROM (SELECT user_id, count(*) AS rooms FROM changed WHERE user_id IS NOT NULL
+          GROUP BY user_id ORDER BY user_id) AS lists;
+    RETURN NULL;
+END $$
+"""
+TOUCH_LISTS_OF_ROW = """
+CREATE OR REPLACE FUNCTION touch_chatroom_lists_of_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.user_id IS NOT DISTINCT FROM NEW.user_id THEN
+        PERFORM touch_chatroom_list(NEW.user_id, 0);
+    ELSE
+        PERFORM touch_chatroom_list(owner, added)
+        FROM (SELECT * FROM (VALUES (OLD.user_id, -1), (NEW.user_id, 1)) AS moved (owner, added)
+              WHERE owner IS NOT NULL ORDER BY owner) AS lists;
+    END IF;
+    RETURN NULL;
+END $$
+"""
+# Numbering an entry updates its chatroom, too, and changes no column that a list shows or is ordered by.
+LIST_TRIGGERS = (
+    """
+CREATE TRIGGER touch_lists_on_insert AFTER INSERT ON chatrooms REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION touch_chatroom_lists()
+""",
+    """
+CREATE TRIGGER touch_lists_on_delete AFTER DELETE ON chatrooms REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION touch_chatroom_lists()
+""",
+    """
+CREATE TRIGGER touch_lists_on_update AFTER UPDATE OF user_id, name, updated_at, pinned_at, archived_at ON chatrooms
+    FOR EACH ROW WHEN ((OLD.user_id, OLD.name, OLD.updated_at, OLD.pinned_at, OLD.archived_at)
+                       IS DISTINCT FROM (NEW.user_id, NEW.name, NEW.updated_at, NEW.pinned_at, NEW.archived_at))
+    EXECUTE FUNCTION touch_chatroom_lists_of_row()
+""",
+)
+
 
 def _execute(statement: str) -> Callable[..., None]:
     def on_create(_table: object, connection: Connection, **_: object) -> None:
@@ -345,6 +422,9 @@ def _execute(statement: str) -> Callable[..., None]:
 event.listen(messages, "before_create", _execute(NUMBER_ENTRIES))
 for table in (messages, replies):
     event.listen(table, "after_create", _execute(NUMBER_ENTRIES_OF[table.name]))
+
+for statement in (TOUCH_LIST, TOUCH_LISTS, TOUCH_LISTS_OF_ROW, *LIST_TRIGGERS):
+    event.listen(chatrooms, "after_create", _execute(statement))
 
 # --- Billing ---
 

@@ -15,7 +15,6 @@ from application.ports.export import Export, Record
 from application.ports.otp_store import OtpStore
 from application.ports.rate_limiter import Hit, Limit, RateLimiter
 from application.ports.reply_stream import ReplyPublisher
-from application.ports.room_list_cache import RoomListCache
 from application.ports.unit_of_work import UnitOfWorkFactory
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
 from domain.errors import TokenInvalid
@@ -41,7 +40,6 @@ class EraseAccount:
 
     unit_of_work: UnitOfWorkFactory
     erasure_hook: AccountErasureHook
-    room_list_cache: RoomListCache
     publisher: ReplyPublisher
     otp_store: OtpStore
     recorder: Recorder
@@ -82,7 +80,6 @@ class EraseAccount:
                 # Without the user's id, which is erased, too.
                 self.recorder.record(work, AuditEventType.ACCOUNT_ERASED)
             work.commit()
-        self.room_list_cache.drop(user_id)
         self.otp_store.void(user.phone)
         self.publisher.forget(erased.replies)
         return erased

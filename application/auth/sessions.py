@@ -109,6 +109,23 @@ class Authenticate:
         return principal
 
 
+@dataclass(frozen=True, slots=True)
+class AuthenticateWithListVersion:
+    """Authenticate, and the version of the user's list of chatrooms, in one query."""
+
+    access_tokens: AccessTokens
+    reader: Reader
+    clock: Clock
+
+    def __call__(self, token: str) -> tuple[Principal, int]:
+        """Raises TokenInvalid, TokenExpired or AccountLocked."""
+        claims = self.access_tokens.read(token, at=self.clock())
+        found = self.reader.principal_with_list_version(claims.session_id)
+        if found is None or found[0].user_id != claims.user_id:
+            raise refusal(self.reader, claims.user_id)
+        return found
+
+
 def refusal(reader: Reader, user_id: UserId) -> AccountLocked | TokenInvalid:
     """Why a good token of a user is refused. Asked once its session has ended, so that other requests cost no more."""
     return AccountLocked() if reader.is_locked(user_id) else TokenInvalid()

@@ -32,7 +32,6 @@ class OpenedChatroom(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class OpenChatroom:
     unit_of_work: UnitOfWorkFactory
-    room_list_cache: RoomListCache
     clock: Clock
     new_id: NewId
     limit: int
@@ -57,10 +56,7 @@ class OpenChatroom:
             system_prompt=system_prompt,
             at=self.clock(),
         )
-        opened = self._open(chatroom) if idempotency_key is None else self._open_once(chatroom, idempotency_key)
-        # After the commit: an earlier drop could be followed by a page that was read without the new chatroom.
-        self.room_list_cache.drop(user_id)
-        return opened
+        return self._open(chatroom) if idempotency_key is None else self._open_once(chatroom, idempotency_key)
 
     def _open(self, chatroom: Chatroom) -> OpenedChatroom:
         with self.unit_of_work.autocommit() as work:
@@ -104,6 +100,7 @@ class ListChatrooms:
         self,
         *,
         user_id: UserId,
+        version: int,
         render: Callable[[RoomPage], bytes],
         limit: int = DEFAULT_ROOMS_PER_PAGE,
         before: RoomCursor | None = None,
@@ -111,16 +108,16 @@ class ListChatrooms:
     ) -> ListedRooms:
         """Returns at most ``limit`` chatrooms behind ``before``, those in the archive or the others.
 
-        Users read their own writes.
+        ``version``: of the list, read before this. Users read their own writes.
         """
         if limit != DEFAULT_ROOMS_PER_PAGE or before is not None or archived:
             rooms = self.reader.rooms(user_id, limit=limit, before=before, archived=archived)
             return ListedRooms(render(rooms), from_cache=False)
-        cached = self.room_list_cache.get(user_id)
-        if cached.page is not None:
-            return ListedRooms(cached.page, from_cache=True)
+        cached = self.room_list_cache.get(user_id, version)
+        if cached is not None:
+            return ListedRooms(cached, from_cache=True)
         page = render(self.reader.rooms(user_id, limit=limit))
-        self.room_list_cache.put(user_id, page, version=cached.version)
+        self.room_list_cache.put(user_id, version, page)
         return ListedRooms(page, from_cache=False)
 
 
@@ -159,7 +156,6 @@ class ChangeChatroom:
     """Replaces a chatroom's name or system prompt, pins or archives it. A value that is not given stays as it is."""
 
     unit_of_work: UnitOfWorkFactory
-    room_list_cache: RoomListCache
     clock: Clock
 
     def __call__(
@@ -192,7 +188,6 @@ class ChangeChatroom:
                 work.chatrooms.check_pinned(user_id, limit=MAX_PINNED)
             work.chatrooms.change(changed)
             work.commit()
-        self.room_list_cache.drop(user_id)
         return changed
 
 
@@ -205,7 +200,6 @@ class RemoveChatroom:
     """
 
     unit_of_work: UnitOfWorkFactory
-    room_list_cache: RoomListCache
     publisher: ReplyPublisher
 
     def __call__(self, *, user_id: UserId, chatroom_id: ChatroomId) -> None:
@@ -216,5 +210,4 @@ class RemoveChatroom:
                 work.usage.refund(charge)
             replies = work.chatrooms.remove(chatroom)
             work.commit()
-        self.room_list_cache.drop(user_id)
         self.publisher.forget(replies)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from application.chat.expiry import SettleOverdue
 from application.ports.idempotency import Accepted
-from application.ports.room_list_cache import RoomListCache
 from application.ports.runtime import Clock, NewId
 from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from application.ports.worker_notifier import WorkerNotifier
@@ -42,7 +41,6 @@ class SendMessage:
     """
 
     unit_of_work: UnitOfWorkFactory
-    room_list_cache: RoomListCache
     worker_notifier: WorkerNotifier
     clock: Clock
     new_id: NewId
@@ -64,8 +62,6 @@ class SendMessage:
         sent = self.settle.making_room(lambda: self._send(message, idempotency_key), of=sender)
         if not sent.repeated:
             self.worker_notifier.notify()
-            if sent.title is not None or sent.unarchived:
-                self.room_list_cache.drop(sender)
         return sent
 
     def _send(self, message: Message, key: str | None) -> SentMessage:

@@ -30,7 +30,7 @@ class Chatrooms(Protocol):
     def add(self, chatroom: Chatroom, *, limit: int) -> None:
         """Raises TooManyChatrooms when its user has ``limit`` already; TokenInvalid when its user was erased.
 
-        Concurrent calls may add a few more.
+        Concurrent calls do not exceed it, unless the user's list has not changed before (version 0).
         """
 
     def assert_owned(self, chatroom_id: ChatroomId, *, by: UserId) -> None:

@@ -184,6 +184,13 @@ class Reader(Protocol):
     ) -> tuple[Principal, Profile] | None:
         """``principal`` and ``profile`` in one query, for half the cost. None as for ``principal``."""
 
+    def principal_with_list_version(self, session_id: SessionId) -> tuple[Principal, int] | None:
+        """``principal`` and the version of the user's list of chatrooms in one query. None as for ``principal``.
+
+        A list has another version after each change that ``rooms`` shows: a chatroom of the user's is added, removed,
+        renamed, pinned or archived, or another system prompt makes it newer. A version never comes again.
+        """
+
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus: ...
 
     def rooms(

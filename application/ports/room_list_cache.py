@@ -1,24 +1,19 @@
 """A cache of the rendered first page of each user's chatroom list."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from domain.accounts import UserId
 
 
-class Lookup(NamedTuple):
-    """``page`` None: not cached. ``version`` has to be passed to ``put``."""
-
-    page: bytes | None
-    version: bytes | None
-
-
 class RoomListCache(Protocol):
-    """Never serves a stale page. No method raises: without its server the cache is empty."""
+    """Holds a page under the version of the list, which the database keeps: ``Reader.principal_with_list_version``.
 
-    def get(self, user_id: UserId) -> Lookup: ...
+    The version is read before the page, so a page may be newer than its version, and is never older. No method raises:
+    without its server the cache is empty.
+    """
 
-    def put(self, user_id: UserId, page: bytes, *, version: bytes | None) -> None:
-        """Stores a page read after ``get`` returned ``version``, unless ``drop`` was called in between."""
+    def get(self, user_id: UserId, version: int) -> bytes | None:
+        """The page that was put under this version; None when it is not cached, or another version is."""
 
-    def drop(self, user_id: UserId) -> None:
-        """Removes the user's page, and invalidates one that is being read at the moment."""
+    def put(self, user_id: UserId, version: int, page: bytes) -> None:
+        """Stores a page that was read after its version, in place of the user's other one."""

@@ -6,6 +6,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from application.auth.sessions import AuthenticateWithListVersion
 from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE, ListedRooms
 from application.ports.reader import ChatroomSummary, Conversation, RoomCursor, RoomPage
 from application.unset import UNSET
@@ -105,7 +106,9 @@ class ConversationQuerySchema(Schema):
     cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
 
 
-def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBlueprint:
+def chatrooms_blueprint(
+    chat: Chat, authenticated: Authenticated, with_list_version: AuthenticateWithListVersion
+) -> JsonBlueprint:
     blp = JsonBlueprint("Chatrooms", __name__, url_prefix="/chatroom", description="Conversations with the model")
 
     @blp.route("", methods=["POST"])
@@ -137,7 +140,7 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         )
 
     @blp.route("", methods=["GET"])
-    @authenticated
+    @authenticated.with_(with_list_version)
     @blp.arguments(ChatroomsQuerySchema(), location="query")
     @blp.response(
         200,
@@ -149,7 +152,7 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         },
     )
     @blp.alt_response(304, description="Not modified: you have this page", success=True)
-    def list_chatrooms(principal: Principal, query: Body) -> Response:
+    def list_chatrooms(principal: Principal, version: int, query: Body) -> Response:
         """List your chatrooms: the pinned ones first, then the others, each newest first.
 
         Chatrooms in the archive are left out; `archived=true` lists those alone. The first page is cached; you always
@@ -157,6 +160,7 @@ def chatrooms_blueprint(chat: Chat, authenticated: Authenticated) -> JsonBluepri
         """
         listed = chat.list_chatrooms(
             user_id=principal.user_id,
+            version=version,
             render=_render_page,
             limit=query["limit"],
             before=_room_cursor(query.get("cursor")),

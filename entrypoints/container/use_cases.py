@@ -8,7 +8,7 @@ from application.auth.passwords import AcceptPassword, ChangePassword, CountPass
 from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
 from application.auth.rate_limits import LimitRequests
 from application.auth.refresh import RefreshSession
-from application.auth.sessions import Authenticate, StartSession
+from application.auth.sessions import Authenticate, AuthenticateWithListVersion, StartSession
 from application.auth.sign_up import SignUp
 from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
@@ -156,6 +156,9 @@ def auth_use_cases(adapters: WebAdapters, *, erasure_hook: AccountErasureHook) -
             clock=clock,
         ),
         authenticate=Authenticate(access_tokens=access_tokens, reader=reader, clock=clock),
+        authenticate_with_list_version=AuthenticateWithListVersion(
+            access_tokens=access_tokens, reader=reader, clock=clock
+        ),
         show_profile=show_profile,
         show_own_profile=ShowOwnProfile(
             access_tokens=access_tokens, reader=reader, clock=clock, allowances=adapters.allowances()
@@ -184,7 +187,6 @@ def auth_use_cases(adapters: WebAdapters, *, erasure_hook: AccountErasureHook) -
             unit_of_work=unit_of_work,
             erasure_hook=erasure_hook,
             otp_store=otp_store,
-            room_list_cache=adapters.room_list_cache(),
             publisher=adapters.reply_publisher(),
             recorder=recorder,
         ),
@@ -196,7 +198,6 @@ def auth_use_cases(adapters: WebAdapters, *, erasure_hook: AccountErasureHook) -
 def chat_use_cases(adapters: WebAdapters) -> Chat:
     unit_of_work, reader = adapters.unit_of_work(), adapters.reader()
     clock, new_id = adapters.clock(), adapters.new_id()
-    room_list_cache = adapters.room_list_cache()
     publisher, subscriber = adapters.reply_publisher(), adapters.reply_subscriber()
 
     policy = adapters.reply_policy()
@@ -210,16 +211,14 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
     return Chat(
         open_chatroom=OpenChatroom(
             unit_of_work=unit_of_work,
-            room_list_cache=room_list_cache,
             clock=clock,
             new_id=new_id,
             limit=adapters.max_chatrooms(),
         ),
-        list_chatrooms=ListChatrooms(reader=reader, room_list_cache=room_list_cache),
+        list_chatrooms=ListChatrooms(reader=reader, room_list_cache=adapters.room_list_cache()),
         read_chatroom=ReadChatroom(reader=reader, settle=settle),
         send_message=SendMessage(
             unit_of_work=unit_of_work,
-            room_list_cache=room_list_cache,
             worker_notifier=adapters.worker_notifier(),
             clock=clock,
             new_id=new_id,
@@ -227,8 +226,8 @@ def chat_use_cases(adapters: WebAdapters) -> Chat:
             policy=policy,
             settle=settle,
         ),
-        change_chatroom=ChangeChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, clock=clock),
-        remove_chatroom=RemoveChatroom(unit_of_work=unit_of_work, room_list_cache=room_list_cache, publisher=publisher),
+        change_chatroom=ChangeChatroom(unit_of_work=unit_of_work, clock=clock),
+        remove_chatroom=RemoveChatroom(unit_of_work=unit_of_work, publisher=publisher),
         export_chatroom=ExportChatroom(
             export=adapters.room_export(), rate_limiter=adapters.rate_limiter(), clock=clock
         ),

@@ -12,6 +12,7 @@ from adapters.crypto.common_passwords import ListedCommonPasswords
 from adapters.crypto.hmac_phone_digest import HmacPhoneDigest
 from adapters.crypto.hmac_refresh_tokens import HmacRefreshTokens
 from adapters.crypto.jwt_access_tokens import JwtAccessTokens
+from adapters.local_room_list_cache import LocalRoomListCache
 from adapters.otp_delivery.development import ConsoleOtpDelivery, ResponseOtpDelivery
 from adapters.otp_delivery.phone_numbers import LibPhoneNumberReader, ServedCountries
 from adapters.redis.otp_budget import RedisOtpBudget
@@ -135,7 +136,9 @@ class WebAdapters(SharedAdapters):
     export: Provider[Export] = singleton(lambda database: SqlExport(database), database)
     room_export: Provider[RoomExport] = singleton(lambda database: SqlRoomExport(database), database)
     room_list_cache: Provider[RoomListCache] = singleton(
-        lambda redis, settings: RedisRoomListCache(redis, keep=settings.room_list_cache), redis, settings
+        lambda redis, settings: LocalRoomListCache(RedisRoomListCache(redis, keep=settings.room_list_cache)),
+        redis,
+        settings,
     )
     worker_notifier: Provider[WorkerNotifier] = singleton(
         lambda redis: BackgroundNotifier(RqWorkerNotifier(redis)), redis

@@ -246,7 +246,7 @@ class Settings:
         name="WORKER_GRACE_SECONDS")
     worker_concurrency: int = variable(number(1, 1000), "100", "replies one worker process writes at once")
     room_list_cache: timedelta = variable(seconds(1, 86_400), "300",
-        "how long a list of chatrooms is cached", name="ROOM_LIST_CACHE_SECONDS")
+        "how long a list of chatrooms is kept in Redis", name="ROOM_LIST_CACHE_SECONDS")
     audit_retention: timedelta = variable(days(1, 36_500), "400",
         "how long events of the audit trail are kept", name="AUDIT_RETENTION_DAYS")
     # fmt: on

@@ -25,6 +25,9 @@ from domain.replies import Answer, AnswerFailed, Claim, ClaimedReply, FailureRea
 SWEEP_SECONDS = 1.0
 # How soon a worker that found nothing old looks for it again. While it finds some, it deletes a batch with each sweep.
 FORGET_SECONDS = 10.0
+# How soon a worker that has left nothing unsearchable looks again, unless it hears of something new: that is looked for
+# with the next sweep.
+INDEX_SECONDS = 10.0
 # How soon a user's wish to stop a reply that is being written is seen.
 STOPS_SECONDS = 0.4
 # While replies are written, claims are not made more often than this: under load each takes several.
@@ -103,6 +106,8 @@ class ReplyLoop:
         self._claims = 0
         # Whether the last look may have left what can be claimed once a reply ends.
         self._look_after_end = False
+        # Whether there may be messages or replies that were not there when this worker last made some searchable.
+        self._entries_are_new = True
         self._claiming, self._writing = _DatabaseState("claiming"), _DatabaseState("writing")
         self._renewing = _DatabaseState("renewing")
         self._sweeping, self._purging = _DatabaseState("sweeping"), _DatabaseState("purging")
@@ -124,6 +129,7 @@ class ReplyLoop:
 
     def notify(self) -> None:
         """Look for work now. Returns at once."""
+        self._entries_are_new = True
         self._look.set()
 
     def stop(self, *, grace_seconds: float) -> None:
@@ -172,6 +178,7 @@ class ReplyLoop:
             self._observer.claimed(len(replies), seconds=time.monotonic() - began)
         if replies:
             self._claims += 1
+            self._entries_are_new = True
         if len(replies) == slots.free:
             self._look_after_end = True
         self._begin(replies)
@@ -215,6 +222,7 @@ class ReplyLoop:
                     self._running.pop(reply.claim, None)
                     self._changed.notify_all()
                     look_again = others_wait or self._look_after_end
+                    self._entries_are_new = True
                 if look_again:
                     self._look.set()
 
@@ -282,7 +290,7 @@ class ReplyLoop:
 
     def _sweep_until_stopped(self) -> None:
         swept_at = 0.0
-        forget_at = 0.0
+        forget_at = index_at = 0.0
         wait = 0.0
         while not self._stopping.wait(wait):
             try:
@@ -294,8 +302,9 @@ class ReplyLoop:
                 if sweeps and time.monotonic() >= forget_at:
                     more = self._forget_old()
                     forget_at = 0.0 if more else time.monotonic() + FORGET_SECONDS
-                if sweeps:
-                    self._index_entries()
+                if sweeps and (self._entries_are_new or time.monotonic() >= index_at):
+                    more = self._index_entries()
+                    index_at = 0.0 if more else time.monotonic() + INDEX_SECONDS
                 wait = STOPS_SECONDS
             except DependencyDown:
                 self._sweeping.unavailable()
@@ -340,16 +349,22 @@ class ReplyLoop:
             )
         return found
 
-    def _index_entries(self) -> None:
+    def _index_entries(self) -> bool:
+        """Make entries searchable for a while; whether there may be more."""
+        # Before the look: what ends meanwhile may be missed by it.
+        self._entries_are_new = False
         until = time.monotonic() + INDEXING_SECONDS
         try:
-            while self._replying.index_entries() and time.monotonic() < until:
+            while (more := self._replying.index_entries()) and time.monotonic() < until:
                 pass
             self._indexing.available()
         except DependencyDown:
             self._indexing.unavailable()
         except Exception:
             log.exception("nothing_indexed")
+        else:
+            return more
+        return True
 
     def _propagate_cancellation(self) -> None:
         with self._changed:

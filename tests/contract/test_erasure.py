@@ -422,8 +422,8 @@ def leads_to_users() -> set[str]:
 
 
 def test_no_table_with_a_users_id_is_forgotten() -> None:
-    # Another one needs a statement in adapters/sql/erasure.py.
-    assert leads_to_users() == {*ERASURES, *IN_CHATROOMS, "users"}
+    # Another one needs a statement in adapters/sql/erasure.py. Only a version and a count goes with its user.
+    assert leads_to_users() == {*ERASURES, *IN_CHATROOMS, "users", "chatroom_lists"}
 
 
 def test_memory_forgets_no_table_either() -> None:
@@ -433,6 +433,8 @@ def test_memory_forgets_no_table_either() -> None:
     of_others |= {"erased_usage", "synced_at", "erased_customers", "refunds_owed", "provider_accounts"}
     # It names only who is erased, until the payment provider was searched for them.
     of_others |= {"leavers"}
+    # Versions of lists go with their users when a transaction commits.
+    of_others |= {"list_versions"}
     ours = set(Tables.__dataclass_fields__) - of_others - {"removed_messages", "removed_replies"}
     assert ours == {*ERASURES, *IN_CHATROOMS, "users"}
 
@@ -452,7 +454,7 @@ def test_no_table_is_missing_from_the_export() -> None:
         "customers": "customer",
         "payment_entries": "payment",
     }
-    # What the provider sent is in what was paid, and a checkout in what became of it.
-    not_exported = {"refresh_tokens", "idempotency_keys", "checkouts", "payment_events"}
+    # What the provider sent is in what was paid, a checkout in what became of it, a list of chatrooms in these.
+    not_exported = {"refresh_tokens", "idempotency_keys", "checkouts", "payment_events", "chatroom_lists"}
     assert set(exported) == leads_to_users() - not_exported
     assert set(exported.values()) == {part.type for part in PARTS}

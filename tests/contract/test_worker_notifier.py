@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from adapters.background_notifier import BackgroundNotifier
 from adapters.memory.stores import MemoryWorkerNotifier
+from adapters.redis import rq_worker_notifier
 from adapters.redis.connection import connect, connect_for_rq
 from adapters.redis.rq_worker_notifier import ANSWER_DUE, QUEUE, RqWorkerNotifier, listen
 from application.ports.worker_notifier import WorkerNotifier
@@ -189,6 +190,14 @@ class TestRqWorkerNotifier(WorkerNotifierContract):
             worker_notifier.notify()
         assert notifications() == 1
 
+    def test_unanswered_notifications_of_a_long_time_are_two(
+        self, worker_notifier: WorkerNotifier, notifications: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rq_worker_notifier, "ASKS_WITHIN_SECONDS", 0.0)
+        for _ in range(10):
+            worker_notifier.notify()
+        assert notifications() == 2
+
     def test_notifications_of_many_at_once_are_few(
         self, worker_notifier: WorkerNotifier, notifications: Callable[[], int], redis: Redis
     ) -> None:
@@ -203,6 +212,13 @@ class TestRqWorkerNotifier(WorkerNotifierContract):
         assert subscriber.listen(until=1)
         assert list(redis.scan_iter("rq:job:*")) == []
         assert redis.scard("rq:workers") == 0
+
+    def test_a_notification_is_heard_whatever_became_of_its_job(
+        self, worker_notifier: WorkerNotifier, subscriber: Listener, redis: Redis
+    ) -> None:
+        worker_notifier.notify()
+        redis.delete(*redis.scan_iter("rq:job:*"))
+        assert subscriber.listen(until=1)
 
     def test_one_whose_answer_fails_goes_on_listening(self, worker_notifier: WorkerNotifier, clean_redis: str) -> None:
         heard = 0

@@ -25,4 +25,6 @@ def test_every_key_has_it(service: Service, person: Person) -> None:
         kinds = {key.decode().split(":")[1] for key in redis.scan_iter("chat:*")}
         others = [key for key in redis.scan_iter() if not key.startswith(b"chat:")]
     assert others == []
-    assert {"otp", "limits", "rooms", "reply", "rq", "workers"} <= {kind.partition("-")[0].lower() for kind in kinds}
+    assert {"otp", "limits", "room_list", "reply", "rq", "workers"} <= {
+        kind.partition("-")[0].lower() for kind in kinds
+    }

@@ -19,9 +19,12 @@ pytestmark = pytest.mark.real
 MESSAGES = 20
 REST_SECONDS = 12.0
 
-COMMANDS_A_MESSAGE = 20
+COMMANDS_A_MESSAGE = 16
 COMMANDS_A_SECOND_AT_REST = 1
 STATEMENTS_A_MESSAGE = 8
+STATEMENTS_A_SECOND_AT_REST = 10
+# Of those, the looks for entries that cannot be searched yet.
+LOOKS_AT_REST = 0.3
 
 STATEMENTS = """
 SELECT query, sum(calls)::integer FROM pg_stat_statements
@@ -94,6 +97,15 @@ def test_at_rest_redis_is_left_alone(service: Service, person: Person, redis: Re
     time.sleep(REST_SECONDS)
     counted = commands(redis) - before
     assert counted.total() / REST_SECONDS < COMMANDS_A_SECOND_AT_REST, table(counted, REST_SECONDS)
+
+
+def test_at_rest_postgresql_is_asked_little(service: Service, person: Person) -> None:
+    before = statements(service)
+    time.sleep(REST_SECONDS)
+    counted = statements(service) - before
+    assert counted.total() / REST_SECONDS < STATEMENTS_A_SECOND_AT_REST, table(counted, REST_SECONDS)
+    looks = sum(number for what, number in counted.items() if "words IS NULL ORDER BY id DESC" in what)
+    assert looks / REST_SECONDS < LOOKS_AT_REST, table(counted, REST_SECONDS)
 
 
 @pytest.mark.parametrize("send", [send_and_leave, send_and_wait, send_and_stream])

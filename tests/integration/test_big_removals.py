@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.memory.doubles import RecordingErasureHook, SettableClock
-from adapters.memory.stores import MemoryOtpStore, MemoryReplyStream, MemoryRoomListCache
+from adapters.memory.stores import MemoryOtpStore, MemoryReplyStream
 from application.auth.audit import Recorder
 from application.auth.erasure import EraseAccount
 from application.chat.chatrooms import RemoveChatroom
@@ -61,7 +61,7 @@ def rows(world: SqlWorld) -> tuple[int, int]:
 
 
 def remove(world: SqlWorld, room: Chatroom) -> None:
-    use_case = RemoveChatroom(world.unit_of_work, MemoryRoomListCache(), MemoryReplyStream())
+    use_case = RemoveChatroom(world.unit_of_work, MemoryReplyStream())
     use_case(user_id=room.user_id, chatroom_id=room.id)
 
 
@@ -127,7 +127,6 @@ def erase_account(world: SqlWorld, user_id: UserId, **options: Any) -> tuple[dic
     erase = EraseAccount(
         unit_of_work=world.unit_of_work,
         erasure_hook=RecordingErasureHook(),
-        room_list_cache=MemoryRoomListCache(),
         publisher=MemoryReplyStream(),
         otp_store=MemoryOtpStore(SettableClock(MOMENT)),
         recorder=Recorder(world.unit_of_work, SettableClock(MOMENT), new_id, lambda phone: phone.e164),

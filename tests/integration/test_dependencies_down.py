@@ -45,9 +45,12 @@ class TestWithoutRedis:
         assert cut_off.auth.show_profile(user_id=user_id).id == user_id
 
         room = cut_off.chat.open_chatroom(user_id=user_id, name="room").chatroom
-        for _ in range(2):
-            listed = cut_off.chat.list_chatrooms(user_id=user_id, render=lambda page: repr(page).encode())
-            assert not listed.from_cache
+        _, version = cut_off.auth.authenticate_with_list_version(logged_in.token)
+        for from_cache in (False, True):  # that of the process
+            listed = cut_off.chat.list_chatrooms(
+                user_id=user_id, version=version, render=lambda page: repr(page).encode()
+            )
+            assert listed.from_cache == from_cache
             assert str(room.id).encode() in listed.page
 
         sent = cut_off.chat.send_message(sender=user_id, chatroom_id=room.id, text="Why?")
@@ -87,7 +90,7 @@ class TestWithoutPostgres:
             partial(cut_off.chat.send_message, sender=user_id, chatroom_id=room_id, text="Why?"),
             partial(cut_off.chat.open_chatroom, user_id=user_id, name="room"),
             partial(cut_off.chat.read_chatroom, user_id=user_id, chatroom_id=room_id),
-            partial(cut_off.chat.list_chatrooms, user_id=user_id, render=lambda page: repr(page).encode()),
+            partial(cut_off.chat.list_chatrooms, user_id=user_id, version=0, render=lambda page: repr(page).encode()),
             partial(cut_off.auth.show_profile, user_id=user_id),
             partial(cut_off.auth.sign_up, mobile_number=a_mobile_number()),
             partial(log_in, cut_off, a_mobile_number()),

@@ -116,7 +116,7 @@ def test_requests_codes_and_the_cache_are_counted(processes: Processes) -> None:
     sent = web.use_cases.auth.request_code(mobile_number="+919876543210", purpose=Purpose.LOGIN)
     login = web.use_cases.auth.verify_code(mobile_number="+919876543210", code=sent.shown or "")
     for _ in range(2):
-        web.use_cases.chat.list_chatrooms(user_id=login.user.id, render=lambda _: b"page")
+        web.use_cases.chat.list_chatrooms(user_id=login.user.id, version=0, render=lambda _: b"page")
     told = samples(exposition(web.metrics))
     route = "/chatroom/<uuid:id>"
     assert told[f'gemini_chat_http_requests_total{{method="GET",route="{route}",status="200"}}'] == 2

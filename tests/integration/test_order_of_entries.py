@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.memory.stores import MemoryReplyStream, MemoryRoomListCache, MemoryWorkerNotifier
+from adapters.memory.stores import MemoryReplyStream, MemoryWorkerNotifier
 from adapters.sql import migrate
 from adapters.sql.database import Database, make_pool
 from adapters.system_runtime import Uuid7Ids
@@ -58,8 +58,7 @@ class Process:
         notifier, ids = MemoryWorkerNotifier(), ClockedIds(skew, chance)
         stream = MemoryReplyStream()
         settle = SettleOverdue(world.unit_of_work, FailExpiredReplies(world.unit_of_work, stream, POLICY))
-        cache = MemoryRoomListCache()
-        self.send = SendMessage(world.unit_of_work, cache, notifier, self._now, ids, UNLIMITED, POLICY, settle)
+        self.send = SendMessage(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY, settle)
         self.again = AskAgain(world.unit_of_work, notifier, self._now, ids, UNLIMITED, POLICY, settle)
         self.cancel = CancelReply(world.unit_of_work, stream)
 

@@ -151,6 +151,30 @@ def test_claiming_with_a_plan_that_was_made_for_any_values(cost: Cost, cursor: C
     cursor.execute(f"DEALLOCATE {claim.name}; RESET plan_cache_mode")
 
 
+OUTCOMES: dict[str, dict[str, Any]] = {
+    replies.FINISH: {"content": "y", "model": "m", "truncated": False, "input_tokens": 3, "output_tokens": None},
+    replies.POSTPONE: {"delay": timedelta(), "uncounted": 0},
+    replies.FAIL: {"failure": "model_unreachable"},
+    replies.STOP: {"partial": "", "refund": True},
+    replies.RENEW_LEASE: {"lease": timedelta(seconds=60)},
+}
+
+
+@pytest.mark.parametrize("statement", OUTCOMES)
+def test_storing_what_came_of_a_reply(plan: Plan, cursor: Cursor, statement: str) -> None:
+    cursor.execute("SELECT id FROM replies WHERE state = 'queued' LIMIT 1")
+    claim = {"id": cursor.fetchone()[0], "lease_token": uuid4()}  # type: ignore[index]
+    leased = f"state = 'running', lease_token = '{claim['lease_token']}', lease_until = now() + interval '1 minute'"
+    begun = f"UPDATE replies SET {leased} WHERE id = '{claim['id']}'"
+    prepared = PreparedStatement("outcome", statement)
+    for kind in ("force_custom_plan", "force_generic_plan"):
+        cursor.execute("DEALLOCATE ALL")
+        steps = (prepared._prepare, f"SET LOCAL plan_cache_mode = {kind}", begun)
+        nodes = plan(prepared._execute, *steps, **claim, **OUTCOMES[statement])
+        assert {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} == set()
+        assert max(map(rows_of, nodes)) <= 2
+
+
 def test_sweeping(cost: Cost) -> None:
     values = {"max_attempts": 3, "deadline_exceeded": "x", "attempts_exhausted": "y"}
     assert cost(replies.FAIL_EXPIRED, limit=100, **values) <= ALL_QUEUED
@@ -177,8 +201,7 @@ def test_what_is_unfinished_in_a_room(cost: Cost, cursor: Cursor) -> None:
     assert cost(removal.DELETE_UNFINISHED, **room) <= 2
 
 
-# By the statement of a request: values, but for the ids, and the rows that it may look at. A new chatroom counts those
-# that the user has.
+# By the statement of a request: values, but for the ids, and the rows that it may look at.
 NOW = datetime.now(UTC)
 A_PAGE, TURNS, OWN_QUEUE = 51, 26, 100
 # Those that the tests before have left a dead entry of in the index count, too.
@@ -203,16 +226,17 @@ REQUESTS: dict[str, tuple[dict[str, Any], int]] = {
     "principal": ({}, 1),
     "profile": ({}, 1),
     "principal_with_profile": ({}, 1),
+    "principal_with_list_version": ({}, 1),
     "rooms": ({"before": None, "pinned_before": None, "limit": A_PAGE}, A_PAGE),
     "conversation": ({"before": None, "limit": TURNS}, 2 * TURNS),
-    "add_chatroom": ({**NEW_ROOM, "limit": 2 * ROOMS_OF_ONE}, OWN_ROOMS),
+    "add_chatroom": ({**NEW_ROOM, "limit": 2 * ROOMS_OF_ONE}, 1),
     "accept_message": (ACCEPTED, OWN_QUEUE),
 }
 # The first five times a connection plans by the statistics. Without any, PostgreSQL reads all chatrooms of the user
 # and sorts them.
 BY_STATISTICS = {"rooms": OWN_ROOMS}
 # What only workers ask has tests of its own.
-OF_WORKERS = {"claim_due", "history"}
+OF_WORKERS = {"claim_due", "finish", "history"}
 
 
 def prepared_statements() -> dict[str, PreparedStatement]:

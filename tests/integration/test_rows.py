@@ -99,6 +99,7 @@ STATEMENTS = [
     (reader.SESSIONS, names(SessionSummary)),
     (reader.PROFILE, PROFILE),
     (reader.PRINCIPAL_WITH_PROFILE, ("method", "started_at", *PROFILE)),
+    (reader.PRINCIPAL_WITH_LIST_VERSION, (*names(Principal, without="session_id"), "version")),
     (reader.PLAN_STATUS, (*DAY, "granted_until", *SUBSCRIPTION)),
     (reader.ROOMS, names(ChatroomSummary)),
     (search.ENTRIES, names(FoundEntry)),

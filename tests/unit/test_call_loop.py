@@ -21,9 +21,12 @@ def test_a_faster_provider_than_listener_does_not_outlive_the_time():
 
     def listen(chunk: str) -> None:
         delivery.chunk(chunk)
+        delivery.flush()
         delivery.chunk(chunk)
+        delivery.flush()
 
     delivery.chunk("a")
+    delivery.flush()
     with pytest.raises(AnswerFailed) as failed:
         delivery.wait(within=timedelta(seconds=0.1), stop=Stop(), on_chunk=listen)
     assert failed.value.reason is FailureReason.MODEL_UNREACHABLE
@@ -65,14 +68,17 @@ def test_pieces_before_the_end_are_all_heard():
     heard: list[str] = []
     for chunk in ("a", "", "b"):
         delivery.chunk(chunk)
+    delivery.flush()
+    delivery.chunk("c")
     delivery.end(ANSWER)
     assert delivery.wait(within=LONG, stop=Stop(), on_chunk=heard.append) is ANSWER
-    assert heard == ["a", "b"]
+    assert heard == ["a", "b", "c"]
 
 
 def test_a_stop_goes_before_what_has_come():
     delivery, stop = Delivery(), Stop()
     delivery.chunk("a")
+    delivery.flush()
     delivery.end(ANSWER)
     stop.request()
     with pytest.raises(AnswerStopped):

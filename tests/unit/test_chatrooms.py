@@ -1,5 +1,6 @@
 """Users open chatrooms, list them and read them, but not those of others."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE
+from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, ListedRooms
 from application.ports.reader import RoomCursor, RoomPage
 from domain.accounts import Principal
 from domain.chat import MAX_PINNED, Chatroom, ChatroomId
@@ -19,9 +20,14 @@ def render(page: RoomPage) -> bytes:
     return "\n".join(room.name for room in page.rooms).encode()
 
 
+def list_rooms(house: House, who: Principal, render: Callable[[RoomPage], bytes] = render, **which) -> ListedRooms:
+    version = house.list_version(who)
+    return house.use_cases.chat.list_chatrooms(user_id=who.user_id, version=version, render=render, **which)
+
+
 def listed(house: House, who: Principal, **which) -> tuple[list[str], bool]:
     """The names, and whether they came from the cache."""
-    rooms = house.use_cases.chat.list_chatrooms(user_id=who.user_id, render=render, **which)
+    rooms = list_rooms(house, who, render, **which)
     return rooms.page.decode().split("\n") if rooms.page else [], rooms.from_cache
 
 
@@ -83,7 +89,7 @@ def test_a_list_that_was_read_before_a_room_was_opened_is_not_kept_after_it():
         house.room(asha, "opened while the list was being rendered")
         return render(page)
 
-    stale = house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=slow_render)
+    stale = list_rooms(house, asha, slow_render)
     assert stale.page == b""
     assert listed(house, asha) == (["opened while the list was being rendered"], False)
 
@@ -98,7 +104,7 @@ def test_the_same_with_a_list_that_was_cached_before():
         house.room(asha, "two")
         return render(page)
 
-    house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=slow_render)
+    list_rooms(house, asha, slow_render)
     assert listed(house, asha) == (["two", "one"], False)
 
 
@@ -124,7 +130,7 @@ def test_a_page_says_where_the_next_begins():
         return b""
 
     for limit in (DEFAULT_ROOMS_PER_PAGE - 1, DEFAULT_ROOMS_PER_PAGE):
-        house.use_cases.chat.list_chatrooms(user_id=asha.user_id, render=keep, limit=limit)
+        list_rooms(house, asha, keep, limit=limit)
     assert [page.next_before for page in pages] == [RoomCursor(ids[1]), None]
 
 
@@ -328,10 +334,10 @@ def test_a_cache_that_holds_nothing_costs_only_time():
     house.room(asha, "one")
 
     class NoCache(type(house.room_list_cache)):  # type: ignore[misc]
-        def put(self, user_id, page, *, version) -> None:
+        def put(self, user_id, version, page) -> None:
             """Forget it at once, as without a server."""
 
     list_chatrooms = replace(house.use_cases.chat.list_chatrooms, room_list_cache=NoCache())
     for _ in range(2):
-        rooms = list_chatrooms(user_id=asha.user_id, render=render)
+        rooms = list_chatrooms(user_id=asha.user_id, version=house.list_version(asha), render=render)
         assert (rooms.page, rooms.from_cache) == (b"one", False)

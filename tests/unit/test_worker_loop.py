@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from application.chat.search import ENTRIES_PER_BATCH
+from application.chat.search import ENTRIES_PER_BATCH, IndexEntries
 from application.chat.write_reply import AskModel, FindStops, Outcome, Stored, StoreOutcome
 from application.operations.retention import PurgeExpired
 from application.ports.language_model import AnswerStopped, Exchange, Prompt, Stop
@@ -311,6 +311,40 @@ def test_the_sweeper_makes_messages_searchable():
     with running() as here:
         here.say(*map(str, range(ENTRIES_PER_BATCH + 1)))
         assert eventually(lambda: len(here.house.database.tables.search_terms) == ENTRIES_PER_BATCH + 1)
+
+
+def test_what_is_new_is_made_searchable_with_the_next_sweep(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_loop, "INDEX_SECONDS", PATIENCE)
+    with running() as here:
+        for text in ("one", "two"):
+            here.say(text)
+            here.loop.notify()
+            here.model.answers.release()
+            here.wait_for(here.written, 1)
+            # The text of the message, and that of its reply.
+            assert eventually(lambda: len(here.house.database.tables.search_terms) == 2 * len(here.model.prompts))
+
+
+def test_where_nothing_is_new_what_cannot_be_searched_is_looked_for_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_loop, "INDEX_SECONDS", PATIENCE)
+    more = [True, True, False]
+    looked, swept = Semaphore(0), Semaphore(0)
+
+    def index() -> bool:
+        looked.release()
+        return more.pop(0)
+
+    with running() as here:
+        monkeypatch.setattr(worker_loop, "INDEXING_SECONDS", 0.0)
+        another = here.make_loop(concurrency=1)
+        another._replying = replace(another._replying, index_entries=cast("IndexEntries", index))
+        another._sweep = Telling(another._sweep, done=swept, failed=swept)  # type: ignore[method-assign]
+        another.start()
+        here.wait_for(looked, 3)
+        here.wait_for(swept, 3 + 3)
+        another.stop(grace_seconds=PATIENCE)
+    assert more == []
+    assert not looked.acquire(blocking=False)
 
 
 @pytest.mark.parametrize("trouble", [DependencyDown("database"), ZeroDivisionError()])
