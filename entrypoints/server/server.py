@@ -371,9 +371,9 @@ class Server:
 
     def _drain(self) -> None:
         self._draining_done = False
-        done = self._done
-        while done:
-            callback = done.popleft()
+        # No more than is there: what these begin, and what that has done already, lets the loop look at sockets first.
+        for _ in range(len(self._done)):
+            callback = self._done.popleft()
             try:
                 callback()
             except Exception:

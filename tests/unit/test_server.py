@@ -17,7 +17,7 @@ from adapters.greenlets import Greenlets
 from entrypoints.server.connection import Limits
 from entrypoints.server.rooms import Job, Room
 from entrypoints.server.serve import bound_socket, serve_until
-from entrypoints.server.server import REFUSED, Options
+from entrypoints.server.server import REFUSED, Options, Server
 from entrypoints.server.waiting import RESUMED, WAITING, Waiting
 from entrypoints.server.wsgi import Environ
 from tests.concurrency import eventually
@@ -369,6 +369,32 @@ def test_on_the_loop_a_request_that_waits_lets_others_be_answered(start: Callabl
         assert Client(server.port).get("/").response()[0] == 200
         theirs.send(b"go on")
         assert waits.response()[0] == 200
+
+
+def test_what_is_begun_when_something_is_done_lets_the_loop_look_at_other_things_first() -> None:
+    happened: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        waiting = Room("waiting", threads=1, per_client=1)
+        server = Server(App(), Options(lambda _: None, lambda _: None, waiting), loop)
+
+        ended = asyncio.Event()
+
+        def end_the_next() -> None:
+            happened.append("the next has ended")
+            ended.set()
+
+        def end_and_begin() -> None:
+            happened.append("one ends")
+            server.post(end_the_next)
+
+        server.post(end_and_begin)
+        loop.call_soon(happened.append, "another")
+        await asyncio.wait_for(ended.wait(), PATIENCE)
+
+    asyncio.run(main())
+    assert happened == ["one ends", "another", "the next has ended"]
 
 
 def test_a_response_without_a_body_is_not_chunked_and_the_connection_is_kept(either: Running) -> None:
