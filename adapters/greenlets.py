@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from greenlet import getcurrent, greenlet
 
-from adapters.waiting import POLLING
+from adapters.waiting import POLLING, Waiter
 
 T = TypeVar("T")
 Job = Callable[[], None]
@@ -33,7 +33,7 @@ class _Wait(NamedTuple):
     until: float
 
 
-class Greenlets:
+class Greenlets(Waiter):
     """Runs jobs on the event loop of the thread that starts them, and waits for them.
 
     In any other thread it waits as ``PollingWaiter`` does. ``helpers``: up to so many threads for what cannot wait on

@@ -18,7 +18,7 @@ class Waiter(Protocol):
         """What ``call`` returns or raises, which waits by itself."""
 
 
-class PollingWaiter:
+class PollingWaiter(Waiter):
     """Keeps its thread while it waits."""
 
     def wait_for(self, descriptor: int, *, writing: bool, seconds: float) -> bool:

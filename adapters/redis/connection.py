@@ -70,10 +70,6 @@ class _Client(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         pool: Any = self.connection_pool
-        return pool.waiter.run(lambda: self._execute(*args, **options))
-
-    def _execute(self, *args: Any, **options: Any) -> Any:
-        pool: Any = self.connection_pool
         connection = pool.get_connection()
         try:
             connection.send_command(*args, **options)

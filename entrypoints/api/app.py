@@ -1,6 +1,6 @@
 """The Flask application: blueprints, error handlers, documentation, middleware."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -92,9 +92,9 @@ class Application(Flask):
         return None
 
     def process_response(self, response: Response) -> Response:
-        """The response after the hooks that may change it."""
-        hooks: Iterable[Callable[[Response], Any]] = self.after_request_funcs.get(None, ())
-        for hook in hooks:
+        """The response after the hooks that may change it: the last that was registered comes first, as in Flask."""
+        hooks: Sequence[Callable[[Response], Any]] = self.after_request_funcs.get(None, ())
+        for hook in reversed(hooks):
             response = hook(response)
         return response
 
