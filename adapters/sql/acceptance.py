@@ -22,20 +22,21 @@ from domain.errors import BacklogFull, ChatroomNotFound, TooManyMessages, TooMan
 from domain.plans import Allowances, DailyQuota, Plan
 from domain.replies import ReplyId, ReplyPolicy
 
-# Each part depends on the ones before it, so nothing is written once one of them refuses. FOR KEY SHARE keeps the
+# Each part depends on the ones before it, so nothing is written once one of them refuses. FOR KEY SHARE keeps user and
 # chatroom from being deleted meanwhile, and the row of the day makes concurrent charges take turns. The chatroom is
 # changed before the message is added, since the trigger that numbers the message changes its row again. A name that
 # another transaction is giving wins: ``chatrooms.name`` is looked at again under the lock.
 ACCEPT = f"""
 WITH room AS MATERIALIZED (
-    SELECT id, user_id, name, archived_at FROM chatrooms
-    WHERE id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE
+    SELECT c.id, user_id, c.name, archived_at, COALESCE(pro_until > now(), false) AS granted
+    FROM chatrooms c JOIN users u ON u.id = user_id
+    WHERE c.id = %(chatroom_id)s AND user_id = %(user_id)s FOR KEY SHARE OF u FOR KEY SHARE OF c
 ), backlogs (mine, everybodys, kept) AS MATERIALIZED (
     SELECT ({BACKLOG_OF_USER}), CASE WHEN %(count_all)s THEN ({BACKLOG_OF_ALL}) ELSE 0 END,
            COALESCE(%(kept)s::bigint, ({MESSAGES_OF_USER}))
 ), plan AS MATERIALIZED (
     SELECT COALESCE((SELECT {IS_PRO} FROM subscriptions WHERE user_id = %(user_id)s), false)
-        OR EXISTS (SELECT 1 FROM users WHERE id = %(user_id)s AND pro_until > now()) AS is_pro
+        OR COALESCE((SELECT granted FROM room), false) AS is_pro
 ), allowed AS MATERIALIZED (
     SELECT CASE WHEN is_pro THEN %(pro_limit)s::integer ELSE %(basic_limit)s::integer END AS prompts FROM plan
 ), spent AS (

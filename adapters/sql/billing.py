@@ -54,7 +54,7 @@ REPLACE_CUSTOMER = """
 UPDATE customers SET customer_id = %(customer_id)s, mode = %(mode)s, created_at = now(), reconciled_at = NULL
 WHERE user_id = %(user_id)s AND (customer_id = %(instead_of)s OR mode = ANY(%(foreign)s))
 """
-# FOR KEY SHARE: an erasure either finds the row, or has removed the user before.
+# FOR KEY SHARE: an erasure either finds the row, or has removed the user before. So it comes before REPLACE_CUSTOMER.
 ADD_CUSTOMER = """
 INSERT INTO customers (user_id, customer_id, mode, created_at)
 SELECT id, %(customer_id)s, %(mode)s, now() FROM users WHERE id = %(user_id)s FOR KEY SHARE
@@ -190,6 +190,8 @@ VALUES (%(state)s, %(failure)s, %(user_id)s, now(), now() + %(wait)s, CASE WHEN 
         %(named_user)s, %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s)
 """  # noqa: S608
 POSTPONE_EVENT = f"{ADD_EVENT} ON CONFLICT (event_id) DO NOTHING"
+# Before the event, which refers to the user and may be there already, with a name for the user that erasure finds.
+LOCK_USER = "SELECT 1 FROM users WHERE id = %(user_id)s FOR KEY SHARE"
 # A second delivery of the same event waits for the first one's transaction, and then finds the event settled.
 SETTLE_EVENT = f"""
 {ADD_EVENT} ON CONFLICT (event_id) DO UPDATE
@@ -282,8 +284,8 @@ class SqlCustomers(Customers):
             "instead_of": instead_of,
             "foreign": _foreign(mode),
         }
-        self._cursor.execute(REPLACE_CUSTOMER, values)
         self._cursor.execute(ADD_CUSTOMER, values)
+        self._cursor.execute(REPLACE_CUSTOMER, values)
         return self.of(user_id)
 
     def is_erased(self, customer_id: CustomerId) -> bool:
@@ -431,6 +433,7 @@ class SqlPaymentInbox(PaymentInbox):
 
     def settle(self, event: PaymentEvent, state: InboxState, *, user_id: UserId | None) -> bool:
         values = {"state": state.value, "failure": None, "user_id": user_id, "wait": "0 s", "settled": True}
+        self._cursor.execute(LOCK_USER, values)
         self._cursor.execute(SETTLE_EVENT, values | _columns(event))
         return self._cursor.rowcount == 1
 

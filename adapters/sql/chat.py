@@ -16,8 +16,8 @@ from domain.errors import ChatroomNotFound, TokenInvalid, TooManyChatrooms, TooM
 from domain.replies import ReplyId, ReplyState
 from domain.retention import ROWS_PER_BATCH
 
-# The list is locked, so that concurrent calls do not pass the limit; the user before it, as the foreign key and erasure
-# do it (adapters/sql/tables.py). Chatrooms are counted where the list has no row yet.
+# The list is locked, so that concurrent calls do not pass the limit; the user before it, as everywhere. Chatrooms are
+# counted where the list has no row yet.
 ADD_CHATROOM = """
 WITH list AS MATERIALIZED (
     SELECT l.chatroom_count FROM users u JOIN chatroom_lists l ON l.user_id = u.id
@@ -32,8 +32,10 @@ WHERE COALESCE(
 ) < %(limit)s
 """
 ADD_CHATROOM_PREPARED = PreparedStatement("add_chatroom", ADD_CHATROOM)
+# Of the user first (adapters/sql/unit_of_work.py): the locking clauses apply in their order.
 OWNED_CHATROOM = """
-SELECT 1 FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR KEY SHARE
+SELECT 1 FROM chatrooms c JOIN users u ON u.id = c.user_id
+WHERE c.id = %(id)s AND c.user_id = %(user_id)s FOR KEY SHARE OF u FOR KEY SHARE OF c
 """
 CHATROOM = """
 SELECT id, user_id, name, system_prompt, created_at, updated_at, pinned_at, archived_at
@@ -62,14 +64,14 @@ ADD_MESSAGE = """
 INSERT INTO messages (id, chatroom_id, content, created_at)
 VALUES (%(id)s, %(chatroom_id)s, %(content)s, %(created_at)s)
 """
-# Lock order: chatroom, then message (the locking clauses apply in their order), as DELETE of a chatroom does; otherwise
-# the two deadlock. The lock of the chatroom also keeps replies from being added to one that is being deleted.
+# The lock of the chatroom also keeps replies from being added to one that is being deleted.
 LOCK_MESSAGE_OF = """
 SELECT m.id, m.chatroom_id, m.content, m.created_at
 FROM messages m
 JOIN chatrooms c ON c.id = m.chatroom_id AND c.user_id = %(user_id)s
+JOIN users u ON u.id = c.user_id
 WHERE m.id = COALESCE((SELECT message_id FROM replies WHERE id = %(entry_id)s), %(entry_id)s)
-FOR KEY SHARE OF c FOR UPDATE OF m
+FOR KEY SHARE OF u FOR KEY SHARE OF c FOR UPDATE OF m
 """
 NEWEST_REPLY = """
 SELECT id, state, bool_or(state = 'done' OR (state = 'cancelled' AND content IS NOT NULL)) OVER () AS answered

@@ -15,11 +15,10 @@ from domain.accounts import UserId
 from domain.replies import ReplyId
 from domain.retention import ROWS_PER_BATCH
 
-# Lock order: chatrooms first, then messages, replies and daily use, as sending, retrying and cancelling do. So there is
-# no deadlock, and nothing can be added that a cascade would then delete uncounted.
-LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
-# Then the user: a customer that was added later would be deleted by the cascade, and be in no list of erased ones.
+# In the lock order of adapters/sql/unit_of_work.py. From the lock of the user on nothing can be added that a cascade
+# would delete uncounted: what is added locks the user, too.
 LOCK_USER = "SELECT 1 FROM users WHERE id = %(user_id)s FOR UPDATE"
+LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
 
 # The number begins the rest of the day with what it has used, if it signs up again.
 KEEP_USE_OF_TODAY = f"""
@@ -29,21 +28,8 @@ ON CONFLICT (phone_digest, day) DO UPDATE SET used = GREATEST(erased_usage.used,
 """  # noqa: S608 - parts of statements, no values
 
 # A statement for each table, before that of what it refers to, since rows that a cascade deletes are not counted. Those
-# of chatrooms, messages and replies are in adapters/sql/removal.py, and come after these.
+# of chatrooms, messages and replies are in adapters/sql/removal.py, and come after these. In the order of locks.
 ERASURES = {
-    "idempotency_keys": """
-        DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-            SELECT user_id, key FROM idempotency_keys WHERE user_id = %(user_id)s LIMIT %(limit)s)
-    """,
-    "daily_usage": "DELETE FROM daily_usage WHERE user_id = %(user_id)s",
-    "checkouts": "DELETE FROM checkouts WHERE user_id = %(user_id)s",
-    # The provider's id stays, keyed to nothing: what still begins at the provider for it is ended there.
-    "customers": """
-        WITH gone AS (DELETE FROM customers WHERE user_id = %(user_id)s RETURNING customer_id)
-        INSERT INTO erased_customers (customer_id, erased_at) SELECT customer_id, now() FROM gone
-        ON CONFLICT (customer_id) DO NOTHING
-    """,
-    "subscriptions": "DELETE FROM subscriptions WHERE user_id = %(user_id)s",
     "refresh_tokens": """
         DELETE FROM refresh_tokens WHERE digest = ANY(ARRAY(
             SELECT digest FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session_id
@@ -54,6 +40,11 @@ ERASURES = {
             SELECT id FROM sessions WHERE user_id = %(user_id)s
               AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE session_id = sessions.id) LIMIT %(limit)s))
     """,
+    "daily_usage": "DELETE FROM daily_usage WHERE user_id = %(user_id)s",
+    "idempotency_keys": """
+        DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+            SELECT user_id, key FROM idempotency_keys WHERE user_id = %(user_id)s LIMIT %(limit)s)
+    """,
     # Payments stay in the books, without the user.
     "payment_events": """
         UPDATE payment_events SET user_id = NULL, named_user = NULL WHERE event_id = ANY(ARRAY(
@@ -63,6 +54,14 @@ ERASURES = {
     "payment_entries": """
         UPDATE payment_entries SET user_id = NULL WHERE event_id = ANY(ARRAY(
             SELECT event_id FROM payment_entries WHERE user_id = %(user_id)s LIMIT %(limit)s))
+    """,
+    "checkouts": "DELETE FROM checkouts WHERE user_id = %(user_id)s",
+    "subscriptions": "DELETE FROM subscriptions WHERE user_id = %(user_id)s",
+    # The provider's id stays, keyed to nothing: what still begins at the provider for it is ended there.
+    "customers": """
+        WITH gone AS (DELETE FROM customers WHERE user_id = %(user_id)s RETURNING customer_id)
+        INSERT INTO erased_customers (customer_id, erased_at) SELECT customer_id, now() FROM gone
+        ON CONFLICT (customer_id) DO NOTHING
     """,
     # Events stay in the audit trail, without user, address, device and note; also those that name only the number.
     "audit_events": """
@@ -91,9 +90,9 @@ class SqlErasure(Erasure):
     ) -> Erased:
         digests = [phone_digest, *older_digests]
         values = {"user_id": user_id, "phone_digest": phone_digest, "phone_digests": digests, "limit": limit}
+        self._cursor.execute(LOCK_USER, values)
         self._cursor.execute(LOCK_CHATROOMS, values)
         rooms = [row[0] for row in self._cursor.fetchall()]
-        self._cursor.execute(LOCK_USER, values)
         unfinished: list[ReplyId] = delete_unfinished(self._cursor, rooms)
         self._cursor.execute(KEEP_USE_OF_TODAY, values)
         rows: dict[str, int] = {}

@@ -349,9 +349,7 @@ NUMBER_ENTRIES_OF = {
 
 # A version is the microsecond in which the list changed, or more: so a database that was restored, or a server that has
 # lost its last transactions, does not give a version again that a cached page has.
-# The row is locked after chatrooms, the user and the use of the day, and nothing that others wait for is locked after
-# it. So changes of one list take turns, and do not deadlock with each other or with the erasure of the user. (A message
-# that changes its chatroom has the user when the statement ends: numbering it asks the foreign key of the chatroom.)
+# The row is the last that a transaction locks (adapters/sql/unit_of_work.py), so changes of one list take turns.
 # A user who is being deleted gets no row.
 TOUCH_LIST = """
 CREATE OR REPLACE FUNCTION touch_chatroom_list(owner uuid, added bigint) RETURNS void LANGUAGE plpgsql AS $$

@@ -1,3 +1,11 @@
+"""Transactions.
+
+They lock rows in one order, so that they wait for each other and do not deadlock: the user; refresh tokens, sessions;
+chatrooms, messages, unfinished replies, the use of a day, idempotency keys; payment events, checkouts, subscriptions,
+customers; last the list of chatrooms, which triggers change. A foreign key to the user locks the user, too, at the end
+of its statement: so a transaction that adds such a row locks the user before anything else (docs/decisions/0042).
+"""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property

@@ -93,8 +93,15 @@ class LogOut:
             # The HTTP layer has found the session of a valid access token before.
             self.access_tokens.read(access_token or "", at=self.clock())
             raise TokenInvalid
+        digest = self.refresh_tokens.digest(refresh_token)
         with self.unit_of_work() as work:
-            kept = work.refresh_chains.find(self.refresh_tokens.digest(refresh_token))
+            known = work.refresh_chains.find(digest)
+        if known is None:
+            raise TokenInvalid
+        with self.unit_of_work() as work:
+            # Locked before the token, as by everything else that locks both: otherwise they might deadlock.
+            work.users.get(known.session.user_id)
+            kept = work.refresh_chains.find(digest)
             if kept is None or kept.used_at is not None:
                 raise TokenInvalid
             phone = self._end(work, kept.session.user_id, kept.session.id, scope, origin)
@@ -109,9 +116,9 @@ class LogOut:
             work.sessions.end(session_id, of=user_id)
             self._record(work, AuditEventType.LOGGED_OUT, user_id, session_id, origin)
             return None
+        user = work.users.get(user_id)
         work.sessions.end_all(user_id, but=session_id if scope is Scope.OTHERS else None)
         self._record(work, AuditEventType.SESSIONS_ENDED, user_id, session_id, origin)
-        user = work.users.get(user_id)
         return user.phone if user is not None else None
 
     def _void_codes(self, phone: PhoneNumber | None) -> None:

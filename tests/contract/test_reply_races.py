@@ -196,6 +196,7 @@ class TestTakenAway:
         message = a_message(room)
         reply = a_reply(message, real_world.today())
         with ThreadPoolExecutor(1) as thread, real_world.unit_of_work() as work:
+            work.chatrooms.assert_owned(room.id, by=room.user_id)
             work.messages.add(message)
             named = thread.submit(take_away, real_world, room)
             assert eventually(lambda: real_world.waiting_for("transactionid") == 1)

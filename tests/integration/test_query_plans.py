@@ -20,6 +20,8 @@ INSERT INTO users (id, phone, created_at)
     SELECT gen_random_uuid(), '+9198' || lpad(n::text, 8, '0'), now() FROM generate_series(1, 100) n;
 INSERT INTO chatrooms (id, user_id, name, created_at, updated_at)
     SELECT gen_random_uuid(), users.id, 'room', now(), now() FROM users, generate_series(1, 20);
+INSERT INTO users (id, phone, created_at)
+    SELECT gen_random_uuid(), '+9197' || lpad(n::text, 8, '0'), now() FROM generate_series(1, 5000) n;
 INSERT INTO messages (id, chatroom_id, content, created_at, words)
     SELECT gen_random_uuid(), room.id, 'why', now(), CASE WHEN number > 1 THEN {WORDS.format("room")} END
     FROM generate_series(1, {FINISHED // 2_000}) number, (SELECT id, user_id FROM chatrooms) room;
