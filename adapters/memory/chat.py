@@ -7,7 +7,7 @@ from typing import cast
 
 from adapters.memory.removal import Contents, delete_newest, delete_unfinished, detach
 from adapters.memory.transaction import Repository, writes
-from application.ports.chatrooms import Chatrooms, Noted, Purged
+from application.ports.chatrooms import Chatrooms, Purged
 from application.ports.messages import AnsweredMessage, Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
@@ -44,13 +44,13 @@ class MemoryChatrooms(Repository, Chatrooms):
         self._tables.chatrooms[chatroom.id] = chatroom
 
     @writes
-    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> Noted:
+    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> str | None:
         room = self._tables.chatrooms[chatroom_id]
-        noted = Noted(None if room.name or not title else title, unarchived=room.archived)
-        if noted != Noted():
-            name = noted.title or room.name
-            self._tables.chatrooms[chatroom_id] = replace(room, name=name, archived_at=None, updated_at=at)
-        return noted
+        named = title if title and not room.name else None
+        if named or room.archived:
+            changed = replace(room, name=named or room.name, archived_at=None, updated_at=at)
+            self._tables.chatrooms[chatroom_id] = changed
+        return named
 
     @writes
     def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:

@@ -15,7 +15,6 @@ from adapters.sql.database import PreparedStatement
 from adapters.sql.replies import BACKLOG_OF_ALL, BACKLOG_OF_USER
 from adapters.sql.subscriptions import IS_PRO
 from application.ports.acceptance import Acceptance, AcceptedMessage
-from application.ports.chatrooms import Noted
 from domain.accounts import UserId
 from domain.chat import Message
 from domain.errors import BacklogFull, ChatroomNotFound, TooManyMessages, TooManyUnfinishedReplies
@@ -53,8 +52,7 @@ WITH room AS MATERIALIZED (
     FROM room, spent
     WHERE chatrooms.id = room.id AND (room.name = '' AND %(title)s <> '' OR room.archived_at IS NOT NULL)
       AND (chatrooms.name = '' AND %(title)s <> '' OR chatrooms.archived_at IS NOT NULL)
-    RETURNING CASE WHEN room.name = '' AND chatrooms.name = %(title)s THEN NULLIF(chatrooms.name, '') END AS title,
-              room.archived_at IS NOT NULL AS unarchived
+    RETURNING CASE WHEN room.name = '' AND chatrooms.name = %(title)s THEN NULLIF(chatrooms.name, '') END AS title
 ), message AS (
     INSERT INTO messages (id, chatroom_id, content, created_at)
     SELECT %(message_id)s::uuid, room.id, %(content)s, %(created_at)s::timestamptz
@@ -68,7 +66,7 @@ WITH room AS MATERIALIZED (
     FROM message, spent, plan
 )
 SELECT EXISTS (SELECT 1 FROM room), kept, mine, everybodys, is_pro, (now() AT TIME ZONE 'utc')::date, spent.used,
-       noted.title, COALESCE(noted.unarchived, false)
+       noted.title
 FROM backlogs CROSS JOIN plan LEFT JOIN spent ON true LEFT JOIN noted ON true
 """  # noqa: S608 - parts of statements, no values
 USED_ON = "SELECT COALESCE((SELECT used FROM daily_usage WHERE user_id = %(user_id)s AND day = %(day)s), 0)"
@@ -178,7 +176,7 @@ class SqlAcceptance(Acceptance):
         )
         row = self._cursor.fetchone()
         assert row is not None  # noqa: S101 - the backlogs are always a row
-        owned, kept, mine, everybodys, is_pro, today, used, *noted = row
+        owned, kept, mine, everybodys, is_pro, today, used, title = row
         if count_all:
             self._everybodys.was_counted(everybodys)
         if estimate is None:
@@ -199,7 +197,7 @@ class SqlAcceptance(Acceptance):
         if refused:
             raise quota.exhausted()
         self._kept_messages.one_more(message.user_id)
-        return AcceptedMessage(quota, Noted(*noted))
+        return AcceptedMessage(quota, title)
 
     def _used_on(self, day: date, user_id: UserId) -> int:
         # A new statement: the refused one has a snapshot from before the charges that it lost to.

@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from adapters.sql.database import BoundedCursor, PreparedStatement
 from adapters.sql.removal import DETACH, REMOVED_ROOMS, delete_contents, delete_unfinished
-from application.ports.chatrooms import Chatrooms, Noted, Purged
+from application.ports.chatrooms import Chatrooms, Purged
 from application.ports.messages import AnsweredMessage, Messages
 from domain.accounts import UserId
 from domain.chat import Chatroom, ChatroomId, Message, MessageId
@@ -52,7 +52,7 @@ WITH room AS (SELECT id, name, archived_at FROM chatrooms WHERE id = %(id)s FOR 
 UPDATE chatrooms SET name = CASE WHEN room.name = '' THEN %(title)s ELSE room.name END, archived_at = NULL,
                      updated_at = %(at)s
 FROM room WHERE chatrooms.id = room.id AND (room.name = '' AND %(title)s <> '' OR room.archived_at IS NOT NULL)
-RETURNING CASE WHEN room.name = '' THEN NULLIF(%(title)s, '') END AS title, room.archived_at IS NOT NULL AS unarchived
+RETURNING CASE WHEN room.name = '' THEN NULLIF(%(title)s, '') END
 """
 # Counts up to the limit only. LIMIT inside of LATERAL: chatroom by chatroom through the index, whatever the statistics
 # say.
@@ -135,10 +135,10 @@ class SqlChatrooms(Chatrooms):
         if row[0] >= limit:
             raise TooManyPinned(limit)
 
-    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> Noted:
+    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> str | None:
         self._cursor.execute(NOTE_MESSAGE, {"id": chatroom_id, "title": title, "at": at})
         row = self._cursor.fetchone()
-        return Noted._make(row) if row else Noted()
+        return row[0] if row else None
 
     def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:
         # The chatroom is locked, and adding a reply needs a lock of it, too.

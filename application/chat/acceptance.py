@@ -27,8 +27,8 @@ def accept_message(
     work.messages.check_kept(message.user_id, limit=policy.user_messages)
     work.messages.add(message)
     quota = promise_reply(work, message, reply_id, at=message.created_at, allowances=allowances, policy=policy)
-    noted = work.chatrooms.note_message(message.chatroom_id, message.title, at=message.created_at)
-    return AcceptedMessage(quota, noted)
+    title = work.chatrooms.note_message(message.chatroom_id, message.title, at=message.created_at)
+    return AcceptedMessage(quota, title)
 
 
 def promise_reply(

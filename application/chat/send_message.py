@@ -20,8 +20,7 @@ from domain.replies import ReplyId, ReplyPolicy
 class SentMessage:
     """An accepted message, the id of its reply, and the quota after it.
 
-    ``title``: the name that the chatroom got from the message; None where it has one already. ``unarchived``: the
-    message took it out of the archive.
+    ``title``: the name that the chatroom got from the message; None where it has one already.
     ``repeated``: an earlier request with the same Idempotency-Key was accepted, and this is its answer.
     """
 
@@ -30,7 +29,6 @@ class SentMessage:
     quota: DailyQuota
     repeated: bool = False
     title: str | None = None
-    unarchived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +85,8 @@ class SendMessage:
 
     def _accept_in(self, work: UnitOfWork, message: Message) -> SentMessage:
         reply_id = ReplyId(self.new_id())
-        quota, noted = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
-        return SentMessage(message, reply_id, quota, title=noted.title, unarchived=noted.unarchived)
+        quota, title = work.acceptance.accept(message, reply_id, allowances=self.allowances, policy=self.policy)
+        return SentMessage(message, reply_id, quota, title=title)
 
 
 def once(

@@ -2,17 +2,16 @@
 
 from typing import NamedTuple, Protocol
 
-from application.ports.chatrooms import Noted
 from domain.chat import Message
 from domain.plans import Allowances, DailyQuota
 from domain.replies import ReplyId, ReplyPolicy
 
 
 class AcceptedMessage(NamedTuple):
-    """The quota after a message, and what it has changed of its chatroom."""
+    """The quota after a message, and its title if that became the name of the chatroom."""
 
     quota: DailyQuota
-    chatroom: Noted
+    title: str | None = None
 
 
 class Acceptance(Protocol):

@@ -19,13 +19,6 @@ class Purged(NamedTuple):
     with_stream: Sequence[ReplyId]
 
 
-class Noted(NamedTuple):
-    """What a message has changed of its chatroom: the title that it got, and whether it was archived before."""
-
-    title: str | None = None
-    unarchived: bool = False
-
-
 class Chatrooms(Protocol):
     def add(self, chatroom: Chatroom, *, limit: int) -> None:
         """Raises TooManyChatrooms when its user has ``limit`` already; TokenInvalid when its user was erased.
@@ -48,10 +41,10 @@ class Chatrooms(Protocol):
     def check_pinned(self, user_id: UserId, *, limit: int) -> None:
         """Raises TooManyPinned when the user has pinned ``limit`` already. Concurrent calls may pin a few more."""
 
-    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> Noted:
+    def note_message(self, chatroom_id: ChatroomId, title: str, *, at: datetime) -> str | None:
         """Gives a chatroom that has no name this title, unless that is empty, and takes it out of the archive.
 
-        A name is never replaced.
+        A name is never replaced. Returns the title if it became the name.
         """
 
     def remove(self, chatroom: Chatroom, *, limit: int = ROWS_PER_BATCH) -> Sequence[ReplyId]:

@@ -10,7 +10,6 @@ import pytest
 from adapters.sql.acceptance import EverybodysBacklog, KeptMessages
 from application.chat.acceptance import accept_message
 from application.ports.acceptance import AcceptedMessage
-from application.ports.chatrooms import Noted
 from domain.accounts import UserId
 from domain.billing import SubscriptionId, SubscriptionRecord, SubscriptionStatus
 from domain.chat import Chatroom, Message
@@ -57,9 +56,7 @@ class AcceptanceContract:
 
     def title_from(self, world: World, room: Chatroom, text: str) -> str | None:
         """The title that a message gives its chatroom."""
-        return self.accept(
-            world, a_message(room, text), ReplyId(new_id()), allowances=FIVE, policy=POLICY
-        ).chatroom.title
+        return self.accept(world, a_message(room, text), ReplyId(new_id()), allowances=FIVE, policy=POLICY).title
 
     def test_the_message_is_there_with_a_queued_reply_and_was_charged(self, world: World) -> None:
         room = world.room()
@@ -108,18 +105,15 @@ class AcceptanceContract:
     def test_a_message_takes_its_chatroom_out_of_the_archive(self, world: World) -> None:
         user = world.user()
         room, other = (world.room(user, archived_at=MOMENT) for _ in range(2))
-        noted = [
-            self.accept(world, a_message(room), ReplyId(new_id()), allowances=FIVE, policy=POLICY).chatroom
-            for _ in range(2)
-        ]
-        assert noted == [Noted(unarchived=True), Noted()]
+        self.accept(world, a_message(room), ReplyId(new_id()), allowances=FIVE, policy=POLICY)
         assert [line.id for line in world.reader.rooms(user.id, limit=5).rooms] == [room.id]
         assert [line.id for line in world.reader.rooms(user.id, limit=5, archived=True).rooms] == [other.id]
 
     def test_it_names_one_in_the_archive_too(self, world: World) -> None:
         room = world.room(name="", archived_at=MOMENT)
         accepted = self.accept(world, a_message(room, "Why?"), ReplyId(new_id()), allowances=FIVE, policy=POLICY)
-        assert accepted.chatroom == Noted("Why?", unarchived=True)
+        assert accepted.title == "Why?"
+        assert [line.name for line in world.reader.rooms(room.user_id, limit=5).rooms] == ["Why?"]
 
     def test_it_is_part_of_its_unit_of_work(self, world: World) -> None:
         room = world.room()

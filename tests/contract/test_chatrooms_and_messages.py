@@ -57,7 +57,7 @@ class ChatroomsContract:
         later = MOMENT + timedelta(minutes=1)
         with world.unit_of_work() as work:
             given = [
-                work.chatrooms.note_message(one.id, title, at=later).title
+                work.chatrooms.note_message(one.id, title, at=later)
                 for one, title in ((room, ""), (room, "Why?"), (room, "How?"), (named, "Why?"))
             ]
             work.commit()

@@ -25,7 +25,6 @@ from adapters.sql import (
 from adapters.sql.export import ROOM, TURNS
 from adapters.sql.reply_files import FAILED, FIND, RATED
 from application.ports.billing_work import Customer, KeptCheckout, KeptEvent
-from application.ports.chatrooms import Noted
 from application.ports.export import ExportedRoom, ExportedTurn
 from application.ports.idempotency import Accepted
 from application.ports.language_model import Exchange
@@ -112,7 +111,7 @@ STATEMENTS = [
     (reader.ENTRY, (*names(Entry, without="turn"), *TURN)),
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),
-    (chat.NOTE_MESSAGE, names(Noted)),
+    (chat.NOTE_MESSAGE, ("title",)),
     (chat.LOCK_MESSAGE_OF, names(Message, without="user_id")),
     (usage.PLAN_OF, ("granted_until", *SUBSCRIPTION)),
     (usage.SPEND, DAY),
