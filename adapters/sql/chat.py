@@ -52,7 +52,7 @@ WITH room AS (SELECT id, name, archived_at FROM chatrooms WHERE id = %(id)s FOR 
 UPDATE chatrooms SET name = CASE WHEN room.name = '' THEN %(title)s ELSE room.name END, archived_at = NULL,
                      updated_at = %(at)s
 FROM room WHERE chatrooms.id = room.id AND (room.name = '' AND %(title)s <> '' OR room.archived_at IS NOT NULL)
-RETURNING CASE WHEN room.name = '' THEN NULLIF(%(title)s, '') END
+RETURNING CASE WHEN room.name = '' THEN NULLIF(%(title)s, '') END AS title
 """
 # Counts up to the limit only. LIMIT inside of LATERAL: chatroom by chatroom through the index, whatever the statistics
 # say.
