@@ -130,16 +130,21 @@ AFTER = """COALESCE(
     GREATEST((SELECT max(sequence) FROM messages WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s),
              (SELECT max(sequence) FROM replies WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s)),
     0)"""
-# The chatroom's columns come with every turn. This saves a round trip, and a chatroom without turns still has a row.
+# The chatroom's columns come with the first turn. This saves a round trip, and a chatroom without turns still has a row.
 CONVERSATION = f"""
-SELECT c.name, c.system_prompt, c.created_at, c.updated_at,
-       c.pinned_at IS NOT NULL AS pinned, c.archived_at IS NOT NULL AS archived, {TURN_COLUMNS}
+SELECT head.name, head.system_prompt, head.created_at, head.updated_at, head.pinned, head.archived, {TURN_COLUMNS}
 FROM chatrooms c
 LEFT JOIN LATERAL (
-    SELECT m.id, m.content, m.created_at, m.sequence FROM messages m
+    SELECT m.id, m.content, m.created_at, m.sequence, row_number() OVER (ORDER BY m.sequence DESC) AS place
+    FROM messages m
     WHERE m.chatroom_id = c.id AND m.sequence < {BEFORE}
     ORDER BY m.sequence DESC LIMIT %(limit)s
 ) t ON true
+LEFT JOIN LATERAL (
+    SELECT c.name, c.system_prompt, c.created_at, c.updated_at,
+           c.pinned_at IS NOT NULL AS pinned, c.archived_at IS NOT NULL AS archived
+    WHERE COALESCE(t.place, 1) = 1
+) head ON true
 LEFT JOIN LATERAL {SHOWN_REPLY} ON true
 LEFT JOIN LATERAL {LATEST_REPLY} ON true
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
