@@ -6,10 +6,10 @@ from application.auth.erasure import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
 from application.auth.one_time_passwords import RequestCode, VerifyCode
 from application.auth.passwords import ChangePassword, LogIn, ResetPassword
-from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
+from application.auth.profile import ChangeProfile, ShowProfile
 from application.auth.rate_limits import LimitRequests
 from application.auth.refresh import RefreshSession
-from application.auth.sessions import Authenticate, AuthenticateWithListVersion
+from application.auth.sessions import Authenticate, AuthenticateWith
 from application.auth.sign_up import SignUp
 from application.billing.ledger import ShowDays
 from application.billing.manage import OpenPortal, SetRenewal, SyncCheckout
@@ -25,6 +25,7 @@ from application.chat.manage_reply import AskAgain, CancelReply
 from application.chat.search import SearchChats
 from application.chat.send_message import SendMessage
 from application.operations.readiness import CheckReadiness
+from application.ports.reader import Conversation, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,10 @@ class Auth:
     reset_password: ResetPassword
     change_password: ChangePassword
     authenticate: Authenticate
-    authenticate_with_list_version: AuthenticateWithListVersion
+    authenticate_with_profile: AuthenticateWith[Profile]
+    authenticate_with_list_version: AuthenticateWith[int]
+    authenticate_with_conversation: AuthenticateWith[Conversation | None]
     show_profile: ShowProfile
-    show_own_profile: ShowOwnProfile
     refresh_session: RefreshSession
     log_out: LogOut
     list_sessions: ListSessions

@@ -152,10 +152,13 @@ class SwitchedReader:
         self._reader = MemoryReader(database)
         self._switch = switch
 
-    def __getattr__(self, question: str) -> Any:
-        if not self._switch.on:
-            raise DependencyDown("database")
-        return getattr(self._reader, question)
+    def __getattr__(self, question: str) -> Callable[..., Any]:
+        def ask(*args: Any, **values: Any) -> Any:
+            if not self._switch.on:
+                raise DependencyDown("database")
+            return getattr(self._reader, question)(*args, **values)
+
+        return ask
 
 
 class ShowingOutbox(Outbox):

@@ -88,6 +88,14 @@ class MemoryReader(Reader):
         principal = self.principal(session_id)
         return None if principal is None else (principal, self._database.tables.list_versions.get(principal.user_id, 0))
 
+    def principal_with_conversation(
+        self, session_id: SessionId, *, chatroom_id: ChatroomId, turns: int, before: MessageId | None
+    ) -> tuple[Principal, Conversation | None] | None:
+        principal = self.principal(session_id)
+        if principal is None:
+            return None
+        return principal, self.conversation(principal.user_id, chatroom_id, turns=turns, before=before)
+
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         tables = self._database.tables
         now = self._database.clock()

@@ -130,24 +130,35 @@ AFTER = """COALESCE(
     GREATEST((SELECT max(sequence) FROM messages WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s),
              (SELECT max(sequence) FROM replies WHERE chatroom_id = %(chatroom_id)s AND id < %(entry_id)s)),
     0)"""
-# The chatroom's columns come with the first turn. This saves a round trip, and a chatroom without turns still has a row.
-CONVERSATION = f"""
-SELECT head.name, head.system_prompt, head.created_at, head.updated_at, head.pinned, head.archived, {TURN_COLUMNS}
-FROM chatrooms c
-LEFT JOIN LATERAL (
+ROOM_OF_PAGE = """c.name, c.system_prompt, c.created_at, c.updated_at,
+           c.pinned_at IS NOT NULL AS pinned, c.archived_at IS NOT NULL AS archived"""
+TURNS = f"""LEFT JOIN LATERAL (
     SELECT m.id, m.content, m.created_at, m.sequence, row_number() OVER (ORDER BY m.sequence DESC) AS place
     FROM messages m
     WHERE m.chatroom_id = c.id AND m.sequence < {BEFORE}
     ORDER BY m.sequence DESC LIMIT %(limit)s
 ) t ON true
-LEFT JOIN LATERAL (
-    SELECT c.name, c.system_prompt, c.created_at, c.updated_at,
-           c.pinned_at IS NOT NULL AS pinned, c.archived_at IS NOT NULL AS archived
-    WHERE COALESCE(t.place, 1) = 1
-) head ON true
 LEFT JOIN LATERAL {SHOWN_REPLY} ON true
-LEFT JOIN LATERAL {LATEST_REPLY} ON true
+LEFT JOIN LATERAL {LATEST_REPLY} ON true"""  # noqa: S608 - columns, no values
+# The chatroom's columns come with the first turn. That saves a round trip, and a chatroom without turns has a row, too.
+CONVERSATION = f"""
+SELECT head.*, {TURN_COLUMNS}
+FROM chatrooms c
+{TURNS}
+LEFT JOIN LATERAL (SELECT {ROOM_OF_PAGE} WHERE COALESCE(t.place, 1) = 1) head ON true
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
+ORDER BY t.sequence DESC
+"""  # noqa: S608 - columns, no values
+# A session without such a chatroom has a row, too.
+PRINCIPAL_WITH_CONVERSATION = f"""
+SELECT head.*, {TURN_COLUMNS}
+FROM sessions login
+LEFT JOIN chatrooms c ON c.id = %(chatroom_id)s AND c.user_id = login.user_id
+{TURNS}
+LEFT JOIN LATERAL (
+    SELECT login.user_id, login.method, login.started_at, {ROOM_OF_PAGE} WHERE COALESCE(t.place, 1) = 1
+) head ON true
+WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
 ORDER BY t.sequence DESC
 """  # noqa: S608 - columns, no values
 # Of either table as many as are asked for, each through its index, and then the first of both.
@@ -226,7 +237,7 @@ ASK_PROFILE = PreparedStatement("profile", PROFILE)
 ASK_PRINCIPAL_WITH_PROFILE = PreparedStatement("principal_with_profile", PRINCIPAL_WITH_PROFILE)
 ASK_PRINCIPAL_WITH_LIST_VERSION = PreparedStatement("principal_with_list_version", PRINCIPAL_WITH_LIST_VERSION)
 ASK_ROOMS = PreparedStatement("rooms", ROOMS)
-ASK_CONVERSATION = PreparedStatement("conversation", CONVERSATION)
+ASK_PRINCIPAL_WITH_CONVERSATION = PreparedStatement("principal_with_conversation", PRINCIPAL_WITH_CONVERSATION)
 ASK_HISTORY = PreparedStatement("history", HISTORY)
 
 
@@ -270,6 +281,17 @@ class SqlReader(Reader):
         user_id, method, started_at, version = row
         return Principal(user_id, session_id, LoginMethod(method), started_at), version
 
+    def principal_with_conversation(
+        self, session_id: SessionId, *, chatroom_id: ChatroomId, turns: int, before: MessageId | None
+    ) -> tuple[Principal, Conversation | None] | None:
+        values = {"id": session_id, "chatroom_id": chatroom_id, "before": before, "limit": turns + 1}
+        rows = self._database.rows(ASK_PRINCIPAL_WITH_CONVERSATION, values)
+        if not rows:
+            return None
+        user_id, method, started_at, name, *_ = rows[0]
+        conversation = None if name is None else _conversation(chatroom_id, [row[3:] for row in rows], turns)
+        return Principal(user_id, session_id, LoginMethod(method), started_at), conversation
+
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         row = self._one(PLAN_STATUS, {"id": user_id})
         assert row is not None  # noqa: S101 - a select from a constant row always has a row
@@ -292,18 +314,10 @@ class SqlReader(Reader):
         self, user_id: UserId, chatroom_id: ChatroomId, *, turns: int, before: MessageId | None
     ) -> Conversation | None:
         rows = self._database.rows(
-            ASK_CONVERSATION,
+            CONVERSATION,
             {"user_id": user_id, "chatroom_id": chatroom_id, "before": before, "limit": turns + 1},
         )
-        if not rows:
-            return None
-        name, system_prompt, created_at, updated_at, pinned, archived, *first = rows[0]
-        page = [_turn(columns) for _, _, _, _, _, _, *columns in rows[:turns]] if first[0] is not None else []
-        next_before = page[-1].message_id if len(rows) > turns else None
-        page.reverse()
-        return Conversation(
-            chatroom_id, name, system_prompt, created_at, updated_at, pinned, archived, page, next_before
-        )
+        return _conversation(chatroom_id, rows, turns) if rows else None
 
     def entries_after(
         self, user_id: UserId, chatroom_id: ChatroomId, *, entry_id: MessageId | ReplyId, limit: int
@@ -354,6 +368,15 @@ def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
     plan = Plan.PRO if is_pro else Plan.BASIC
     quota = DailyQuota(day, used, allowances[plan].daily_prompts, plan)
     return Profile(user_id, phone, name, email, created_at, plan, quota)
+
+
+def _conversation(chatroom_id: ChatroomId, rows: Sequence[Sequence[Any]], turns: int) -> Conversation:
+    """The page of ROOM_OF_PAGE and TURN_COLUMNS; a turn more than the page has shows that there is an older one."""
+    name, system_prompt, created_at, updated_at, pinned, archived, *first = rows[0]
+    page = [_turn(columns) for _, _, _, _, _, _, *columns in rows[:turns]] if first[0] is not None else []
+    next_before = page[-1].message_id if len(rows) > turns else None
+    page.reverse()
+    return Conversation(chatroom_id, name, system_prompt, created_at, updated_at, pinned, archived, page, next_before)
 
 
 def _turn(columns: Sequence[Any]) -> Turn:

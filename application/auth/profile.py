@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 
 from application.auth.audit import Recorder
-from application.auth.sessions import refusal
-from application.ports.access_tokens import AccessTokens
 from application.ports.audit import AuditEventType
 from application.ports.reader import Profile, Reader
-from application.ports.runtime import Clock
 from application.ports.unit_of_work import UnitOfWorkFactory
 from application.unset import UNSET, Unset
 from domain.accounts import UNKNOWN_ORIGIN, Origin, Principal, UserId
@@ -28,24 +25,6 @@ class ShowProfile:
         if profile is None:
             raise TokenInvalid
         return profile
-
-
-@dataclass(frozen=True, slots=True)
-class ShowOwnProfile:
-    """Authenticate and ShowProfile in one query."""
-
-    access_tokens: AccessTokens
-    reader: Reader
-    clock: Clock
-    allowances: Allowances
-
-    def __call__(self, token: str) -> tuple[Principal, Profile]:
-        """Raises TokenInvalid, TokenExpired or AccountLocked."""
-        claims = self.access_tokens.read(token, at=self.clock())
-        found = self.reader.principal_with_profile(claims.session_id, allowances=self.allowances)
-        if found is None or found[0].user_id != claims.user_id:
-            raise refusal(self.reader, claims.user_id)
-        return found
 
 
 @dataclass(frozen=True, slots=True)

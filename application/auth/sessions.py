@@ -1,7 +1,9 @@
 """Sessions: started by a login, and looked up by the access token of each request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from application.auth.audit import Recorder
 from application.ports.access_tokens import AccessTokens
@@ -23,6 +25,8 @@ from domain.accounts import (
     end_of_session,
 )
 from domain.errors import AccountLocked, OtpInvalid, TokenInvalid
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +109,28 @@ class Authenticate:
         claims = self.access_tokens.read(token, at=self.clock())
         principal = self.reader.principal(claims.session_id)
         if principal is None or principal.user_id != claims.user_id:
-            raise refusal(self.reader, claims.user_id)
+            raise _refusal(self.reader, claims.user_id)
         return principal
 
 
 @dataclass(frozen=True, slots=True)
-class AuthenticateWithListVersion:
-    """Authenticate, and the version of the user's list of chatrooms, in one query."""
+class AuthenticateWith(Generic[T]):
+    """Authenticate, and something of the user's, in one query: ``read``, by the session's id and what is asked for."""
 
     access_tokens: AccessTokens
     reader: Reader
     clock: Clock
+    read: Callable[..., tuple[Principal, T] | None]
 
-    def __call__(self, token: str) -> tuple[Principal, int]:
+    def __call__(self, token: str, **asked: Any) -> tuple[Principal, T]:
         """Raises TokenInvalid, TokenExpired or AccountLocked."""
         claims = self.access_tokens.read(token, at=self.clock())
-        found = self.reader.principal_with_list_version(claims.session_id)
+        found = self.read(claims.session_id, **asked)
         if found is None or found[0].user_id != claims.user_id:
-            raise refusal(self.reader, claims.user_id)
+            raise _refusal(self.reader, claims.user_id)
         return found
 
 
-def refusal(reader: Reader, user_id: UserId) -> AccountLocked | TokenInvalid:
+def _refusal(reader: Reader, user_id: UserId) -> AccountLocked | TokenInvalid:
     """Why a good token of a user is refused. Asked once its session has ended, so that other requests cost no more."""
     return AccountLocked() if reader.is_locked(user_id) else TokenInvalid()

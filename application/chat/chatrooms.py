@@ -135,9 +135,13 @@ class ReadChatroom:
         chatroom_id: ChatroomId,
         turns: int = DEFAULT_TURNS_PER_PAGE,
         before: MessageId | None = None,
+        found: Conversation | None = None,
     ) -> Conversation:
-        """Returns the newest ``turns`` older than ``before``. Raises ChatroomNotFound unless it is the user's own."""
-        conversation = self._read(user_id, chatroom_id, turns, before)
+        """Returns the newest ``turns`` older than ``before``. Raises ChatroomNotFound unless it is the user's own.
+
+        ``found``: the same page, where it was read just now.
+        """
+        conversation = found or self._read(user_id, chatroom_id, turns, before)
         overdue = [reply_id for turn in conversation.turns if turn.overdue for reply_id in turn.replies]
         if overdue:
             self.settle(overdue)

@@ -191,6 +191,11 @@ class Reader(Protocol):
         renamed, pinned or archived, or another system prompt makes it newer. A version never comes again.
         """
 
+    def principal_with_conversation(
+        self, session_id: SessionId, *, chatroom_id: ChatroomId, turns: int, before: MessageId | None
+    ) -> tuple[Principal, Conversation | None] | None:
+        """``principal`` and the user's ``conversation`` in one query. None as for ``principal``."""
+
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus: ...
 
     def rooms(

@@ -83,7 +83,7 @@ def account_blueprint(auth: Auth, billing: Billing, authenticated: Authenticated
     blp = JsonBlueprint("Account", __name__, url_prefix="/user", description="Your profile, usage and data")
 
     @blp.route("/me", methods=["GET"])
-    @authenticated.with_(auth.show_own_profile)
+    @authenticated.with_(auth.authenticate_with_profile)
     @blp.response(200, ProfileSchema)
     def get_profile(_principal: Principal, profile: Profile) -> Response:
         """Show your account, your plan and today's usage.

@@ -162,7 +162,7 @@ def _register_blueprints(app: Flask, use_cases: UseCases, places: WaitingPlaces,
     for blueprint in (
         # In the order of a first integration.
         auth_blueprint(use_cases.auth, authenticated),
-        chatrooms_blueprint(use_cases.chat, authenticated, use_cases.auth.authenticate_with_list_version),
+        chatrooms_blueprint(use_cases.chat, use_cases.auth, authenticated),
         messages_blueprint(use_cases.chat, authenticated, places),
         feedback_blueprint(use_cases.chat, authenticated),
         room_export_blueprint(use_cases.chat, authenticated),

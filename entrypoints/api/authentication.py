@@ -1,7 +1,7 @@
 """Bearer tokens (RFC 6750): which views need one, and who sent it."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from flask import Response, request
@@ -9,9 +9,10 @@ from flask import Response, request
 from application.auth.rate_limits import LimitRequests
 from application.auth.sessions import Authenticate
 from domain.accounts import Principal, UserId
-from domain.errors import AccountLocked, TokenInvalid, Unauthenticated
+from domain.errors import AccountLocked, RateLimited, TokenInvalid, Unauthenticated
 from entrypoints.api.body import JsonBlueprint
 from entrypoints.api.client import ORIGIN
+from entrypoints.api.refused_tokens import RefusedTokens
 from entrypoints.server.waiting import RESUMED
 
 View = Callable[..., Response]
@@ -23,20 +24,22 @@ WINDOW_STATUS = "gemini_chat.window_status"
 class Authenticated:
     """Decorates a view that needs a bearer token: the view gets the principal as its first argument.
 
-    It stands above ``arguments``, so that a request without a valid token is refused before its body is validated.
+    A request without a valid token is refused for that, whatever else is wrong with it: so this stands above
+    ``arguments``, or ``arguments`` calls ``check_login`` of the view before it refuses.
     """
 
     def __init__(self, authenticate: Authenticate, limit_requests: LimitRequests) -> None:
         self._authenticate = authenticate
         self._limit_requests = limit_requests
+        self._refused = RefusedTokens(authenticate.clock)
 
     def __call__(self, view: View) -> View:
-        return self._decorate(view, lambda token: (self._authenticate(token),))
+        return self._decorate(view, self._principal)
 
-    def with_(self, load: Callable[[str], tuple[Principal, Any]]) -> Callable[[View], View]:
+    def with_(self, load: Callable[..., tuple[Principal, Any]]) -> Callable[[View], View]:
         """Decorates a view that also gets, as its second argument, what ``load`` reads together with the principal.
 
-        One query costs half of two.
+        One query costs half of two. ``load`` gets the token, and the view's arguments that were loaded above.
         """
         return lambda view: self._decorate(view, load)
 
@@ -46,7 +49,7 @@ class Authenticated:
         @wraps(view)
         def perhaps_authenticated(*args: Any, **kwargs: Any) -> Response:
             try:
-                principal = self._load_and_count(lambda token: (self._authenticate(token),))[0]
+                principal = self._load_and_count(self._principal)[0]
             except (Unauthenticated, AccountLocked):
                 principal = None
             return view(principal, *args, **kwargs)
@@ -54,33 +57,43 @@ class Authenticated:
         perhaps_authenticated.needs_login = True  # type: ignore[attr-defined]
         return JsonBlueprint.doc(security=[{SCHEME: []}, {}])(perhaps_authenticated)
 
-    def _decorate(self, view: View, load: Callable[[str], tuple[Any, ...]]) -> View:
+    def _decorate(self, view: View, load: Callable[..., tuple[Any, ...]]) -> View:
         @wraps(view)
         def authenticated(*args: Any, **kwargs: Any) -> Response:
-            return view(*self._load_and_count(load), *args, **kwargs)
+            return view(*self._load_and_count(load, *args, **kwargs), *args, **kwargs)
 
         authenticated.needs_login = True  # type: ignore[attr-defined]
+        authenticated.check_login = partial(self._load_and_count, self._principal)  # type: ignore[attr-defined]
         return JsonBlueprint.doc(security=[{SCHEME: []}])(authenticated)
 
-    def _load_and_count(self, load: Callable[[str], tuple[Any, ...]]) -> tuple[Any, ...]:
+    def _principal(self, token: str, *_args: Any, **_kwargs: Any) -> tuple[Principal]:
+        return (self._authenticate(token),)
+
+    def _load_and_count(self, load: Callable[..., tuple[Any, ...]], *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        token = bearer_token()
+        address = request.environ[ORIGIN].address
         try:
-            token = bearer_token()
             if token is None:
                 raise TokenInvalid
-            loaded = load(token)
+            if RESUMED not in request.environ:
+                self._refused.check(token, address)
+            loaded = load(token, *args, **kwargs)
         except (Unauthenticated, AccountLocked):
             # Requests with invalid tokens count for their address, so that tokens cannot be tried without limit.
-            self._count(None)
+            self._count(None, address)
             raise
-        self._count(loaded[0].user_id)
+        try:
+            self._count(loaded[0].user_id, address)
+        except RateLimited as refusal:
+            self._refused.remember(token, address, refusal)
+            raise
         return loaded
 
-    def _count(self, user_id: UserId | None) -> None:
-        environ = request.environ
-        if RESUMED in environ:  # counted when it came
+    def _count(self, user_id: UserId | None, address: str | None) -> None:
+        if RESUMED in request.environ:  # counted when it came
             return
         # User and address together: one round trip to Redis.
-        environ[WINDOW_STATUS] = self._limit_requests(user_id=user_id, address=environ[ORIGIN].address)
+        request.environ[WINDOW_STATUS] = self._limit_requests(user_id=user_id, address=address)
 
 
 def needs_login(view: Callable[..., Any] | None) -> bool:

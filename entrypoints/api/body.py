@@ -15,7 +15,7 @@ import flask
 import marshmallow as ma
 from flask_smorest import Blueprint
 from webargs.flaskparser import abort
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wsgi import get_content_length
 
 from domain.chat import MESSAGE_MAX_LENGTH
@@ -179,9 +179,16 @@ class JsonBlueprint(Blueprint):
         document = super().arguments(schema, location=location, **options)
 
         def decorate(view: View) -> View:
+            check_login: Callable[[], object] = getattr(view, "check_login", lambda: None)
+
             @wraps(view)
             def with_arguments(*args: Any, **kwargs: Any) -> flask.Response:
-                return view(*args, _arguments(schema, location), **kwargs)
+                try:
+                    loaded = _arguments(schema, location)
+                except HTTPException:
+                    check_login()
+                    raise
+                return view(*args, loaded, **kwargs)
 
             return _documented(with_arguments, document)
 

@@ -6,11 +6,10 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from application.auth.sessions import AuthenticateWithListVersion
 from application.chat.chatrooms import DEFAULT_ROOMS_PER_PAGE, DEFAULT_TURNS_PER_PAGE, ListedRooms
 from application.ports.reader import ChatroomSummary, Conversation, RoomCursor, RoomPage
 from application.unset import UNSET
-from application.use_cases import Chat
+from application.use_cases import Auth, Chat
 from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, Chatroom, ChatroomId
 from entrypoints.api.authentication import Authenticated
@@ -106,9 +105,10 @@ class ConversationQuerySchema(Schema):
     cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
 
 
-def chatrooms_blueprint(
-    chat: Chat, authenticated: Authenticated, with_list_version: AuthenticateWithListVersion
-) -> JsonBlueprint:
+def chatrooms_blueprint(chat: Chat, auth: Auth, authenticated: Authenticated) -> JsonBlueprint:
+    def with_page(token: str, query: Body, *, chatroom_id: UUID) -> tuple[Principal, Conversation | None]:
+        return auth.authenticate_with_conversation(token, **_page(query, chatroom_id))
+
     blp = JsonBlueprint("Chatrooms", __name__, url_prefix="/chatroom", description="Conversations with the model")
 
     @blp.route("", methods=["POST"])
@@ -140,7 +140,7 @@ def chatrooms_blueprint(
         )
 
     @blp.route("", methods=["GET"])
-    @authenticated.with_(with_list_version)
+    @authenticated.with_(auth.authenticate_with_list_version)
     @blp.arguments(ChatroomsQuerySchema(), location="query")
     @blp.response(
         200,
@@ -170,21 +170,16 @@ def chatrooms_blueprint(
 
     @blp.route("/<uuid:chatroom_id>", methods=["GET"])
     @blp.may_give("chatroom_not_found")
-    @authenticated
     @blp.arguments(ConversationQuerySchema(), location="query")
+    @authenticated.with_(with_page)
     @blp.response(200, ConversationSchema, headers=ETAG)
     @blp.alt_response(304, description="Not modified: you have this page", success=True)
-    def get_chatroom(principal: Principal, query: Body, chatroom_id: UUID) -> Response:
+    def get_chatroom(principal: Principal, found: Conversation | None, query: Body, *, chatroom_id: UUID) -> Response:
         """Read a chatroom and its newest messages and replies, oldest first.
 
         Every message comes with one reply, as in `GET /chatroom/{chatroomId}/messages` without `after`.
         """
-        conversation = chat.read_chatroom(
-            user_id=principal.user_id,
-            chatroom_id=ChatroomId(chatroom_id),
-            turns=turns_for(query["limit"]),
-            before=query.get("cursor"),
-        )
+        conversation = chat.read_chatroom(user_id=principal.user_id, found=found, **_page(query, chatroom_id))
         return tagged_json(
             {
                 **_chatroom_json(conversation),
@@ -228,6 +223,14 @@ def chatrooms_blueprint(
         return Response(status=204)
 
     return blp
+
+
+def _page(query: Body, chatroom_id: UUID) -> dict[str, Any]:
+    return {
+        "chatroom_id": ChatroomId(chatroom_id),
+        "turns": turns_for(query["limit"]),
+        "before": query.get("cursor"),
+    }
 
 
 def _summary_json(room: Chatroom | Conversation | ChatroomSummary) -> dict[str, Any]:

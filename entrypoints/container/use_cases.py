@@ -1,14 +1,16 @@
 """The use cases of requests, assembled from adapters."""
 
+from functools import partial
+
 from application.auth.audit import Recorder
 from application.auth.erasure import EraseAccount, ExportAccount
 from application.auth.logout import EndSession, ListSessions, LogOut
 from application.auth.one_time_passwords import RedeemCode, RequestCode, SendCode, VerifyCode
 from application.auth.passwords import AcceptPassword, ChangePassword, CountPasswordTry, LogIn, ResetPassword
-from application.auth.profile import ChangeProfile, ShowOwnProfile, ShowProfile
+from application.auth.profile import ChangeProfile, ShowProfile
 from application.auth.rate_limits import LimitRequests
 from application.auth.refresh import RefreshSession
-from application.auth.sessions import Authenticate, AuthenticateWithListVersion, StartSession
+from application.auth.sessions import Authenticate, AuthenticateWith, StartSession
 from application.auth.sign_up import SignUp
 from application.billing.ledger import ShowDays
 from application.billing.manage import EndBilling, OpenPortal, SetRenewal, SyncCheckout
@@ -156,13 +158,16 @@ def auth_use_cases(adapters: WebAdapters, *, erasure_hook: AccountErasureHook) -
             clock=clock,
         ),
         authenticate=Authenticate(access_tokens=access_tokens, reader=reader, clock=clock),
-        authenticate_with_list_version=AuthenticateWithListVersion(
-            access_tokens=access_tokens, reader=reader, clock=clock
+        authenticate_with_profile=AuthenticateWith(
+            access_tokens, reader, clock, partial(reader.principal_with_profile, allowances=adapters.allowances())
+        ),
+        authenticate_with_list_version=AuthenticateWith(
+            access_tokens, reader, clock, reader.principal_with_list_version
+        ),
+        authenticate_with_conversation=AuthenticateWith(
+            access_tokens, reader, clock, reader.principal_with_conversation
         ),
         show_profile=show_profile,
-        show_own_profile=ShowOwnProfile(
-            access_tokens=access_tokens, reader=reader, clock=clock, allowances=adapters.allowances()
-        ),
         refresh_session=RefreshSession(
             unit_of_work=unit_of_work,
             access_tokens=access_tokens,

@@ -348,7 +348,7 @@ class TestReading:
         assert "secret" not in answer.text
 
     def test_a_guest_cannot_tell_which_rooms_there_are(self, guest: Client, asha: Client):
-        for path in (asha.open_room(), NOWHERE):
+        for path in (asha.open_room(), NOWHERE, f"{NOWHERE}?limit=junk"):
             problem_of(guest.get(path), 401, "token_invalid")
 
     def test_without_the_database_one_has_to_wait(self, asha: Client, house: House):

@@ -6,6 +6,8 @@ import pytest
 
 from application.auth.rate_limits import RequestLimits
 from application.ports.rate_limiter import Limit
+from entrypoints.api.request_id import REQUEST_ID
+from entrypoints.server.waiting import RESUMED
 from tests.api.client import Api, problem_of
 from tests.builders import ASHA, RAVI, House
 
@@ -31,6 +33,29 @@ def test_a_user_is_told_what_is_left_and_then_to_wait():
     assert ravi.get("/user/me").status_code == 200
     api.house.clock.advance(MINUTE)
     assert asha.get("/user/me").status_code == 200
+
+
+def test_beyond_the_limit_the_database_is_not_asked():
+    api = limited(per_user=Limit("user", 1, MINUTE))
+    asha, again = api.log_in(ASHA), api.log_in(ASHA)
+    asha.get("/user/me")
+    seconds = problem_of(asha.get("/user/me"), 429, "rate_limited")["retryAfter"]
+    api.house.clock.advance(timedelta(seconds=20))
+    api.house.database_probe.on = False
+    for path in ("/user/me", "/chatroom?limit=junk", "/subscription/status"):
+        assert problem_of(asha.get(path), 429, "rate_limited")["retryAfter"] == seconds - 20
+    problem_of(again.get("/user/me"), 503, "dependency_unavailable")
+    api.house.clock.advance(timedelta(seconds=seconds - 20))
+    problem_of(asha.get("/user/me"), 503, "dependency_unavailable")
+
+
+def test_a_request_that_has_waited_was_counted_when_it_came():
+    api = limited(per_user=Limit("user", 1, MINUTE))
+    asha = api.log_in(ASHA)
+    asha.get("/user/me")
+    problem_of(asha.get("/user/me"), 429, "rate_limited")
+    resumed = asha.get("/user/me", environ_overrides={RESUMED: True, REQUEST_ID: "one-and-the-same"})
+    assert resumed.status_code == 200
 
 
 def test_another_session_of_the_user_does_not_help():

@@ -79,6 +79,38 @@ class ReaderContract:
         for nobodys in (ended.id, SessionId(new_id())):
             assert world.reader.principal_with_profile(nobodys, allowances=ALLOWANCES) is None
 
+    @pytest.mark.parametrize("messages", [0, 1, 3])
+    def test_who_is_asking_comes_with_a_conversation(self, world: World, messages: int) -> None:
+        user, other = world.user(), world.user()
+        room, foreign = world.room(user), world.room(other)
+        world.end_three(foreign)
+        asked = [world.ask(room, f"Why {number}?") for number in range(messages)]
+        session = a_session(user)
+        with world.unit_of_work() as work:
+            work.sessions.add(session)
+            work.commit()
+
+        def found(chatroom_id: ChatroomId, before: MessageId | None = None) -> object:
+            return world.reader.principal_with_conversation(session.id, chatroom_id=chatroom_id, turns=2, before=before)
+
+        principal = world.reader.principal(session.id)
+        for before in (None, *(one.message_id for one in asked)):
+            page = world.reader.conversation(user.id, room.id, turns=2, before=before)
+            assert page is not None
+            assert found(room.id, before) == (principal, page)
+        assert found(foreign.id) == found(ChatroomId(new_id())) == (principal, None)
+
+    def test_a_session_that_ended_reads_no_conversation(self, world: World) -> None:
+        user = world.user()
+        room, ended = world.room(user), a_session(user)
+        with world.unit_of_work() as work:
+            work.sessions.add(ended)
+            work.sessions.end(ended.id, of=room.user_id)
+            work.commit()
+        for nobodys in (ended.id, SessionId(new_id())):
+            found = world.reader.principal_with_conversation(nobodys, chatroom_id=room.id, turns=2, before=None)
+            assert found is None
+
     def test_one_who_pays_is_pro(self, world: World) -> None:
         user, other = world.user(), world.user()
         world.subscribe(user.id, ACTIVE)

@@ -228,7 +228,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], int]] = {
     "principal_with_profile": ({}, 1),
     "principal_with_list_version": ({}, 1),
     "rooms": ({"before": None, "pinned_before": None, "limit": A_PAGE}, A_PAGE),
-    "conversation": ({"before": None, "limit": TURNS}, 2 * TURNS),
+    "principal_with_conversation": ({"before": None, "limit": TURNS}, 2 * TURNS),
     "add_chatroom": ({**NEW_ROOM, "limit": 2 * ROOMS_OF_ONE}, 1),
     "accept_message": (ACCEPTED, OWN_QUEUE),
 }
@@ -252,7 +252,7 @@ def test_every_prepared_statement_of_a_request_is_looked_at() -> None:
 
 def asked_by(cursor: Cursor, name: str) -> dict[str, Any]:
     """The ids of whom it costs most."""
-    room = "room" if name in ("conversation", "accept_message") else "of many"
+    room = "room" if name in ("principal_with_conversation", "accept_message") else "of many"
     cursor.execute(
         "SELECT c.user_id, s.id, c.id FROM chatrooms c JOIN sessions s ON s.user_id = c.user_id WHERE c.name = %s"
         " ORDER BY c.last_sequence DESC LIMIT 1",

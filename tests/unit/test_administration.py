@@ -67,7 +67,7 @@ class TestLocked:
         with pytest.raises(AccountLocked):
             auth.authenticate(token)
         with pytest.raises(AccountLocked):
-            auth.show_own_profile(token)
+            auth.authenticate_with_profile(token)
         with pytest.raises(AccountLocked):
             auth.verify_code(mobile_number=ASHA, code=code)
         with pytest.raises(AccountLocked):
