@@ -54,10 +54,12 @@ REPLACE_CUSTOMER = """
 UPDATE customers SET customer_id = %(customer_id)s, mode = %(mode)s, created_at = now(), reconciled_at = NULL
 WHERE user_id = %(user_id)s AND (customer_id = %(instead_of)s OR mode = ANY(%(foreign)s))
 """
-# FOR KEY SHARE: an erasure either finds the row, or has removed the user before. So it comes before REPLACE_CUSTOMER.
+# The user is locked: an erasure either finds the row, or has removed the user before. So it comes before
+# REPLACE_CUSTOMER. FOR NO KEY UPDATE, so that concurrent calls take turns: of two that found no row of the user at the
+# same moment the second would fail, since the customer is there already.
 ADD_CUSTOMER = """
 INSERT INTO customers (user_id, customer_id, mode, created_at)
-SELECT id, %(customer_id)s, %(mode)s, now() FROM users WHERE id = %(user_id)s FOR KEY SHARE
+SELECT id, %(customer_id)s, %(mode)s, now() FROM users WHERE id = %(user_id)s FOR NO KEY UPDATE
 ON CONFLICT (user_id) DO NOTHING
 """
 IS_ERASED = "SELECT 1 FROM erased_customers WHERE customer_id = %(customer_id)s"

@@ -37,6 +37,7 @@ from domain.replies import Answer, FailureReason, ReplyState
 from tests.concurrency import together
 from tests.contract.world import ALLOWANCES, MOMENT, THREADS, MemoryWorld, SqlWorld, World
 
+ROUNDS = 25
 AT_ONCE = RetryEvents(first_wait=timedelta(), longest_wait=timedelta(), max_attempts=3)
 LATER = RetryEvents(first_wait=timedelta(hours=1))
 
@@ -93,6 +94,18 @@ class BillingWorkContract:
             assert work.billing.customers.of(user.id) == added[0]
             assert work.billing.customers.owner(added[0]) == user.id
             assert work.billing.customers.owner(CustomerId("cus_unknown")) is None
+
+    def test_the_same_customer_may_be_added_by_several_at_once(self, world: World) -> None:
+        for number in range(ROUNDS):
+            user, customer = world.user(), CustomerId(f"cus_{number}")
+
+            def add(user_id: UserId = user.id, customer_id: CustomerId = customer) -> CustomerId | None:
+                with world.unit_of_work() as work:
+                    added = work.billing.customers.add(user_id, customer_id)
+                    work.commit()
+                return added
+
+            assert set(together([add] * THREADS)) == {customer}
 
     def test_each_customer_is_taken_once_for_comparison(self, world: World) -> None:
         users = [world.user().id for _ in range(5)]
