@@ -29,7 +29,7 @@ class Page {
     this.conversation = new Conversation({
       onUsage: (quota) => (quota ? this.setUsage({ ...this.usage, ...quota }) : this.readProfile()),
       onNotice: (text, error) => this.say(text, error),
-      onRoom: (room) => this.setTitle(nameOf(room)),
+      onRoom: (room) => this.setTitle(nameOf(this.rooms.newest(room))),
       onGone: (roomId) => this.gone(roomId),
       onBusy: (isBusy) => this.composer?.setBusy(isBusy),
       onLoggedOut: (error) => this.ended(words(error)),
@@ -256,7 +256,7 @@ class Page {
   accepted(roomId, sent) {
     this.setReached(null);
     this.setUsage({ ...this.usage, ...sent.quota });
-    this.rooms.accepted(roomId, sent.chatroomName);
+    this.rooms.accepted(roomId, sent);
     if (roomId !== this.roomId) return;
     this.conversation.accepted(sent);
     if (sent.chatroomName) this.setTitle(sent.chatroomName);

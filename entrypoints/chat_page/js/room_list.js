@@ -117,13 +117,19 @@ export class RoomList {
   }
 
   /** A message was accepted: it may have named its chat, and have taken it out of the archive. */
-  accepted(roomId, name) {
+  accepted(roomId, { message, chatroomName: name }) {
     const room = this.rooms.find(({ id }) => id === roomId);
-    if (room && name) Object.assign(room, { name });
+    if (room && name) Object.assign(room, { name, updatedAt: message.createdAt });
     if (name) this.draw();
     const isElsewhere = this.archived ? room : !room;
     if (isElsewhere) this.read();
     if (name || isElsewhere) tellTabs('rooms-changed');
+  }
+
+  /** The same chat as it is known here, if it was named or renamed while this answer was on its way. */
+  newest(room) {
+    const known = this.rooms.find(({ id }) => id === room.id);
+    return known && new Date(known.updatedAt) > new Date(room.updatedAt) ? known : room;
   }
 
   /** Puts a chat where it stands in the list: the pinned ones first, each part newest first. Ids follow time. */
