@@ -19,6 +19,9 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 import adapters.sql
 from adapters.sql import queue_state, removal, replies
 from adapters.sql.database import PreparedStatement
+from domain.chat import MessageId
+from domain.replies import ReplyId
+from tests.contract.world import ALLOWANCES, POLICY, a_message, new_id, sql_world
 from tests.servers import new_database
 
 ENDED, QUEUED, ROOMS = 100_000, 2_400, 400
@@ -273,6 +276,18 @@ def test_a_request_looks_at_what_it_needs(plan: Plan, cursor: Cursor, name: str,
     nodes = plan(statement._execute, *steps, **{**asked_by(cursor, name), **values})
     assert {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} == set()
     assert max(map(rows_of, nodes)) <= (BY_STATISTICS.get(name, most) if kind == "force_custom_plan" else most)
+
+
+def test_no_statement_is_planned_for_the_values_at_hand(clean_database: str) -> None:
+    with sql_world(clean_database) as world:
+        room = world.room()
+        for _ in range(3):
+            with world.unit_of_work.autocommit() as work:
+                work.acceptance.accept(a_message(room), ReplyId(new_id()), allowances=ALLOWANCES, policy=POLICY)
+            world.reader.history(room.id, before=MessageId(new_id()), turns=5)
+            world.claim()
+        plans = world._rows("SELECT name, custom_plans FROM pg_prepared_statements WHERE generic_plans > 1 ORDER BY name")
+        assert plans == [("accept_message", 0), ("claim_due", 0), ("history", 0)]
 
 
 def test_counting_the_backlog_and_the_messages_of_a_user_now_and_then(cost: Cost, cursor: Cursor) -> None:
