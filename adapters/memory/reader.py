@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC
-from typing import cast
+from itertools import accumulate
+from typing import TypeVar, cast
 from uuid import UUID
 
 from adapters.memory.billing import granted_until, subscription_at
 from adapters.memory.tables import MemoryDatabase, ReplyRow
 from application.ports.language_model import Exchange
 from application.ports.reader import (
+    PAGE_MAX_BYTES,
     ChatroomSummary,
     Conversation,
     Entry,
@@ -30,6 +32,7 @@ from domain.plans import Allowances, DailyQuota
 from domain.replies import ReplyId, ReplyState
 
 MAX_SESSIONS = 100
+E = TypeVar("E")
 
 
 class MemoryReader(Reader):
@@ -126,7 +129,8 @@ class MemoryReader(Reader):
         if room is None or room.user_id != user_id:
             return None
         messages = self._messages(chatroom_id, before=before)
-        page = messages[-turns:]
+        newest_first = [self._shown(message) for message in reversed(messages[-turns:])]
+        page = that_fit(newest_first)[::-1]
         return Conversation(
             room.id,
             room.name,
@@ -135,8 +139,8 @@ class MemoryReader(Reader):
             room.updated_at,
             room.pinned,
             room.archived,
-            [self._shown(message) for message in page],
-            page[0].id if len(messages) > turns else None,
+            page,
+            page[0].message_id if len(messages) > len(page) else None,
         )
 
     def entries_after(
@@ -154,7 +158,7 @@ class MemoryReader(Reader):
         earlier = [entry_id] if entry_id in entries else [found for found in entries if found < entry_id]
         after = max((tables.sequences[found] for found in earlier), default=0)
         in_order = sorted((tables.sequences[found], entry) for found, entry in entries.items())
-        return [entry for sequence, entry in in_order if sequence > after][:limit]
+        return that_fit([entry for sequence, entry in in_order if sequence > after][:limit])
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
         message = self._database.tables.messages.get(self._message_id_of(entry_id))
@@ -175,8 +179,8 @@ class MemoryReader(Reader):
         replies = [_reply_entry(row, overdue=row.overdue(now)) for row in tables.replies_to(message.id)]
         ids = [reply.reply_id for reply in replies]
         begin = ids.index(after) + 1 if after in ids else 0
-        page = replies[begin : begin + limit]
-        return ReplyPage(message.chatroom_id, page, page[-1].reply_id if len(replies) > begin + limit else None)
+        page = that_fit(replies[begin : begin + limit])
+        return ReplyPage(message.chatroom_id, page, page[-1].reply_id if len(replies) > begin + len(page) else None)
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         turns_before = [
@@ -209,6 +213,13 @@ class MemoryReader(Reader):
         if reply is not None and reply.queued.message_id in ids:
             return messages[: ids.index(reply.queued.message_id) + 1]
         return messages
+
+
+def that_fit(entries: Sequence[E]) -> list[E]:
+    """The entries of a page before it is full."""
+    sizes = [len((getattr(entry, "reply_content", None) or "").encode()) for entry in entries]
+    before = accumulate(sizes, initial=0)
+    return [entry for entry, taken in zip(entries, before, strict=False) if taken < PAGE_MAX_BYTES]
 
 
 def summary_of(room: Chatroom) -> ChatroomSummary:

@@ -202,8 +202,8 @@ SESSION_SETTINGS = {
     ISOLATION: "read\\ committed",
     "timezone": "UTC",
 }
-# Of the plan for the values at hand PostgreSQL counts what it will cost, and hardly what it costs to make it: a statement
-# that counts much now and then was planned anew each time, which took twice as long as doing what it says.
+# PostgreSQL compares what a plan for the values at hand will cost with what one for any values does, and hardly counts
+# the planning: a statement that counts much now and then was planned each time, which took twice as long as its work.
 OF_PREPARED_STATEMENTS = {"plan_cache_mode": "force_generic_plan"}
 # PostgreSQL quotes statements that fail in its own log, prompts and phone numbers among their values. Roles that may
 # turn that off do so for their sessions: superusers, and those with GRANT SET ON PARAMETER (PostgreSQL 15).

@@ -4,6 +4,7 @@ Columns have the names of the fields they become, in the same order (tests/integ
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from adapters.sql.subscriptions import GRANTED_UNTIL, IS_PRO, SUBSCRIPTION_COLUM
 from adapters.sql.usage import TODAY
 from application.ports.language_model import Exchange
 from application.ports.reader import (
+    PAGE_MAX_BYTES,
     ChatroomSummary,
     Conversation,
     Entry,
@@ -101,12 +103,30 @@ SELECT {ROOM_COLUMNS} FROM chatrooms
 WHERE user_id = %(user_id)s AND archived_at IS NOT NULL AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
 ORDER BY id DESC LIMIT %(limit)s
 """  # noqa: S608 - parts of statements, no values
-TURN_COLUMNS = f"""t.id AS message_id, t.content, t.created_at AS sent_at,
-       r.id AS reply_id, r.state AS reply_state, r.run AS generation, r.content AS reply_content,
+# A page of turns leaves texts out from where it is full, in its last column (application.ports.reader.PAGE_MAX_BYTES).
+# The size of a text is known without reading it.
+IS_FULL = f"""COALESCE(sum(octet_length({{content}})) OVER (
+        ORDER BY {{order}} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) >= {PAGE_MAX_BYTES}"""
+# A window costs the statement a tenth: the one that is asked all the time knows only whether a text is long, and leaves
+# it out.
+LONG_BYTES = 65_536
+IS_LONG = f"COALESCE(octet_length(r.content) > {LONG_BYTES}, false)"
+
+
+def _turn_columns(content: str) -> str:
+    return f"""t.id AS message_id, t.content, t.created_at AS sent_at,
+       r.id AS reply_id, r.state AS reply_state, r.run AS generation, {content} AS reply_content,
        r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
        r.input_tokens, r.output_tokens, latest.id AS latest_id, latest.state AS latest_state,
        latest.failure AS latest_failure, {overdue("r")} OR COALESCE(latest.overdue, false) AS overdue,
        {FEEDBACK_COLUMNS}"""
+
+
+def _left_out(content: str, *, where: str) -> str:
+    return f"CASE WHEN NOT {where} THEN {content} END"
+
+
+TURN_COLUMNS = _turn_columns("r.content")
 STOPPED_WITH_TEXT = "(state = 'cancelled' AND content IS NOT NULL)"
 # Of the replies to a message, the one that shows in the conversation comes first.
 SHOWN_FIRST = f"(state = 'done') DESC, {STOPPED_WITH_TEXT} DESC, sequence DESC"
@@ -141,8 +161,9 @@ TURNS = f"""LEFT JOIN LATERAL (
 LEFT JOIN LATERAL {SHOWN_REPLY} ON true
 LEFT JOIN LATERAL {LATEST_REPLY} ON true"""  # noqa: S608 - columns, no values
 # The chatroom's columns come with the first turn. That saves a round trip, and a chatroom without turns has a row, too.
+CONVERSATION_IS_FULL = IS_FULL.format(content="r.content", order="t.sequence DESC")
 CONVERSATION = f"""
-SELECT head.*, {TURN_COLUMNS}
+SELECT head.*, {_turn_columns(_left_out("r.content", where=CONVERSATION_IS_FULL))}, {CONVERSATION_IS_FULL} AS is_full
 FROM chatrooms c
 {TURNS}
 LEFT JOIN LATERAL (SELECT {ROOM_OF_PAGE} WHERE COALESCE(t.place, 1) = 1) head ON true
@@ -151,7 +172,7 @@ ORDER BY t.sequence DESC
 """  # noqa: S608 - columns, no values
 # A session without such a chatroom has a row, too.
 PRINCIPAL_WITH_CONVERSATION = f"""
-SELECT head.*, {TURN_COLUMNS}
+SELECT head.*, {_turn_columns(_left_out("r.content", where=IS_LONG))}, {IS_LONG} AS is_long
 FROM sessions login
 LEFT JOIN chatrooms c ON c.id = %(chatroom_id)s AND c.user_id = login.user_id
 {TURNS}
@@ -162,10 +183,12 @@ WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
 ORDER BY t.sequence DESC
 """  # noqa: S608 - columns, no values
 # Of either table as many as are asked for, each through its index, and then the first of both.
+ENTRIES_ARE_FULL = IS_FULL.format(content="e.reply_content", order="e.sequence")
 ENTRIES_AFTER = f"""
-SELECT e.message_id, e.content, e.sent_at, e.reply_id, e.reply_state, e.generation, e.reply_content,
+SELECT e.message_id, e.content, e.sent_at, e.reply_id, e.reply_state, e.generation,
+       {_left_out("e.reply_content", where=ENTRIES_ARE_FULL)} AS reply_content,
        e.reply_created_at, e.finished_at, e.model, e.failure, e.truncated, e.input_tokens, e.output_tokens,
-       e.overdue, e.rating, e.reasons, e.comment, e.given_at
+       e.overdue, e.rating, e.reasons, e.comment, e.given_at, {ENTRIES_ARE_FULL} AS is_full
 FROM chatrooms c
 LEFT JOIN LATERAL (
     (SELECT m.sequence, m.id AS message_id, m.content, m.created_at AS sent_at, NULL::uuid AS reply_id,
@@ -187,10 +210,12 @@ WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
 ORDER BY e.sequence
 """  # noqa: S608 - parts of statements, no values
 # The chatroom's id comes with every reply, and a page behind the last reply still has a row.
+REPLIES_ARE_FULL = IS_FULL.format(content="r.content", order="r.sequence")
 REPLIES = f"""
 SELECT t.chatroom_id, t.id AS message_id, r.id AS reply_id, r.state AS reply_state, r.run AS generation,
-       r.content AS reply_content, r.created_at AS reply_created_at, r.finished_at, r.model, r.failure, r.truncated,
-       r.input_tokens, r.output_tokens, {overdue("r")} AS overdue, {FEEDBACK_COLUMNS}
+       {_left_out("r.content", where=REPLIES_ARE_FULL)} AS reply_content, r.created_at AS reply_created_at,
+       r.finished_at, r.model, r.failure, r.truncated, r.input_tokens, r.output_tokens, {overdue("r")} AS overdue,
+       {FEEDBACK_COLUMNS}, {REPLIES_ARE_FULL} AS is_full
 FROM messages t
 JOIN chatrooms c ON c.id = t.chatroom_id AND c.user_id = %(user_id)s
 LEFT JOIN LATERAL (
@@ -289,8 +314,12 @@ class SqlReader(Reader):
         if not rows:
             return None
         user_id, method, started_at, name, *_ = rows[0]
-        conversation = None if name is None else _conversation(chatroom_id, [row[3:] for row in rows], turns)
-        return Principal(user_id, session_id, LoginMethod(method), started_at), conversation
+        principal = Principal(user_id, session_id, LoginMethod(method), started_at)
+        if name is None:
+            return principal, None
+        if any(is_long for *_, is_long in rows):
+            return principal, self.conversation(user_id, chatroom_id, turns=turns, before=before)
+        return principal, _conversation(chatroom_id, [row[3:] for row in rows], turns)
 
     def plan_status(self, user_id: UserId, *, allowances: Allowances) -> PlanStatus:
         row = self._one(PLAN_STATUS, {"id": user_id})
@@ -325,7 +354,7 @@ class SqlReader(Reader):
         rows = self._database.rows(
             ENTRIES_AFTER, {"user_id": user_id, "chatroom_id": chatroom_id, "entry_id": entry_id, "limit": limit}
         )
-        return [_entry(row) for row in rows if row[0] is not None] if rows else None
+        return [_entry(row) for *row, _ in _that_fit(rows) if row[0] is not None] if rows else None
 
     def entry(self, user_id: UserId, entry_id: MessageId | ReplyId) -> Entry | None:
         row = self._one(ENTRY, {"user_id": user_id, "entry_id": entry_id})
@@ -342,9 +371,8 @@ class SqlReader(Reader):
         rows = self._database.rows(REPLIES, values)
         if not rows:
             return None
-        replies = [_reply(columns) for _, *columns in rows if columns[REPLY_ID] is not None]
-        next_after = replies[limit - 1].reply_id if len(replies) > limit else None
-        return ReplyPage(rows[0][0], replies[:limit], next_after)
+        page = [_reply(columns) for _, *columns, _ in _that_fit(rows)[:limit] if columns[REPLY_ID] is not None]
+        return ReplyPage(rows[0][0], page, page[-1].reply_id if page and len(rows) > len(page) else None)
 
     def history(self, chatroom_id: ChatroomId, *, before: MessageId, turns: int) -> Sequence[Exchange]:
         rows = self._database.rows(ASK_HISTORY, {"chatroom_id": chatroom_id, "before": before, "limit": turns})
@@ -371,12 +399,17 @@ def _profile(columns: Sequence[Any], allowances: Allowances) -> Profile:
 
 
 def _conversation(chatroom_id: ChatroomId, rows: Sequence[Sequence[Any]], turns: int) -> Conversation:
-    """The page of ROOM_OF_PAGE and TURN_COLUMNS; a turn more than the page has shows that there is an older one."""
+    """The page of rows of CONVERSATION; one more than the page has shows that there is an older turn."""
     name, system_prompt, created_at, updated_at, pinned, archived, *first = rows[0]
-    page = [_turn(columns) for _, _, _, _, _, _, *columns in rows[:turns]] if first[0] is not None else []
-    next_before = page[-1].message_id if len(rows) > turns else None
+    page = [_turn(turn) for _, _, _, _, _, _, *turn, _ in _that_fit(rows)[:turns]] if first[0] is not None else []
+    next_before = page[-1].message_id if page and len(rows) > len(page) else None
     page.reverse()
     return Conversation(chatroom_id, name, system_prompt, created_at, updated_at, pinned, archived, page, next_before)
+
+
+def _that_fit(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The rows of a page before it is full."""
+    return list(takewhile(lambda row: not row[-1], rows))
 
 
 def _turn(columns: Sequence[Any]) -> Turn:

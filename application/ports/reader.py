@@ -103,6 +103,11 @@ class ReplyEntry(NamedTuple):
     feedback: Feedback | None
 
 
+# A page of entries ends before the one where the texts of the replies before it have so many bytes: so it is bounded
+# however long they are, and has at least one.
+PAGE_MAX_BYTES = 2_000_000
+
+
 class Turn(NamedTuple):
     """A message and one reply to it. ``latest_id``: the newest reply, if that is another one, with its state.
 
@@ -212,6 +217,7 @@ class Reader(Protocol):
     ) -> Conversation | None:
         """The newest ``turns``, older than ``before`` if that is given; None unless the chatroom is the user's.
 
+        Fewer where their texts have PAGE_MAX_BYTES, as in ``entries_after`` and ``replies``.
         An id that is no entry of the chatroom is taken as none.
         """
 

@@ -14,7 +14,7 @@ from domain.accounts import Principal
 from domain.chat import CHATROOM_NAME_MAX_LENGTH, SYSTEM_PROMPT_MAX_LENGTH, Chatroom, ChatroomId
 from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
-from entrypoints.api.entries import MAX_PER_PAGE, EntrySchema, turns_for, turns_json
+from entrypoints.api.entries import MAX_PER_PAGE, PAGE_DESCRIPTION, EntrySchema, turns_for, turns_json
 from entrypoints.api.idempotency import REPLAYED_HEADER, IdempotencyHeadersSchema, replayed
 from entrypoints.api.responses import entity_tag, json_response, tagged_json, tagged_response, to_json
 from entrypoints.api.schemas import (
@@ -100,7 +100,7 @@ class ConversationQuerySchema(Schema):
     limit = QueryInteger(
         load_default=DEFAULT_TURNS_PER_PAGE * 2,
         validate=ma.validate.Range(1, MAX_PER_PAGE),
-        metadata=described("Messages and replies together; a message always comes with its reply"),
+        metadata=described(f"{PAGE_DESCRIPTION}. A message always comes with its reply"),
     )
     cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
 

@@ -26,6 +26,7 @@ from entrypoints.api.authentication import Authenticated
 from entrypoints.api.body import Body, JsonBlueprint
 from entrypoints.api.entries import (
     MAX_PER_PAGE,
+    PAGE_DESCRIPTION,
     EntrySchema,
     OneEntrySchema,
     added_json,
@@ -77,7 +78,11 @@ class MessageHeadersSchema(IdempotencyHeadersSchema):
 class MessagesQuerySchema(Schema):
     after = QueryUuid(metadata=described("The last entry you have"))
     before = QueryUuid(metadata=described("The `nextCursor` of the last page"))
-    limit = QueryInteger(load_default=DEFAULT_TURNS_PER_PAGE * 2, validate=ma.validate.Range(1, MAX_PER_PAGE))
+    limit = QueryInteger(
+        load_default=DEFAULT_TURNS_PER_PAGE * 2,
+        validate=ma.validate.Range(1, MAX_PER_PAGE),
+        metadata=described(PAGE_DESCRIPTION),
+    )
     wait = QueryInteger(
         load_default=0,
         validate=ma.validate.Range(0, int(MAX_WAIT.total_seconds())),
@@ -93,7 +98,11 @@ class MessagesSchema(Schema):
 
 
 class RepliesQuerySchema(Schema):
-    limit = QueryInteger(load_default=DEFAULT_REPLIES_PER_PAGE, validate=ma.validate.Range(1, MAX_REPLIES_PER_PAGE))
+    limit = QueryInteger(
+        load_default=DEFAULT_REPLIES_PER_PAGE,
+        validate=ma.validate.Range(1, MAX_REPLIES_PER_PAGE),
+        metadata=described(PAGE_DESCRIPTION),
+    )
     cursor = QueryUuid(metadata=described("The `nextCursor` of the last page"))
 
 

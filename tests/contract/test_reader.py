@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from adapters.sql.reader import LONG_BYTES
 from application.ports.language_model import Exchange
 from application.ports.reader import ChatroomSummary, PlanStatus, Profile, ReplyEntry, RoomCursor
 from domain.accounts import SessionId, User, UserId
@@ -17,6 +18,7 @@ from domain.replies import Answer, FailureReason, QueuedReply, ReplyId, ReplySta
 from tests.contract.world import (
     ACTIVE,
     ALLOWANCES,
+    ANSWER,
     MOMENT,
     POLICY,
     MemoryWorld,
@@ -46,6 +48,10 @@ def names_of_pages(world: World, user: User, limit: int, *, archived: bool) -> l
         before = page.next_before
         if before is None:
             return names
+
+
+# A page is full with so many of them.
+LONG_TEXT, FULL = "x" * 700_000, 3
 
 
 class ReaderContract:
@@ -323,6 +329,79 @@ class ReaderContract:
             ReplyState.DONE: ("Because.", "scripted", None, True),
             ReplyState.FAILED: (None, None, FailureReason.REFUSED, True),
         }
+
+    @pytest.mark.parametrize("big", [LONG_TEXT, "\N{SNOWMAN}" * (LONG_BYTES // 3), "x" * (LONG_BYTES + 1)])
+    def test_a_page_comes_whole_however_long_its_texts_are(self, world: World, big: str) -> None:
+        user = world.user()
+        room, session = world.room(user), a_session(user)
+        with world.unit_of_work() as work:
+            work.sessions.add(session)
+            work.commit()
+        for text in ("Because.", big, ""):
+            world.ask(room)
+            assert world.finish(world.claim_one().claim, replace(ANSWER, text=text or "x"))
+        whole = world.reader.conversation(user.id, room.id, turns=5, before=None)
+        assert whole is not None
+        assert [turn.reply_content for turn in whole.turns] == ["Because.", big, "x"]
+        found = world.reader.principal_with_conversation(session.id, chatroom_id=room.id, turns=5, before=None)
+        assert found == (world.reader.principal(session.id), whole)
+
+    def test_a_page_ends_where_its_texts_are_long(self, world: World) -> None:
+        user = world.user()
+        room, session = world.room(user), a_session(user)
+        with world.unit_of_work() as work:
+            work.sessions.add(session)
+            work.commit()
+        asked = [world.ask(room) for _ in range(FULL + 2)]
+        for _ in asked:
+            assert world.finish(world.claim_one().claim, replace(ANSWER, text=LONG_TEXT))
+        ids = [one.message_id for one in asked]
+        for before, shown, next_before in (
+            (None, ids[-FULL:], ids[-FULL]),
+            (ids[-FULL], ids[:-FULL], None),
+            (ids[1], ids[:1], None),
+        ):
+            page = world.reader.conversation(user.id, room.id, turns=len(ids), before=before)
+            assert page is not None
+            assert ([turn.message_id for turn in page.turns], page.next_before) == (shown, next_before)
+            found = world.reader.principal_with_conversation(
+                session.id, chatroom_id=room.id, turns=len(ids), before=before
+            )
+            assert found == (world.reader.principal(session.id), page)
+
+    def test_what_is_new_ends_where_its_texts_are_long(self, world: World) -> None:
+        room = world.room()
+        asked = [world.ask(room) for _ in range(FULL + 2)]
+        for _ in asked:
+            assert world.finish(world.claim_one().claim, replace(ANSWER, text=LONG_TEXT))
+        seen: list[UUID] = []
+        sizes = []
+        while True:
+            after = ReplyId(seen[-1]) if seen else MessageId(UUID(int=0))
+            entries = world.reader.entries_after(room.user_id, room.id, entry_id=after, limit=100)
+            assert entries is not None
+            if not entries:
+                break
+            seen += [one.reply_id if isinstance(one, ReplyEntry) else one.message_id for one in entries]
+            sizes.append(sum(isinstance(one, ReplyEntry) for one in entries))
+        assert sizes == [FULL, 2]
+        assert seen == [id_ for one in asked for id_ in (one.message_id, one.id)]
+
+    def test_the_replies_to_a_message_end_where_their_texts_are_long(self, world: World) -> None:
+        room = world.room()
+        asked = world.ask(room)
+        again = [asked]
+        for _ in range(FULL + 1):
+            assert world.finish(world.claim_one().claim, replace(ANSWER, text=LONG_TEXT))
+            again.append(world.ask_again(asked))
+        first = world.reader.replies(room.user_id, asked.message_id, limit=100, after=None)
+        assert first is not None
+        assert [one.reply_id for one in first.replies] == [one.id for one in again[:FULL]]
+        assert first.next_after == again[FULL - 1].id
+        rest = world.reader.replies(room.user_id, asked.message_id, limit=100, after=first.next_after)
+        assert rest is not None
+        assert [one.reply_id for one in rest.replies] == [one.id for one in again[FULL:]]
+        assert rest.next_after is None
 
     def test_of_several_replies_to_a_message_the_newest_finished_one_is_shown(self, world: World) -> None:
         room = world.room()

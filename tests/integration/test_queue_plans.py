@@ -286,7 +286,9 @@ def test_no_statement_is_planned_for_the_values_at_hand(clean_database: str) -> 
                 work.acceptance.accept(a_message(room), ReplyId(new_id()), allowances=ALLOWANCES, policy=POLICY)
             world.reader.history(room.id, before=MessageId(new_id()), turns=5)
             world.claim()
-        plans = world._rows("SELECT name, custom_plans FROM pg_prepared_statements WHERE generic_plans > 1 ORDER BY name")
+        plans = world._rows(
+            "SELECT name, custom_plans FROM pg_prepared_statements WHERE generic_plans > 1 ORDER BY name"
+        )
         assert plans == [("accept_message", 0), ("claim_due", 0), ("history", 0)]
 
 

@@ -77,6 +77,7 @@ ENDED = (*names(EndedReply, without="charge"), *CHARGE)
 DAY = names(DailyQuota, without="limit plan")
 TURN = (*names(Turn, without="feedback"), *names(Feedback))
 ROOM_OF_PAGE = ("name", "system_prompt", "created_at", "updated_at", "pinned", "archived")
+REPLY = (*names(ReplyEntry, without="feedback"), *names(Feedback))
 SUBSCRIPTION, RECORD = names(Subscription), names(SubscriptionRecord)
 PROFILE = ("id", "phone", "name", "email", "created_at", *DAY, "is_pro")
 EVENT = ("event_id", *names(PaymentEvent, without="id money"), "money_kind", "amount", "currency", "object_id")
@@ -106,10 +107,10 @@ STATEMENTS = [
     (search.CHATROOMS, names(ChatroomSummary)),
     (search.UNSEARCHABLE, names(Unsearchable)),
     (reader.ARCHIVED_ROOMS, names(ChatroomSummary)),
-    (reader.CONVERSATION, (*ROOM_OF_PAGE, *TURN)),
-    (reader.PRINCIPAL_WITH_CONVERSATION, (*names(Principal, without="session_id"), *ROOM_OF_PAGE, *TURN)),
-    (reader.ENTRIES_AFTER, (*names(MessageEntry), *names(ReplyEntry, without="message_id feedback"), *names(Feedback))),
-    (reader.REPLIES, ("chatroom_id", *names(ReplyEntry, without="feedback"), *names(Feedback))),
+    (reader.CONVERSATION, (*ROOM_OF_PAGE, *TURN, "is_full")),
+    (reader.PRINCIPAL_WITH_CONVERSATION, (*names(Principal, without="session_id"), *ROOM_OF_PAGE, *TURN, "is_long")),
+    (reader.ENTRIES_AFTER, (*names(MessageEntry), *REPLY[1:], "is_full")),
+    (reader.REPLIES, ("chatroom_id", *REPLY, "is_full")),
     (reader.ENTRY, (*names(Entry, without="turn"), *TURN)),
     (reader.HISTORY, names(Exchange)),
     (chat.CHATROOM, names(Chatroom)),

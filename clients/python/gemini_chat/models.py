@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 d46e4a7b6a81633aa32b393f97838bdb144558c14a9715638b57f499dc959748
+# Of openapi.json, sha256 e466d417ed6fe4bc9bde2c1d1b6e42f8165b55dd89393a17892535a5d1b3eb24
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations
