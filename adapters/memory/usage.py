@@ -42,9 +42,10 @@ class MemoryUsage(Repository, Usage):
         return len(old)
 
     @writes
-    def refund(self, charge: Charge) -> None:
+    def refund(self, charge: Charge, *, prompts: int = 1) -> None:
         key = (charge.user_id, charge.day)
         used = self._tables.daily_usage.get(key, 0)
         if used > 0:
-            self._tables.daily_usage[key] = used - 1
-            self._tables.daily_refunds[key] = self._tables.daily_refunds.get(key, 0) + 1
+            given_back = min(prompts, used)
+            self._tables.daily_usage[key] = used - given_back
+            self._tables.daily_refunds[key] = self._tables.daily_refunds.get(key, 0) + given_back

@@ -192,7 +192,7 @@ VALUES (%(state)s, %(failure)s, %(user_id)s, now(), now() + %(wait)s, CASE WHEN 
         %(named_user)s, %(money_kind)s, %(amount)s, %(currency)s, %(object_id)s)
 """  # noqa: S608
 POSTPONE_EVENT = f"{ADD_EVENT} ON CONFLICT (event_id) DO NOTHING"
-# Before the event, which refers to the user and may be there already, with a name for the user that erasure finds.
+# Before the event: it refers to the user, and erasure finds it by ``named_user`` where it is there already.
 LOCK_USER = "SELECT 1 FROM users WHERE id = %(user_id)s FOR KEY SHARE"
 # A second delivery of the same event waits for the first one's transaction, and then finds the event settled.
 SETTLE_EVENT = f"""

@@ -38,8 +38,9 @@ SELECT 1 FROM chatrooms c JOIN users u ON u.id = c.user_id
 WHERE c.id = %(id)s AND c.user_id = %(user_id)s FOR KEY SHARE OF u FOR KEY SHARE OF c
 """
 CHATROOM = """
-SELECT id, user_id, name, system_prompt, created_at, updated_at, pinned_at, archived_at
-FROM chatrooms WHERE id = %(id)s AND user_id = %(user_id)s FOR UPDATE
+SELECT c.id, user_id, c.name, system_prompt, c.created_at, updated_at, pinned_at, archived_at
+FROM chatrooms c JOIN users u ON u.id = c.user_id
+WHERE c.id = %(id)s AND c.user_id = %(user_id)s FOR KEY SHARE OF u FOR UPDATE OF c
 """
 CHANGE_CHATROOM = """
 UPDATE chatrooms SET name = %(name)s, system_prompt = %(system_prompt)s, updated_at = %(updated_at)s,

@@ -15,10 +15,11 @@ from domain.accounts import UserId
 from domain.replies import ReplyId
 from domain.retention import ROWS_PER_BATCH
 
-# In the lock order of adapters/sql/unit_of_work.py. From the lock of the user on nothing can be added that a cascade
-# would delete uncounted: what is added locks the user, too.
+# In the lock order of adapters/sql/unit_of_work.py. From these locks on nothing can be added that a cascade would
+# delete uncounted: what is added locks the user, too, or its session.
 LOCK_USER = "SELECT 1 FROM users WHERE id = %(user_id)s FOR UPDATE"
 LOCK_CHATROOMS = "SELECT id FROM chatrooms WHERE user_id = %(user_id)s ORDER BY id LIMIT %(limit)s FOR UPDATE"
+LOCK_SESSIONS = "SELECT 1 FROM sessions WHERE user_id = %(user_id)s ORDER BY id FOR UPDATE"
 
 # The number begins the rest of the day with what it has used, if it signs up again.
 KEEP_USE_OF_TODAY = f"""
@@ -94,6 +95,7 @@ class SqlErasure(Erasure):
         self._cursor.execute(LOCK_CHATROOMS, values)
         rooms = [row[0] for row in self._cursor.fetchall()]
         unfinished: list[ReplyId] = delete_unfinished(self._cursor, rooms)
+        self._cursor.execute(LOCK_SESSIONS, values)
         self._cursor.execute(KEEP_USE_OF_TODAY, values)
         rows: dict[str, int] = {}
         for table, statement in ERASURES.items():

@@ -103,13 +103,13 @@ SELECT {ROOM_COLUMNS} FROM chatrooms
 WHERE user_id = %(user_id)s AND archived_at IS NOT NULL AND id < COALESCE(%(before)s::uuid, {AFTER_ALL})
 ORDER BY id DESC LIMIT %(limit)s
 """  # noqa: S608 - parts of statements, no values
-# A page of turns leaves texts out from where it is full, in its last column (application.ports.reader.PAGE_MAX_BYTES).
-# The size of a text is known without reading it.
+# Where a page is full (application.ports.reader.PAGE_MAX_BYTES), texts are left out, and the last column says so.
+# PostgreSQL knows the size of a text without reading it.
 IS_FULL = f"""COALESCE(sum(octet_length({{content}})) OVER (
         ORDER BY {{order}} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) >= {PAGE_MAX_BYTES}"""
-# A window costs the statement a tenth: the one that is asked all the time knows only whether a text is long, and leaves
-# it out.
-LONG_BYTES = 65_536
+# That costs a tenth of the statement, so the one that is asked all the time only marks long texts and leaves them out;
+# the page is then read again. A page has at most fifty turns, which do not fill it without a long one.
+LONG_BYTES = PAGE_MAX_BYTES // 50
 IS_LONG = f"COALESCE(octet_length(r.content) > {LONG_BYTES}, false)"
 
 
@@ -160,8 +160,8 @@ TURNS = f"""LEFT JOIN LATERAL (
 ) t ON true
 LEFT JOIN LATERAL {SHOWN_REPLY} ON true
 LEFT JOIN LATERAL {LATEST_REPLY} ON true"""  # noqa: S608 - columns, no values
-# The chatroom's columns come with the first turn. That saves a round trip, and a chatroom without turns has a row, too.
 CONVERSATION_IS_FULL = IS_FULL.format(content="r.content", order="t.sequence DESC")
+# The chatroom's columns come with the first turn. That saves a round trip, and a chatroom without turns has a row, too.
 CONVERSATION = f"""
 SELECT head.*, {_turn_columns(_left_out("r.content", where=CONVERSATION_IS_FULL))}, {CONVERSATION_IS_FULL} AS is_full
 FROM chatrooms c
@@ -182,8 +182,8 @@ LEFT JOIN LATERAL (
 WHERE login.id = %(id)s AND login.ended_at IS NULL AND login.expires_at > now()
 ORDER BY t.sequence DESC
 """  # noqa: S608 - columns, no values
-# Of either table as many as are asked for, each through its index, and then the first of both.
 ENTRIES_ARE_FULL = IS_FULL.format(content="e.reply_content", order="e.sequence")
+# Of either table as many as are asked for, each through its index, and then the first of both.
 ENTRIES_AFTER = f"""
 SELECT e.message_id, e.content, e.sent_at, e.reply_id, e.reply_state, e.generation,
        {_left_out("e.reply_content", where=ENTRIES_ARE_FULL)} AS reply_content,
@@ -209,8 +209,8 @@ LEFT JOIN LATERAL (
 WHERE c.id = %(chatroom_id)s AND c.user_id = %(user_id)s
 ORDER BY e.sequence
 """  # noqa: S608 - parts of statements, no values
-# The chatroom's id comes with every reply, and a page behind the last reply still has a row.
 REPLIES_ARE_FULL = IS_FULL.format(content="r.content", order="r.sequence")
+# The chatroom's id comes with every reply, and a page behind the last reply still has a row.
 REPLIES = f"""
 SELECT t.chatroom_id, t.id AS message_id, r.id AS reply_id, r.state AS reply_state, r.run AS generation,
        {_left_out("r.content", where=REPLIES_ARE_FULL)} AS reply_content, r.created_at AS reply_created_at,

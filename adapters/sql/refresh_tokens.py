@@ -10,12 +10,13 @@ from domain.accounts import LoginMethod, Session, SessionId
 START = """
 INSERT INTO refresh_tokens (digest, session_id, issued_at) VALUES (%(digest)s, %(session_id)s, %(at)s)
 """
-# Locked, so that of two concurrent requests with the same token the second sees that it was used.
+# Locked, so that of two concurrent requests with the same token the second sees that it was used. The session first,
+# as by those that delete sessions.
 FIND = """
 SELECT s.id, s.user_id, s.method, s.started_at, s.expires_at, s.device, r.used_at
 FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id
 WHERE r.digest = %(digest)s AND s.ended_at IS NULL AND s.expires_at > now()
-FOR UPDATE
+FOR UPDATE OF s FOR UPDATE OF r
 """
 FOLLOW = """
 WITH used AS (

@@ -1,9 +1,10 @@
 """Transactions.
 
-They lock rows in one order, so that they wait for each other and do not deadlock: the user; refresh tokens, sessions;
-chatrooms, messages, unfinished replies, the use of a day, idempotency keys; payment events, checkouts, subscriptions,
-customers; last the list of chatrooms, which triggers change. A foreign key to the user locks the user, too, at the end
-of its statement: so a transaction that adds such a row locks the user before anything else (docs/decisions/0042).
+They lock rows in one order, so that they wait for each other and do not deadlock: the user; chatrooms, messages,
+unfinished replies; sessions, refresh tokens; the use of a day, idempotency keys; payment events and entries,
+checkouts, subscriptions, customers; audit events; the list of chatrooms, which triggers change. A foreign key to the
+user locks the user, too, at the end of a statement that adds a row, or updates one that its own transaction has changed
+before: so a transaction that does either locks the user before anything else (docs/decisions/0042).
 """
 
 from collections.abc import Iterator

@@ -44,7 +44,7 @@ DELETE FROM erased_usage WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM erased_usage WHERE day < {TODAY} LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """  # noqa: S608 - parts of statements, no values
 REFUND = """
-UPDATE daily_usage SET used = used - 1, refunded = refunded + 1
+UPDATE daily_usage SET used = used - LEAST(used, %(prompts)s), refunded = refunded + LEAST(used, %(prompts)s)
 WHERE user_id = %(user_id)s AND day = %(day)s AND used > 0
 """
 
@@ -74,5 +74,5 @@ class SqlUsage(Usage):
         self._cursor.execute(PURGE_ERASED, {"limit": limit})
         return self._cursor.rowcount
 
-    def refund(self, charge: Charge) -> None:
-        self._cursor.execute(REFUND, {"user_id": charge.user_id, "day": charge.day})
+    def refund(self, charge: Charge, *, prompts: int = 1) -> None:
+        self._cursor.execute(REFUND, {"user_id": charge.user_id, "day": charge.day, "prompts": prompts})

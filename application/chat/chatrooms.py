@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import UUID
 
-from application.chat.expiry import SettleOverdue
+from application.chat.expiry import SettleOverdue, refund_all
 from application.ports.reader import Conversation, Reader, RoomCursor, RoomPage
 from application.ports.reply_stream import ReplyPublisher
 from application.ports.room_list_cache import RoomListCache
@@ -135,13 +135,15 @@ class ReadChatroom:
         chatroom_id: ChatroomId,
         turns: int = DEFAULT_TURNS_PER_PAGE,
         before: MessageId | None = None,
-        found: Conversation | None = None,
+        found: Conversation | Unset | None = UNSET,
     ) -> Conversation:
         """Returns the newest ``turns`` older than ``before``. Raises ChatroomNotFound unless it is the user's own.
 
-        ``found``: the same page, where it was read just now.
+        ``found``: what was read of it just now, None where it is not the user's.
         """
-        conversation = found or self._read(user_id, chatroom_id, turns, before)
+        conversation = self._read(user_id, chatroom_id, turns, before) if isinstance(found, Unset) else found
+        if conversation is None:
+            raise ChatroomNotFound
         overdue = [reply_id for turn in conversation.turns if turn.overdue for reply_id in turn.replies]
         if overdue:
             self.settle(overdue)
@@ -210,8 +212,7 @@ class RemoveChatroom:
         """Raises ChatroomNotFound unless it is the user's own."""
         with self.unit_of_work() as work:
             chatroom = work.chatrooms.owned(chatroom_id, by=user_id)
-            for charge in work.replies.not_begun_in(chatroom_id):
-                work.usage.refund(charge)
+            refund_all(work, work.replies.not_begun_in(chatroom_id))
             replies = work.chatrooms.remove(chatroom)
             work.commit()
         self.publisher.forget(replies)

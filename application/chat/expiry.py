@@ -1,17 +1,25 @@
 """Replies whose time is up are ended: by workers, and where there is none by those who meet them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from application.ports.reply_stream import Chunk, ReplyPublisher
-from application.ports.unit_of_work import UnitOfWorkFactory
+from application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from domain.accounts import UserId
 from domain.errors import BacklogFull, DependencyDown, TooManyUnfinishedReplies
-from domain.replies import EndedReply, ReplyId, ReplyPolicy
+from domain.replies import Charge, EndedReply, ReplyId, ReplyPolicy
 
 T = TypeVar("T")
+
+
+def refund_all(work: UnitOfWork, charges: Iterable[Charge]) -> None:
+    """Refunds each user's prompts of a day at once, and users always in the same order, so that no two deadlock."""
+    prompts = Counter(charges)
+    for charge in sorted(prompts, key=lambda one: (one.user_id, one.day)):
+        work.usage.refund(charge, prompts=prompts[charge])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +38,7 @@ class FailExpiredReplies:
         """
         with self.unit_of_work() as work:
             expired = work.replies.fail_expired(limit=self.batch, policy=self.policy, among=among)
-            for ended in expired:
-                work.usage.refund(ended.charge)
+            refund_all(work, [ended.charge for ended in expired])
             work.commit()
         for ended in expired:
             self.publisher.publish(ended.reply_id, Chunk.last(ended.generation))

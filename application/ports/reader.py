@@ -103,8 +103,7 @@ class ReplyEntry(NamedTuple):
     feedback: Feedback | None
 
 
-# A page of entries ends before the one where the texts of the replies before it have so many bytes: so it is bounded
-# however long they are, and has at least one.
+# A page has at least one entry, and ends as soon as its replies have so many bytes. One reply more may go beyond that.
 PAGE_MAX_BYTES = 2_000_000
 
 
@@ -217,7 +216,7 @@ class Reader(Protocol):
     ) -> Conversation | None:
         """The newest ``turns``, older than ``before`` if that is given; None unless the chatroom is the user's.
 
-        Fewer where their texts have PAGE_MAX_BYTES, as in ``entries_after`` and ``replies``.
+        Fewer where their replies have PAGE_MAX_BYTES.
         An id that is no entry of the chatroom is taken as none.
         """
 
@@ -226,6 +225,7 @@ class Reader(Protocol):
     ) -> Sequence[MessageEntry | ReplyEntry] | None:
         """The entries that were added after an entry, in that order; None unless the chatroom is the user's.
 
+        At most ``limit``; fewer where the replies have PAGE_MAX_BYTES.
         A client that reads on from the last one gets each entry once: none is ever added before one that was readable.
         An id that is no entry of the chatroom is a moment: it stands behind the last entry with a smaller id.
         """

@@ -24,5 +24,8 @@ class Usage(Protocol):
     def purge_erased(self, *, limit: int) -> int:
         """Deletes up to ``limit`` of what numbers used before today; returns how many."""
 
-    def refund(self, charge: Charge) -> None:
-        """Refunds one prompt to the day it was charged to."""
+    def refund(self, charge: Charge, *, prompts: int = 1) -> None:
+        """Refunds prompts to the day they were charged to, and no more than were.
+
+        To be called once for each user and day: an adapter may lock the user when it is called again.
+        """

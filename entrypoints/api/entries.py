@@ -16,7 +16,7 @@ from entrypoints.api.schemas import Schema, described
 
 MAX_PER_PAGE = 100
 # application.ports.reader.PAGE_MAX_BYTES
-PAGE_DESCRIPTION = "At most so many. A page ends earlier where its texts are long, at about 2 MB"
+PAGE_DESCRIPTION = "At most so many. A page ends earlier where its replies are long, at about 2 MB"
 
 FAILURE_DETAILS = {
     FailureReason.MODEL_BUSY: "The model was too busy to answer. Ask again in a minute. Your prompt was not counted.",

@@ -351,6 +351,12 @@ class TestReading:
         for path in (asha.open_room(), NOWHERE, f"{NOWHERE}?limit=junk"):
             problem_of(guest.get(path), 401, "token_invalid")
 
+    @pytest.mark.parametrize("query", ["", "?limit=junk"])
+    def test_a_session_that_ended_is_told_first(self, asha: Client, query: str):
+        room = asha.open_room()
+        asha.post("/auth/logout")
+        problem_of(asha.get(f"{room}{query}"), 401, "token_invalid")
+
     def test_without_the_database_one_has_to_wait(self, asha: Client, house: House):
         room = asha.open_room()
         house.database_probe.on = False

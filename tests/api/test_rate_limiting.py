@@ -1,11 +1,19 @@
 """Rate limits of requests, by user and by address."""
 
-from datetime import timedelta
+import weakref
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import pytest
+from flask.testing import FlaskClient
 
+from adapters.memory.doubles import SettableClock
 from application.auth.rate_limits import RequestLimits
 from application.ports.rate_limiter import Limit
+from domain.errors import RateLimited
+from entrypoints.api.app import create_app
+from entrypoints.api.http_options import HttpOptions
+from entrypoints.api.refused_tokens import RefusedTokens
 from entrypoints.api.request_id import REQUEST_ID
 from entrypoints.server.waiting import RESUMED
 from tests.api.client import Api, problem_of
@@ -47,6 +55,40 @@ def test_beyond_the_limit_the_database_is_not_asked():
     problem_of(again.get("/user/me"), 503, "dependency_unavailable")
     api.house.clock.advance(timedelta(seconds=seconds - 20))
     problem_of(asha.get("/user/me"), 503, "dependency_unavailable")
+
+
+def test_what_was_refused_from_one_address_is_not_refused_from_another():
+    house = House(request_limits=RequestLimits(per_address=Limit("address", 1, MINUTE)))
+    client = FlaskClient(create_app(house.use_cases, HttpOptions()))
+    headers = {"Authorization": f"Bearer {house.token(ASHA)}"}
+    statuses = [
+        client.get("/user/me", headers=headers, environ_overrides={"REMOTE_ADDR": address}).status_code
+        for address in ("203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.2")
+    ]
+    assert statuses == [200, 429, 429, 200]
+
+
+def test_what_is_refused_is_forgotten_and_holds_no_request():
+    clock = SettableClock(datetime(2026, 3, 2, tzinfo=UTC))
+    refused, pages = RefusedTokens(clock, kept=2), []
+
+    def refuse() -> NoReturn:
+        page = {"messages"}
+        pages.append(weakref.ref(page))
+        raise RateLimited("user", 1, 60, 60)
+
+    for token in ("one", "two", "three"):
+        try:
+            refuse()
+        except RateLimited as refusal:
+            refused.remember(token, None, refusal)
+    assert [page() for page in pages] == [None] * 3
+    refused.check("one", None)
+    for token in ("two", "three"):
+        with pytest.raises(RateLimited):
+            refused.check(token, None)
+    clock.advance(MINUTE)
+    refused.check("two", None)
 
 
 def test_a_request_that_has_waited_was_counted_when_it_came():

@@ -15,6 +15,7 @@ from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.plans import Allowance, DailyQuota, Plan
 from domain.replies import Answer, FailureReason, QueuedReply, ReplyId, ReplyState
+from entrypoints.api.entries import MAX_PER_PAGE, turns_for
 from tests.contract.world import (
     ACTIVE,
     ALLOWANCES,
@@ -52,6 +53,7 @@ def names_of_pages(world: World, user: User, limit: int, *, archived: bool) -> l
 
 # A page is full with so many of them.
 LONG_TEXT, FULL = "x" * 700_000, 3
+MOST_TURNS = turns_for(MAX_PER_PAGE)
 
 
 class ReaderContract:
@@ -345,6 +347,21 @@ class ReaderContract:
         assert [turn.reply_content for turn in whole.turns] == ["Because.", big, "x"]
         found = world.reader.principal_with_conversation(session.id, chatroom_id=room.id, turns=5, before=None)
         assert found == (world.reader.principal(session.id), whole)
+
+    def test_the_largest_page_is_full_of_long_texts_and_not_of_others(self, world: World) -> None:
+        user = world.user()
+        room, session = world.room(user), a_session(user)
+        with world.unit_of_work() as work:
+            work.sessions.add(session)
+            work.commit()
+        for _ in range(MOST_TURNS + 1):
+            world.ask(room)
+            assert world.finish(world.claim_one().claim, replace(ANSWER, text="x" * LONG_BYTES))
+        found = world.reader.principal_with_conversation(session.id, chatroom_id=room.id, turns=MOST_TURNS, before=None)
+        page = world.reader.conversation(user.id, room.id, turns=MOST_TURNS, before=None)
+        assert page is not None
+        assert len(page.turns) == MOST_TURNS
+        assert found == (world.reader.principal(session.id), page)
 
     def test_a_page_ends_where_its_texts_are_long(self, world: World) -> None:
         user = world.user()

@@ -84,6 +84,18 @@ class UsageContract:
         assert world.used(user.id) == 0
         assert spend(world, user.id) == DailyQuota(world.today(), 1, 5)
 
+    def test_several_are_refunded_at_once_and_no_more_than_were_charged(self, world: World) -> None:
+        user = world.user()
+        with world.unit_of_work() as work:
+            for _ in range(4):
+                work.usage.spend(user.id, allowances=ALLOWANCES)
+            work.commit()
+        for prompts, left in ((3, 1), (3, 0)):
+            with world.unit_of_work() as work:
+                work.usage.refund(Charge(user.id, world.today()), prompts=prompts)
+                work.commit()
+            assert world.used(user.id) == left
+
     def test_yesterdays_refund_does_not_count_today(self, world: World) -> None:
         user = world.user()
         spend(world, user.id)

@@ -8,8 +8,11 @@ from functools import partial
 
 import pytest
 
+from adapters.memory.stores import MemoryReplyStream
 from application.auth.logout import Scope
 from application.auth.sessions import LoggedIn
+from application.chat.chatrooms import RemoveChatroom
+from application.chat.expiry import FailExpiredReplies
 from application.ports.erasure import Erased
 from application.use_cases import UseCases
 from domain.accounts import Origin, Principal, UserId
@@ -18,7 +21,7 @@ from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.errors import DependencyDown, DomainError, TokenInvalid
 from domain.replies import QueuedReply, ReplyId
 from tests.concurrency import eventually, together
-from tests.contract.world import ALLOWANCES, MOMENT, POLICY, SqlWorld, a_message, new_id, sql_world
+from tests.contract.world import A_DEADLINE, ALLOWANCES, MOMENT, POLICY, SqlWorld, a_message, new_id, sql_world
 from tests.integration.conftest import BuildUseCases
 from tests.integration.people import a_mobile_number, log_in
 
@@ -157,6 +160,21 @@ def replace_customer(world: SqlWorld, room: Chatroom) -> None:
         work.commit()
 
 
+def remove(world: SqlWorld, room: Chatroom) -> None:
+    RemoveChatroom(world.unit_of_work, MemoryReplyStream())(user_id=room.user_id, chatroom_id=room.id)
+
+
+def rename(world: SqlWorld, room: Chatroom) -> None:
+    with world.unit_of_work() as work:
+        owned = work.chatrooms.owned(room.id, by=room.user_id)
+        work.chatrooms.change(replace(owned, name="Poems"))
+        work.commit()
+
+
+def fail_expired(world: SqlWorld, _room: Chatroom) -> None:
+    assert len(FailExpiredReplies(world.unit_of_work, MemoryReplyStream(), POLICY)()) == 2
+
+
 def an_event(room: Chatroom) -> PaymentEvent:
     return PaymentEvent("evt_1", "invoice.paid", MOMENT, Concern.SUBSCRIPTION, named_user=room.user_id)
 
@@ -168,6 +186,10 @@ def an_event(room: Chatroom) -> PaymentEvent:
         (ask_again, "daily_usage"),
         (settle_event, "payment_events"),
         (replace_customer, "customers"),
+        (remove, "daily_usage"),
+        (fail_expired, "daily_usage"),
+        # The first change of a list adds its row.
+        (rename, "chatrooms"),
     ],
 )
 def test_what_waits_in_the_middle_when_the_erasure_begins(
@@ -175,7 +197,11 @@ def test_what_waits_in_the_middle_when_the_erasure_begins(
 ) -> None:
     """It holds what the erasure wants, and wants a row that refers to the user."""
     room = world.room()
-    send(world, room)
+    for _ in range(1 if write is ask_again else 2):
+        send(world, room)
+    if write is fail_expired:
+        world.pass_time(A_DEADLINE)
+    world._run("DELETE FROM chatroom_lists")
     with world.unit_of_work() as work:
         work.billing.inbox.postpone(an_event(room), failure="DependencyDown", retry=RetryEvents())
         work.billing.customers.add(room.user_id, CustomerId("cus_old"))

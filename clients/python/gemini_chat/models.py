@@ -1,4 +1,4 @@
-# Of openapi.json, sha256 e466d417ed6fe4bc9bde2c1d1b6e42f8165b55dd89393a17892535a5d1b3eb24
+# Of openapi.json, sha256 c08db2ce88ecf039dec63758f804652adef5fab315ffb1f039409822a1d1b7fd
 """The schemas of the OpenAPI document, as datamodel-code-generator writes them: `make clients`."""
 
 from __future__ import annotations

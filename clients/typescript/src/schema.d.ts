@@ -3326,7 +3326,7 @@ export interface operations {
     getChatroom: {
         parameters: {
             query?: {
-                /** @description At most so many. A page ends earlier where its texts are long, at about 2 MB. A message always comes with its reply */
+                /** @description At most so many. A page ends earlier where its replies are long, at about 2 MB. A message always comes with its reply */
                 limit?: number;
                 /** @description The `nextCursor` of the last page */
                 cursor?: string;
@@ -4022,7 +4022,7 @@ export interface operations {
                 after?: string;
                 /** @description The `nextCursor` of the last page */
                 before?: string;
-                /** @description At most so many. A page ends earlier where its texts are long, at about 2 MB */
+                /** @description At most so many. A page ends earlier where its replies are long, at about 2 MB */
                 limit?: number;
                 /** @description With `after`: seconds to wait for a finished entry */
                 wait?: number;
@@ -4308,7 +4308,7 @@ export interface operations {
     listReplies: {
         parameters: {
             query?: {
-                /** @description At most so many. A page ends earlier where its texts are long, at about 2 MB */
+                /** @description At most so many. A page ends earlier where its replies are long, at about 2 MB */
                 limit?: number;
                 /** @description The `nextCursor` of the last page */
                 cursor?: string;

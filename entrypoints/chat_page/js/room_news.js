@@ -20,7 +20,7 @@ export async function listen(roomId, after, { signal, onEntries, onGone, onBroke
       failures = 0;
       after = lastFinished(entries.messages) ?? after;
       onEntries(entries.messages);
-      if (!entries.alone && entries.messages.length < PAGE) await pause(LOOK_AGAIN, signal);
+      if (!entries.alone && !entries.messages.length) await pause(LOOK_AGAIN, signal);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof LoggedOut || error.status === 404) {
