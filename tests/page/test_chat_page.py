@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import jwt
 import pytest
-from playwright.sync_api import APIResponse, Route, expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.service import Service, running, until
 from tests.fakes.gemini_server import FakeGemini, Outcome
@@ -116,14 +116,18 @@ def test_chats_are_pinned_and_archived(visit: Visit) -> None:
 
 def test_a_chat_that_was_read_before_its_first_message_arrived_keeps_the_name_that_this_gave_it(visit: Visit) -> None:
     one = visit().sign_up()
-    held: list[tuple[Route, APIResponse]] = []
-    one.page.route(re.compile(r"/chatroom/[\w-]+$"), lambda route: held.append((route, route.fetch())), times=1)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    one.page.route(re.compile(r"/chatroom/[\w-]+$"), hold, times=1)
     one.send("Why are there tides?")
     heading = one.page.get_by_role("heading", name="Why are there tides?")
     expect(heading).to_be_visible()
-    [(route, response)] = held
-    assert response.json()["name"] == ""
-    route.fulfill(response=response)
+    one.until("it was read", lambda: bool(held))
+    room = held[0].fetch().json()
+    held[0].fulfill(json={**room, "name": "", "updatedAt": room["createdAt"], "messages": []})
     expect(one.page.locator("#loading")).to_be_hidden()
     expect(heading).to_be_visible()
 
