@@ -10,7 +10,7 @@ import pytest
 from adapters.sql.reader import LONG_BYTES
 from application.ports.language_model import Exchange
 from application.ports.reader import ChatroomSummary, PlanStatus, Profile, ReplyEntry, RoomCursor
-from domain.accounts import SessionId, User, UserId
+from domain.accounts import Session, SessionId, User, UserId
 from domain.billing import Subscription, SubscriptionStatus
 from domain.chat import Chatroom, ChatroomId, MessageId
 from domain.plans import Allowance, DailyQuota, Plan
@@ -37,6 +37,23 @@ def spend(world: World, user_id: UserId, times: int) -> None:
         for _ in range(times):
             work.usage.spend(user_id, allowances=ALLOWANCES)
         work.commit()
+
+
+def logged_in(world: World, user: User) -> Session:
+    session = a_session(user)
+    with world.unit_of_work() as work:
+        work.sessions.add(session)
+        work.commit()
+    return session
+
+
+def answered(world: World, room: Chatroom, *texts: str) -> list[QueuedReply]:
+    """A message for each text, which answers it."""
+    asked = []
+    for text in texts:
+        asked.append(world.ask(room))
+        assert world.finish(world.claim_one().claim, replace(ANSWER, text=text))
+    return asked
 
 
 def names_of_pages(world: World, user: User, limit: int, *, archived: bool) -> list[str]:
@@ -93,10 +110,7 @@ class ReaderContract:
         room, foreign = world.room(user), world.room(other)
         world.end_three(foreign)
         asked = [world.ask(room, f"Why {number}?") for number in range(messages)]
-        session = a_session(user)
-        with world.unit_of_work() as work:
-            work.sessions.add(session)
-            work.commit()
+        session = logged_in(world, user)
 
         def found(chatroom_id: ChatroomId, before: MessageId | None = None) -> object:
             return world.reader.principal_with_conversation(session.id, chatroom_id=chatroom_id, turns=2, before=before)
@@ -335,13 +349,8 @@ class ReaderContract:
     @pytest.mark.parametrize("big", [LONG_TEXT, "\N{SNOWMAN}" * (LONG_BYTES // 3), "x" * (LONG_BYTES + 1)])
     def test_a_page_comes_whole_however_long_its_texts_are(self, world: World, big: str) -> None:
         user = world.user()
-        room, session = world.room(user), a_session(user)
-        with world.unit_of_work() as work:
-            work.sessions.add(session)
-            work.commit()
-        for text in ("Because.", big, ""):
-            world.ask(room)
-            assert world.finish(world.claim_one().claim, replace(ANSWER, text=text or "x"))
+        room, session = world.room(user), logged_in(world, user)
+        answered(world, room, "Because.", big, "x")
         whole = world.reader.conversation(user.id, room.id, turns=5, before=None)
         assert whole is not None
         assert [turn.reply_content for turn in whole.turns] == ["Because.", big, "x"]
@@ -350,13 +359,8 @@ class ReaderContract:
 
     def test_the_largest_page_is_full_of_long_texts_and_not_of_others(self, world: World) -> None:
         user = world.user()
-        room, session = world.room(user), a_session(user)
-        with world.unit_of_work() as work:
-            work.sessions.add(session)
-            work.commit()
-        for _ in range(MOST_TURNS + 1):
-            world.ask(room)
-            assert world.finish(world.claim_one().claim, replace(ANSWER, text="x" * LONG_BYTES))
+        room, session = world.room(user), logged_in(world, user)
+        answered(world, room, *["x" * LONG_BYTES] * (MOST_TURNS + 1))
         found = world.reader.principal_with_conversation(session.id, chatroom_id=room.id, turns=MOST_TURNS, before=None)
         page = world.reader.conversation(user.id, room.id, turns=MOST_TURNS, before=None)
         assert page is not None
@@ -365,13 +369,8 @@ class ReaderContract:
 
     def test_a_page_ends_where_its_texts_are_long(self, world: World) -> None:
         user = world.user()
-        room, session = world.room(user), a_session(user)
-        with world.unit_of_work() as work:
-            work.sessions.add(session)
-            work.commit()
-        asked = [world.ask(room) for _ in range(FULL + 2)]
-        for _ in asked:
-            assert world.finish(world.claim_one().claim, replace(ANSWER, text=LONG_TEXT))
+        room, session = world.room(user), logged_in(world, user)
+        asked = answered(world, room, *[LONG_TEXT] * (FULL + 2))
         ids = [one.message_id for one in asked]
         for before, shown, next_before in (
             (None, ids[-FULL:], ids[-FULL]),
@@ -388,9 +387,7 @@ class ReaderContract:
 
     def test_what_is_new_ends_where_its_texts_are_long(self, world: World) -> None:
         room = world.room()
-        asked = [world.ask(room) for _ in range(FULL + 2)]
-        for _ in asked:
-            assert world.finish(world.claim_one().claim, replace(ANSWER, text=LONG_TEXT))
+        asked = answered(world, room, *[LONG_TEXT] * (FULL + 2))
         seen: list[UUID] = []
         sizes = []
         while True:
