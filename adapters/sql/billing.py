@@ -435,7 +435,8 @@ class SqlPaymentInbox(PaymentInbox):
 
     def settle(self, event: PaymentEvent, state: InboxState, *, user_id: UserId | None) -> bool:
         values = {"state": state.value, "failure": None, "user_id": user_id, "wait": "0 s", "settled": True}
-        self._cursor.execute(LOCK_USER, values)
+        if user_id is not None:
+            self._cursor.execute(LOCK_USER, values)
         self._cursor.execute(SETTLE_EVENT, values | _columns(event))
         return self._cursor.rowcount == 1
 

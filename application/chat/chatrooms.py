@@ -141,9 +141,9 @@ class ReadChatroom:
 
         ``found``: what was read of it just now, None where it is not the user's.
         """
-        conversation = self._read(user_id, chatroom_id, turns, before) if isinstance(found, Unset) else found
-        if conversation is None:
+        if found is None:
             raise ChatroomNotFound
+        conversation = self._read(user_id, chatroom_id, turns, before) if isinstance(found, Unset) else found
         overdue = [reply_id for turn in conversation.turns if turn.overdue for reply_id in turn.replies]
         if overdue:
             self.settle(overdue)
